@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The error tree. One line for the user, data attributes for programs.
+
+Exit codes (the command line maps errors to these in one place, ``cli/exit.py``):
+
+====  =======================================================================
+0     success
+1     something unexpected: a bug; the traceback is in the log of the step
+2     usage: a wrong option or argument, found before anything was done
+3     a plugin is missing, broken, or breaks the contract
+4     the source cannot be used (step ``input_setup``)
+5     the destination cannot be used (``output_check``, ``output_setup``,
+      ``output_finalize``)
+6     the guest cannot be converted (step ``convert``)
+7     the data could not be copied (step ``copy``)
+130   interrupted
+====  =======================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+
+class V2VError(Exception):
+    """The base of every error that the user is told about in one line.
+
+    :param message: what failed, which disk or file, and why.
+    :param hint: what the user can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UsageError(V2VError):
+    """A wrong option or argument, found before anything was done. Retrying does not help."""
+
+    exit_code = 2
+
+
+class OptionError(UsageError):
+    """A value of ``-io`` or ``-oo`` that the plugin cannot use. Plugins raise it."""
+
+    def __init__(self, plugin: str, key: str, reason: str, *, hint: str | None = None) -> None:
+        super().__init__(f"{plugin}: option {key!r}: {reason}", hint=hint)
+        self.plugin = plugin
+        self.key = key
+        self.reason = reason
+
+
+class PluginError(V2VError):
+    """A plugin is missing, broken, or breaks the contract."""
+
+    exit_code = 3
+
+
+class PluginNotFound(PluginError):
+    """No installed distribution offers this mode."""
+
+    def __init__(self, role: str, name: str, installed: Iterable[str]) -> None:
+        self.role = role
+        self.name = name
+        self.installed = tuple(sorted(installed))
+        listed = ", ".join(self.installed) or "none"
+        super().__init__(
+            f"unknown {role} mode {name!r} (installed: {listed})",
+            hint=f"install the plugin that provides it, for example: pip install v2v-{role}-{name}",
+        )
+
+
+class PluginLoadError(PluginError):
+    """The plugin that was asked for cannot be imported or made."""
+
+    def __init__(self, role: str, name: str, target: str, cause: BaseException) -> None:
+        self.role = role
+        self.name = name
+        self.target = target
+        super().__init__(
+            f"the {role} plugin {name!r} ({target}) cannot be loaded: {type(cause).__name__}: {cause}",
+            hint="reinstall the distribution that provides it; 'v2v plugins show' names it",
+        )
+
+
+class AmbiguousPlugin(PluginError):
+    """Two distributions offer the same mode."""
+
+    def __init__(self, role: str, name: str, targets: Sequence[str]) -> None:
+        self.role = role
+        self.name = name
+        self.targets = tuple(targets)
+        super().__init__(
+            f"the {role} mode {name!r} is provided more than once: {', '.join(targets)}",
+            hint="uninstall all but one of the distributions that provide it",
+        )
+
+
+class PluginContractError(PluginError):
+    """A plugin lacks a required hook, or gives back something of the wrong type."""
+
+    def __init__(self, plugin: str, reason: str) -> None:
+        self.plugin = plugin
+        super().__init__(
+            f"the plugin {plugin} breaks the plugin contract: {reason}",
+            hint="this is a bug in the plugin, report it to its author",
+        )
+
+
+class SourceError(V2VError):
+    """The source cannot be used."""
+
+    exit_code = 4
+
+
+class DestinationError(V2VError):
+    """The destination cannot be used."""
+
+    exit_code = 5
+
+
+class ConversionError(V2VError):
+    """The guest cannot be converted."""
+
+    exit_code = 6
+
+
+class CopyError(V2VError):
+    """The data of a disk could not be copied.
+
+    :param disk: number of the disk, from 1.
+    """
+
+    exit_code = 7
+
+    def __init__(self, message: str, *, disk: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.disk = disk
+
+
+class MetadataError(V2VError):
+    """``metadata.in`` or ``metadata.out`` is missing, damaged, or not valid.
+
+    :param path: the file.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, path: Path | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.path = path
+
+
+class CommandError(V2VError):
+    """An external program failed.
+
+    :param argv: its argument list (never holds a secret).
+    :param status: exit status, negative for a signal, None if it could not be started.
+    :param stderr_tail: its last words.
+    """
+
+    def __init__(self, argv: Sequence[str], status: int | None, stderr_tail: str, *, hint: str | None = None) -> None:
+        self.argv = tuple(argv)
+        self.status = status
+        self.stderr_tail = stderr_tail
+        how = "could not be started" if status is None else (
+            f"was killed by signal {-status}" if status < 0 else f"failed with exit status {status}"
+        )
+        last = stderr_tail.strip().splitlines()[-1:] or [""]
+        super().__init__(f"{argv[0]} {how}" + (f": {last[0].strip()}" if last[0].strip() else ""), hint=hint)
+
+
+class Interrupted(V2VError):
+    """The user or the system asked to stop."""
+
+    exit_code = 130

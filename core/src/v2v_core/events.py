@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Events: what a run says about itself, as typed records.
+
+Written as JSON lines to ``events.jsonl`` in the conversion directory and given to observers. The progress bars, the
+plain log and ``--machine-readable`` are renderings of these and of nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+class Step(StrEnum):
+    """The steps, in the order in which they run. The same word names hook, module, event, log and docs page."""
+
+    INPUT_SETUP = "input_setup"
+    OUTPUT_CHECK = "output_check"
+    CONVERT = "convert"
+    OUTPUT_SETUP = "output_setup"
+    COPY = "copy"
+    OUTPUT_FINALIZE = "output_finalize"
+    CLEANUP = "cleanup"
+
+
+class EventKind(StrEnum):
+    """What an event is about."""
+
+    STEP_STARTED = "step_started"
+    STEP_FINISHED = "step_finished"
+    STEP_FAILED = "step_failed"
+    MESSAGE = "message"
+    INFO = "info"
+    WARNING = "warning"
+    PROGRESS = "progress"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One event.
+
+    :param time: seconds since the epoch.
+    :param text: for people; holds no control characters and no secret.
+    :param disk: number of the disk that it is about, from 1.
+    :param done: of ``total``: bytes for a disk, otherwise what ``unit`` says.
+    """
+
+    kind: EventKind
+    step: Step
+    time: float = field(default_factory=time.time)
+    text: str = ""
+    hint: str | None = None
+    disk: int | None = None
+    done: int | None = None
+    total: int | None = None
+    log: str | None = None
+
+    def to_json(self) -> str:
+        """Give the event as one line of JSON, without what is None."""
+        return json.dumps({k: v for k, v in asdict(self).items() if v is not None and v != ""}, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> Event:
+        """Read a line that ``to_json`` wrote; fields of a later version are left out.
+
+        :raises ValueError: the line is no event.
+        """
+        record = json.loads(line)
+        if not isinstance(record, dict):
+            raise ValueError("an event is a JSON object")
+        known: dict[str, Any] = {k: v for k, v in record.items() if k in cls.__dataclass_fields__}
+        try:
+            known["kind"], known["step"] = EventKind(known["kind"]), Step(known["step"])
+            return cls(**known)
+        except (KeyError, TypeError) as err:
+            raise ValueError(f"not an event: {err}") from err
+
+
+EventSink = Callable[[Event], None]
+
+
+class Reporter(Protocol):
+    """How a plugin speaks to the user while one of its hooks runs. Every line also goes to the log of the step."""
+
+    def message(self, text: str) -> None:
+        """Say which part of the step begins now."""
+
+    def info(self, text: str) -> None:
+        """Say something worth knowing."""
+
+    def warning(self, text: str) -> None:
+        """Say that something is not as it should be, though the run goes on."""
+
+    def progress(self, done: int, total: int, *, disk: int | None = None) -> None:
+        """Say how far the current part has come; bytes where a disk is named."""
+
+    def debug(self, text: str) -> None:
+        """Write to the log of the step only."""

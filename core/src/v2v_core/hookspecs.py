@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The hooks, in the order in which they are called.
+
+One frozen request record in, one frozen result record out. A plugin is a class with these methods, each marked
+``@hookimpl``; it is named by an entry point of its distribution, in the group of its role::
+
+    [project.entry-points."v2v.output"]
+    foo = "v2v_output_foo:FooOutput"
+
+Everything that a later step needs goes into the result: the steps may run in processes, and on machines, of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import pluggy
+
+from v2v_core.events import Event, Reporter
+from v2v_core.model import (
+    Capabilities,
+    Change,
+    DiskEndpoint,
+    DiskService,
+    Firmware,
+    Guest,
+    Inspection,
+    OptionValues,
+    PluginOption,
+    TargetGuest,
+)
+
+PROJECT = "v2v"
+#: Raised when a hook or a record changes so that older plugins cannot work with it.
+HOOK_API_VERSION = 1
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSetupRequest:
+    """What the user said about the source.
+
+    :param directory: a directory of this plugin's own inside the conversion directory, mode 0700.
+    :param arguments: the words on the command line: files, names, URIs.
+    :param connection: ``-ic``. :param format: ``-if``. :param transport: ``-it``.
+    :param password_file: ``-ip``.
+    :param in_place: the guest will be changed where it is; serve it writable, without promises about the source.
+    """
+
+    directory: Path
+    arguments: tuple[str, ...]
+    report: Reporter = field(repr=False)
+    connection: str | None = None
+    format: str | None = None
+    transport: str | None = None
+    password_file: Path | None = None
+    options: OptionValues = OptionValues()
+    in_place: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputResult:
+    """The source's metadata, and how each of its disks is served (one ``DiskService`` for each of ``guest.disks``).
+
+    :param domain_xml: the source's own libvirt domain XML, where there is one; what core does not understand in it is
+        carried through to the metadata.
+    """
+
+    guest: Guest
+    disks: tuple[DiskService, ...]
+    domain_xml: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSettings:
+    """What the user said about the destination.
+
+    :param name: ``-on``, or the name at the source; any characters, plugins make it fit.
+    :param storage: ``-os``. :param connection: ``-oc``. :param format: ``-of`` (raw, qcow2).
+    :param allocation: ``-oa``: sparse or preallocated. :param password_file: ``-op``.
+    """
+
+    name: str
+    storage: str | None = None
+    connection: str | None = None
+    format: str = "raw"
+    format_given: bool = False
+    allocation: str = "sparse"
+    password_file: Path | None = None
+    options: OptionValues = OptionValues()
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputCheckRequest:
+    """What is known about source and destination before the long work begins."""
+
+    directory: Path
+    settings: OutputSettings
+    guest: Guest
+    report: Reporter = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertSettings:
+    """What the user said about the conversion.
+
+    :param root: ``ask``, ``single``, ``first`` or a device.
+    :param block_driver: ``virtio-blk`` or ``virtio-scsi``: what Windows guests are given.
+    :param memory: of the appliance, bytes; None for the converter's choice. :param cpus: of the appliance.
+    :param trim: trim file systems so that free space is not copied.
+    :param keys: selectors as in ``--key``; a secret.
+    :param emulation: use no hardware virtualization, it does not work on this machine.
+    :param extra: settings of this converter only (``--mac`` static addresses, customisation), JSON values by name.
+    """
+
+    root: str = "ask"
+    block_driver: str = "virtio-blk"
+    memory: int | None = None
+    cpus: int | None = None
+    trim: bool = True
+    keys: tuple[str, ...] = field(default=(), repr=False)
+    emulation: bool = False
+    verbose: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertRequest:
+    """The guest and its disks, which may be written.
+
+    :param directory: private to the converter. :param temporary: where large temporary files belong.
+    """
+
+    directory: Path
+    temporary: Path
+    guest: Guest
+    disks: tuple[DiskEndpoint, ...]
+    settings: ConvertSettings
+    report: Reporter = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertResult:
+    """What the guest turned out to be, what it can do now, and what was changed in it.
+
+    :param boot_disk: number of the disk that it boots from, from 1, if that was found out.
+    """
+
+    inspection: Inspection
+    capabilities: Capabilities
+    firmware: Firmware
+    boot_disk: int | None = None
+    changes: tuple[Change, ...] = ()
+
+
+class Ledger(Protocol):
+    """What this run creates outside the conversion directory, written down before it is created."""
+
+    def record(self, kind: str, identity: str) -> None:
+        """Write down, durably, that ``identity`` is about to be created. Only such objects are ever deleted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnedObject:
+    """An object outside the conversion directory that this run created, or was about to."""
+
+    kind: str
+    identity: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSetupRequest:
+    """The converted guest, whose ``target.disks`` each need a destination of at least their size."""
+
+    directory: Path
+    settings: OutputSettings
+    target: TargetGuest
+    ledger: Ledger
+    report: Reporter = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSetup:
+    """How the destination of each disk is served, and what the later steps of this plugin need to know.
+
+    :param state: JSON values; kept in the conversion directory and handed to finalize and abort.
+    :param request_size: bytes of a request that suit the destination best, None for the copier's choice.
+    :param zeroed: the destination of each disk is known to read as zeros.
+    """
+
+    disks: tuple[DiskService, ...]
+    state: Mapping[str, Any] = field(default_factory=dict)
+    request_size: int | None = None
+    zeroed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyRequest:
+    """One disk to copy, NBD to NBD.
+
+    :param allocation: ``sparse``, or ``preallocated``: write zeros out.
+    :param request_size: bytes, a wish of the destination. :param connections: NBD connections, 0 for the copier's choice.
+    :param zeroed: the destination is known to read as zeros.
+    """
+
+    index: int
+    source: DiskEndpoint
+    destination: DiskEndpoint
+    report: Reporter = field(repr=False)
+    allocation: str = "sparse"
+    request_size: int | None = None
+    connections: int = 0
+    zeroed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyResult:
+    """One disk was copied and flushed. ``size`` is its virtual size in bytes."""
+
+    index: int
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputFinalizeRequest:
+    """All disks are copied, flushed, and no longer served: make the guest exist.
+
+    :param domain_xml: the target as libvirt domain XML (``metadata.out`` with this project's namespace left out), named
+        as ``settings.name`` says, with no disk sources.
+    """
+
+    directory: Path
+    settings: OutputSettings
+    target: TargetGuest
+    state: Mapping[str, Any]
+    domain_xml: bytes
+    ledger: Ledger
+    report: Reporter = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputResult:
+    """The guest exists. ``created`` names what the user now has: files, domains, ids."""
+
+    created: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputAbortRequest:
+    """Something failed after ``v2v_output_setup`` began: undo it.
+
+    :param owned: what the ledger holds, in the order of creation; delete only what is here.
+    :param state: what setup gave back, empty if it did not come so far.
+    """
+
+    directory: Path
+    settings: OutputSettings
+    owned: tuple[OwnedObject, ...]
+    state: Mapping[str, Any]
+    report: Reporter = field(repr=False)
+
+
+class InputHooks(Protocol):
+    """The role ``input``: where a guest comes from."""
+
+    @hookspec(firstresult=True)
+    def v2v_input_setup(self, request: InputSetupRequest) -> InputResult:
+        """Find the guest, read its metadata, and say how each disk is served.
+
+        Called first, once. Start no server and write nothing outside ``request.directory``: core serves the disks, under a
+        protective overlay. Nothing has to be undone.
+
+        :raises UsageError: the arguments or options make no sense.
+        :raises SourceError: the guest cannot be used; say which file or object, why, and what to do.
+        """
+        ...
+
+
+class OutputHooks(Protocol):
+    """The role ``output``: where a guest goes to."""
+
+    @hookspec(firstresult=True)
+    def v2v_output_check(self, request: OutputCheckRequest) -> None:
+        """Find out everything that would make this output fail, before the long work begins.
+
+        Called after input setup and before the conversion. Creates nothing.
+
+        :raises UsageError: options are missing or make no sense.
+        :raises DestinationError: no permission, no space, no such place, name taken.
+        """
+        ...
+
+    @hookspec(firstresult=True)
+    def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:
+        """Create the destination of each disk and say how it is served.
+
+        Record in ``request.ledger`` whatever you create outside ``request.directory``, *before* you create it.
+
+        :raises DestinationError: it cannot be created. ``v2v_output_abort`` is called next.
+        """
+        ...
+
+    @hookspec(firstresult=True)
+    def v2v_output_finalize(self, request: OutputFinalizeRequest) -> OutputResult:
+        """Make the guest exist at the destination. The servers are stopped, the data is flushed.
+
+        :raises DestinationError: it cannot. ``v2v_output_abort`` is called next.
+        """
+        ...
+
+    @hookspec(firstresult=True)
+    def v2v_output_abort(self, request: OutputAbortRequest) -> None:
+        """Delete what setup and finalize created, and nothing else. May be called in another process, after a crash, and
+        twice. What cannot be deleted is named in a warning. Must not raise: the first error is the one to show.
+        """
+        ...
+
+
+class ConvertHooks(Protocol):
+    """The role ``convert``: what makes the guest boot on KVM."""
+
+    @hookspec(firstresult=True)
+    def v2v_convert(self, request: ConvertRequest) -> ConvertResult:
+        """Change the guest on ``request.disks`` so that it boots on KVM, and say what it can do.
+
+        Runs in a process of its own, which may be killed at any time.
+
+        :raises ConversionError: it cannot be converted; say why and what to do.
+        """
+        ...
+
+
+class CopyHooks(Protocol):
+    """The role ``copy``: how the data of one disk gets from ``in`` to ``out``."""
+
+    @hookspec(firstresult=True)
+    def v2v_copy(self, request: CopyRequest) -> CopyResult:
+        """Copy one disk and flush it. May be called for several disks at once, from several threads.
+
+        :raises CopyError: naming the disk.
+        """
+        ...
+
+
+class ObserverHooks(Protocol):
+    """The role ``observer``: watches. An exception in an observer is logged and never fatal."""
+
+    @hookspec
+    def v2v_event(self, event: Event) -> None:
+        """Take note of an event. Return promptly."""
+        ...
+
+
+class Plugin(Protocol):
+    """What every plugin class may say about itself; all have defaults."""
+
+    #: The HOOK_API_VERSION that the plugin was written for.
+    api_version: int
+    #: One line for the listing.
+    summary: str
+    #: The ``-io`` or ``-oo`` options that it understands.
+    options: tuple[PluginOption, ...]

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the user asked for, before any plugin is loaded: the command line turned into records, and nothing more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from v2v_core.hookspecs import ConvertSettings
+
+#: ``-io`` and ``-oo`` as they were given; a bare key has the value None.
+RawOptions = tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputChoice:
+    """``-i`` and what belongs to it."""
+
+    mode: str
+    arguments: tuple[str, ...] = ()
+    connection: str | None = None
+    format: str | None = None
+    transport: str | None = None
+    password_file: Path | None = None
+    options: RawOptions = field(default=(), repr=False)
+    in_place: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputChoice:
+    """``-o`` and what belongs to it. ``name`` and ``format`` are None where the user did not say."""
+
+    mode: str
+    name: str | None = None
+    storage: str | None = None
+    connection: str | None = None
+    format: str | None = None
+    allocation: str = "sparse"
+    password_file: Path | None = None
+    options: RawOptions = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NicMapping:
+    """One of ``-b``, ``-n``, ``--mac``: what an interface is connected to at the target.
+
+    :param kind: ``network`` or ``bridge``: what ``target`` is; ``source_kind`` is what it must be at the source.
+    :param source: name at the source; None with ``mac`` None means: all of ``source_kind`` (the default mapping).
+    :param mac: lower case; this interface only.
+    """
+
+    kind: str
+    target: str
+    source: str | None = None
+    mac: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertChoice:
+    """The conversion: which converter, its settings, and what becomes of the network interfaces."""
+
+    mode: str = "guestfs"
+    settings: ConvertSettings = ConvertSettings()
+    nics: tuple[NicMapping, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyChoice:
+    """The copy: which copier, how many disks at once, NBD connections per disk (0: the copier's choice)."""
+
+    mode: str = "nbdcopy"
+    parallel: int = 1
+    connections: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunChoice:
+    """A whole conversion.
+
+    :param directory: the conversion directory; None for one of its own, gone at the end.
+    :param observers: names of observer plugins.
+    """
+
+    input: InputChoice
+    output: OutputChoice
+    convert: ConvertChoice = ConvertChoice()
+    copy: CopyChoice = CopyChoice()
+    directory: Path | None = None
+    observers: tuple[str, ...] = ()
+    verbose: bool = False
