@@ -12,6 +12,7 @@ from v2v_core.errors import (
     V2VError,
 )
 from v2v_core.events import Event, EventKind, Reporter, Step
+from v2v_core.helper_commands import input_helper, output_helper
 from v2v_core.hookspecs import (
     HOOK_API_VERSION,
     ConvertHooks,
@@ -123,6 +124,8 @@ __all__ = [
     "UsageError",
     "V2VError",
     "hookimpl",
+    "input_helper",
+    "output_helper",
     "require_program",
     "run_program",
 ]

@@ -170,8 +170,10 @@ class CommandError(V2VError):
         self.argv = tuple(argv)
         self.status = status
         self.stderr_tail = stderr_tail
-        how = "could not be started" if status is None else (
-            f"was killed by signal {-status}" if status < 0 else f"failed with exit status {status}"
+        how = (
+            "could not be started"
+            if status is None
+            else (f"was killed by signal {-status}" if status < 0 else f"failed with exit status {status}")
         )
         last = stderr_tail.strip().splitlines()[-1:] or [""]
         super().__init__(f"{argv[0]} {how}" + (f": {last[0].strip()}" if last[0].strip() else ""), hint=hint)

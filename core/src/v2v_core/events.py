@@ -46,7 +46,8 @@ class Event:
     :param time: seconds since the epoch.
     :param text: for people; holds no control characters and no secret.
     :param disk: number of the disk that it is about, from 1.
-    :param done: of ``total``: bytes for a disk, otherwise what ``unit`` says.
+    :param done: of ``total``; bytes where a disk is named.
+    :param log: path of the log of the step that failed. :param code: exit code that goes with the failure.
     """
 
     kind: EventKind
@@ -58,6 +59,7 @@ class Event:
     done: int | None = None
     total: int | None = None
     log: str | None = None
+    code: int | None = None
 
     def to_json(self) -> str:
         """Give the event as one line of JSON, without what is None."""

@@ -15,7 +15,6 @@ from enum import StrEnum
 from pathlib import Path
 
 
-
 class Firmware(StrEnum):
     """What the guest boots with; ``UNKNOWN`` means: find out from its disks."""
 
@@ -117,8 +116,6 @@ class Guest:
     nics: tuple[Nic, ...] = ()
 
 
-
-
 @dataclass(frozen=True, kw_only=True)
 class QemuImage:
     """A local image file or block device, to be opened by qemu with exactly this format.
@@ -185,8 +182,6 @@ class DiskEndpoint:
     size: int | None = None
 
 
-
-
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
     """What was found in the guest; the words are those of libguestfs's inspection."""
@@ -230,8 +225,6 @@ class Change:
     why: str
 
 
-
-
 @dataclass(frozen=True, kw_only=True)
 class TargetDisk:
     """A fixed disk of the target: its bus and name there (``vda``), and its place in the boot order, from 1."""
@@ -269,8 +262,6 @@ class TargetGuest:
     def name(self) -> str:
         """The name of the guest at the source; the output may be asked for another one."""
         return self.source.name
-
-
 
 
 @dataclass(frozen=True, kw_only=True)

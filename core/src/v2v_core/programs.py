@@ -32,7 +32,11 @@ def require_program(name: str) -> str:
 
 
 def run_program(
-    argv: Sequence[str], *, timeout: float | None = None, environment: Mapping[str, str] | None = None, stdin: bytes = b""
+    argv: Sequence[str],
+    *,
+    timeout: float | None = None,
+    environment: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
 ) -> str:
     """Run a program to its end and give its standard output.
 
@@ -43,7 +47,11 @@ def run_program(
     try:
         done = subprocess.run(
             [require_program(argv[0]) if "/" not in argv[0] else argv[0], *argv[1:]],
-            input=stdin, capture_output=True, check=False, timeout=timeout, env=env,
+            input=stdin,
+            capture_output=True,
+            check=False,
+            timeout=timeout,
+            env=env,
         )
     except OSError as err:
         raise CommandError(argv, None, str(err)) from err

@@ -44,8 +44,8 @@ class OutputChoice:
 class NicMapping:
     """One of ``-b``, ``-n``, ``--mac``: what an interface is connected to at the target.
 
-    :param kind: ``network`` or ``bridge``: what ``target`` is; ``source_kind`` is what it must be at the source.
-    :param source: name at the source; None with ``mac`` None means: all of ``source_kind`` (the default mapping).
+    :param kind: ``network`` or ``bridge``: what ``target`` is, and without ``mac`` what it must be at the source, too.
+    :param source: name at the source; None, with ``mac`` None: all of this kind (the default mapping).
     :param mac: lower case; this interface only.
     """
 

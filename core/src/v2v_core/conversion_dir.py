@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The conversion directory: everything that passes between two steps, and nothing else does.
+
+::
+
+    in1 … inN          sockets: the disks of the guest, under a protective overlay (NBD)
+    base1 … baseN      sockets: the same disks as the source has them, where core serves them (NBD, read-only)
+    out1 … outN        sockets: the destinations (NBD)
+    metadata.in        the guest as the source describes it
+    metadata.out       the guest as the target will have it
+    overlay/           qcow2 overlays and large temporary files
+    input/ output/ convert/    private to the plugin of that role
+    choice.json        what later steps must know of the user's wishes (-o …)
+    output.json        what v2v_output_setup gave back
+    ledger.jsonl       objects outside this directory that this run creates
+    state.json         which steps are done
+    events.jsonl       all events
+    log/STEP.log       one log per step
+
+The directory is 0700: who can open a socket in it can write the guest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from v2v_core.errors import UsageError, V2VError
+from v2v_core.events import Step
+from v2v_core.hookspecs import OwnedObject
+
+#: The longest path of a Unix socket is 107 bytes; libguestfs makes sockets in subdirectories of its own.
+_LONGEST_PATH = 80
+_MARKER = "v2v-conversion-directory"
+
+
+@dataclass(frozen=True)
+class ConversionDir:
+    """A conversion directory that exists."""
+
+    path: Path
+
+    @classmethod
+    def temporary(cls) -> ConversionDir:
+        """Make a directory for one run, in ``$TMPDIR`` or /tmp, its ``overlay`` on a large file system.
+
+        :raises V2VError: it cannot be made.
+        """
+        large = large_temporary()
+        parent = os.environ.get("TMPDIR", "/tmp")  # noqa: S108 - mkdtemp makes a directory that nobody else can name
+        try:
+            made = tempfile.mkdtemp(prefix="v2v.", dir=parent)
+        except OSError as err:
+            raise V2VError(
+                f"cannot make a directory in {parent}: {err.strerror}",
+                hint="set TMPDIR to a directory that can be written and has space",
+            ) from err
+        directory = cls.open_or_create(Path(made))
+        try:
+            # the link comes first: a run that is killed between the two leaves nothing that it does not name
+            directory.overlay.rmdir()
+            target = large / f"{directory.path.name}.large"
+            directory.overlay.symlink_to(target)
+            target.mkdir(mode=0o700)
+        except OSError as err:
+            directory.remove()
+            raise V2VError(
+                f"cannot make a directory for temporary files in {large}: {err.strerror}",
+                hint="set VIRT_V2V_TMPDIR to a directory that can be written and has space",
+            ) from err
+        return directory
+
+    def remove(self) -> None:
+        """Remove the directory, with what its ``overlay`` is on a large file system.
+
+        :raises V2VError: something in it cannot be removed.
+        """
+        try:
+            if self.overlay.is_symlink():
+                target = self.overlay.readlink()
+                if target.name == f"{self.path.name}.large" and target.is_dir() and not target.is_symlink():
+                    shutil.rmtree(target)
+            shutil.rmtree(self.path)
+        except OSError as err:
+            raise V2VError(f"cannot remove the conversion directory {self.path}: {err}") from err
+
+    @classmethod
+    def open_or_create(cls, path: Path) -> ConversionDir:
+        """Open a conversion directory, or make one at a path where there is none, or an empty directory.
+
+        :raises UsageError: the path cannot be one.
+        """
+        # "~" and symlinks are resolved once, so that every process of the run finds the same name in its environment
+        path = Path(os.path.realpath(path))
+        if len(os.fsencode(path)) > _LONGEST_PATH:
+            raise UsageError(
+                f"the path of the conversion directory is too long for sockets in it: {path}",
+                hint=f"choose one of at most {_LONGEST_PATH} bytes, or a shorter TMPDIR",
+            )
+        try:
+            path.mkdir(mode=0o700, exist_ok=True)
+            if not (path / _MARKER).exists():
+                foreign = [entry.name for entry in path.iterdir() if not _admissible(entry.name)]
+                if foreign:
+                    raise UsageError(
+                        f"{path} is not a conversion directory: it holds {foreign[0]}",
+                        hint="name a new directory, or an empty one",
+                    )
+                path.chmod(0o700)
+                (path / _MARKER).write_text("1\n")
+            for name in ("log", "overlay", "input", "output", "convert"):
+                (path / name).mkdir(mode=0o700, exist_ok=True)
+        except OSError as err:
+            raise UsageError(f"cannot use {path} as the conversion directory: {err.strerror}") from err
+        return cls(path)
+
+    @classmethod
+    def existing(cls, path: Path) -> ConversionDir:
+        """Open a conversion directory that must exist already.
+
+        :raises UsageError: there is none.
+        """
+        path = Path(os.path.realpath(path))
+        if not (path / _MARKER).is_file():
+            raise UsageError(
+                f"{path} is not a conversion directory",
+                hint="name the directory that the input step was given with --dir",
+            )
+        return cls(path)
+
+    @property
+    def metadata_in(self) -> Path:
+        """The guest as the source describes it."""
+        return self.path / "metadata.in"
+
+    @property
+    def metadata_out(self) -> Path:
+        """The guest as the target will have it."""
+        return self.path / "metadata.out"
+
+    @property
+    def overlay(self) -> Path:
+        """Where overlays are; on a large file system where one was chosen."""
+        return self.path / "overlay"
+
+    @property
+    def events(self) -> Path:
+        """All events of the run, as JSON lines."""
+        return self.path / "events.jsonl"
+
+    def log(self, step: Step) -> Path:
+        """The log of a step."""
+        return self.path / "log" / f"{step.value}.log"
+
+    def socket(self, kind: str, index: int) -> Path:
+        """The socket of a disk: kind is ``in``, ``base`` or ``out``, index counts from 1."""
+        return self.path / f"{kind}{index}"
+
+    def private(self, role: str) -> Path:
+        """The directory that is private to the plugin of a role."""
+        return self.path / role
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read a JSON object that an earlier step left.
+
+        :raises V2VError: that step did not run, or the file is damaged.
+        """
+        try:
+            value = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError as err:
+            raise V2VError(f"{self.path / name} is missing: an earlier step was not run") from err
+        except (OSError, ValueError) as err:
+            raise V2VError(f"{self.path / name} is damaged: {err}") from err
+        if not isinstance(value, dict):
+            raise V2VError(f"{self.path / name} is damaged: it holds no JSON object")
+        return value
+
+    def write_json(self, name: str, value: dict[str, Any]) -> None:
+        """Write a JSON object, all or nothing, for this user only."""
+        partial = self.path / f"{name}.partial"
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
+            json.dump(value, stream, indent=1, ensure_ascii=False)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(self.path / name)
+
+    def done(self) -> frozenset[Step]:
+        """The steps that were finished."""
+        if not (self.path / "state.json").exists():
+            return frozenset()
+        return frozenset(Step(word) for word in self.read_json("state.json").get("done", []))
+
+    def mark_done(self, step: Step) -> None:
+        """Write down that a step was finished."""
+        self.write_json("state.json", {"done": sorted(self.done() | {step})})
+
+    def record(self, kind: str, identity: str) -> None:
+        """Write down that an object outside this directory is about to be created (the ``Ledger`` of plugins)."""
+        descriptor = os.open(self.path / "ledger.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(json.dumps({"kind": kind, "identity": identity}) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def owned(self) -> tuple[OwnedObject, ...]:
+        """The objects outside this directory that this run created, or was about to, in that order."""
+        try:
+            lines = (self.path / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return ()
+        objects = []
+        for line in lines:
+            try:
+                entry = json.loads(line)
+                objects.append(OwnedObject(kind=entry["kind"], identity=entry["identity"]))
+            except (ValueError, KeyError, TypeError):
+                # a line that a crash cut short was never followed by the creation of its object
+                continue
+        return tuple(objects)
+
+
+def _admissible(name: str) -> bool:
+    # somebody else's supervisor may have put endpoints and metadata into a directory of its own
+    return name in {"metadata.in", "metadata.out", "log", "overlay", "input", "output", "convert"} or name.rstrip(
+        "0123456789"
+    ) in {"in", "base", "out"}
+
+
+def large_temporary() -> Path:
+    """Give the directory for large temporary files: ``VIRT_V2V_TMPDIR``, ``LIBGUESTFS_CACHEDIR`` or /var/tmp."""
+    chosen = os.environ.get("VIRT_V2V_TMPDIR") or os.environ.get("LIBGUESTFS_CACHEDIR") or "/var/tmp"  # noqa: S108
+    return Path(os.path.realpath(chosen))

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Finding plugins: by entry-point group and name, importing only the one that was asked for.
+
+The only module that uses stevedore. It finds and imports; pluggy (``plugins.py``) checks and calls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from v2v_core.errors import AmbiguousPlugin, PluginLoadError, PluginNotFound
+
+
+class Role(StrEnum):
+    """What a plugin is for; the entry-point group is ``v2v.`` and the role."""
+
+    INPUT = "input"
+    CONVERT = "convert"
+    OUTPUT = "output"
+    COPY = "copy"
+    OBSERVER = "observer"
+
+    @property
+    def group(self) -> str:
+        """The entry-point group of the role."""
+        return f"v2v.{self.value}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installed:
+    """An entry point of an installed distribution; nothing of it was imported."""
+
+    role: Role
+    name: str
+    target: str
+    distribution: str
+    version: str
+
+
+def installed(role: Role) -> tuple[Installed, ...]:
+    """List the plugins of a role, without importing any, sorted by name.
+
+    importlib.metadata and not stevedore: stevedore's cached entry points do not know their distribution.
+    """
+    found = {
+        Installed(role=role, name=ep.name, target=ep.value, distribution=_name(ep), version=_version(ep))
+        for ep in entry_points(group=role.group)
+    }
+    return tuple(sorted(found, key=lambda plugin: (plugin.name, plugin.distribution)))
+
+
+def load(role: Role, name: str) -> Any:
+    """Import the plugin class that a role has under a name.
+
+    :raises PluginNotFound: no installed distribution offers it.
+    :raises AmbiguousPlugin: more than one does.
+    :raises PluginLoadError: it cannot be imported.
+    """
+    from stevedore.named import NamedExtensionManager
+
+    def load_failed(_manager: object, entry_point: EntryPoint, err: BaseException) -> None:
+        raise PluginLoadError(role, name, entry_point.value, err) from err
+
+    def missing(_names: object) -> None:
+        raise PluginNotFound(role, name, (plugin.name for plugin in installed(role)))
+
+    manager = NamedExtensionManager(
+        role.group,
+        [name],
+        on_load_failure_callback=load_failed,
+        on_missing_entrypoints_callback=missing,
+    )
+    if len(manager.extensions) > 1:
+        raise AmbiguousPlugin(role, name, [extension.entry_point_target for extension in manager.extensions])
+    return manager.extensions[0].plugin
+
+
+def _name(entry_point: EntryPoint) -> str:
+    return entry_point.dist.name if entry_point.dist is not None else "?"
+
+
+def _version(entry_point: EntryPoint) -> str:
+    return entry_point.dist.version if entry_point.dist is not None else "?"

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where the disks and drives of the target are attached, and what they are called there.
+
+Fixed disks come first, in order, on the bus that the guest has a driver for. CD-ROM and floppy drives then get the
+place that they had at the source if it is free. A virtual machine has one set of device names (``vda``, ``sda``,
+``hda``, ``fda``), and SATA and SCSI share theirs: libvirt refuses two disks called ``sda``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from v2v_core.model import Bus, Capabilities, Guest, Removable, TargetDisk, TargetRemovable
+
+_PREFIX = {
+    Bus.VIRTIO_BLK: "vd",
+    Bus.SCSI: "sd",
+    Bus.VIRTIO_SCSI: "sd",
+    Bus.SATA: "sd",
+    Bus.IDE: "hd",
+    Bus.FLOPPY: "fd",
+}
+#: The one IDE controller of the i440fx has two channels with two drives each; a floppy controller has two drives.
+_ROOM = {Bus.IDE: 4, Bus.FLOPPY: 2}
+_SCSI = (Bus.SCSI, Bus.VIRTIO_SCSI)
+
+
+def assign_buses(
+    guest: Guest, capabilities: Capabilities, *, boot_disk: int | None = None
+) -> tuple[tuple[TargetDisk, ...], tuple[TargetRemovable, ...], list[str]]:
+    """Attach the disks and the removable drives of a guest to the buses of the target.
+
+    IDE is SATA on a q35, and virtio-scsi on the ``virt`` machine, which have none. A CD-ROM drive cannot be on
+    virtio-blk and goes where IDE would go. What finds no room any more on IDE goes to SATA (a disk) or is left out (a
+    drive).
+
+    :param boot_disk: number of the disk that boots, from 1: it comes first in the boot order, the others follow. With
+        None or a disk that does not exist, the boot order is that of the disks.
+    :return: the disks, the drives, and a warning for each thing that could not be as it was at the source.
+    """
+    slots = _Slots()
+    warnings: list[str] = []
+    order = [disk.index for disk in guest.disks]
+    if boot_disk in order:
+        order.remove(boot_disk)
+        order.insert(0, boot_disk)
+    elif boot_disk is not None:
+        warnings.append(f"the guest boots from disk {boot_disk}, which it does not have")
+    disks = []
+    for disk in guest.disks:
+        bus = _available(capabilities.block_bus, capabilities.machine)
+        if slots.free(bus, None) is None:
+            warnings.append(f"disk {disk.index} is attached to SATA: there is no room left on {bus}")
+            bus = Bus.SATA
+        device = slots.take(bus, None) or ""
+        disks.append(
+            TargetDisk(index=disk.index, bus=bus, device=device, boot_order=order.index(disk.index) + 1, size=disk.size)
+        )
+    # those that want a certain place before those that take any; sorted() keeps the order otherwise
+    wishes = sorted(range(len(guest.removables)), key=lambda i: guest.removables[i].slot is None)
+    placed: dict[int, TargetRemovable] = {}
+    for i in wishes:
+        drive = _place(guest.removables[i], capabilities, slots, warnings)
+        if drive is not None:
+            placed[i] = drive
+    return tuple(disks), tuple(placed[i] for i in sorted(placed)), warnings
+
+
+def device_name(prefix: str, slot: int) -> str:
+    """Name a device: ``sd`` and 0, 25, 26 are ``sda``, ``sdz``, ``sdaa``."""
+    letters = ""
+    slot += 1
+    while slot:
+        slot, letter = divmod(slot - 1, 26)
+        letters = chr(ord("a") + letter) + letters
+    return prefix + letters
+
+
+def device_slot(device: str) -> int | None:
+    """Give the slot of a device name: 0 for ``sda``, 26 for ``hdaa``, 1 for ``sr1``; None for what is no such name."""
+    for prefix in ("sr", "xvd", "hd", "sd", "vd", "fd"):
+        rest = device.removeprefix(prefix)
+        if rest == device or not rest.isascii() or len(rest) > 6:
+            continue
+        if prefix == "sr":
+            return int(rest) if rest.isdigit() else None
+        if rest.isalpha() and rest.islower():
+            slot = 0
+            for letter in rest:
+                slot = slot * 26 + ord(letter) - ord("a") + 1
+            return slot - 1
+    return None
+
+
+@dataclass
+class _Slots:
+    """Which device names are taken, by prefix, and by which bus."""
+
+    taken: dict[str, dict[int, Bus]] = field(default_factory=dict)
+
+    def free(self, bus: Bus, wanted: int | None) -> int | None:
+        """Find the first free slot from the wanted one on; None if the bus is full."""
+        taken = self.taken.setdefault(_PREFIX[bus], {})
+        room = _ROOM.get(bus)
+        # a slot far beyond what a bus has is a mistake of the source; names stay short and the search ends
+        start = wanted if wanted is not None and 0 <= wanted < (room or 26) else 0
+        limit = room if room is not None else start + len(taken) + 1
+        found = next((slot for slot in range(start, limit) if slot not in taken), None)
+        return next((slot for slot in range(start) if slot not in taken), None) if found is None else found
+
+    def take(self, bus: Bus, wanted: int | None) -> str | None:
+        """Take that slot; give the name of the device, or None if the bus is full."""
+        slot = self.free(bus, wanted)
+        if slot is None:
+            return None
+        self.taken[_PREFIX[bus]][slot] = bus
+        return device_name(_PREFIX[bus], slot)
+
+
+def _place(drive: Removable, capabilities: Capabilities, slots: _Slots, warnings: list[str]) -> TargetRemovable | None:
+    """Attach a removable drive, or warn and give None."""
+    what = "floppy drive" if drive.kind == "floppy" else "CD-ROM drive"
+    if drive.kind == "floppy":
+        bus = Bus.FLOPPY
+    elif drive.bus in {Bus.SCSI, Bus.VIRTIO_SCSI, Bus.NVME}:
+        bus = Bus.SCSI
+    else:
+        # SATA too: every guest has a driver for the CD-ROM of the machine, not every one has virtio-scsi
+        bus = _available(Bus.IDE, capabilities.machine)
+    slot = slots.free(bus, drive.slot)
+    if slot is None:
+        warnings.append(f"a {what} is left out: there is no room left on {bus}")
+        return None
+    if drive.slot is not None and slot != drive.slot:
+        holder = slots.taken[_PREFIX[bus]].get(drive.slot)
+        if holder is None or _same_bus(holder, bus):
+            warnings.append(f"a {what} could not have slot {drive.slot} on {bus} as at the source, it has slot {slot}")
+    device = slots.take(bus, drive.slot)
+    return TargetRemovable(kind=drive.kind, bus=bus, device=device) if device is not None else None
+
+
+def _available(bus: Bus, machine: str) -> Bus:
+    """Give the bus that a machine has instead of one that it has not."""
+    if bus is Bus.NVME:
+        bus = Bus.VIRTIO_BLK
+    if bus in {Bus.IDE, Bus.SATA}:
+        return {"i440fx": bus, "pc": bus, "virt": Bus.VIRTIO_SCSI}.get(machine, Bus.SATA)
+    return bus
+
+
+def _same_bus(one: Bus, other: Bus) -> bool:
+    return one is other or (one in _SCSI and other in _SCSI)

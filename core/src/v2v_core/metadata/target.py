@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``metadata.out``: ``metadata.in``, and what the guest became."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from v2v_core.errors import MetadataError
+from v2v_core.metadata.names import escape, unescape
+from v2v_core.metadata.records import attributes_of, record_from
+from v2v_core.metadata.source import guest_element, put_source, source_from
+from v2v_core.metadata.tree import GUEST, TARGET, add, drop, ours, read_tree, to_bytes, write_file
+from v2v_core.metadata.validation import check_tree
+from v2v_core.model import (
+    Capabilities,
+    Change,
+    Firmware,
+    Guest,
+    Inspection,
+    Nic,
+    TargetDisk,
+    TargetGuest,
+    TargetRemovable,
+)
+
+if TYPE_CHECKING:
+    from lxml import etree
+
+
+def write_target(path: Path, source_path: Path, target: TargetGuest) -> None:
+    """Write ``metadata.out``, readable for this user only.
+
+    :param source_path: ``metadata.in``, of which everything is kept that this project does not understand.
+    :raises MetadataError: ``metadata.in`` is missing, damaged or not valid, or the file cannot be written.
+    """
+    root = read_tree(source_path)
+    check_tree(root, source_path)
+    if source_from(root, source_path) != target.source:
+        # a size that was found out since, perhaps
+        put_source(root, target.source, path)
+    put_target(root, target)
+    check_tree(root, path, target=True)
+    write_file(path, to_bytes(root))
+
+
+def read_target(path: Path) -> TargetGuest:
+    """Read ``metadata.out``.
+
+    :raises MetadataError: the file is missing, damaged or not valid, or is a ``metadata.in``.
+    """
+    root = read_tree(path)
+    check_tree(root, path, target=True)
+    element = root.find(f"metadata/{GUEST}/{TARGET}")
+    source = source_from(root, path)
+    try:
+        return _target(root if element is None else element, source)
+    except MetadataError as err:
+        raise MetadataError(f"{path}: {err.message}", path=path) from err
+
+
+def put_target(root: etree._Element, target: TargetGuest) -> None:
+    """Say in a tree what the guest became."""
+    parent = guest_element(root)
+    drop(parent, TARGET)
+    element = add(parent, TARGET, {"firmware": target.firmware})
+    inspection = add(element, ours("inspection"), attributes_of(target.inspection))
+    for path, device in target.inspection.mountpoints:
+        add(inspection, ours("mountpoint"), {"path": escape(path), "device": escape(device)})
+    add(element, ours("capabilities"), attributes_of(target.capabilities))
+    for tag, records in (
+        ("disk", target.disks),
+        ("removable", target.removables),
+        ("nic", target.nics),
+        ("change", target.changes),
+    ):
+        for record in records:
+            add(element, ours(tag), attributes_of(record))
+
+
+def _target(element: etree._Element, source: Guest) -> TargetGuest:
+    inspection, capabilities = element.find(ours("inspection")), element.find(ours("capabilities"))
+    if inspection is None or capabilities is None:
+        raise MetadataError(f"line {element.sourceline}: <v2v:target> is not complete")
+    mountpoints = tuple(
+        (unescape(found.get("path", "")), unescape(found.get("device", ""))) for found in inspection
+    )
+    return TargetGuest(
+        source=source,
+        inspection=record_from(Inspection, inspection, mountpoints=mountpoints),
+        capabilities=record_from(Capabilities, capabilities),
+        firmware=Firmware(element.get("firmware", "")),
+        disks=tuple(record_from(TargetDisk, found) for found in element.iterfind(ours("disk"))),
+        removables=tuple(record_from(TargetRemovable, found) for found in element.iterfind(ours("removable"))),
+        nics=tuple(record_from(Nic, found) for found in element.iterfind(ours("nic"))),
+        changes=tuple(record_from(Change, found) for found in element.iterfind(ours("change"))),
+    )

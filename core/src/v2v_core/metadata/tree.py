@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reading and writing XML trees: the only module beside the parser and the validation that needs lxml."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from v2v_core.errors import MetadataError
+from v2v_core.metadata.parser import SIZE_LIMIT, UntrustedXmlError, parse_untrusted_xml
+
+if TYPE_CHECKING:
+    from lxml import etree
+
+#: The namespace of this project; the number is that of the format.
+NAMESPACE = "urn:v2v:metadata:1"
+GUEST = f"{{{NAMESPACE}}}guest"
+SOURCE = f"{{{NAMESPACE}}}source"
+TARGET = f"{{{NAMESPACE}}}target"
+
+
+def ours(name: str) -> str:
+    """Give the name of an element of our namespace as lxml spells it."""
+    return f"{{{NAMESPACE}}}{name}"
+
+
+def new_root(tag: str, attributes: Mapping[str, str] | None = None) -> etree._Element:
+    """Make the root of a new tree."""
+    from lxml import etree
+
+    return etree.Element(tag, dict(attributes or {}))
+
+
+def add(
+    parent: etree._Element, tag: str, attributes: Mapping[str, str | None] | None = None, text: str | None = None
+) -> etree._Element:
+    """Append an element; attributes that are None are left out."""
+    from lxml import etree
+
+    made = etree.SubElement(
+        parent,
+        tag,
+        {name: value for name, value in (attributes or {}).items() if value is not None},
+        nsmap={"v2v": NAMESPACE} if tag == GUEST else None,
+    )
+    made.text = text
+    return made
+
+
+def child(parent: etree._Element, tag: str) -> etree._Element:
+    """Give the child of that name, after appending it if there was none."""
+    found = parent.find(tag)
+    return add(parent, tag) if found is None else found
+
+
+def drop(parent: etree._Element, *tags: str) -> None:
+    """Remove all children of these names."""
+    for tag in tags:
+        for found in parent.findall(tag):
+            parent.remove(found)
+
+
+def set_text(parent: etree._Element, tag: str, text: str | None) -> None:
+    """Give the child of that name this text; for None, remove it."""
+    if text is None:
+        drop(parent, tag)
+    else:
+        child(parent, tag).text = text
+
+
+def set_attribute(element: etree._Element, name: str, value: str | None) -> None:
+    """Set an attribute; for None, remove it."""
+    if value is None:
+        element.attrib.pop(name, None)
+    else:
+        element.set(name, value)
+
+
+def to_bytes(root: etree._Element) -> bytes:
+    """Give a tree as an indented UTF-8 document."""
+    from lxml import etree
+
+    _forget_indentation(root)
+    written: bytes = etree.tostring(root, encoding="UTF-8", xml_declaration=True, pretty_print=True)
+    return written
+
+
+def _forget_indentation(element: etree._Element) -> None:
+    """Remove the white space that only indents, so that a tree is indented anew; elements of others stay as they are."""
+    if element.tag.startswith("{") and not element.tag.startswith(f"{{{NAMESPACE}}}"):
+        return
+    if len(element) and not any((text or "").strip() for text in (element.text, *(below.tail for below in element))):
+        element.text = None
+        for below in element:
+            below.tail = None
+    for below in element:
+        _forget_indentation(below)
+
+
+def read_tree(path: Path) -> etree._Element:
+    """Parse a metadata file; its root must be ``domain``.
+
+    :raises MetadataError: it is missing, cannot be read, or is not XML that we accept.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(SIZE_LIMIT + 1)
+    except FileNotFoundError as err:
+        raise MetadataError(
+            f"{path} is missing", path=path, hint="the step that writes it was not run, or not to its end"
+        ) from err
+    except OSError as err:
+        raise MetadataError(f"{path} cannot be read: {err.strerror}", path=path) from err
+    try:
+        root = parse_untrusted_xml(data, what=str(path))
+    except UntrustedXmlError as err:
+        raise MetadataError(err.message, path=path, hint="run the step that writes it again") from err
+    if root.tag != "domain":
+        raise MetadataError(
+            f"{path}: line {root.sourceline}: the root element is <{root.tag}>, expected libvirt's <domain>", path=path
+        )
+    return root
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a metadata file whole or not at all, for this user only: it can hold the password of a display.
+
+    :raises MetadataError: it cannot be written.
+    """
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError as err:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise MetadataError(f"{path} cannot be written: {err.strerror}", path=path) from err

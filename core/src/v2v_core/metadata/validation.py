@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Checking metadata against the schema that is installed with core, ``schema/metadata.rng`` (RELAX NG)."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from v2v_core.errors import MetadataError
+from v2v_core.metadata.tree import GUEST, NAMESPACE, TARGET, read_tree
+
+if TYPE_CHECKING:
+    from lxml import etree
+
+#: Where the schema is; it can be given to other tools, such as xmllint --relaxng.
+SCHEMA = Path(__file__).parent / "schema" / "metadata.rng"
+_GUEST_SCHEMA = SCHEMA.with_name("guest.rng")
+_FAMILY = NAMESPACE.rpartition(":")[0] + ":"
+
+
+def validate(path: Path) -> None:
+    """Check a ``metadata.in`` or ``metadata.out``.
+
+    :raises MetadataError: it is missing, damaged or not valid; the message names the line.
+    """
+    check_tree(read_tree(path), path)
+
+
+def check_tree(root: etree._Element, path: Path, *, target: bool = False) -> None:
+    """Check the tree of a metadata file.
+
+    :param target: it must say what the guest became.
+    :raises MetadataError: it is not valid; the message names the line.
+    """
+    metadata = root.find("metadata")
+    for element in () if metadata is None else metadata:
+        _check_version(element, path)
+    guest = root.find(f"metadata/{GUEST}")
+    if target and (guest is None or guest.find(TARGET) is None):
+        raise MetadataError(
+            f"{path} does not say what the guest became: there is no <v2v:target> in it",
+            path=path,
+            hint="it is not a metadata.out; was the guest converted?",
+        )
+    # our part on its own first: libxml2 explains an error in it, but not in something that can come in any order
+    if guest is not None:
+        _check(_GUEST_SCHEMA, guest, path)
+    _check(SCHEMA, root, path)
+
+
+def _check_version(element: etree._Element, path: Path) -> None:
+    """Tell apart a later format and a damaged file."""
+    namespace = element.tag[1:].partition("}")[0] if element.tag.startswith("{") else ""
+    version = element.get("version", "1") if element.tag == GUEST else "1"
+    if (namespace.startswith(_FAMILY) and namespace != NAMESPACE) or version != "1":
+        raise MetadataError(
+            f"{path}: line {element.sourceline}: this metadata is of a format that this version does not know",
+            path=path,
+            hint="use the version of v2v-core that wrote it, or a later one",
+        )
+
+
+def _check(schema: Path, element: etree._Element, path: Path) -> None:
+    compiled = _compiled(schema)
+    if compiled.validate(element):
+        return
+    # "Extra element X in interleave" and "Expecting Y, got X" follow from the error that is said before them
+    errors = [(entry.line, entry.message) for entry in compiled.error_log] or [(element.sourceline, "it is not valid")]
+    line, reason = next(
+        (error for error in errors if not error[1].startswith(("Extra element", "Invalid sequence"))), errors[0]
+    )
+    where = f"line {line}: " if line else ""
+    raise MetadataError(
+        f"{path}: {where}{reason}", path=path, hint=f"the format of this file is described by {SCHEMA}"
+    )
+
+
+@cache
+def _compiled(schema: Path) -> etree.RelaxNG:
+    from lxml import etree
+
+    return etree.RelaxNG(etree.parse(str(schema)))

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A whole conversion of one guest: the steps in their order, and what holds them together.
+
+This is one supervisor among others: it uses nothing but the steps and the conversion directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+
+from v2v_core import kept_logs, processes
+from v2v_core.conversion_dir import ConversionDir
+from v2v_core.discovery import Role
+from v2v_core.errors import Interrupted
+from v2v_core.events import Event, EventKind, EventSink, Step
+from v2v_core.hookspecs import OutputResult
+from v2v_core.model import Guest
+from v2v_core.plugins import load_plugin
+from v2v_core.reporting import forward
+from v2v_core.settings import RunChoice
+from v2v_core.steps import cleanup, copy, input_setup, output_check, output_finalize, output_setup
+from v2v_core.steps.convert_apart import convert_apart
+from v2v_core.warden import Warden
+
+
+def run(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> OutputResult:
+    """Convert a guest, from input setup to cleanup.
+
+    :raises V2VError: what went wrong; nothing is left behind, neither here nor at the destination.
+    """
+    load_plugin(Role.OUTPUT, choice.output.mode)  # an unknown mode is found before anything is done
+    sinks = (*sinks, *_observers(choice.observers))
+    with _run_directory(choice, sinks) as directory:
+        input_setup.run(directory, choice.input, sinks)
+        output_check.run(directory, choice.output, sinks)
+        convert_apart(directory, choice.convert, sinks)
+        output_setup.run(directory, choice.output, sinks)
+        copy.run(directory, choice.copy, sinks)
+        result = output_finalize.run(directory, sinks)
+    forward(Event(kind=EventKind.MESSAGE, step=Step.CLEANUP, text="Finishing off"), sinks)
+    return result
+
+
+def convert_in_place(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> None:
+    """Convert a guest where it is: input setup without an overlay, then the conversion.
+
+    :raises V2VError: what went wrong; the guest may be half converted then, there is no way back.
+    """
+    with _run_directory(choice, sinks) as directory:
+        input_setup.run(directory, choice.input, sinks)
+        convert_apart(directory, choice.convert, sinks)
+
+
+def print_source(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> Guest:
+    """Give the metadata of the source; nothing is converted.
+
+    :raises V2VError: the source cannot be used.
+    """
+    with _run_directory(choice, sinks) as directory:
+        return input_setup.run(directory, choice.input, sinks)
+
+
+@contextlib.contextmanager
+def _run_directory(choice: RunChoice, sinks: Sequence[EventSink]) -> Iterator[ConversionDir]:
+    """Make the conversion directory, and see to it that nothing of the run is left, however it ends."""
+    load_plugin(Role.INPUT, choice.input.mode)
+    with _signals_interrupt():
+        directory = (
+            ConversionDir.temporary() if choice.directory is None else ConversionDir.open_or_create(choice.directory)
+        )
+        mark = {processes.DIRECTORY_VARIABLE: str(directory.path)}
+        warden = Warden(directory.path, {**mark, processes.SERVER_VARIABLE: "warden"})
+        before = os.environ.get(processes.DIRECTORY_VARIABLE)
+        # from here on, whatever this process starts, directly or not, is a process of the run
+        os.environ.update(mark)
+        try:
+            yield directory
+        except BaseException as err:
+            kept_logs.keep(directory, err)
+            raise
+        finally:
+            with _signals_wait():
+                cleanup.run(directory, [_only_warnings(sinks)])
+                warden.dismiss()
+                os.environ.pop(processes.DIRECTORY_VARIABLE)
+                if before is not None:
+                    os.environ[processes.DIRECTORY_VARIABLE] = before
+
+
+def _only_warnings(sinks: Sequence[EventSink]) -> EventSink:
+    # after a failure, the failure is the last that the user hears, but for what could not be cleaned up
+    def sink(event: Event) -> None:
+        if event.kind in {EventKind.WARNING, EventKind.STEP_FAILED}:
+            forward(event, sinks)
+
+    return sink
+
+
+def _observers(names: Sequence[str]) -> list[EventSink]:
+    return [load_plugin(Role.OBSERVER, name).event for name in names]
+
+
+_STOPPING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+@contextlib.contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Turn the signals that ask for the end into an exception, so that the cleanup runs."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise Interrupted(f"stopped by {signal.Signals(number).name}")
+
+    with _handling(stop, _STOPPING):
+        yield
+
+
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Let no signal interrupt the cleanup."""
+    with _handling(signal.SIG_IGN, (signal.SIGINT, *_STOPPING)):
+        yield
+
+
+@contextlib.contextmanager
+def _handling(
+    handler: Callable[[int, FrameType | None], None] | signal.Handlers, numbers: Sequence[signal.Signals]
+) -> Iterator[None]:
+    before: dict[signal.Signals, object] = {}
+    try:
+        for number in numbers:
+            # only the main thread may; a supervisor that runs conversions in threads deals with signals itself
+            with contextlib.suppress(ValueError):
+                before[number] = signal.signal(number, handler)
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)  # type: ignore[arg-type]  # it is what signal.signal gave

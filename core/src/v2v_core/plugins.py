@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Calling plugins: one pluggy manager per plugin of a run, checked hooks, checked results, typed methods.
+
+pluggy notices a misspelt hook and a wrong argument, but not a *missing* hook and not a result of the wrong type;
+both are checked here, and the plugin is blamed by name. Exceptions that are none of ours are wrapped here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pluggy
+
+from v2v_core import hookspecs
+from v2v_core.discovery import Role, installed, load
+from v2v_core.errors import (
+    ConversionError,
+    DestinationError,
+    OptionError,
+    PluginContractError,
+    PluginError,
+    PluginLoadError,
+    SourceError,
+    V2VError,
+)
+from v2v_core.events import Event
+from v2v_core.hookspecs import (
+    HOOK_API_VERSION,
+    ConvertRequest,
+    ConvertResult,
+    CopyRequest,
+    CopyResult,
+    InputResult,
+    InputSetupRequest,
+    OutputAbortRequest,
+    OutputCheckRequest,
+    OutputFinalizeRequest,
+    OutputResult,
+    OutputSetup,
+    OutputSetupRequest,
+)
+from v2v_core.model import DiskService, NbdkitPlugin, NbdUri, OptionValues, PluginOption, QemuImage
+from v2v_core.settings import RawOptions
+
+_SPECS: dict[Role, tuple[type, frozenset[str]]] = {
+    Role.INPUT: (hookspecs.InputHooks, frozenset({"v2v_input_setup"})),
+    Role.CONVERT: (hookspecs.ConvertHooks, frozenset({"v2v_convert"})),
+    Role.OUTPUT: (
+        hookspecs.OutputHooks,
+        frozenset({"v2v_output_check", "v2v_output_setup", "v2v_output_finalize", "v2v_output_abort"}),
+    ),
+    Role.COPY: (hookspecs.CopyHooks, frozenset({"v2v_copy"})),
+    Role.OBSERVER: (hookspecs.ObserverHooks, frozenset({"v2v_event"})),
+}
+
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True)
+class LoadedPlugin:
+    """A plugin that was found, made and checked; its hooks as typed methods."""
+
+    role: Role
+    name: str
+    blame: str
+    options: tuple[PluginOption, ...]
+    summary: str
+    manager: pluggy.PluginManager
+
+    def check_options(self, given: RawOptions) -> OptionValues:
+        """Check ``-io`` or ``-oo`` against what the plugin declares.
+
+        :raises OptionError: unknown, missing, given twice, or not a truth value where one is needed.
+        """
+        return check_options(f"-{'i' if self.role is Role.INPUT else 'o'} {self.name}", self.options, given)
+
+    def input_setup(self, request: InputSetupRequest) -> InputResult:
+        """Call ``v2v_input_setup``."""
+        result = self._call("v2v_input_setup", request, InputResult, SourceError)
+        self._check_services(result.disks, len(result.guest.disks), "v2v_input_setup")
+        return result
+
+    def output_check(self, request: OutputCheckRequest) -> None:
+        """Call ``v2v_output_check``."""
+        self._call("v2v_output_check", request, type(None), DestinationError)
+
+    def convert(self, request: ConvertRequest) -> ConvertResult:
+        """Call ``v2v_convert``."""
+        return self._call("v2v_convert", request, ConvertResult, ConversionError)
+
+    def output_setup(self, request: OutputSetupRequest) -> OutputSetup:
+        """Call ``v2v_output_setup``."""
+        result = self._call("v2v_output_setup", request, OutputSetup, DestinationError)
+        self._check_services(result.disks, len(request.target.disks), "v2v_output_setup")
+        return result
+
+    def copy(self, request: CopyRequest) -> CopyResult:
+        """Call ``v2v_copy``."""
+        return self._call("v2v_copy", request, CopyResult, V2VError)
+
+    def output_finalize(self, request: OutputFinalizeRequest) -> OutputResult:
+        """Call ``v2v_output_finalize``."""
+        return self._call("v2v_output_finalize", request, OutputResult, DestinationError)
+
+    def output_abort(self, request: OutputAbortRequest) -> None:
+        """Call ``v2v_output_abort``."""
+        self._call("v2v_output_abort", request, type(None), DestinationError)
+
+    def event(self, event: Event) -> None:
+        """Call ``v2v_event``; the caller deals with exceptions."""
+        self.manager.hook.v2v_event(event=event)
+
+    def _call(self, hook: str, request: object, result_type: type[ResultT], wrap: type[V2VError]) -> ResultT:
+        caller: Callable[..., Any] = getattr(self.manager.hook, hook)
+        try:
+            result = caller(request=request)
+        except V2VError:
+            raise
+        except Exception as err:
+            raise wrap(
+                f"the plugin {self.blame} failed in {hook}: {type(err).__name__}: {err}",
+                hint="the log of the step has the traceback",
+            ) from err
+        if not isinstance(result, result_type):
+            wanted = "nothing" if result_type is type(None) else f"an {result_type.__name__}"
+            raise PluginContractError(self.blame, f"{hook} gave back {type(result).__name__} and not {wanted}")
+        return result
+
+    def _check_services(self, services: object, count: int, hook: str) -> None:
+        kinds = (QemuImage, NbdkitPlugin, NbdUri)
+        if not isinstance(services, tuple) or not all(isinstance(service, kinds) for service in services):
+            raise PluginContractError(
+                self.blame, f"{hook} must give a tuple of QemuImage, NbdkitPlugin or NbdUri as disks"
+            )
+        checked: tuple[DiskService, ...] = services
+        if len(checked) != count:
+            raise PluginContractError(self.blame, f"{hook} serves {len(checked)} disks of a guest that has {count}")
+
+
+def load_plugin(role: Role, name: str) -> LoadedPlugin:
+    """Find, import, make and check the plugin that was asked for, and no other.
+
+    :raises PluginNotFound, PluginLoadError, AmbiguousPlugin, PluginContractError: as their names say.
+    """
+    blocked = {word for word in os.environ.get("V2V_DISABLE_PLUGINS", "").split(",") if word}
+    if name in blocked:
+        raise PluginError(
+            f"the {role} plugin {name!r} is disabled",
+            hint="it is named in the environment variable V2V_DISABLE_PLUGINS",
+        )
+    made = load(role, name)
+    blame = next((f"{name!r} of {p.distribution} {p.version}" for p in installed(role) if p.name == name), repr(name))
+    return check_plugin(role, name, made, blame)
+
+
+def check_plugin(role: Role, name: str, plugin_class: Any, blame: str) -> LoadedPlugin:
+    """Make a plugin from its class and hold it against the contract of its role.
+
+    :raises PluginLoadError: its constructor failed.
+    :raises PluginContractError: a required hook is missing, a hook is misspelt or has other arguments, or it was written
+        for a later version of the hooks.
+    """
+    api_version = getattr(plugin_class, "api_version", 1)
+    if not isinstance(api_version, int) or api_version > HOOK_API_VERSION:
+        raise PluginContractError(blame, f"it needs hook version {api_version}, this v2v-core has {HOOK_API_VERSION}")
+    try:
+        plugin = plugin_class()
+    except Exception as err:
+        raise PluginLoadError(role, name, blame, err) from err
+    specs, required = _SPECS[role]
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(specs)
+    try:
+        manager.register(plugin, name=name)
+        manager.check_pending()
+    except (pluggy.PluginValidationError, ValueError) as err:
+        raise PluginContractError(blame, str(err).replace("\n", " ")) from err
+    callers = manager.get_hookcallers(plugin) or []
+    missing = sorted(required - {caller.name for caller in callers})
+    if missing:
+        raise PluginContractError(blame, f"the hook {', '.join(missing)} is missing (or not marked with @hookimpl)")
+    options = getattr(plugin, "options", ())
+    if not isinstance(options, tuple) or not all(isinstance(option, PluginOption) for option in options):
+        raise PluginContractError(blame, "its options must be a tuple of PluginOption")
+    if os.environ.get("V2V_TRACE_HOOKS"):
+        manager.trace.root.setwriter(_trace)
+        manager.enable_tracing()
+    return LoadedPlugin(role, name, blame, options, str(getattr(plugin, "summary", "")), manager)
+
+
+def check_options(mode: str, declared: tuple[PluginOption, ...], given: RawOptions) -> OptionValues:
+    """Check options against a declaration.
+
+    :raises OptionError: unknown, missing, given twice, or not a truth value where one is needed.
+    """
+    spellings = {spelling: option for option in declared for spelling in (option.name, *option.aliases)}
+    values: dict[str, tuple[str, ...]] = {}
+    for key, value in given:
+        option = spellings.get(key)
+        if option is None:
+            known = ", ".join(option.name for option in declared)
+            raise OptionError(mode, key, "unknown", hint=f"it understands: {known}" if known else "it understands none")
+        if option.flag:
+            value = "true" if value is None else value
+            if value not in {"true", "false"}:
+                raise OptionError(mode, key, f"{value!r} is neither true nor false")
+        elif value is None or not value:
+            raise OptionError(mode, key, "needs a value", hint=f"write {key}=VALUE")
+        if option.name in values and not option.repeatable:
+            raise OptionError(mode, key, "given more than once")
+        values[option.name] = (*values.get(option.name, ()), value)
+    for option in declared:
+        if option.required and option.name not in values:
+            raise OptionError(mode, option.name, "is required")
+    return OptionValues(values=values)
+
+
+def _trace(text: str) -> None:
+    os.write(2, text.encode("utf-8", "replace"))

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The processes of a run: found by a mark in their environment, stopped by process descriptor.
+
+Every process that a run starts, and whatever these start in turn, carries ``V2V_DIRECTORY`` in its environment. So
+nothing has to be written down before it is started, a process number that was used again is never mistaken for ours,
+and a cleanup after ``kill -9`` finds all of them. proc(5) ``/proc/PID/environ`` is the environment at the start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+DIRECTORY_VARIABLE = "V2V_DIRECTORY"
+#: What a long-lived process serves (``in1``, ``out2``); those without it are workers of a step.
+SERVER_VARIABLE = "V2V_SERVER"
+
+
+@dataclass(frozen=True)
+class RunProcess:
+    """A process of a run. ``server`` is what it serves, None for a worker."""
+
+    pid: int
+    server: str | None
+
+
+def find(directory: Path) -> tuple[RunProcess, ...]:
+    """Find the processes of a run, this process and its ancestors left out."""
+    mark = os.fsencode(f"{DIRECTORY_VARIABLE}={directory}")
+    own = _ancestry()
+    found = []
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - names are all that is needed, and there may be thousands
+        if not entry.isdigit() or int(entry) in own:
+            continue
+        environment = _environment(int(entry))
+        if mark in environment:
+            prefix = os.fsencode(f"{SERVER_VARIABLE}=")
+            server = next((os.fsdecode(word[len(prefix) :]) for word in environment if word.startswith(prefix)), None)
+            found.append(RunProcess(int(entry), server))
+    return tuple(found)
+
+
+def stop(
+    directory: Path,
+    which: Callable[[RunProcess], bool],
+    *,
+    grace: float = 10.0,
+) -> None:
+    """Stop processes of a run: SIGTERM, then SIGKILL for those that are still there after ``grace`` seconds.
+
+    Sockets that they made elsewhere (libguestfs makes its own under /tmp) are removed with them.
+    """
+    deadline = time.monotonic() + grace
+    # what is being stopped may start something meanwhile, hence the rounds
+    for _ in range(5):
+        processes = [process for process in find(directory) if which(process)]
+        if not processes:
+            return
+        sockets = bound_sockets(process.pid for process in processes)
+        _stop_all(directory, processes, max(0.0, deadline - time.monotonic()))
+        _remove_sockets(directory, sockets)
+
+
+def is_worker(process: RunProcess) -> bool:
+    """Tell whether a process is a worker of a step and not a server."""
+    return process.server is None
+
+
+def serves(*prefixes: str) -> Callable[[RunProcess], bool]:
+    """Give a test for the servers whose name is a prefix (``in``, ``base``, ``out``) and a number."""
+
+    def test(process: RunProcess) -> bool:
+        return process.server is not None and process.server.rstrip("0123456789") in prefixes
+
+    return test
+
+
+def is_gone_with_the_run(process: RunProcess) -> bool:
+    """Tell whether the end of the run is the end of this process; only the warden outlives it, to clean up."""
+    return process.server != "warden"
+
+
+def bound_sockets(pids: Iterable[int]) -> tuple[Path, ...]:
+    """List the paths of the Unix sockets that processes have open and that they, or their parents, bound."""
+    inodes = set()
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    target = os.readlink(descriptor)
+                    if target.startswith("socket:["):
+                        inodes.add(target[len("socket:[") : -1])
+    paths = []
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/net/unix").read_text(errors="surrogateescape").splitlines()[1:]:
+            fields = line.split(None, 7)
+            if len(fields) == 8 and fields[6] in inodes and fields[7].startswith("/"):  # inode and path: proc(5)
+                paths.append(Path(fields[7]))
+    return tuple(paths)
+
+
+def _ancestry() -> frozenset[int]:
+    pid, line = os.getpid(), []
+    while pid > 0:
+        line.append(pid)
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            break
+        pid = int(stat.rpartition(")")[2].split()[1])
+    return frozenset(line)
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def _stop_all(directory: Path, processes: list[RunProcess], grace: float) -> None:
+    mark = os.fsencode(f"{DIRECTORY_VARIABLE}={directory}")
+    descriptors: dict[int, int] = {}
+    try:
+        for process in processes:
+            with contextlib.suppress(OSError):
+                descriptor = os.pidfd_open(process.pid)
+                descriptors[descriptor] = process.pid
+                # looked at again now that the descriptor pins the process: the number may have been used again
+                if mark not in _environment(process.pid):
+                    os.close(descriptor)
+                    del descriptors[descriptor]
+                    continue
+                signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+        left = _wait(descriptors, grace)
+        for descriptor in left:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        _wait({descriptor: descriptors[descriptor] for descriptor in left}, 5.0)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _wait(descriptors: dict[int, int], seconds: float) -> list[int]:
+    """Wait for processes to end, reap those that are our children, give the descriptors of those that live on."""
+    deadline = time.monotonic() + seconds
+    left = dict(descriptors)
+    poll = select.poll()
+    for descriptor in left:
+        poll.register(descriptor, select.POLLIN)
+    while left:
+        remaining = deadline - time.monotonic()
+        ended = poll.poll(max(0, remaining * 1000))
+        for descriptor, _events in ended:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(left[descriptor], os.WNOHANG)
+            poll.unregister(descriptor)
+            del left[descriptor]
+        if remaining <= 0 and not ended:
+            break
+    return list(left)
+
+
+def _remove_sockets(directory: Path, sockets: Iterable[Path]) -> None:
+    for path in sockets:
+        made_by_libguestfs = path.parent.name.startswith("libguestfs")
+        if not made_by_libguestfs and not path.is_relative_to(directory):
+            continue
+        with contextlib.suppress(OSError):
+            path.unlink()
+        if made_by_libguestfs:
+            # rmdir leaves it alone unless it is empty
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()

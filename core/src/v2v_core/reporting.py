@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How a step speaks: events to the conversion directory and to everybody who listens, everything to its log."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import re
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import IO
+
+from v2v_core.conversion_dir import ConversionDir
+from v2v_core.errors import CommandError, Interrupted, V2VError
+from v2v_core.events import Event, EventKind, EventSink, Step
+
+# C0, DEL and C1: a hostile guest's host name must not talk to the terminal (tabs and newlines become spaces)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+#: Seconds between two progress events of one disk.
+_PROGRESS_INTERVAL = 0.2
+
+
+class StepReport:
+    """The ``Reporter`` of a running step."""
+
+    def __init__(self, directory: ConversionDir, step: Step, sinks: Sequence[EventSink]) -> None:
+        self._directory = directory
+        self._step = step
+        self._sinks = sinks
+        self._lock = threading.Lock()
+        self._last_progress: dict[int | None, float] = {}
+        self.log_path = directory.log(step)
+        self._log = _open_append(self.log_path)
+        self._events = _open_append(directory.events)
+
+    @property
+    def log(self) -> IO[str]:
+        """The log of the step, for the stderr of programs."""
+        return self._log
+
+    def close(self) -> None:
+        """Close the files."""
+        self._log.close()
+        self._events.close()
+
+    def message(self, text: str) -> None:
+        """Say which part of the step begins now."""
+        self.emit(Event(kind=EventKind.MESSAGE, step=self._step, text=text))
+
+    def info(self, text: str) -> None:
+        """Say something worth knowing."""
+        self.emit(Event(kind=EventKind.INFO, step=self._step, text=text))
+
+    def warning(self, text: str) -> None:
+        """Say that something is not as it should be, though the run goes on."""
+        self.emit(Event(kind=EventKind.WARNING, step=self._step, text=text))
+
+    def progress(self, done: int, total: int, *, disk: int | None = None) -> None:
+        """Say how far the current part has come."""
+        now = time.monotonic()
+        if done < total and now - self._last_progress.get(disk, -1.0) < _PROGRESS_INTERVAL:
+            return
+        self._last_progress[disk] = now
+        self.emit(Event(kind=EventKind.PROGRESS, step=self._step, done=done, total=total, disk=disk))
+
+    def debug(self, text: str) -> None:
+        """Write to the log only."""
+        self._write_log(text)
+
+    def emit(self, event: Event) -> None:
+        """Send an event to the directory, the log, and everybody who listens."""
+        event = clean(event)
+        if event.kind is not EventKind.PROGRESS:
+            about = f" (disk {event.disk})" if event.disk is not None else ""
+            self._write_log(f"{event.kind}{about}: {event.text}" + (f"\nhint: {event.hint}" if event.hint else ""))
+        with self._lock:
+            # a full disk must not end a migration: logging degrades
+            with contextlib.suppress(OSError):
+                self._events.write(event.to_json() + "\n")
+                self._events.flush()
+            forward(event, self._sinks)
+
+    def _write_log(self, text: str) -> None:
+        stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        with self._lock, contextlib.suppress(OSError, ValueError):
+            for line in text.splitlines() or [""]:
+                self._log.write(f"{stamp} {_CONTROL.sub(' ', line)}\n")
+            self._log.flush()
+
+
+def forward(event: Event, sinks: Sequence[EventSink]) -> None:
+    """Give an event to listeners; what one of them does wrong is no reason to stop."""
+    for sink in sinks:
+        with contextlib.suppress(Exception):
+            sink(event)
+
+
+def clean(event: Event) -> Event:
+    """Give an event without control characters in its texts."""
+    text = _CONTROL.sub(" ", event.text)
+    hint = _CONTROL.sub(" ", event.hint) if event.hint is not None else None
+    if text == event.text and hint == event.hint:
+        return event
+    return Event(**{**{name: getattr(event, name) for name in Event.__dataclass_fields__}, "text": text, "hint": hint})
+
+
+@contextlib.contextmanager
+def running(directory: ConversionDir, step: Step, sinks: Sequence[EventSink]) -> Iterator[StepReport]:
+    """Run a step: its first and last events, its log, and its mark in the directory when it is done.
+
+    :raises V2VError: what the step raised; anything that is no V2VError is wrapped in one, its traceback is in the log.
+    """
+    report = StepReport(directory, step, sinks)
+    try:
+        report.emit(Event(kind=EventKind.STEP_STARTED, step=step))
+        yield report
+        directory.mark_done(step)
+        report.emit(Event(kind=EventKind.STEP_FINISHED, step=step))
+    except V2VError as err:
+        _fail(report, step, err)
+        raise
+    except KeyboardInterrupt as err:
+        interrupted = Interrupted("interrupted")
+        _fail(report, step, interrupted)
+        raise interrupted from err
+    except OSError as err:
+        wrapped = V2VError(f"{err.filename or step.value}: {err.strerror or err}")
+        _fail(report, step, wrapped)
+        raise wrapped from err
+    except Exception as err:
+        wrapped = V2VError(
+            f"internal error in step {step.value}: {type(err).__name__}: {err}",
+            hint="this is a bug, please report it with the log of the step",
+        )
+        _fail(report, step, wrapped)
+        raise wrapped from err
+    finally:
+        report.close()
+
+
+def _fail(report: StepReport, step: Step, error: V2VError) -> None:
+    report.debug(traceback.format_exc())
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, CommandError):
+            report.debug(f"{cause.argv}\n{cause.stderr_tail}")
+        cause = cause.__cause__
+    report.emit(
+        Event(
+            kind=EventKind.STEP_FAILED,
+            step=step,
+            text=error.message,
+            hint=error.hint,
+            disk=getattr(error, "disk", None),
+            log=str(report.log_path),
+            code=error.exit_code,
+        )
+    )
+
+
+def _open_append(path: os.PathLike[str]) -> IO[str]:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w", encoding="utf-8")

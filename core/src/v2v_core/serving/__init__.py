@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Serving disks: a plugin describes how a disk is served, this package does it.
+
+One place decides whether an overlay is used, which endpoints exist, who may open them, and what dies with whom.
+"""
+
+from v2v_core.serving.disks import serve_destination, serve_source
+
+__all__ = ["serve_destination", "serve_source"]

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Serving the disks of a source and of a destination: from a description to a running endpoint.
+
+::
+
+    source       image ◀── overlay/disk1.qcow2 ◀── qemu-nbd in1           a local image
+                 nbdkit base1 ◀── overlay/disk1.qcow2 ◀── qemu-nbd in1    anything else
+    in place     image ◀── qemu-nbd in1,  or  nbdkit in1                  no overlay: it is the guest that is changed
+    destination  image ◀── qemu-nbd out1, or  nbdkit out1
+"""
+
+from __future__ import annotations
+
+from v2v_core.conversion_dir import ConversionDir
+from v2v_core.errors import CommandError, DestinationError, SourceError, V2VError
+from v2v_core.model import DiskEndpoint, DiskService, NbdkitPlugin, NbdUri, QemuImage
+from v2v_core.reporting import StepReport
+from v2v_core.serving.nbdkit import nbdkit_argv
+from v2v_core.serving.qemu_nbd import Node, block_node, create_overlay, nbd_node, qemu_nbd_argv
+from v2v_core.serving.server import start_server, uri_of
+
+
+def serve_source(
+    directory: ConversionDir, index: int, service: DiskService, origin: str, *, in_place: bool, report: StepReport
+) -> DiskEndpoint:
+    """Serve a disk of the source on ``in<index>``: under an overlay, so that it is never written, unless in place.
+
+    :param origin: what to call the disk in an error.
+    :raises SourceError: it cannot be served.
+    """
+    try:
+        if in_place:
+            return _serve(directory, "in", index, service, report)
+        overlay = directory.overlay / f"disk{index}.qcow2"
+        overlay.unlink(missing_ok=True)
+        create_overlay(overlay, _below(directory, index, service, report))
+        socket = directory.socket("in", index)
+        node = {"driver": "qcow2", "file": {"driver": "file", "filename": str(overlay)}}
+        argv = qemu_nbd_argv(node, socket, scratch=True)
+        return _start(directory, socket.name, argv, index, report)
+    except V2VError as err:
+        hint = err.hint or _hint(err)
+        raise SourceError(f"disk {index} ({origin}) cannot be opened: {_reason(err)}", hint=hint) from err
+
+
+def serve_destination(directory: ConversionDir, index: int, service: DiskService, report: StepReport) -> DiskEndpoint:
+    """Serve the destination of a disk on ``out<index>``; somebody else's server is used where it is.
+
+    :raises DestinationError: it cannot be served.
+    """
+    if isinstance(service, NbdUri):
+        return DiskEndpoint(index=index, uri=service.uri)
+    try:
+        return _serve(directory, "out", index, service, report)
+    except V2VError as err:
+        raise DestinationError(
+            f"the destination of disk {index} cannot be opened: {_reason(err)}", hint=err.hint or _hint(err)
+        ) from err
+
+
+def _below(directory: ConversionDir, index: int, service: DiskService, report: StepReport) -> Node:
+    """Give the node below the overlay; for anything but an image that is what ``base<index>`` serves."""
+    if isinstance(service, QemuImage):
+        return block_node(service)
+    socket = directory.socket("base", index)
+    argv = nbdkit_argv(_as_nbdkit(service), socket, readonly=True, secrets=directory.private("input"))
+    _start(directory, socket.name, argv, index, report, _environment(service))
+    return nbd_node(socket)
+
+
+def _serve(directory: ConversionDir, kind: str, index: int, service: DiskService, report: StepReport) -> DiskEndpoint:
+    """Serve a disk as it is, writable."""
+    socket = directory.socket(kind, index)
+    if isinstance(service, QemuImage):
+        argv = qemu_nbd_argv(block_node(service), socket)
+    else:
+        secrets = directory.private("input" if kind == "in" else "output")
+        argv = nbdkit_argv(_as_nbdkit(service), socket, readonly=False, secrets=secrets)
+    return _start(directory, socket.name, argv, index, report, _environment(service))
+
+
+def _as_nbdkit(service: NbdkitPlugin | NbdUri) -> NbdkitPlugin:
+    if isinstance(service, NbdkitPlugin):
+        return service
+    # through nbdkit, for its retries and its TLS, and so that the far end sees one connection
+    return NbdkitPlugin(name="nbd", parameters=(("uri", service.uri), ("shared", "true")), remote=True)
+
+
+def _environment(service: DiskService) -> dict[str, str]:
+    return dict(service.environment) if isinstance(service, NbdkitPlugin) else {}
+
+
+def _start(
+    directory: ConversionDir,
+    name: str,
+    argv: list[str],
+    index: int,
+    report: StepReport,
+    environment: dict[str, str] | None = None,
+) -> DiskEndpoint:
+    report.debug(f"disk {index}: {argv}")
+    socket = directory.path / name
+    size = start_server(directory, name, argv, socket, environment=environment)
+    return DiskEndpoint(index=index, uri=uri_of(socket), size=size)
+
+
+def _reason(error: V2VError) -> str:
+    if isinstance(error, CommandError):
+        lines = [line.strip() for line in error.stderr_tail.splitlines() if line.strip()]
+        # qemu-img: json:{…}: Could not open …: the end of the line is what matters
+        return lines[-1].removeprefix(f"{error.argv[0]}: ") if lines else error.message
+    return error.message
+
+
+def _hint(error: V2VError) -> str | None:
+    text = error.stderr_tail.lower() if isinstance(error, CommandError) else ""
+    if "lock" in text:
+        return "it is in use: shut the guest down, and stop whatever else has the image open"
+    if "permission denied" in text:
+        return "make it readable for this user, or run as one who may read it"
+    if "no space left" in text:
+        return "free some space, or set VIRT_V2V_TMPDIR to a directory on a larger file system"
+    return None

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From the description of an nbdkit plugin to nbdkit's command line (nbdkit(1))."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from v2v_core.errors import CommandError, V2VError
+from v2v_core.model import NbdkitFilter, NbdkitPlugin
+from v2v_core.programs import require_program, run_program
+
+#: What core puts below the filters of a plugin when the data comes over a network: single reads are tried again
+#: first, which is cheap; then the connection is made anew, which may mean a new login.
+_REMOTE_FILTERS = (
+    NbdkitFilter(name="retry-request"),
+    NbdkitFilter(name="retry", parameters=(("retries", "8"),)),
+)
+
+
+def nbdkit_argv(service: NbdkitPlugin, socket: Path, *, readonly: bool, secrets: Path) -> list[str]:
+    """Give the command line that serves a disk.
+
+    :param secrets: a directory of mode 0700; each secret goes into a file in it, and nbdkit is told to read it.
+    :raises V2VError: nbdkit, the plugin or a filter is not installed.
+    """
+    require_program("nbdkit")
+    require_nbdkit_part("plugin", service.name)
+    filters = service.filters + (_REMOTE_FILTERS if service.remote else ())
+    argv = ["nbdkit", "--foreground", "--newstyle", "--unix", str(socket)]
+    if readonly:
+        argv.append("--readonly")
+    if service.threads:
+        argv += ["--threads", str(service.threads)]
+    for used in filters:
+        require_nbdkit_part("filter", used.name)
+        argv.append(f"--filter={used.name}")
+    argv.append(service.name)
+    argv += [f"{key}={value}" for key, value in service.parameters]
+    for number, (key, value) in enumerate(service.secrets):
+        path = secrets / f"{socket.name}-secret{number}"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
+            stream.write(value)
+        argv.append(f"{key}=+{path}")
+    argv += [f"{key}={value}" for used in filters for key, value in used.parameters]
+    return argv
+
+
+def require_nbdkit_part(kind: str, name: str) -> None:
+    """Make sure that nbdkit has a plugin or filter.
+
+    :param kind: ``plugin`` or ``filter``.
+    :raises V2VError: it has not; the hint says what to install.
+    """
+    argv = ["nbdkit", name, "--version"] if kind == "plugin" else ["nbdkit", "null", f"--filter={name}", "--version"]
+    try:
+        run_program(argv, timeout=30)
+    except CommandError as err:
+        raise V2VError(
+            f"nbdkit has no {kind} {name!r}: {err.stderr_tail.strip().splitlines()[-1:] or ['?']}",
+            hint=f"install the package with nbdkit's {name} {kind}, for example nbdkit-{kind}-{name}, or a newer nbdkit",
+        ) from err

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From the description of an image to qemu's block nodes and qemu-nbd's command line (qemu-nbd(8), qemu-img(1)).
+
+Every format is explicit. A reference in the header of an image (backing file) is overridden, never followed.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from v2v_core.model import QemuImage
+from v2v_core.programs import run_program
+
+Node = Mapping[str, Any]
+
+#: The formats that can name another image in their header, and so are told that there is none.
+_WITH_BACKING = frozenset({"qcow2", "qcow", "qed", "vmdk"})
+
+
+def block_node(image: QemuImage) -> Node:
+    """Give the block node of an image, as ``-blockdev`` and ``json:`` file names take it."""
+    file: dict[str, Any] = {"driver": _protocol(image.path), "filename": str(image.path)}
+    node: dict[str, Any] = {"driver": image.format, "file": file}
+    if image.offset is not None or image.size is not None:
+        window: dict[str, Any] = {"driver": "raw", "offset": image.offset or 0, "file": file}
+        if image.size is not None:
+            window["size"] = image.size
+        node["file"] = window
+    if image.backing is not None:
+        node["backing"] = block_node(image.backing)
+    elif image.format in _WITH_BACKING:
+        node["backing"] = None
+    if image.compressed:
+        node = {"driver": "compress", "file": node}
+    return node
+
+
+def nbd_node(socket: Path) -> Node:
+    """Give the block node of a disk that is served on a Unix socket."""
+    return {"driver": "raw", "file": {"driver": "nbd", "server": {"type": "unix", "path": str(socket)}}}
+
+
+def json_name(node: Node) -> str:
+    """Give the ``json:`` file name of a node: no character of a path in it can be taken for anything else."""
+    return "json:" + json.dumps(node)
+
+
+def create_overlay(overlay: Path, below: Node) -> None:
+    """Create a qcow2 image (docs/interop/qcow2.txt in qemu) that holds what is written above a node.
+
+    :raises CommandError: qemu cannot open what is below.
+    """
+    run_program(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-F", str(below["driver"]), "-b", json_name(below), str(overlay)]
+    )
+    overlay.chmod(0o600)
+
+
+def qemu_nbd_argv(node: Node, socket: Path, *, readonly: bool = False, scratch: bool = False) -> list[str]:
+    """Give the command line that serves a node.
+
+    :param scratch: what is written is lost with the run anyway: do not wait for it to reach the disk.
+    """
+    argv = ["qemu-nbd", "--persistent", "--shared=0", f"--socket={socket}"]
+    argv += ["--read-only"] if readonly else ["--discard=unmap", f"--cache={'unsafe' if scratch else 'writeback'}"]
+    if scratch:
+        # which blocks the overlay holds: qemu:allocation-depth
+        argv.append("--allocation-depth")
+    return [*argv, json_name(node)]
+
+
+def _protocol(path: Path) -> str:
+    try:
+        return "host_device" if stat.S_ISBLK(path.stat().st_mode) else "file"
+    except OSError:
+        return "file"

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Starting one NBD server and waiting until it serves. Stopping is ``processes.stop``'s."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from v2v_core.conversion_dir import ConversionDir
+from v2v_core.errors import CommandError
+from v2v_core.processes import DIRECTORY_VARIABLE, SERVER_VARIABLE
+from v2v_core.programs import require_program, run_program
+
+#: Seconds until a server must serve. Remote sources log in first.
+_START_LIMIT = 60.0
+
+
+def uri_of(socket: Path, export: str = "") -> str:
+    """Give the NBD URI of a Unix socket (the NBD URI specification, ``nbd+unix``)."""
+    return f"nbd+unix:///{quote(export)}?socket={quote(str(socket))}"
+
+
+def start_server(
+    directory: ConversionDir,
+    name: str,
+    argv: Sequence[str],
+    socket: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+) -> int:
+    """Start an NBD server on a socket, in a session of its own, and give the size of its disk in bytes.
+
+    It outlives this process and is stopped by the cleanup of the directory.
+
+    :raises CommandError: it did not start, with its last words.
+    """
+    socket.unlink(missing_ok=True)
+    environ = {
+        **os.environ,
+        **(environment or {}),
+        "LC_ALL": "C",
+        DIRECTORY_VARIABLE: str(directory.path),
+        SERVER_VARIABLE: name,
+    }
+    own_log = directory.path / "log" / f"server-{name}.log"
+    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    # posix_spawn and not Popen: the server is not this process's to wait for
+    pid = os.posix_spawn(
+        require_program(argv[0]),
+        list(argv),
+        environ,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(own_log), append, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+        setsigdef=[signal.SIGINT, signal.SIGPIPE, signal.SIGTERM, signal.SIGHUP],
+    )
+    deadline = time.monotonic() + _START_LIMIT
+    while True:
+        ended, status = _ended(pid)
+        if ended:
+            raise CommandError(argv, status, _tail(own_log))
+        if socket.exists():
+            try:
+                return int(run_program(["nbdinfo", "--size", uri_of(socket)], timeout=_START_LIMIT))
+            except CommandError as err:
+                # refused: the socket is bound and not yet listening; anything else is final unless the server is ending
+                if "refused" not in err.stderr_tail.lower():
+                    time.sleep(0.2)
+                    ended, status = _ended(pid)
+                    with contextlib.suppress(OSError):
+                        os.kill(pid, signal.SIGTERM)
+                    raise CommandError(argv, status, _tail(own_log) or err.stderr_tail) from err
+        if time.monotonic() > deadline:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+            raise CommandError(argv, None, f"it did not serve within {_START_LIMIT:.0f} seconds; {_tail(own_log)}")
+        time.sleep(0.01)
+
+
+def _ended(pid: int) -> tuple[bool, int | None]:
+    try:
+        done, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return True, None
+    return done != 0, os.waitstatus_to_exitcode(status) if done else None
+
+
+def _tail(log: Path) -> str:
+    try:
+        return log.read_bytes()[-4000:].decode("utf-8", "replace").strip()
+    except OSError:
+        return ""

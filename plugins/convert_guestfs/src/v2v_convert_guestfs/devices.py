@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The names of disks before and after: /dev/sda2 at the source is /dev/vda2 on KVM."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from v2v_core.api import Bus, SourceDisk
+
+_DISK = r"(?:sd|hd|vd|xvd)[a-z]{1,3}|nvme\d{1,4}n\d{1,4}|cciss/c\d{1,2}d\d{1,3}|ida/c\d{1,2}d\d{1,3}"
+#: A disk or a partition of it: /dev/ + name + partition, where p divides what ends in a digit from the number.
+_DEVICE = re.compile(rf"/dev/(?P<disk>{_DISK})(?:(?<=\d)p(?P<after_p>\d{{1,3}})|(?<=[a-z])(?P<number>\d{{1,3}}))?", re.ASCII)
+#: The same inside other text: not in the middle of a longer path or word.
+_TOKEN = re.compile(rf"(?<![\w./-]){_DEVICE.pattern}(?![\w/.-])", re.ASCII)
+
+#: The families of names, which of them a bus gives, and how the i-th disk of it is called.
+_NAMES: Mapping[str, Callable[[int], str]] = {
+    "sd": lambda index: "sd" + letters(index),
+    "hd": lambda index: "hd" + letters(index),
+    "vd": lambda index: "vd" + letters(index),
+    "xvd": lambda index: "xvd" + letters(index),
+    "nvme": lambda index: f"nvme{index}n1",
+    "cciss": lambda index: f"cciss/c0d{index}",
+    "ida": lambda index: f"ida/c0d{index}",
+}
+_FAMILIES: Mapping[Bus, tuple[str, ...]] = {
+    # libata calls IDE disks sd, the old IDE drivers hd.
+    Bus.IDE: ("hd", "sd"),
+    Bus.SATA: ("sd",),
+    Bus.SCSI: ("sd", "cciss", "ida"),
+    Bus.VIRTIO_SCSI: ("sd",),
+    Bus.VIRTIO_BLK: ("vd",),
+    Bus.NVME: ("nvme",),
+}
+
+
+def letters(index: int) -> str:
+    """Give the letters of a disk as the kernel does: a … z, aa, ab … ; index is from 0."""
+    text = ""
+    index += 1
+    while index:
+        index, digit = divmod(index - 1, 26)
+        text = chr(ord("a") + digit) + text
+    return text
+
+
+@dataclass(frozen=True)
+class DeviceNames:
+    """The new name of each disk by its old one, both without /dev/: ``{"sda": "vda"}``."""
+
+    disks: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, disks: Sequence[SourceDisk], prefix: str) -> DeviceNames:
+        """Work out the names from the buses of the source's disks.
+
+        A disk is counted among those of its own bus. A family of names that no disk's bus gives is counted over all the
+        disks, since a bus may be wrong or unknown (an import as plain files) and a configuration file may be older
+        than the bus.
+
+        :param prefix: how disks are called on KVM: vd or sd.
+        """
+        names: dict[str, str] = {}
+        known = all(disk.bus in _FAMILIES for disk in disks)
+        counted: dict[str, int] = {}
+        for index, disk in enumerate(disks):
+            for family in _FAMILIES[disk.bus] if known and disk.bus is not None else ():
+                position = counted.get(family, 0)
+                counted[family] = position + 1
+                names[_NAMES[family](position)] = prefix + letters(index)
+        for family, name in _NAMES.items():
+            if family not in counted:
+                for index in range(len(disks)):
+                    names.setdefault(name(index), prefix + letters(index))
+        return cls(names)
+
+    def rename(self, device: str) -> str | None:
+        """Give the new name of a disk or partition, or None if it is none of the disks'. Both are with /dev/."""
+        match = _DEVICE.fullmatch(device)
+        return self._new_name(match) if match else None
+
+    def rename_in(self, text: str) -> str:
+        """Rename every disk and partition in the text, and leave every other byte as it is."""
+        return _TOKEN.sub(lambda match: self._new_name(match) or match[0], text)
+
+    def unknown_in(self, text: str) -> tuple[str, ...]:
+        """List the names in the text that look like disks and are none of the guest's."""
+        return tuple(match[0] for match in _TOKEN.finditer(text) if self._new_name(match) is None)
+
+    def stale_in(self, text: str) -> tuple[str, ...]:
+        """List the names in the text that mean another disk, or none, after the conversion."""
+        return tuple(match[0] for match in _TOKEN.finditer(text) if (self._new_name(match) or match[0]) != match[0])
+
+    def _new_name(self, match: re.Match[str]) -> str | None:
+        disk = self.disks.get(match["disk"])
+        if disk is None:
+            return None
+        number = match["after_p"] or match["number"] or ""
+        return f"/dev/{disk}{number}"

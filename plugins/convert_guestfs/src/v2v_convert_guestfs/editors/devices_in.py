@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Rename disks in the files that name them; each function knows where in its file a device is a device."""
+
+from __future__ import annotations
+
+import re
+
+from v2v_convert_guestfs.devices import DeviceNames
+from v2v_convert_guestfs.editors.shell import edit_values
+
+#: fstab(5), crypttab(5): blank, then fields divided by blanks.
+_FIELDS = re.compile(r"(?P<indent>[ \t]*)(?P<fields>[^#\s][^\n]*)", re.ASCII)
+_GRUB_CMDLINE = re.compile(r"GRUB_CMDLINE_[A-Z_]+|GRUB_DEVICE(?:_BOOT)?|boot")
+_RESUME = re.compile(r"RESUME|resume|ROOT|CRYPTDEVICE")
+_KERNEL_LINE = re.compile(r"[ \t]*(?:linux(?:16|efi)?|kernel|options|append)[ \t]", re.ASCII)
+_DEVICE_MAP = re.compile(r"(?P<drive>[ \t]*\(hd(?P<number>\d{1,3})\)[ \t]+)(?P<device>\S+)(?P<rest>[^\n]*)", re.ASCII)
+
+
+def fstab(data: bytes, names: DeviceNames) -> bytes:
+    """Rename in fstab(5): the device of each line, and devices in its options (``logdev=/dev/sdb1``)."""
+    return _by_line(data, lambda line: _fields(line, names, columns={0, 3}))
+
+
+def crypttab(data: bytes, names: DeviceNames) -> bytes:
+    """Rename in crypttab(5): the device, the key file (``/dev/sdb1:/key``) and the options of each line."""
+    return _by_line(data, lambda line: _fields(line, names, columns={1, 2, 3}))
+
+
+def grub_defaults(data: bytes, names: DeviceNames) -> bytes:
+    """Rename in /etc/default/grub and its like: the kernel command lines, and what else names a device."""
+    return edit_values(data, _GRUB_CMDLINE, names.rename_in)
+
+
+def resume(data: bytes, names: DeviceNames) -> bytes:
+    """Rename in the shell assignments of initramfs-tools's configuration: RESUME=, ROOT=."""
+    return edit_values(data, _RESUME, names.rename_in)
+
+
+def kernel_lines(data: bytes, names: DeviceNames, *, root: str | None = None) -> bytes:
+    """Rename on the kernel command lines of a boot loader's configuration, and nowhere else in it.
+
+    :param root: what takes the place of a disk's name in root=, in place of its new name: UUID=….
+    """
+
+    def edit(line: str) -> str:
+        if not _KERNEL_LINE.match(line):
+            return line
+        if root is not None:
+            line = re.sub(
+                r"(?<=[ \t])root=(/dev/[^\s\"']+)", lambda m: f"root={root}" if names.rename(m[1]) else m[0], line, flags=re.A
+            )
+        return names.rename_in(line)
+
+    return _by_line(data, edit)
+
+
+def device_map(data: bytes, names: DeviceNames) -> bytes:
+    """Rename in GRUB's device.map. A by-id link names a disk of the old hypervisor: (hdN) is the N-th disk then."""
+    in_order = list(dict.fromkeys(names.disks.values()))
+
+    def edit(line: str) -> str:
+        match = _DEVICE_MAP.match(line)
+        if not match:
+            return line
+        device, number = match["device"], int(match["number"])
+        new = names.rename(device)
+        if new is None and device.startswith(("/dev/disk/by-id/", "/dev/disk/by-path/")) and number < len(in_order):
+            new = "/dev/" + sorted(in_order, key=lambda name: (len(name), name))[number]
+        return line if new is None else match["drive"] + new + match["rest"] + line[match.end() :]
+
+    return _by_line(data, edit)
+
+
+def mount_unit(data: bytes, names: DeviceNames) -> bytes:
+    """Rename in a systemd mount unit: What=."""
+    return _by_line(data, lambda line: names.rename_in(line) if re.match(r"[ \t]*What[ \t]*=", line, re.ASCII) else line)
+
+
+def debconf(data: bytes, names: DeviceNames) -> bytes:
+    """Rename the disks that debconf remembers for grub-pc, which its next upgrade installs the boot loader to."""
+    stanzas = data.decode("latin-1").split("\n\n")
+    for position, stanza in enumerate(stanzas):
+        if re.search(r"^Name: grub-pc/install_devices(?:_empty)?$", stanza, re.MULTILINE):
+            stanzas[position] = "\n".join(
+                names.rename_in(line) if line.startswith("Value: ") else line for line in stanza.split("\n")
+            )
+    return "\n\n".join(stanzas).encode("latin-1")
+
+
+def _by_line(data: bytes, edit: object) -> bytes:
+    assert callable(edit)  # noqa: S101 - narrows the type
+    return "\n".join(edit(line) for line in data.decode("latin-1").split("\n")).encode("latin-1")
+
+
+def _fields(line: str, names: DeviceNames, columns: set[int]) -> str:
+    match = _FIELDS.match(line)
+    if not match:
+        return line
+    parts = re.split(r"([ \t]+)", match["fields"], flags=re.ASCII)
+    # Fields are at the even positions, what divides them at the odd ones.
+    edited = (
+        names.rename_in(part) if position % 2 == 0 and position // 2 in columns else part
+        for position, part in enumerate(parts)
+    )
+    return match["indent"] + "".join(edited) + line[match.end() :]

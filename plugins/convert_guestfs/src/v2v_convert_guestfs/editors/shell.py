@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Files of shell assignments (/etc/default/*, initramfs-tools): find a variable's value and edit it in its quotes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+_ASSIGNMENT = re.compile(r"^[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<append>\+?)=", re.ASCII | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One assignment: its value, quotes included, is ``text[start:end]``."""
+
+    name: str
+    start: int
+    end: int
+
+
+def assignments(text: str) -> Iterator[Assignment]:
+    """Find the assignments at the beginnings of lines. One whose quotes never end is left out, with all after it."""
+    position = 0
+    while match := _ASSIGNMENT.search(text, position):
+        end = _end_of_word(text, match.end())
+        if end is None:
+            return
+        yield Assignment(match["name"], match.end(), end)
+        position = end
+
+
+def edit_values(data: bytes, names: re.Pattern[str], edit: Callable[[str], str]) -> bytes:
+    """Edit the values of the variables whose whole name matches; ``edit`` sees them with their quotes."""
+    text = data.decode("latin-1")
+    parts: list[str] = []
+    position = 0
+    for found in assignments(text):
+        if names.fullmatch(found.name):
+            parts += [text[position : found.start], edit(text[found.start : found.end])]
+            position = found.end
+    parts.append(text[position:])
+    return "".join(parts).encode("latin-1")
+
+
+def value(data: bytes, name: str) -> str | None:
+    """Give the last value of a variable without quotes, as far as it is plain text, or None."""
+    text = data.decode("latin-1")
+    found = None
+    for assignment in assignments(text):
+        if assignment.name == name:
+            found = unquoted(text[assignment.start : assignment.end])
+    return found
+
+
+def set_value(data: bytes, name: str, new: str) -> bytes:
+    """Set a variable: in the place of its last assignment, or at the end. ``new`` is put in single quotes if needed.
+
+    :raises ValueError: the value has a quote in it.
+    """
+    if "'" in new or "\n" in new:
+        raise ValueError(f"not fit for a shell assignment: {new!r}")
+    word = new if re.fullmatch(r"[A-Za-z0-9_./:=+-]+", new, re.ASCII) else f"'{new}'"
+    text = data.decode("latin-1")
+    place = None
+    for assignment in assignments(text):
+        if assignment.name == name:
+            place = assignment
+    if place is not None:
+        text = text[: place.start] + word + text[place.end :]
+    else:
+        text += ("" if not text or text.endswith("\n") else "\n") + f"{name}={word}\n"
+    return text.encode("latin-1")
+
+
+def unquoted(word: str) -> str:
+    """Take the quotes off a word without expanding anything in it."""
+    return re.sub(r"'([^']*)'|\"((?:[^\"\\]|\\.)*)\"", lambda m: m[1] if m[1] is not None else m[2], word, flags=re.DOTALL)
+
+
+def _end_of_word(text: str, position: int) -> int | None:
+    quote = ""
+    while position < len(text):
+        char = text[position]
+        if quote:
+            if char == "\\" and quote == '"':
+                position += 1
+            elif char == quote:
+                quote = ""
+        elif char in "'\"":
+            quote = char
+        elif char == "\\":
+            position += 1
+        elif char in " \t\n;&|":
+            return position
+        position += 1
+    return None if quote else min(position, len(text))

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From the path of an image to the description of how it is opened: which format, and nothing but this one file.
+
+The format comes from ``-if`` or from the magic number. A raw disk whose guest wrote the header of another format into
+it is then opened as that format, but whatever a header says, no second file is opened because of it: images that name
+one are refused, unless the user allows it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import struct
+from pathlib import Path
+
+from v2v_core.api import CommandError, QemuImage, SourceError, require_program, run_program
+from v2v_input_disk.references import References, read_references
+
+#: Magic numbers: qemu docs/interop/qcow2.txt, VMware's "Virtual Disk Format 5.0", MS-VHDX, VirtualBox VDICore.h,
+#: Microsoft's "Virtual Hard Disk Image Format Specification" (dynamic disks begin with a copy of the footer).
+_MAGIC: tuple[tuple[str, int, bytes], ...] = (
+    ("qcow2", 0, b"QFI\xfb"),
+    ("vmdk", 0, b"KDMV"),
+    ("vmdk", 0, b"COWD"),
+    ("vmdk", 0, b"# Disk DescriptorFile"),
+    ("vhdx", 0, b"vhdxfile"),
+    ("vdi", 64, b"\x7f\x10\xda\xbe"),
+    ("vpc", 0, b"conectix"),
+)
+FORMATS = ("raw", "qcow2", "vmdk", "vhdx", "vdi", "vpc")
+#: The formats whose tables ``qemu-img check`` can follow: a file that was cut short is noticed.
+_CHECKED = frozenset({"qcow2", "vmdk", "vdi", "vhdx"})
+#: How deep a chain of backing files may be.
+_DEEPEST = 64
+
+
+def describe_image(path: Path, image_format: str | None, *, external: bool, depth: int = 0) -> QemuImage:
+    """Describe an image or block device, after looking at everything that can be wrong with it.
+
+    :param external: files that its header names may be opened.
+    :raises SourceError: it cannot be used.
+    """
+    if depth > _DEEPEST:
+        raise SourceError(f"{path}: the chain of backing files is deeper than {_DEEPEST}", hint="commit some of them")
+    size = _check_file(path)
+    image_format = image_format or detect_format(path)
+    references = read_references(path, image_format, size)
+    if references.any and not external:
+        raise SourceError(
+            f"{path}: this {image_format} image refers to another file: {references.describe()}",
+            hint="if you trust it, add: -io allow-external-files; or make one whole image of it with qemu-img convert",
+        )
+    backing = _backing(path, references, depth) if references.backing is not None else None
+    image = QemuImage(path=path, format=image_format, backing=backing)
+    if image_format == "vdi":
+        _check_vdi_length(path, size)
+    if image_format in _CHECKED:
+        _check_image(image)
+    return image
+
+
+def detect_format(path: Path) -> str:
+    """Tell the format by its magic number; what has none is raw.
+
+    :raises SourceError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(512)
+    except OSError as err:
+        raise _unreadable(path, err) from err
+    return next((name for name, offset, magic in _MAGIC if head[offset : offset + len(magic)] == magic), "raw")
+
+
+def _check_file(path: Path) -> int:
+    """Give the size of a file in bytes, 0 for a device."""
+    try:
+        status = path.stat()
+    except OSError as err:
+        raise _unreadable(path, err) from err
+    if stat.S_ISBLK(status.st_mode):
+        return 0
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a directory" if stat.S_ISDIR(status.st_mode) else "neither a file nor a block device"
+        raise SourceError(f"{path} is {kind}, and not a disk image", hint="name the disk image itself")
+    if not os.access(path, os.R_OK):
+        raise SourceError(f"{path}: permission denied", hint="make it readable for this user, or run as one who may")
+    if status.st_size == 0:
+        raise SourceError(f"{path} is empty", hint="check that the whole image was downloaded or exported")
+    return status.st_size
+
+
+def _backing(path: Path, references: References, depth: int) -> QemuImage:
+    if references.backing_format is None:
+        raise SourceError(
+            f"{path}: its header names the backing file {references.backing} without its format",
+            hint=f"write it down: qemu-img rebase -u -F raw|qcow2 -b {references.backing} {path}",
+        )
+    assert references.backing is not None  # noqa: S101 - the caller looked
+    # as qemu does: relative to the image that names it
+    below = path.parent / references.backing
+    return describe_image(below, references.backing_format, external=True, depth=depth + 1)
+
+
+def _check_image(image: QemuImage) -> None:
+    """Let qemu follow the tables of an image: a file that was cut short would read as zeros.
+
+    :raises SourceError: it is damaged.
+    """
+    require_program("qemu-img")
+    node = {"driver": image.format, "file": {"driver": "file", "filename": str(image.path)}}
+    if image.format in {"qcow2", "vmdk"}:
+        node["backing"] = None  # type: ignore[assignment]  # JSON null
+    try:
+        run_program(["qemu-img", "check", "-q", "-U", "json:" + json.dumps(node)])
+    except CommandError as err:
+        if err.status == 3:  # qemu-img(1): leaked clusters are harmless
+            return
+        if err.status == 63:  # qemu-img(1): this kind of image cannot be checked
+            return
+        said = [line.strip() for line in err.stderr_tail.splitlines() if line.strip()]
+        raise SourceError(
+            f"{image.path} is no whole {image.format} image: {said[0] if said else err.message}",
+            hint="it was cut short or damaged: export or download it again; 'qemu-img check' says more",
+        ) from err
+
+
+def _check_vdi_length(path: Path, size: int) -> None:
+    """See that a VDI file is as long as its header says, which ``qemu-img check`` does not look at.
+
+    :raises SourceError: it is shorter.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(512)
+    # VDICore.h: offset of the data at 0x158, bytes of a block at 0x178, number of allocated blocks at 0x184
+    if len(head) == 512:
+        (data,), (block,), (allocated,) = (struct.unpack_from("<I", head, at) for at in (0x158, 0x178, 0x184))
+        if size == 0 or size >= data + block * allocated:
+            return
+    raise SourceError(
+        f"{path} is no whole vdi image: it is shorter than its header says",
+        hint="it was cut short: export or download it again",
+    )
+
+
+def _unreadable(path: Path, err: OSError) -> SourceError:
+    hints = {
+        FileNotFoundError: "check the path; relative ones begin at the current directory",
+        PermissionError: "make it readable for this user, or run as one who may read it",
+    }
+    return SourceError(f"{path}: {err.strerror}", hint=hints.get(type(err)))
