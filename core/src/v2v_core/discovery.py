@@ -67,7 +67,7 @@ def load(role: Role, name: str) -> Any:
     def missing(_names: object) -> None:
         raise PluginNotFound(role, name, (plugin.name for plugin in installed(role)))
 
-    manager = NamedExtensionManager(
+    manager: NamedExtensionManager[Any] = NamedExtensionManager(
         role.group,
         [name],
         on_load_failure_callback=load_failed,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The commands that a plugin distribution declares as its own scripts: one step, on a directory, in a process of its own."""
+"""The commands that a plugin distribution declares as its own scripts: one step, on a directory, in a process."""
 
 from __future__ import annotations
 

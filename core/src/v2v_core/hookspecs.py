@@ -204,7 +204,8 @@ class CopyRequest:
     """One disk to copy, NBD to NBD.
 
     :param allocation: ``sparse``, or ``preallocated``: write zeros out.
-    :param request_size: bytes, a wish of the destination. :param connections: NBD connections, 0 for the copier's choice.
+    :param request_size: bytes, a wish of the destination.
+    :param connections: NBD connections, 0 for the copier's choice.
     :param zeroed: the destination is known to read as zeros.
     """
 
@@ -272,8 +273,8 @@ class InputHooks(Protocol):
     def v2v_input_setup(self, request: InputSetupRequest) -> InputResult:
         """Find the guest, read its metadata, and say how each disk is served.
 
-        Called first, once. Start no server and write nothing outside ``request.directory``: core serves the disks, under a
-        protective overlay. Nothing has to be undone.
+        Called first, once. Start no server and write nothing outside ``request.directory``: core serves the disks,
+        under a protective overlay. Nothing has to be undone.
 
         :raises UsageError: the arguments or options make no sense.
         :raises SourceError: the guest cannot be used; say which file or object, why, and what to do.
@@ -315,8 +316,10 @@ class OutputHooks(Protocol):
 
     @hookspec(firstresult=True)
     def v2v_output_abort(self, request: OutputAbortRequest) -> None:
-        """Delete what setup and finalize created, and nothing else. May be called in another process, after a crash, and
-        twice. What cannot be deleted is named in a warning. Must not raise: the first error is the one to show.
+        """Delete what setup and finalize created, and nothing else.
+
+        May be called in another process, after a crash, and twice. What cannot be deleted is named in a warning. Must
+        not raise: the first error is the one to show.
         """
         ...
 

@@ -11,7 +11,7 @@ from v2v_core.settings import NicMapping
 
 
 def map_nics(nics: Sequence[Nic], mappings: Sequence[NicMapping]) -> tuple[Nic, ...]:
-    """Map interfaces: by exact MAC first, else by name at the source, else by the default of their kind, else not at all.
+    """Map interfaces: by exact MAC, else by name at the source, else by the default of their kind, else not at all.
 
     Only a mapping by MAC changes a bridge into a network or the other way round.
     """

@@ -132,9 +132,7 @@ class LoadedPlugin:
     def _check_services(self, services: object, count: int, hook: str) -> None:
         kinds = (QemuImage, NbdkitPlugin, NbdUri)
         if not isinstance(services, tuple) or not all(isinstance(service, kinds) for service in services):
-            raise PluginContractError(
-                self.blame, f"{hook} must give a tuple of QemuImage, NbdkitPlugin or NbdUri as disks"
-            )
+            raise PluginContractError(self.blame, f"{hook} must give QemuImage, NbdkitPlugin or NbdUri for each disk")
         checked: tuple[DiskService, ...] = services
         if len(checked) != count:
             raise PluginContractError(self.blame, f"{hook} serves {len(checked)} disks of a guest that has {count}")
@@ -203,19 +201,23 @@ def check_options(mode: str, declared: tuple[PluginOption, ...], given: RawOptio
         if option is None:
             known = ", ".join(option.name for option in declared)
             raise OptionError(mode, key, "unknown", hint=f"it understands: {known}" if known else "it understands none")
-        if option.flag:
-            value = "true" if value is None else value
-            if value not in {"true", "false"}:
-                raise OptionError(mode, key, f"{value!r} is neither true nor false")
-        elif value is None or not value:
-            raise OptionError(mode, key, "needs a value", hint=f"write {key}=VALUE")
         if option.name in values and not option.repeatable:
             raise OptionError(mode, key, "given more than once")
-        values[option.name] = (*values.get(option.name, ()), value)
+        values[option.name] = (*values.get(option.name, ()), _checked_value(mode, option, key, value))
     for option in declared:
         if option.required and option.name not in values:
             raise OptionError(mode, option.name, "is required")
     return OptionValues(values=values)
+
+
+def _checked_value(mode: str, option: PluginOption, key: str, value: str | None) -> str:
+    if option.flag:
+        if value not in {None, "true", "false"}:
+            raise OptionError(mode, key, f"{value!r} is neither true nor false")
+        return value or "true"
+    if not value:
+        raise OptionError(mode, key, "needs a value", hint=f"write {key}=VALUE")
+    return value
 
 
 def _trace(text: str) -> None:

@@ -93,7 +93,7 @@ def bound_sockets(pids: Iterable[int]) -> tuple[Path, ...]:
         with contextlib.suppress(OSError):
             for descriptor in Path(f"/proc/{pid}/fd").iterdir():
                 with contextlib.suppress(OSError):
-                    target = os.readlink(descriptor)
+                    target = str(descriptor.readlink())
                     if target.startswith("socket:["):
                         inodes.add(target[len("socket:[") : -1])
     paths = []

@@ -4,7 +4,7 @@
 Both are libvirt domain XML plus one element of this project's own namespace, ``{urn:v2v:metadata:1}guest``, below
 ``<metadata>``. The rules:
 
-* libvirt's elements describe the guest **at the source**, as far as libvirt has words for it. Whatever libvirt or others
+* libvirt's elements describe the guest **at the source**, as far as libvirt has words for it. What libvirt or others
   put there and this project does not understand stays there, from ``metadata.in`` to ``metadata.out``.
 * ``v2v:guest/v2v:source`` says what libvirt cannot, and nothing else: another hypervisor's name, an unknown firmware,
   the sizes of the disks.
@@ -17,7 +17,7 @@ Both are libvirt domain XML plus one element of this project's own namespace, ``
 
 from v2v_core.metadata.buses import assign_buses
 from v2v_core.metadata.endpoints import endpoints
-from v2v_core.metadata.libvirt_domain import libvirt_domain
+from v2v_core.metadata.target_domain import libvirt_domain
 from v2v_core.metadata.names import libvirt_name
 from v2v_core.metadata.parser import UntrustedXmlError, parse_untrusted_xml
 from v2v_core.metadata.source import guest_of_domain, read_source, write_source

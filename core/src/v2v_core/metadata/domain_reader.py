@@ -32,8 +32,8 @@ _DEFAULT_MEMORY_KIB = "1048576"
 def guest_of_domain(root: etree._Element) -> Guest:
     """Read a guest from the tree of a libvirt domain, without looking at anything of ours in it.
 
-    Disks are numbered in the order of the document; ``device='lun'`` is not a disk here, and interfaces that are neither
-    on a network nor on a bridge are not NICs. Sizes are unknown.
+    Disks are numbered in the order of the document; ``device='lun'`` is not a disk here, and interfaces that are
+    neither on a network nor on a bridge are not NICs. Sizes are unknown.
 
     :raises MetadataError: a number is none.
     """

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def endpoints(path: Path, directory: Path) -> tuple[DiskEndpoint, ...]:
     """Give the NBD endpoint of each disk of the guest (NBD URIs: https://github.com/NetworkBlockDevice/nbd, uri.md).
 
-    Disk *i* is the socket ``in<i>`` of the directory, unless the disk has a network source of the protocol ``nbd``: then
-    it is served by somebody else, at that place.
+    Disk *i* is the socket ``in<i>`` of the directory, unless the disk has a network source of the protocol ``nbd``:
+    then it is served by somebody else, at that place.
 
     :param path: ``metadata.in`` or ``metadata.out``. :param directory: the conversion directory.
     :raises MetadataError: the file is missing, damaged or not valid, or names a place that is none.

@@ -79,22 +79,13 @@ def put_source(root: etree._Element, guest: Guest, path: Path) -> None:
     if [disk.index for disk in guest.disks] != list(range(1, len(guest.disks) + 1)):
         raise MetadataError(f"{path}: the disks of the guest are not numbered from 1 without gaps", path=path)
     describe_guest(root, guest)
-    ours_of_all = guest_element(root)
-    drop(ours_of_all, SOURCE)
-    source = add(ours_of_all, SOURCE)
+    parent = guest_element(root)
+    drop(parent, SOURCE)
+    source = add(parent, SOURCE)
     # the schema has the source before the target
-    ours_of_all.insert(0, source)
+    parent.insert(0, source)
     said = guest_of_domain(root)
-    for field in _TEXTS:
-        value = getattr(guest, field)
-        if value != getattr(said, field) and value is not None:
-            source.set(field, escape(value))
-    if guest.memory != said.memory:
-        source.set("memory", str(guest.memory))
-    if guest.firmware is not said.firmware:
-        source.set("firmware", guest.firmware)
-    if guest.secure_boot != said.secure_boot:
-        source.set("secure-boot", "yes" if guest.secure_boot else "no")
+    _put_scalars(source, guest, said)
     if guest.cpu != said.cpu:
         cpu = add(source, ours("cpu"), attributes_of(guest.cpu))
         if guest.cpu.topology is not None:
@@ -106,14 +97,9 @@ def put_source(root: etree._Element, guest: Guest, path: Path) -> None:
     if guest.display is not None and guest.display != said.display:
         add(source, ours("display"), attributes_of(guest.display))
     # libvirt has no words for the size and the origin of a disk
-    for disk in guest.disks:
-        add(source, ours("disk"), attributes_of(disk))
-    if guest.removables != said.removables:
-        for removable in guest.removables:
-            add(source, ours("removable"), attributes_of(removable))
-    if guest.nics != said.nics:
-        for nic in guest.nics:
-            add(source, ours("nic"), attributes_of(nic))
+    _put_records(source, "disk", guest.disks, ())
+    _put_records(source, "removable", guest.removables, said.removables)
+    _put_records(source, "nic", guest.nics, said.nics)
 
 
 def source_from(root: etree._Element, path: Path) -> Guest:
@@ -158,6 +144,28 @@ def guest_element(root: etree._Element) -> etree._Element:
     if found is None:
         found = add(metadata, GUEST, {"version": "1"})
     return found
+
+
+def _put_scalars(source: etree._Element, guest: Guest, said: Guest) -> None:
+    for field in _TEXTS:
+        value = getattr(guest, field)
+        if value is not None and value != getattr(said, field):
+            source.set(field, escape(value))
+    if guest.memory != said.memory:
+        source.set("memory", str(guest.memory))
+    if guest.firmware is not said.firmware:
+        source.set("firmware", guest.firmware)
+    if guest.secure_boot != said.secure_boot:
+        source.set("secure-boot", "yes" if guest.secure_boot else "no")
+
+
+def _put_records(
+    source: etree._Element, tag: str, records: Sequence[DataclassInstance], said: Sequence[DataclassInstance]
+) -> None:
+    """Put a list of devices, whole, if libvirt's elements do not say exactly that."""
+    if tuple(records) != tuple(said):
+        for record in records:
+            add(source, ours(tag), attributes_of(record))
 
 
 def _new_tree(domain_xml: bytes | None, path: Path) -> etree._Element:
@@ -213,5 +221,3 @@ def _records(
             hint=f"remove the <v2v:{tag}> elements, or make them match",
         )
     return tuple(record_from(kind, element) for element in found)
-
-

@@ -51,8 +51,16 @@ def read_target(path: Path) -> TargetGuest:
     """
     root = read_tree(path)
     check_tree(root, path, target=True)
-    element = root.find(f"metadata/{GUEST}/{TARGET}")
+    return target_from(root, path)
+
+
+def target_from(root: etree._Element, path: Path) -> TargetGuest:
+    """Read the target from a tree that was found valid.
+
+    :raises MetadataError: libvirt's elements and ours do not go together.
+    """
     source = source_from(root, path)
+    element = root.find(f"metadata/{GUEST}/{TARGET}")
     try:
         return _target(root if element is None else element, source)
     except MetadataError as err:
@@ -82,9 +90,7 @@ def _target(element: etree._Element, source: Guest) -> TargetGuest:
     inspection, capabilities = element.find(ours("inspection")), element.find(ours("capabilities"))
     if inspection is None or capabilities is None:
         raise MetadataError(f"line {element.sourceline}: <v2v:target> is not complete")
-    mountpoints = tuple(
-        (unescape(found.get("path", "")), unescape(found.get("device", ""))) for found in inspection
-    )
+    mountpoints = tuple((unescape(found.get("path", "")), unescape(found.get("device", ""))) for found in inspection)
     return TargetGuest(
         source=source,
         inspection=record_from(Inspection, inspection, mountpoints=mountpoints),

@@ -74,7 +74,8 @@ def set_text(parent: etree._Element, tag: str, text: str | None) -> None:
 def set_attribute(element: etree._Element, name: str, value: str | None) -> None:
     """Set an attribute; for None, remove it."""
     if value is None:
-        element.attrib.pop(name, None)
+        if name in element.attrib:
+            del element.attrib[name]
     else:
         element.set(name, value)
 
@@ -89,7 +90,7 @@ def to_bytes(root: etree._Element) -> bytes:
 
 
 def _forget_indentation(element: etree._Element) -> None:
-    """Remove the white space that only indents, so that a tree is indented anew; elements of others stay as they are."""
+    """Remove the white space that only indents, for a tree to be indented anew; leave elements of others as they are."""
     if element.tag.startswith("{") and not element.tag.startswith(f"{{{NAMESPACE}}}"):
         return
     if len(element) and not any((text or "").strip() for text in (element.text, *(below.tail for below in element))):

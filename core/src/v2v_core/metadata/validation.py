@@ -71,9 +71,7 @@ def _check(schema: Path, element: etree._Element, path: Path) -> None:
         (error for error in errors if not error[1].startswith(("Extra element", "Invalid sequence"))), errors[0]
     )
     where = f"line {line}: " if line else ""
-    raise MetadataError(
-        f"{path}: {where}{reason}", path=path, hint=f"the format of this file is described by {SCHEMA}"
-    )
+    raise MetadataError(f"{path}: {where}{reason}", path=path, hint=f"the format of this file is described by {SCHEMA}")
 
 
 @cache

@@ -57,6 +57,6 @@ def require_nbdkit_part(kind: str, name: str) -> None:
         run_program(argv, timeout=30)
     except CommandError as err:
         raise V2VError(
-            f"nbdkit has no {kind} {name!r}: {err.stderr_tail.strip().splitlines()[-1:] or ['?']}",
-            hint=f"install the package with nbdkit's {name} {kind}, for example nbdkit-{kind}-{name}, or a newer nbdkit",
+            f"nbdkit has no {kind} {name!r}",
+            hint=f"install the package that has it, for example nbdkit-{kind}-{name}, or a newer nbdkit",
         ) from err

@@ -53,7 +53,7 @@ def run(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSi
 
 def _target(guest: Guest, result: ConvertResult, report: StepReport) -> TargetGuest:
     report.message("Assigning disks to buses")
-    disks, removables, warnings = metadata.assign_buses(guest, result.capabilities, result.boot_disk)
+    disks, removables, warnings = metadata.assign_buses(guest, result.capabilities, boot_disk=result.boot_disk)
     for warning in warnings:
         report.warning(warning)
     return TargetGuest(

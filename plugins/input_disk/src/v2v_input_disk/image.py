@@ -119,7 +119,8 @@ def _check_image(image: QemuImage) -> None:
             return
         if err.status == 63:  # qemu-img(1): this kind of image cannot be checked
             return
-        said = [line.strip() for line in err.stderr_tail.splitlines() if line.strip()]
+        lines = (line.strip().removeprefix("qemu-img: ") for line in err.stderr_tail.splitlines())
+        said = [line for line in lines if line]
         raise SourceError(
             f"{image.path} is no whole {image.format} image: {said[0] if said else err.message}",
             hint="it was cut short or damaged: export or download it again; 'qemu-img check' says more",

@@ -1,0 +1,38 @@
+# Two commands for a newcomer: make demo, make test. Two for people who work on it: make dev, make check.
+
+PYTHON ?= /usr/bin/python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DISTS  := core plugins/input_disk plugins/output_local plugins/convert_guestfs
+
+.PHONY: demo test dev check setup format clean
+
+demo: setup dev                    ## build a small real guest, convert it, boot the result
+	$(BIN)/python tests/demo.py
+
+test: setup dev                    ## everything: unit, contract, packaging, whole conversions, booted guests
+	$(BIN)/python -m pytest --durations=15
+
+dev: $(VENV)/installed             ## the commands in .venv/bin, editable
+
+check: dev                         ## format, lint, types, fast tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(addsuffix /src,$(DISTS))
+	$(BIN)/python -m pytest -q -m "not slow"
+
+setup:                             ## system packages, with sudo when not root
+	./setup-system
+
+$(VENV)/installed: pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(DISTS))
+	$(PYTHON) -m venv --system-site-packages $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt $(addprefix -e ,$(DISTS)) \
+	    pytest pytest-timeout hypothesis ruff mypy lxml-stubs hatchling editables
+	touch $@
+
+format:
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) dist demo-out

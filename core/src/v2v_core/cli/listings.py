@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Lists that programs and people ask for: what virt-v2v supports, what a plugin understands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from v2v_core.discovery import Role, installed
+from v2v_core.model import PluginOption
+from v2v_core.plugins import load_plugin
+from v2v_core.render.machine import open_channel
+from v2v_core.render.sanitize import sanitize
+
+#: What supervisors ask for before they use an option; only what works here.
+_CAPABILITIES = (
+    "virt-v2v",
+    "virt-v2v-2.0",
+    "libguestfs-rewrite",
+    "colours-option",
+    "io/oo",
+    "mac-option",
+    "parallel-option",
+    "block-driver-option",
+)
+
+
+def answer(
+    machine_readable: str | None,
+    guests: Sequence[str] | None,
+    source: tuple[str, Sequence[str] | None],
+    destination: tuple[str, Sequence[str] | None],
+) -> bool:
+    """Answer ``--machine-readable`` without a guest, ``-io ?`` and ``-oo ?``; tell whether one of them was asked.
+
+    :param source: the mode and the options of the input. :param destination: those of the output.
+    :raises V2VError: the plugin that was asked about cannot be loaded.
+    """
+    if machine_readable is not None and not guests:
+        _list_capabilities(machine_readable)
+        return True
+    for role, (mode, options) in ((Role.INPUT, source), (Role.OUTPUT, destination)):
+        if "?" in (options or ()):
+            _list_plugin_options(role, mode)
+            return True
+    return False
+
+
+def _list_capabilities(form: str) -> None:
+    lines = [*_CAPABILITIES]
+    lines += [f"input:{name}" for name in _names(Role.INPUT)]
+    lines += [f"output:{name}" for name in _names(Role.OUTPUT)]
+    if _names(Role.CONVERT):
+        lines.append("convert:linux")
+    stream = open_channel(form)
+    stream.write("".join(f"{line}\n" for line in lines))
+    stream.flush()
+
+
+def _list_plugin_options(role: Role, mode: str) -> None:
+    plugin = load_plugin(role, mode)
+    flag = "io" if role is Role.INPUT else "oo"
+    if not plugin.options:
+        sys.stdout.write(f"There are no {role.value} options for -{flag[0]} {mode}.\n")
+        return
+    sys.stdout.write(f"{role.value.capitalize()} options of -{flag[0]} {mode}:\n\n")
+    for option in plugin.options:
+        sys.stdout.write(f"  -{flag} {describe_option(option)}\n")
+
+
+def describe_option(option: PluginOption) -> str:
+    """Give an option as ``name=VALUE   what it does``."""
+    form = f"{option.name}[=true|false]" if option.flag else f"{option.name}=VALUE"
+    notes = [word for word, holds in (("required", option.required), ("repeatable", option.repeatable)) if holds]
+    if option.aliases:
+        notes.append(f"also: {', '.join(option.aliases)}")
+    return sanitize(f"{form:<30} {option.help}" + (f" ({'; '.join(notes)})" if notes else ""))
+
+
+def _names(role: Role) -> list[str]:
+    return sorted({plugin.name for plugin in installed(role)})

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The target as a libvirt domain (https://libvirt.org/formatdomain.html), made from ``metadata.out``.
+
+It is made anew and not from the source's elements: another hypervisor's controllers, addresses and host devices would
+keep the guest from starting. The title, the description and what others put into ``<metadata>`` are kept.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from v2v_core.metadata.libvirt_devices import Devices
+from v2v_core.metadata.names import escape, libvirt_name
+from v2v_core.metadata.osinfo import osinfo_database, osinfo_id
+from v2v_core.metadata.target import target_from
+from v2v_core.metadata.tree import GUEST, NAMESPACE, add, child, new_root, read_tree, to_bytes
+from v2v_core.metadata.validation import check_tree
+from v2v_core.model import Firmware, TargetGuest
+
+if TYPE_CHECKING:
+    from lxml import etree
+
+_OSINFO = "http://libosinfo.org/xmlns/libvirt/domain/1.0"
+#: What libvirt calls the architectures that libguestfs names otherwise.
+_ARCHITECTURES = {**dict.fromkeys(("i386", "i486", "i586"), "i686"), "amd64": "x86_64", "arm64": "aarch64"}
+_MACHINES = {"i440fx": "pc"}
+_MEMORY_MINIMUM_KIB = 1024
+
+
+def libvirt_domain(
+    path: Path,
+    *,
+    name: str,
+    domain_type: str = "kvm",
+    host_features: Iterable[str] | None = None,
+    floppies: bool | None = None,
+    warn: Callable[[str], None] = lambda text: None,
+) -> bytes:
+    """Give the target as libvirt domain XML, without anything of ours and without the sources of its disks.
+
+    Who defines it puts a ``<source>`` into each ``<disk>`` (``<target dev=…>`` is ``TargetDisk.device``) and the format
+    into ``<driver type=…>``. The document holds the password of the display, if there is one.
+
+    :param path: ``metadata.out``. :param name: of the domain; what libvirt refuses in it is replaced.
+    :param host_features: the features that the target hypervisor can give; None for what KVM has on the architecture.
+    :param floppies: whether it has floppy drives; None for what KVM has on the machine.
+    :param warn: told what could not be said.
+    :raises MetadataError: the file is missing, damaged or not valid.
+    """
+    root = read_tree(path)
+    check_tree(root, path, target=True)
+    target = target_from(root, path)
+    arch = _ARCHITECTURES.get(target.capabilities.arch, target.capabilities.arch)
+    intel = arch in {"x86_64", "i686"}
+    domain = new_root("domain", {"type": domain_type})
+    add(domain, "name", text=libvirt_name(name))
+    if target.source.genid is not None and root.find("genid") is not None:
+        add(domain, "genid", text=target.source.genid)
+    for tag in ("title", "description"):
+        _keep(root, domain, tag)
+    _metadata(root, domain, target, warn)
+    # half a KiB more than before harms nobody, half a KiB less might
+    memory = str(max(-(-target.source.memory // 1024), _MEMORY_MINIMUM_KIB))
+    for tag in ("memory", "currentMemory"):
+        add(domain, tag, {"unit": "KiB"}, memory)
+    add(domain, "vcpu", text=str(max(target.source.cpu.count, 1)))
+    _os(domain, target, arch)
+    if host_features is None:
+        host_features = ("acpi", "apic", *(("pae",) if arch == "i686" else ())) if intel else ()
+    _features(domain, target, frozenset(host_features))
+    _cpu(domain, target, arch, warn)
+    add(domain, "clock", {"offset": "utc" if target.capabilities.rtc_utc else "localtime"})
+    for tag, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "restart")):
+        add(domain, tag, text=action)
+    if floppies is None:
+        floppies = intel
+    Devices(add(domain, "devices"), target, intel=intel, floppies=floppies, warn=warn).write()
+    return to_bytes(domain)
+
+
+def _keep(root: etree._Element, domain: etree._Element, tag: str) -> None:
+    kept = root.findtext(tag)
+    # libvirt refuses a newline in a title
+    if kept is not None and kept.strip():
+        add(domain, tag, text=kept.strip() if tag == "description" else " ".join(kept.split()))
+
+
+def _metadata(root: etree._Element, domain: etree._Element, target: TargetGuest, warn: Callable[[str], None]) -> None:
+    """Keep what others say about the guest; say which operating system it has, in libosinfo's words."""
+    metadata = add(domain, "metadata")
+    short_id = target.inspection.osinfo
+    database = osinfo_database()
+    known = osinfo_id(short_id, database) if short_id and database else None
+    if short_id and database and known is None:
+        warn(f"libosinfo does not know the operating system {short_id!r}")
+    seen: set[str] = set()
+    for kept in root.iterfind("metadata/*"):
+        namespace = kept.tag[1:].partition("}")[0] if kept.tag.startswith("{") else ""
+        # libvirt refuses elements without a namespace, and two of one namespace
+        if not namespace or namespace in seen or kept.tag == GUEST or namespace == NAMESPACE:
+            continue
+        if namespace == _OSINFO and known is not None:
+            continue
+        seen.add(namespace)
+        metadata.append(copy.deepcopy(kept))
+    if known is not None:
+        add(add(metadata, f"{{{_OSINFO}}}libosinfo"), f"{{{_OSINFO}}}os", {"id": known})
+    if not len(metadata):
+        domain.remove(metadata)
+
+
+def _os(domain: etree._Element, target: TargetGuest, arch: str) -> None:
+    machine = _MACHINES.get(target.capabilities.machine, target.capabilities.machine)
+    uefi = target.firmware is Firmware.UEFI
+    element = add(domain, "os", {"firmware": "efi" if uefi else None})
+    add(element, "type", {"arch": arch, "machine": machine}, "hvm")
+    if uefi:
+        secure = target.source.secure_boot
+        firmware = add(element, "firmware")
+        if secure:
+            add(firmware, "feature", {"enabled": "yes", "name": "enrolled-keys"})
+        add(firmware, "feature", {"enabled": "yes" if secure else "no", "name": "secure-boot"})
+
+
+def _features(domain: etree._Element, target: TargetGuest, host: frozenset[str]) -> None:
+    """Give the guest the features that it had and the target has; ACPI and the APIC even if it did not say so."""
+    plain = frozenset(("acpi", "apic", "pae"))
+    wanted = (frozenset(target.source.features) | {"acpi", "apic"}) & host & plain
+    # UEFI is described to the guest in ACPI's tables
+    if target.firmware is Firmware.UEFI:
+        wanted |= {"acpi"}
+    wanted |= {"pae"} & host
+    if wanted:
+        features = add(domain, "features")
+        for feature in sorted(wanted):
+            add(features, feature)
+
+
+def _cpu(domain: etree._Element, target: TargetGuest, arch: str, warn: Callable[[str], None]) -> None:
+    cpu, topology = target.source.cpu, target.source.cpu.topology
+    model = (cpu.model or "").strip()
+    if model:
+        # qemu64 promises features that no host has all of
+        check = "none" if model == "qemu64" else None
+        element = add(domain, "cpu", {"match": "minimum", "check": check})
+        add(element, "model", {"fallback": "allow"}, escape(model))
+        if cpu.vendor:
+            add(element, "vendor", text=escape(cpu.vendor))
+    else:
+        # libvirt has no host-model for Arm, there are no named models
+        passthrough = arch == "aarch64"
+        element = add(domain, "cpu", {"mode": "host-passthrough" if passthrough else "host-model"})
+    if topology is None:
+        return
+    if topology.sockets * topology.cores * topology.threads != cpu.count:
+        warn(
+            f"the CPU topology of the source ({topology.sockets} sockets, {topology.cores} cores,"
+            f" {topology.threads} threads) does not make {cpu.count} CPUs and is left out"
+        )
+        return
+    parts = {"sockets": topology.sockets, "cores": topology.cores, "threads": topology.threads}
+    add(child(domain, "cpu"), "topology", {key: str(number) for key, number in parts.items()})

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Progress bars on a terminal, one for each disk: bytes, speed, and the time that is left."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TextIO
+
+from v2v_core.errors import V2VError
+from v2v_core.events import Event, EventKind, Step
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+class Bars:
+    """Shows the progress of the copy, and nothing where the stream is no terminal.
+
+    :param clock: seconds, for speed and time left.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, clock: Callable[[], float] | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._clock = clock
+        self._progress: Progress | None = None
+        self._tasks: dict[int, TaskID] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Show how far a disk is."""
+        if event.kind is EventKind.PROGRESS and event.step is Step.COPY and event.disk is not None:
+            self._update(event.disk, event.done or 0, event.total)
+        elif event.step is Step.COPY and event.kind in {EventKind.STEP_FINISHED, EventKind.STEP_FAILED}:
+            self.close()
+
+    def failed(self, error: V2VError) -> None:
+        """Take the bars away, so that the error stands alone."""
+        self.close()
+
+    def close(self) -> None:
+        """Leave the bars as they are."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+            self._tasks.clear()
+
+    def _update(self, disk: int, done: int, total: int | None) -> None:
+        if self._progress is None:
+            self._progress = self._make()
+            self._progress.start()
+        if disk not in self._tasks:
+            self._tasks[disk] = self._progress.add_task(f"disk {disk}", total=total)
+        self._progress.update(self._tasks[disk], completed=done, total=total)
+
+    def _make(self) -> Progress:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TaskProgressColumn,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        console = Console(file=self._stream)
+        return Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            get_time=self._clock,
+            # stage lines appear above the bars; but what goes into a file or pipe must still go there
+            redirect_stdout=sys.stdout.isatty(),
+        )

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The way of every guest through the conversion, from top to bottom."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from v2v_core.api import Capabilities, ConversionError, ConvertRequest, ConvertResult
+
+from v2v_convert_guestfs import checks, encryption, identity, inspection, mounts
+from v2v_convert_guestfs.appliance import Appliance, explained
+from v2v_convert_guestfs.firmware import detect_firmware, find_boot_disk
+from v2v_convert_guestfs.session import Blockers, Session
+from v2v_convert_guestfs.trim import trim
+
+
+def convert(request: ConvertRequest) -> ConvertResult:
+    """Convert a guest.
+
+    :raises ConversionError: it cannot be converted; nothing is written back that the source would see.
+    """
+    session = Session(request=request, handle=None)
+    report = request.report
+    with ExitStack() as stack:
+        with session.stage("open", "Opening the source"):
+            session.handle = stack.enter_context(Appliance(request)).handle
+
+        with session.stage("inspect", "Inspecting the source"):
+            with explained("the file systems of the guest cannot be listed"):
+                session.filesystems = dict(session.handle.list_filesystems())
+            encryption.open_encrypted(session)
+            inspection.inspect(session)
+            session.firmware = detect_firmware(session)
+
+        with session.stage("check", "Checking the file systems of the guest"):
+            checks.check_filesystems(session, after=False)
+
+        with session.stage("space", "Checking for sufficient free disk space in the guest"):
+            blockers = Blockers()
+            mounts.mount_guest(session)
+            checks.check_guest(session, blockers)
+
+        name = session.inspection.product_name or session.inspection.distro
+        with session.stage("convert", f"Converting {name} to run on KVM"):
+            capabilities = _convert_system(session, blockers)
+            identity.renew(session)
+            boot_disk = find_boot_disk(session)
+            mounts.unmount_guest(session)
+
+        if request.settings.trim:
+            with session.stage("trim", "Mapping filesystem data to avoid copying unused and blank areas"):
+                trim(session)
+
+        with session.stage("check", "Checking the file systems of the converted guest"):
+            checks.check_filesystems(session, after=True)
+
+        with session.stage("close", "Closing the overlay"):
+            stack.close()
+
+    listed = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in session.seconds.items())
+    report.info(f"Time spent: {listed}")
+    return ConvertResult(
+        inspection=session.inspection,
+        capabilities=capabilities,
+        firmware=session.firmware,
+        boot_disk=boot_disk,
+        changes=tuple(session.changes),
+    )
+
+
+def _convert_system(session: Session, blockers: Blockers) -> Capabilities:
+    """Hand the guest to those who know its kind. A new kind of guest is one more case here.
+
+    :raises ConversionError: nobody knows its kind.
+    """
+    found = session.inspection
+    if found.os_type == "linux":
+        from v2v_convert_guestfs.linux.flow import convert_linux
+
+        return convert_linux(session, blockers)
+    raise ConversionError(
+        f"guests of the type {found.os_type} ({found.distro}) cannot be converted",
+        hint="this converter knows Linux guests only so far",
+    )

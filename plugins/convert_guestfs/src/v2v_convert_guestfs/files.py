@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Read and change files of the guest, which may be anything: a link, a device, a gigabyte of zeros.
+
+libguestfs resolves links inside the guest only. Still a file is looked at before it is read, and a changed file is
+written anew beside the old one, is given its attributes, and takes its place in one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from v2v_core.api import ConversionError
+
+from v2v_convert_guestfs.appliance import brief
+from v2v_convert_guestfs.session import Session
+
+#: Bytes; no configuration file that a person or an installer wrote is larger.
+CONFIGURATION_LIMIT = 1024 * 1024
+
+Editor = Callable[[bytes], bytes]
+
+
+class GuestFiles:
+    """The files of the mounted guest."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._handle = session.handle
+
+    def resolve(self, path: str) -> str | None:
+        """Give the path without links if it leads to a regular file, or None; warn if it leads to something else."""
+        try:
+            if not self._handle.exists(path):
+                return None
+            real = str(self._handle.realpath(path))
+            if self._handle.is_file(real, followsymlinks=False):
+                return real
+        except RuntimeError as err:
+            self._session.report.warning(f"{path} in the guest is left alone: {brief(err)}")
+            return None
+        self._session.report.warning(f"{path} in the guest is left alone: it is not a regular file")
+        return None
+
+    def read(self, path: str, *, limit: int = CONFIGURATION_LIMIT) -> bytes | None:
+        """Read a file, or give None if there is none that can be read; warn if it is longer than limit (bytes)."""
+        real = self.resolve(path)
+        if real is None:
+            return None
+        try:
+            size = int(self._handle.filesize(real))
+            if size > limit:
+                self._session.report.warning(f"{path} in the guest is left alone: {size} bytes are too many for such a file")
+                return None
+            return bytes(self._handle.read_file(real))
+        except RuntimeError as err:
+            self._session.report.warning(f"{path} in the guest cannot be read: {brief(err)}")
+            return None
+
+    def edit(self, path: str, editor: Editor, *, what: str, why: str) -> bool:
+        """Edit a file, and tell whether that changed it. A file that is not there stays so.
+
+        :raises ConversionError: it cannot be written.
+        """
+        old = self.read(path)
+        if old is None:
+            return False
+        new = editor(old)
+        if new == old:
+            return False
+        self.replace(path, new, what=what, why=why)
+        return True
+
+    def replace(self, path: str, content: bytes, *, what: str, why: str) -> None:
+        """Give a file that exists another content; owner, mode, label and other attributes stay.
+
+        :raises ConversionError: it cannot be written.
+        """
+        real = self.resolve(path)
+        if real is None:
+            raise ConversionError(f"{path} in the guest cannot be written: it is not a regular file")
+        temporary = None
+        try:
+            temporary = self.temporary_beside(real)
+            self._handle.write(temporary, content)
+            self._handle.copy_attributes(real, temporary, all=True)
+            self._handle.rename(temporary, real)
+        except RuntimeError as err:
+            self._discard(temporary)
+            raise ConversionError(
+                f"{path} in the guest cannot be written: {brief(err)}", hint="look for a full or read-only file system"
+            ) from err
+        self._session.changed(real, what, why)
+
+    def create(self, path: str, content: bytes, *, mode: int, what: str, why: str) -> None:
+        """Write a new file, root's own, with its directories; one that exists is replaced.
+
+        :raises ConversionError: it cannot be written.
+        """
+        directory = path.rpartition("/")[0] or "/"
+        temporary = None
+        try:
+            self._handle.mkdir_p(directory)
+            temporary = self.temporary_beside(path)
+            self._handle.write(temporary, content)
+            self._handle.chmod(mode, temporary)
+            self._handle.rename(temporary, path)
+        except RuntimeError as err:
+            self._discard(temporary)
+            raise ConversionError(
+                f"{path} in the guest cannot be written: {brief(err)}", hint="look for a full or read-only file system"
+            ) from err
+        self._session.changed(path, what, why)
+
+    def link(self, target: str, path: str, *, what: str, why: str) -> None:
+        """Make a symbolic link, with its directories; one that exists is replaced.
+
+        :raises ConversionError: it cannot be made.
+        """
+        try:
+            self._handle.mkdir_p(path.rpartition("/")[0] or "/")
+            self._handle.ln_sf(target, path)
+        except RuntimeError as err:
+            raise ConversionError(f"{path} in the guest cannot be made: {brief(err)}") from err
+        self._session.changed(path, what, why)
+
+    def remove(self, path: str, *, what: str, why: str) -> bool:
+        """Remove a file or link, and tell whether there was one. A directory stays."""
+        try:
+            if self._handle.is_dir(path) or not (self._handle.exists(path) or self._handle.is_symlink(path)):
+                return False
+            self._handle.rm_f(path)
+        except RuntimeError as err:
+            self._session.try_to(f"{path} in the guest cannot be removed", err)
+            return False
+        self._session.changed(path, what, why)
+        return True
+
+    def glob(self, pattern: str) -> list[str]:
+        """List the paths that match, sorted, without those that package managers have put aside."""
+        asides = (".dpkg-old", ".dpkg-new", ".dpkg-dist", ".dpkg-bak", ".rpmsave", ".rpmnew", ".bak", "~")
+        return sorted(str(path) for path in self._handle.glob_expand(pattern) if not str(path).endswith(asides))
+
+    def temporary_beside(self, path: str) -> str:
+        """Make an empty file, readable by root only, in the directory of another, and give its path."""
+        return str(self._handle.mktemp(f"{path}.v2v-XXXXXX"))
+
+    def _discard(self, path: str | None) -> None:
+        if path is not None:
+            try:
+                self._handle.rm_f(path)
+            except RuntimeError as err:
+                self._session.report.debug(f"{path} is left over: {brief(err)}")

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Find out what the guest boots with, and from which disk."""
+
+from __future__ import annotations
+
+from v2v_core.api import Firmware
+
+from v2v_convert_guestfs.session import Session
+
+_ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
+_BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"
+
+
+def detect_firmware(session: Session) -> Firmware:
+    """Look at the partition tables: an EFI system partition and no BIOS boot partition mean UEFI."""
+    handle = session.handle
+    system = False
+    for disk in handle.list_devices():
+        try:
+            if handle.part_get_parttype(disk) != "gpt":
+                continue
+            for partition in handle.part_list(disk):
+                kind = str(handle.part_get_gpt_type(disk, partition["part_num"])).upper()
+                if kind == _BIOS_BOOT:
+                    return Firmware.BIOS
+                system = system or kind == _ESP
+        except RuntimeError as err:
+            # A disk without a partition table: a file system, a physical volume, or nothing.
+            session.report.debug(f"{disk}: {err}")
+    return Firmware.UEFI if system else Firmware.BIOS
+
+
+def find_boot_disk(session: Session) -> int | None:
+    """Give the number, from 1, of the disk that a BIOS would boot GRUB from, or of the one with /boot, or None."""
+    handle = session.handle
+    disks = list(handle.list_devices())
+    for number, disk in enumerate(disks, 1):
+        try:
+            if b"GRUB" in bytes(handle.pread_device(disk, 512, 0)):
+                return number
+        except RuntimeError as err:
+            session.report.debug(f"{disk}: {err}")
+    mountpoints = dict(session.inspection.mountpoints)
+    for place in ("/boot/efi", "/efi", "/boot", "/"):
+        try:
+            disk = handle.part_to_dev(mountpoints[place])
+        except (KeyError, RuntimeError):
+            # Not a mount point of its own, or not on a plain partition.
+            continue
+        if disk in disks:
+            return disks.index(disk) + 1
+    return None

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Find the operating system: which there are, which one is meant, and what it is."""
+
+from __future__ import annotations
+
+import sys
+
+from v2v_core.api import ConversionError, Inspection
+
+from v2v_convert_guestfs.appliance import explained
+from v2v_convert_guestfs.encryption import encrypted
+from v2v_convert_guestfs.session import Session
+
+
+def inspect(session: Session) -> None:
+    """Choose the root file system and fill in ``session.found``.
+
+    :raises ConversionError: there is no operating system, no choice between several, or nobody knows what it is.
+    """
+    handle = session.handle
+    with explained("the operating system of the guest cannot be looked for"):
+        roots = [str(root) for root in handle.inspect_os()]
+    root = choose_root(session, roots)
+    with explained(f"the operating system on {root} cannot be inspected"):
+        mountpoints = {str(place): str(device) for place, device in handle.inspect_get_mountpoints(root).items()}
+        session.found = Inspection(
+            root=root,
+            os_type=str(handle.inspect_get_type(root)),
+            distro=str(handle.inspect_get_distro(root)),
+            arch=str(handle.inspect_get_arch(root)),
+            major_version=int(handle.inspect_get_major_version(root)),
+            minor_version=int(handle.inspect_get_minor_version(root)),
+            osinfo=_known(handle.inspect_get_osinfo(root)),
+            product_name=_known(handle.inspect_get_product_name(root)),
+            product_variant=_known(handle.inspect_get_product_variant(root)),
+            package_format=_known(handle.inspect_get_package_format(root)),
+            package_management=_known(handle.inspect_get_package_management(root)),
+            mountpoints=tuple(sorted(mountpoints.items(), key=lambda item: (len(item[0]), item[0]))),
+        )
+    found = session.found
+    for what, value in (("type", found.os_type), ("distribution", found.distro), ("architecture", found.arch)):
+        if value == "unknown":
+            raise ConversionError(
+                f"the operating system on {root} is of an unknown {what} "
+                f"(type {found.os_type}, distribution {found.distro}, architecture {found.arch})",
+                hint="virt-inspector shows what libguestfs can find out about the guest",
+            )
+    session.report.info(f"The guest is {found.product_name or found.distro} ({found.arch}) on {root}")
+
+
+def choose_root(session: Session, roots: list[str]) -> str:
+    """Choose one of the root file systems as ``--root`` says.
+
+    :raises ConversionError: there is none, or nobody has chosen.
+    """
+    if not roots:
+        raise _nothing_found(session)
+    wanted = session.request.settings.root
+    described = [_described(session, root) for root in roots]
+    if wanted.startswith("/"):
+        if wanted not in roots:
+            raise ConversionError(
+                f"there is no operating system on {wanted}, only on: {', '.join(described)}",
+                hint=f"choose with --root {roots[0]}",
+            )
+        return wanted
+    if len(roots) == 1:
+        return roots[0]
+    if wanted == "first":
+        session.report.info(f"Of {len(roots)} operating systems the first is converted: {described[0]}")
+        return roots[0]
+    if wanted == "ask" and sys.stdin is not None and sys.stdin.isatty():
+        return _asked(roots, described)
+    raise ConversionError(
+        f"the guest has {len(roots)} operating systems: {', '.join(described)}",
+        hint=f"choose one with --root, for example --root {roots[0]}",
+    )
+
+
+def _asked(roots: list[str], described: list[str]) -> str:
+    lines = ["The guest has more than one operating system:", ""]
+    lines += [f"  [{number}] {text}" for number, text in enumerate(described, 1)]
+    sys.stdout.write("\n".join([*lines, ""]))
+    while True:
+        sys.stdout.write(f"Which one is to be converted? [1-{len(roots)}] ")
+        sys.stdout.flush()
+        answer = sys.stdin.readline()
+        if not answer:
+            raise ConversionError("no operating system was chosen", hint="choose one with --root")
+        if answer.strip().isdecimal() and 1 <= int(answer) <= len(roots):
+            return roots[int(answer) - 1]
+
+
+def _described(session: Session, root: str) -> str:
+    try:
+        name = _known(session.handle.inspect_get_product_name(root))
+    except RuntimeError:
+        name = None
+    return f"{root} ({name})" if name else root
+
+
+def _nothing_found(session: Session) -> ConversionError:
+    """Say why there is no operating system, as far as the disks show it."""
+    locked = encrypted(session)
+    if locked:
+        return ConversionError(
+            f"no operating system was found; these file systems are encrypted: {', '.join(locked)}",
+            hint=f"give the key, for example --key {locked[0]}:file:FILE",
+        )
+    kinds = {device: kind for device, kind in session.filesystems.items() if kind != "unknown"}
+    if kinds:
+        listed = ", ".join(f"{device} ({kind})" for device, kind in sorted(kinds.items()))
+        return ConversionError(
+            f"no operating system was found on the guest's disks, only the file systems {listed}",
+            hint="check that every disk of the guest was given, the one with the system among them, and that it is no "
+            "installation medium",
+        )
+    return ConversionError(
+        "no operating system was found on the guest's disks: they are blank, or nothing on them is known",
+        hint="check that the right disk was given, and its format (-if): a qcow2 or VMDK file that is read as raw looks "
+        "like this",
+    )
+
+
+def _known(value: object) -> str | None:
+    text = str(value) if value is not None else ""
+    return None if text in {"", "unknown"} else text

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Compress and expand as the kernel's decompressors want it: from Python's own library, else by the host's programs."""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import shutil
+import subprocess
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, BinaryIO, Protocol
+
+from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
+
+_CHUNK = 1024 * 1024
+#: Bytes; what does not fit in the memory of a small guest is no initramfs.
+_EXPANDED_LIMIT = 2 * 1024 * 1024 * 1024
+
+_MAGICS = (
+    (b"\x1f\x8b", "gzip"),
+    (b"\xfd7zXZ\0", "xz"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"\x02\x21\x4c\x18", "lz4"),
+    (b"BZh", "bzip2"),
+    (b"\x5d\0\0", "lzma"),
+)
+#: How to expand and compress with a program; lz4's old format is the one that the kernel knows.
+_PROGRAMS = {
+    "zstd": (["zstd", "-q", "-d", "-c"], ["zstd", "-q", "-9", "-c"]),
+    "lz4": (["lz4", "-q", "-d", "-c"], ["lz4", "-q", "-9", "-l", "-c"]),
+}
+
+
+class _Expander(Protocol):
+    eof: bool
+    unused_data: bytes
+
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+class _Compressor(Protocol):
+    def compress(self, data: bytes, /) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+
+def kind_of(start: bytes) -> str | None:
+    """Tell the compression from the first bytes, or None."""
+    return next((name for magic, name in _MAGICS if start.startswith(magic)), None)
+
+
+def expand(kind: str, source: BinaryIO, offset: int, target: Path) -> int:
+    """Expand what begins at an offset into a file, and give the offset after it.
+
+    What a program expands is taken to reach to the end of the source.
+
+    :raises ArchiveError: it is damaged, too large, or the program is missing.
+    """
+    source.seek(offset)
+    if kind in _PROGRAMS:
+        return _expand_with_program(_PROGRAMS[kind][0], source, target)
+    expander: _Expander
+    if kind == "gzip":
+        expander = zlib.decompressobj(wbits=31)
+    elif kind == "bzip2":
+        expander = bz2.BZ2Decompressor()
+    else:
+        expander = lzma.LZMADecompressor(format=lzma.FORMAT_XZ if kind == "xz" else lzma.FORMAT_ALONE)
+    written = 0
+    with target.open("wb") as out:
+        while not expander.eof:
+            chunk = source.read(_CHUNK)
+            if not chunk:
+                raise ArchiveError(f"the {kind} data ends too early")
+            try:
+                # A chunk of 1 MiB expands to 1 GiB at worst (zlib); that is the bound on memory.
+                data = expander.decompress(chunk)
+            except (zlib.error, lzma.LZMAError, OSError) as err:
+                raise ArchiveError(f"the {kind} data is damaged: {err}") from err
+            written += len(data)
+            if written > _EXPANDED_LIMIT:
+                raise ArchiveError("it is too large")
+            out.write(data)
+    return source.tell() - len(expander.unused_data)
+
+
+def _expand_with_program(argv: list[str], source: BinaryIO, target: Path) -> int:
+    with target.open("wb") as out, _started(argv, stdin=source, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None  # noqa: S101 - narrows the type
+        written = 0
+        while chunk := process.stdout.read(_CHUNK):
+            written += len(chunk)
+            if written > _EXPANDED_LIMIT:
+                process.kill()
+                raise ArchiveError("it is too large")
+            out.write(chunk)
+    if process.returncode != 0:
+        raise ArchiveError(f"{argv[0]} failed with exit status {process.returncode}")
+    source.seek(0, 2)
+    return source.tell()
+
+
+def compress(kind: str, chunks: Iterable[bytes], out: BinaryIO) -> None:
+    """Compress chunks of bytes to the end of a file.
+
+    :raises ArchiveError: there is no such compression here, or the program failed.
+    """
+    if kind in _PROGRAMS:
+        argv = _PROGRAMS[kind][1]
+        out.flush()
+        with _started(argv, stdin=subprocess.PIPE, stdout=out) as process:
+            assert process.stdin is not None  # noqa: S101 - narrows the type
+            try:
+                for chunk in chunks:
+                    process.stdin.write(chunk)
+                process.stdin.close()
+            except BrokenPipeError as err:
+                raise ArchiveError(f"{argv[0]} stopped reading") from err
+        if process.returncode != 0:
+            raise ArchiveError(f"{argv[0]} failed with exit status {process.returncode}")
+        out.seek(0, 2)
+        return
+    compressor: _Compressor
+    if kind == "gzip":
+        compressor = zlib.compressobj(level=6, wbits=31)
+    elif kind == "bzip2":
+        compressor = bz2.BZ2Compressor()
+    elif kind == "xz":
+        # The kernel checks CRC32 only.
+        compressor = lzma.LZMACompressor(format=lzma.FORMAT_XZ, check=lzma.CHECK_CRC32)
+    elif kind == "lzma":
+        compressor = lzma.LZMACompressor(format=lzma.FORMAT_ALONE)
+    else:
+        raise ArchiveError(f"no way to compress with {kind}")
+    for chunk in chunks:
+        out.write(compressor.compress(chunk))
+    out.write(compressor.flush())
+
+
+def _started(argv: list[str], *, stdin: IO[bytes] | int, stdout: IO[bytes] | int) -> subprocess.Popen[bytes]:
+    program = shutil.which(argv[0])
+    if program is None:
+        raise ArchiveError(f"the program {argv[0]} is not installed on this host")
+    return subprocess.Popen([program, *argv[1:]], stdin=stdin, stdout=stdout, stderr=subprocess.DEVNULL)

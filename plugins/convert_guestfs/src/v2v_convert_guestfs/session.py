@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What goes along through the whole conversion: the request, the appliance, what was changed, and where time went."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from v2v_core.api import Change, ConversionError, ConvertRequest, Firmware, Inspection, Reporter
+
+from v2v_convert_guestfs.appliance import Handle, brief
+
+
+@dataclass
+class Session:
+    """One conversion.
+
+    :param filesystems: type by device, as libguestfs lists them.
+    :param inspection: set once an operating system was chosen. :param firmware: set once it was found out.
+    """
+
+    request: ConvertRequest
+    handle: Handle
+    filesystems: dict[str, str] = field(default_factory=dict)
+    found: Inspection | None = None
+    firmware: Firmware = Firmware.UNKNOWN
+    changes: list[Change] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def report(self) -> Reporter:
+        """Say things to the user."""
+        return self.request.report
+
+    @property
+    def inspection(self) -> Inspection:
+        """Give what inspection found; it comes first."""
+        if self.found is None:
+            raise ConversionError("internal error: the guest has not been inspected yet")
+        return self.found
+
+    @contextmanager
+    def stage(self, name: str, message: str | None = None) -> Iterator[None]:
+        """Announce a stage and write down how long it took (seconds, in the log and in ``seconds``)."""
+        if message is not None:
+            self.report.message(message)
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            elapsed = time.monotonic() - started
+            self.seconds[name] = self.seconds.get(name, 0.0) + elapsed
+            self.report.debug(f"stage {name}: {elapsed:.1f} s")
+
+    def changed(self, path: str, what: str, why: str) -> None:
+        """Record a change to the guest."""
+        self.changes.append(Change(path=path, what=what, why=why))
+        self.report.debug(f"changed {path}: {what} ({why})")
+
+    def run(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+        """Run one of the guest's programs in the appliance, by argument list; its words go to the log.
+
+        :raises RuntimeError: libguestfs's: the program is missing or failed.
+        """
+        words = [f"{name}={value}" for name, value in {"LC_ALL": "C", **(environment or {})}.items()]
+        output = str(self.handle.command(["/usr/bin/env", *words, *argv]))
+        for line in output.splitlines():
+            self.report.debug(f"{argv[0]}: {line}")
+        return output
+
+    def try_to(self, what: str, error: BaseException) -> None:
+        """Warn that something which the guest can do without did not work."""
+        self.report.warning(f"{what}: {brief(error)}")
+
+
+@dataclass
+class Blockers:
+    """What stands in the way of the conversion, collected before anything is changed."""
+
+    reasons: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, reason: str, hint: str) -> None:
+        """Take note of one reason, and of what the user can do about it."""
+        self.reasons.append((reason, hint))
+
+    def stop(self) -> None:
+        """Stop if there is any.
+
+        :raises ConversionError: naming all of them.
+        """
+        if not self.reasons:
+            return
+        hints = "; ".join(dict.fromkeys(hint for _, hint in self.reasons))
+        if len(self.reasons) == 1:
+            raise ConversionError(self.reasons[0][0], hint=hints)
+        listed = "; ".join(f"({number}) {reason}" for number, (reason, _) in enumerate(self.reasons, 1))
+        raise ConversionError(f"the guest cannot be converted for {len(self.reasons)} reasons: {listed}", hint=hints)

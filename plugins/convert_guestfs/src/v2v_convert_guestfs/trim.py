@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Trim the file systems: what the guest does not use is not copied."""
+
+from __future__ import annotations
+
+from v2v_convert_guestfs.appliance import brief
+from v2v_convert_guestfs.session import Session
+
+_NOT_TRIMMED = frozenset({"unknown", "swap", "crypto_LUKS", "BitLocker", "LVM2_member", "linux_raid_member"})
+
+
+def trim(session: Session) -> None:
+    """Mount every file system by itself and trim it. What cannot be trimmed is copied whole."""
+    handle = session.handle
+    candidates = sorted(device for device, kind in session.filesystems.items() if kind not in _NOT_TRIMMED)
+    for number, device in enumerate(candidates, 1):
+        try:
+            handle.mount_options("discard", device, "/")
+        except RuntimeError as err:
+            session.report.debug(f"{device} is not trimmed: {brief(err)}")
+            continue
+        try:
+            handle.fstrim("/")
+        except RuntimeError as err:
+            session.report.debug(f"{device} is not trimmed, all of it is copied: {brief(err)}")
+        finally:
+            handle.umount_all()
+        session.report.progress(number, len(candidates))

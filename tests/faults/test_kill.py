@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``kill -9`` of the supervisor in each step of a real conversion: nothing is left, the source is as it was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from runs import Place
+
+from v2v_core.events import Event, EventKind, Step
+
+pytestmark = pytest.mark.slow
+
+#: Seconds that the warden may take.
+LIMIT = 30.0
+
+
+def kill_in(place: Place, step: Step, argv: list[str | Path], *, after: float = 0.0) -> None:
+    """Run a conversion, and kill its supervisor as soon as a step has begun, or some seconds later."""
+    process = place.start(*argv)
+    try:
+        wait_for(place, process, step)
+        time.sleep(after)
+        assert process.poll() is None, (place.root / "output").read_text()
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    deadline = time.monotonic() + LIMIT
+    while place.leftovers() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert place.leftovers() == []
+
+
+def wait_for(place: Place, process: subprocess.Popen[str], step: Step) -> None:
+    deadline = time.monotonic() + 600
+    while time.monotonic() < deadline and process.poll() is None:
+        for events in (place.root / "tmp").glob("v2v.*/events.jsonl"):
+            try:
+                lines = events.read_text().splitlines()
+            except FileNotFoundError:
+                continue
+            for line in lines:
+                event = Event.from_json(line)
+                if event.kind is EventKind.STEP_STARTED and event.step is step:
+                    return
+        time.sleep(0.005)
+    raise AssertionError(f"the step {step} never began: {(place.root / 'output').read_text()}")
+
+
+def libguestfs_sockets() -> set[Path]:
+    return set(Path("/tmp").glob("libguestfs*"))
+
+
+# 4 s: the appliance is starting; 45 s: it is up, and the guest is being looked at or changed
+@pytest.mark.parametrize("after", [0.0, 4.0, 45.0])
+def test_killed_while_converting(place: Place, unchanged_vmware_guest: Path, after: float) -> None:
+    out = place.root / "out"
+    out.mkdir()
+    before = libguestfs_sockets()
+    argv = ["virt-v2v", "-i", "disk", unchanged_vmware_guest, "-o", "local", "-os", out]
+    kill_in(place, Step.CONVERT, argv, after=after)
+    assert list(out.iterdir()) == []
+    assert libguestfs_sockets() <= before
+
+
+@pytest.mark.parametrize("step", [Step.INPUT_SETUP, Step.OUTPUT_CHECK])
+def test_killed_before_the_conversion(place: Place, unchanged_vmware_guest: Path, step: Step) -> None:
+    out = place.root / "out"
+    out.mkdir()
+    kill_in(place, step, ["virt-v2v", "-i", "disk", unchanged_vmware_guest, "-o", "local", "-os", out])
+    assert list(out.iterdir()) == []
