@@ -69,7 +69,8 @@ def main() -> int:
                 seconds[who] = convert(command, image, out, Path(name, f"{who}{number}.log"))
             ratios.append(seconds["ours"] / seconds["peer"])
             print(
-                f"run {number}: ours {seconds['ours']:.1f} s, peer {seconds['peer']:.1f} s, ratio {ratios[-1]:.2f}", flush=True
+                f"run {number}: ours {seconds['ours']:.1f} s, peer {seconds['peer']:.1f} s, ratio {ratios[-1]:.2f}",
+                flush=True,
             )
         print(f"median ratio of wall time, ours to the peer's: {statistics.median(ratios):.2f}")
         if not chosen.no_boot:

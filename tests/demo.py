@@ -28,7 +28,10 @@ def main() -> int:
     done = subprocess.run(argv, env=os.environ, check=False)
     if done.returncode != 0:
         return done.returncode
-    print(f"    {time.monotonic() - started:.0f} s\n==> booting the result on virtio hardware, emulated if need be", flush=True)
+    print(
+        f"    {time.monotonic() - started:.0f} s\n==> booting the result on virtio hardware, emulated if need be",
+        flush=True,
+    )
     result = boot([OUT / "demo-sda"])
     print("\n".join(f"    | {line}" for line in result.tail(12).splitlines()))
     if not result.reached:

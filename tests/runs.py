@@ -56,7 +56,12 @@ class Place:
     def run(self, *argv: str | Path, timeout: float = 900, **more: str) -> subprocess.CompletedProcess[str]:
         """Run one of our commands to its end."""
         return subprocess.run(
-            self.argv(argv), env=self.environ(more), capture_output=True, text=True, timeout=timeout, check=False,
+            self.argv(argv),
+            env=self.environ(more),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
             stdin=subprocess.DEVNULL,
         )
 
@@ -64,7 +69,12 @@ class Place:
         """Start one of our commands; its output goes to ``output`` in the place."""
         with (self.root / "output").open("w") as output:
             return subprocess.Popen(
-                self.argv(argv), env=self.environ(more), text=True, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                self.argv(argv),
+                env=self.environ(more),
+                text=True,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
             )
 
     def argv(self, argv: Sequence[str | Path]) -> list[str]:
@@ -81,7 +91,7 @@ class Place:
         return files + [f"process {pid}: {words}" for pid, words in self._processes()]
 
     def _processes(self) -> Iterator[tuple[int, str]]:
-        mark = f"TMPDIR={self.root / 'tmp'}".encode()
+        mark = f"VIRT_V2V_TMPDIR={self.root / 'large'}".encode()
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != os.getpid():
                 try:

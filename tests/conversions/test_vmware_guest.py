@@ -79,7 +79,12 @@ def by_helpers(shared_place: Place, vmware_guest: Path) -> Converted:
     environ = shared_place.environ({})
     environ["PATH"] = f"{bin_directory}:{environ['PATH']}"
     done = subprocess.run(
-        ["sh", script, directory, vmware_guest, out], env=environ, capture_output=True, text=True, check=False, timeout=900
+        ["sh", script, directory, vmware_guest, out],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
     )
     assert done.returncode == 0, said(done)
     assert not directory.exists()
@@ -112,7 +117,9 @@ def test_the_hypervisor_tools_are_gone(by_virt_v2v: Converted) -> None:
 
 
 def test_the_domain_is_one_that_libvirt_accepts(by_virt_v2v: Converted) -> None:
-    checked = subprocess.run(["virt-xml-validate", by_virt_v2v.xml, "domain"], capture_output=True, text=True, check=False)
+    checked = subprocess.run(
+        ["virt-xml-validate", by_virt_v2v.xml, "domain"], capture_output=True, text=True, check=False
+    )
     assert checked.returncode == 0, checked.stdout + checked.stderr
     xml = by_virt_v2v.xml.read_text()
     assert f'file="{by_virt_v2v.disk}"' in xml or f"file='{by_virt_v2v.disk}'" in xml

@@ -9,6 +9,7 @@
     metadata.in        the guest as the source describes it
     metadata.out       the guest as the target will have it
     overlay/           qcow2 overlays and large temporary files
+    tmp/               TMPDIR of every process of the run
     input/ output/ convert/    private to the plugin of that role
     choice.json        what later steps must know of the user's wishes (-o …)
     output.json        what v2v_output_setup gave back
@@ -30,6 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from v2v_core import processes
 from v2v_core.errors import UsageError, V2VError
 from v2v_core.events import Step
 from v2v_core.hookspecs import OwnedObject
@@ -37,6 +39,7 @@ from v2v_core.hookspecs import OwnedObject
 #: The longest path of a Unix socket is 107 bytes; libguestfs makes sockets in subdirectories of its own.
 _LONGEST_PATH = 80
 _MARKER = "v2v-conversion-directory"
+_ROOMS = ("log", "overlay", "tmp", "input", "output", "convert")
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ class ConversionDir:
                     )
                 path.chmod(0o700)
                 (path / _MARKER).write_text("1\n")
-            for name in ("log", "overlay", "input", "output", "convert"):
+            for name in _ROOMS:
                 (path / name).mkdir(mode=0o700, exist_ok=True)
         except OSError as err:
             raise UsageError(f"cannot use {path} as the conversion directory: {err.strerror}") from err
@@ -152,6 +155,13 @@ class ConversionDir:
     def events(self) -> Path:
         """All events of the run, as JSON lines."""
         return self.path / "events.jsonl"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What every process of the run has in its environment: the mark by which it is found, and where its temporary
+        files go, which vanish with the directory even if it is killed.
+        """
+        return {processes.DIRECTORY_VARIABLE: str(self.path), "TMPDIR": str(self.path / "tmp")}
 
     def log(self, step: Step) -> Path:
         """The log of a step."""
@@ -226,9 +236,7 @@ class ConversionDir:
 
 def _admissible(name: str) -> bool:
     # somebody else's supervisor may have put endpoints and metadata into a directory of its own
-    return name in {"metadata.in", "metadata.out", "log", "overlay", "input", "output", "convert"} or name.rstrip(
-        "0123456789"
-    ) in {"in", "base", "out"}
+    return name in {"metadata.in", "metadata.out", *_ROOMS} or name.rstrip("0123456789") in {"in", "base", "out"}
 
 
 def large_temporary() -> Path:

@@ -12,7 +12,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
-from v2v_core import kept_logs, processes
+from v2v_core import kept_logs
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.discovery import Role
 from v2v_core.errors import Interrupted
@@ -72,11 +72,10 @@ def _run_directory(choice: RunChoice, sinks: Sequence[EventSink]) -> Iterator[Co
         directory = (
             ConversionDir.temporary() if choice.directory is None else ConversionDir.open_or_create(choice.directory)
         )
-        mark = {processes.DIRECTORY_VARIABLE: str(directory.path)}
-        warden = Warden(directory.path, {**mark, processes.SERVER_VARIABLE: "warden"})
-        before = os.environ.get(processes.DIRECTORY_VARIABLE)
+        warden = Warden(directory)
+        before = dict(os.environ)
         # from here on, whatever this process starts, directly or not, is a process of the run
-        os.environ.update(mark)
+        os.environ.update(directory.environment)
         try:
             yield directory
         except BaseException as err:
@@ -86,9 +85,9 @@ def _run_directory(choice: RunChoice, sinks: Sequence[EventSink]) -> Iterator[Co
             with _signals_wait():
                 cleanup.run(directory, [_only_warnings(sinks)])
                 warden.dismiss()
-                os.environ.pop(processes.DIRECTORY_VARIABLE)
-                if before is not None:
-                    os.environ[processes.DIRECTORY_VARIABLE] = before
+                for name in directory.environment:
+                    os.environ.pop(name)
+                os.environ.update({name: before[name] for name in directory.environment if name in before})
 
 
 def _only_warnings(sinks: Sequence[EventSink]) -> EventSink:

@@ -11,8 +11,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from v2v_core import processes
+
+if TYPE_CHECKING:
+    from v2v_core.conversion_dir import ConversionDir
 
 _DONE = b"done"
 
@@ -20,16 +25,16 @@ _DONE = b"done"
 class Warden:
     """The supervisor's end."""
 
-    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, directory: ConversionDir) -> None:
         # -P and the module's own file: nothing in the current directory can be taken for a module of ours
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "v2v_core.warden", str(directory)],
+            [sys.executable, "-P", "-m", "v2v_core.warden", str(directory.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             cwd="/",
-            env={**os.environ, **environment},
+            env={**os.environ, **directory.environment, processes.SERVER_VARIABLE: "warden"},
         )
 
     def dismiss(self) -> None:

@@ -15,14 +15,16 @@ A plugin's distribution has a script of two lines that calls ``input_helper`` or
 
 from __future__ import annotations
 
-import os
+import contextlib
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from v2v_core import __version__
 from v2v_core.cli.exit import Session, guard
-from v2v_core.errors import UsageError
+from v2v_core.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     from typer.core import TyperCommand
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 def input_helper(mode: str, argv: list[str] | None = None) -> int:
     """Run step input_setup with the input plugin ``mode``; give the exit code."""
-    from v2v_core.cli.helper_commands import input_setup_command
+    from v2v_core.cli.step_commands import input_setup_command
 
     return _run(f"helper-v2v-input-{mode}", lambda: input_setup_command(mode), argv)
 
@@ -41,7 +43,7 @@ def output_helper(mode: str, argv: list[str] | None = None) -> int:
     program = f"helper-v2v-output-{mode}"
 
     def make() -> TyperCommand:
-        from v2v_core.cli.helper_commands import output_finalize_command, output_setup_command
+        from v2v_core.cli.step_commands import output_finalize_command, output_setup_command
 
         return output_setup_command(mode) if words[0] == "setup" else output_finalize_command(mode)
 
@@ -57,21 +59,21 @@ def output_helper(mode: str, argv: list[str] | None = None) -> int:
 
 def convert(argv: list[str] | None = None) -> int:
     """Be ``helper-v2v-convert``: run step convert."""
-    from v2v_core.cli.helper_commands import convert_command
+    from v2v_core.cli.step_commands import convert_command
 
     return _run("helper-v2v-convert", convert_command, argv)
 
 
 def copy(argv: list[str] | None = None) -> int:
     """Be ``helper-v2v-copy``: run step copy."""
-    from v2v_core.cli.helper_commands import copy_command
+    from v2v_core.cli.step_commands import copy_command
 
     return _run("helper-v2v-copy", copy_command, argv)
 
 
 def cleanup(argv: list[str] | None = None) -> int:
     """Be ``helper-v2v-cleanup``: run step cleanup."""
-    from v2v_core.cli.helper_commands import cleanup_command
+    from v2v_core.cli.step_commands import cleanup_command
 
     return _run("helper-v2v-cleanup", cleanup_command, argv)
 
@@ -89,6 +91,21 @@ def _run(program: str, make: Callable[[], TyperCommand], argv: list[str] | None)
     return guard(session, body)
 
 
+@contextlib.contextmanager
+def _signals_stop() -> Iterator[None]:
+    """Turn the signals that ask for the end into an exception: the step then stops what it began."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise Interrupted(f"stopped by {signal.Signals(number).name}")
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _print_version(program: str) -> int:
     sys.stdout.write(f"{program} {__version__}\n")
     return 0
@@ -104,7 +121,9 @@ def main() -> int:
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     if word in programs:
         return programs[word](sys.argv[2:])
-    return guard(Session("v2v_core.cli.helpers"), lambda: _refuse(f"the first word must be one of {', '.join(programs)}"))
+    return guard(
+        Session("v2v_core.cli.helpers"), lambda: _refuse(f"the first word must be one of {', '.join(programs)}")
+    )
 
 
 if __name__ == "__main__":

@@ -46,11 +46,11 @@ class VirtV2VCommand(GetoptCommand):
         "vmtype": "it had no effect; leave it out",
         **{
             f"vddk-{name}": f"write -io vddk-{name}=…"
-            for name in "config cookie libdir nfchostport port snapshot thumbprint transports".split()
+            for name in ["config", "cookie", "libdir", "nfchostport", "port", "snapshot", "thumbprint", "transports"]
         },
         **{
             f"vdsm-{name}": f"write -oo vdsm-{name}=…"
-            for name in "compat image-uuid vol-uuid vm-uuid ovf-output ovf-flavour".split()
+            for name in ["compat", "image-uuid", "vol-uuid", "vm-uuid", "ovf-output", "ovf-flavour"]
         },
     }
 

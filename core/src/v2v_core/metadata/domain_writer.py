@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from lxml import etree
 
 #: The types of domains that libvirt knows (virDomainVirtType); of another one nobody could say anything.
-_TYPES = frozenset("bhyve hvf hyperv kqemu kvm lxc openvz parallels phyp qemu test uml vbox vmware vz xen".split())
+_TYPES = frozenset(
+    (
+        *("bhyve", "hvf", "hyperv", "kqemu", "kvm", "lxc", "openvz", "parallels", "phyp", "qemu", "test", "uml"),
+        *("vbox", "vmware", "vz", "xen"),
+    )
+)
 #: Features that are an element and nothing else (https://libvirt.org/formatdomain.html#hypervisor-features).
 _FEATURES = frozenset(("acpi", "apic", "hap", "pae", "privnet", "viridian"))
 _BUSES = {

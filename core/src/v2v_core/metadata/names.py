@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 #: What XML 1.0 has no way to say (section 2.2, production 2); Python's lone surrogates are among it.
@@ -29,8 +30,16 @@ def unescape(text: str) -> str:
 
 
 def shorten(text: str, limit: int) -> str:
-    """Cut a text to at most so many bytes of UTF-8, between two characters."""
-    return text.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")
+    """Cut a text to at most so many bytes of UTF-8, between two characters.
+
+    What is cut ends in ``~`` and eight hexadecimal digits made from the whole text, so that two long names that begin
+    alike stay different.
+    """
+    whole = text.encode("utf-8", "surrogatepass")
+    if len(whole) <= limit:
+        return text
+    digest = hashlib.sha256(whole).hexdigest()[:8]
+    return f"{whole[: limit - 9].decode('utf-8', 'ignore')}~{digest}"
 
 
 def libvirt_name(name: str) -> str:

@@ -16,14 +16,13 @@ from v2v_core.metadata.libvirt_devices import Devices
 from v2v_core.metadata.names import escape, libvirt_name
 from v2v_core.metadata.osinfo import osinfo_database, osinfo_id
 from v2v_core.metadata.target import target_from
-from v2v_core.metadata.tree import GUEST, NAMESPACE, add, child, new_root, read_tree, to_bytes
+from v2v_core.metadata.tree import GUEST, NAMESPACE, OSINFO_NAMESPACE, add, child, new_root, read_tree, to_bytes
 from v2v_core.metadata.validation import check_tree
 from v2v_core.model import Firmware, TargetGuest
 
 if TYPE_CHECKING:
     from lxml import etree
 
-_OSINFO = "http://libosinfo.org/xmlns/libvirt/domain/1.0"
 #: What libvirt calls the architectures that libguestfs names otherwise.
 _ARCHITECTURES = {**dict.fromkeys(("i386", "i486", "i586"), "i686"), "amd64": "x86_64", "arm64": "aarch64"}
 _MACHINES = {"i440fx": "pc"}
@@ -102,12 +101,12 @@ def _metadata(root: etree._Element, domain: etree._Element, target: TargetGuest,
         # libvirt refuses elements without a namespace, and two of one namespace
         if not namespace or namespace in seen or kept.tag == GUEST or namespace == NAMESPACE:
             continue
-        if namespace == _OSINFO and known is not None:
+        if namespace == OSINFO_NAMESPACE and known is not None:
             continue
         seen.add(namespace)
         metadata.append(copy.deepcopy(kept))
     if known is not None:
-        add(add(metadata, f"{{{_OSINFO}}}libosinfo"), f"{{{_OSINFO}}}os", {"id": known})
+        add(add(metadata, f"{{{OSINFO_NAMESPACE}}}libosinfo"), f"{{{OSINFO_NAMESPACE}}}os", {"id": known})
     if not len(metadata):
         domain.remove(metadata)
 

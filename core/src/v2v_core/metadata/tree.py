@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 #: The namespace of this project; the number is that of the format.
 NAMESPACE = "urn:v2v:metadata:1"
+#: The namespace of libosinfo's words in libvirt's metadata.
+OSINFO_NAMESPACE = "http://libosinfo.org/xmlns/libvirt/domain/1.0"
+_PREFIXES = {NAMESPACE: "v2v", OSINFO_NAMESPACE: "libosinfo"}
 GUEST = f"{{{NAMESPACE}}}guest"
 SOURCE = f"{{{NAMESPACE}}}source"
 TARGET = f"{{{NAMESPACE}}}target"
@@ -40,11 +43,13 @@ def add(
     """Append an element; attributes that are None are left out."""
     from lxml import etree
 
+    namespace = tag[1:].partition("}")[0] if tag.startswith("{") else ""
+    prefix = _PREFIXES.get(namespace)
     made = etree.SubElement(
         parent,
         tag,
         {name: value for name, value in (attributes or {}).items() if value is not None},
-        nsmap={"v2v": NAMESPACE} if tag == GUEST else None,
+        nsmap={prefix: namespace} if prefix is not None else None,
     )
     made.text = text
     return made
@@ -90,7 +95,7 @@ def to_bytes(root: etree._Element) -> bytes:
 
 
 def _forget_indentation(element: etree._Element) -> None:
-    """Remove the white space that only indents, for a tree to be indented anew; leave elements of others as they are."""
+    """Remove white space that only indents, for a tree to be indented anew; leave elements of others as they are."""
     if element.tag.startswith("{") and not element.tag.startswith(f"{{{NAMESPACE}}}"):
         return
     if len(element) and not any((text or "").strip() for text in (element.text, *(below.tail for below in element))):

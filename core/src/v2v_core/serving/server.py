@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import CommandError
-from v2v_core.processes import DIRECTORY_VARIABLE, SERVER_VARIABLE
+from v2v_core.processes import SERVER_VARIABLE
 from v2v_core.programs import require_program, run_program
 
 #: Seconds until a server must serve. Remote sources log in first.
@@ -44,7 +44,7 @@ def start_server(
         **os.environ,
         **(environment or {}),
         "LC_ALL": "C",
-        DIRECTORY_VARIABLE: str(directory.path),
+        **directory.environment,
         SERVER_VARIABLE: name,
     }
     own_log = directory.path / "log" / f"server-{name}.log"

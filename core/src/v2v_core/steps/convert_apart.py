@@ -39,7 +39,7 @@ def convert_apart(directory: ConversionDir, choice: ConvertChoice, sinks: Sequen
         argv,
         pass_fds=[writer],
         start_new_session=True,
-        env={**os.environ, processes.DIRECTORY_VARIABLE: str(directory.path)},
+        env={**os.environ, **directory.environment},
     ) as child:
         os.close(writer)
         try:

@@ -256,9 +256,7 @@ def failing(plugin_class: type[Any], hook: str) -> type[Any]:
     return type(f"Failing{plugin_class.__name__}", (plugin_class,), {"fail_in": hook})
 
 
-def _trouble(
-    hook: str, asked: OptionValues | Mapping[str, Any], fail_in: str | None, error: type[V2VError]
-) -> None:
+def _trouble(hook: str, asked: OptionValues | Mapping[str, Any], fail_in: str | None, error: type[V2VError]) -> None:
     one = asked.one if isinstance(asked, OptionValues) else asked.get
     if hook in {fail_in, one("fail-in")}:
         raise error(f"asked to fail in {hook}", hint="do not ask")

@@ -59,13 +59,19 @@ def v2v_directory(v2v_short_path: Path) -> Iterator[ConversionDir]:
 
 
 @pytest.fixture
-def v2v_leftovers() -> Iterator[None]:
-    """Fail the test if a process that carries the mark of a run is there at the end and was not at the beginning."""
-    from v2v_core.testing.leftovers import marked_processes, still_there
+def v2v_leftovers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail the test if a process that it started, directly or not, is still there at its end.
 
-    before = set(marked_processes())
+    Ask for it before other fixtures, so that it looks after they have cleaned up.
+    """
+    import uuid
+
+    from v2v_core.testing.leftovers import VARIABLE, still_there
+
+    mark = uuid.uuid4().hex
+    monkeypatch.setenv(VARIABLE, mark)
     yield
-    left = still_there(set(marked_processes()) - before, seconds=5.0)
+    left = still_there(mark, seconds=5.0)
     assert not left, f"left behind: {sorted(left.values())}"
 
 
@@ -92,7 +98,7 @@ def v2v_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 @pytest.fixture
-def v2v_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, v2v_cache: Path) -> Install:
+def v2v_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, v2v_cache: Path) -> Iterator[Install]:
     """Give a function that "installs" a distribution, for this process and its children.
 
     ``v2v_install("v2v-output-foo", {"v2v.output": {"foo": "foo_module:Foo"}}, {"foo_module": "class Foo: …"})``
@@ -100,7 +106,7 @@ def v2v_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, v2v_cache: Path
     import os
     import sys
 
-    from v2v_core.testing.distributions import forget_entry_points, write_distribution
+    from v2v_core.testing.distributions import write_distribution
 
     site = tmp_path / "site"
     site.mkdir()
@@ -117,18 +123,12 @@ def v2v_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, v2v_cache: Path
     ) -> Path:
         for module, source in (modules or {}).items():
             (site / f"{module}.py").write_text(source)
-            sys.modules.pop(module, None)
             mine.add(module)
         return write_distribution(site, name, entry_points, version=version)
 
-    def forget() -> None:
-        for module in mine:
-            sys.modules.pop(module, None)
-        forget_entry_points()
-
-    # the last to be undone is the first that was set
-    monkeypatch.setattr(install, "forget", forget, raising=False)
-    return install
+    yield install
+    for module in mine:
+        sys.modules.pop(module, None)
 
 
 @pytest.fixture

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Filling the disks into the libvirt domain XML that core made (https://libvirt.org/formatdomain.html)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from v2v_core.api import DestinationError, parse_untrusted_xml
+
+
+@dataclass(frozen=True, kw_only=True)
+class DomainDisk:
+    """Where a disk is, in libvirt's words.
+
+    :param type: ``file``, ``block`` or ``volume``. :param source: the attributes of ``<source>``.
+    :param format: ``raw`` or ``qcow2``.
+    """
+
+    type: str
+    source: Mapping[str, str]
+    format: str
+
+
+def with_disks(domain_xml: bytes, disks: Mapping[str, DomainDisk]) -> bytes:
+    """Say in a domain where its disks are.
+
+    :param disks: by the name of the device in the guest, such as ``vda``.
+    :raises DestinationError: the domain does not have exactly these disks.
+    """
+    from lxml import etree
+
+    root = parse_untrusted_xml(domain_xml, what="the domain XML of the target")
+    missing = dict(disks)
+    for element in root.iterfind("devices/disk"):
+        target = element.find("target")
+        disk = missing.pop(target.get("dev", ""), None) if target is not None else None
+        if disk is None:
+            if element.get("device", "disk") == "disk":
+                device = None if target is None else target.get("dev")
+                raise DestinationError(f"the domain XML of the target has a disk that was not copied: {device}")
+            continue
+        element.set("type", disk.type)
+        driver = element.find("driver")
+        if driver is None:
+            driver = etree.Element("driver", {"name": "qemu"})
+            element.insert(0, driver)
+        driver.set("type", disk.format)
+        source = etree.Element("source", dict(disk.source))
+        source.tail = driver.tail
+        element.insert(element.index(driver) + 1, source)
+    if missing:
+        raise DestinationError(f"the domain XML of the target lacks the disk {next(iter(missing))}")
+    written: bytes = etree.tostring(root, encoding="UTF-8", xml_declaration=True)
+    return written + b"\n"
+
+
+def has_password(domain_xml: bytes) -> bool:
+    """Tell whether a domain XML holds the password of a display."""
+    root = parse_untrusted_xml(domain_xml, what="the domain XML of the target")
+    return any(graphics.get("passwd") for graphics in root.iterfind("devices/graphics"))
