@@ -25,8 +25,8 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,21 +49,21 @@ class ConversionDir:
     path: Path
 
     @classmethod
-    def temporary(cls) -> ConversionDir:
-        """Make a directory for one run, in ``$TMPDIR`` or /tmp, its ``overlay`` on a large file system.
+    def temporary(cls, path: Path) -> ConversionDir:
+        """Make a directory for one run at a path that ``temporary_path`` gave, its ``overlay`` on a large file system.
 
         :raises V2VError: it cannot be made.
         """
         large = large_temporary()
-        parent = os.environ.get("TMPDIR", "/tmp")  # noqa: S108 - mkdtemp makes a directory that nobody else can name
         try:
-            made = tempfile.mkdtemp(prefix="v2v.", dir=parent)
+            # fails if somebody else made it first: nobody can put anything into it
+            path.mkdir(mode=0o700)
         except OSError as err:
             raise V2VError(
-                f"cannot make a directory in {parent}: {err.strerror}",
+                f"cannot make a directory in {path.parent}: {err.strerror}",
                 hint="set TMPDIR to a directory that can be written and has space",
             ) from err
-        directory = cls.open_or_create(Path(made))
+        directory = cls.open_or_create(path)
         try:
             # the link comes first: a run that is killed between the two leaves nothing that it does not name
             directory.overlay.rmdir()
@@ -237,6 +237,12 @@ class ConversionDir:
 def _admissible(name: str) -> bool:
     # somebody else's supervisor may have put endpoints and metadata into a directory of its own
     return name in {"metadata.in", "metadata.out", *_ROOMS} or name.rstrip("0123456789") in {"in", "base", "out"}
+
+
+def temporary_path() -> Path:
+    """Give a path in ``$TMPDIR`` or /tmp for the directory of one run; nothing is there yet."""
+    parent = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - what is made there is made by nobody else, see above
+    return Path(os.path.realpath(parent)) / f"v2v.{secrets.token_hex(6)}"
 
 
 def large_temporary() -> Path:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 from v2v_core import kept_logs
-from v2v_core.conversion_dir import ConversionDir
+from v2v_core.conversion_dir import ConversionDir, temporary_path
 from v2v_core.discovery import Role
 from v2v_core.errors import Interrupted
 from v2v_core.events import Event, EventKind, EventSink, Step
@@ -24,7 +24,7 @@ from v2v_core.reporting import forward
 from v2v_core.settings import RunChoice
 from v2v_core.steps import cleanup, copy, input_setup, output_check, output_finalize, output_setup
 from v2v_core.steps.convert_apart import convert_apart
-from v2v_core.warden import Warden
+from v2v_core.warden import warden
 
 
 def run(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> OutputResult:
@@ -69,25 +69,34 @@ def _run_directory(choice: RunChoice, sinks: Sequence[EventSink]) -> Iterator[Co
     """Make the conversion directory, and see to it that nothing of the run is left, however it ends."""
     load_plugin(Role.INPUT, choice.input.mode)
     with _signals_interrupt():
-        directory = (
-            ConversionDir.temporary() if choice.directory is None else ConversionDir.open_or_create(choice.directory)
-        )
-        warden = Warden(directory)
-        before = dict(os.environ)
-        # from here on, whatever this process starts, directly or not, is a process of the run
-        os.environ.update(directory.environment)
-        try:
-            yield directory
-        except BaseException as err:
-            kept_logs.keep(directory, err)
-            raise
-        finally:
-            with _signals_wait():
-                cleanup.run(directory, [_only_warnings(sinks)])
-                warden.dismiss()
-                for name in directory.environment:
-                    os.environ.pop(name)
-                os.environ.update({name: before[name] for name in directory.environment if name in before})
+        path = choice.directory or temporary_path()
+        # first of all: there is no moment at which a killed supervisor leaves something that nobody removes
+        with warden(path):
+            directory = (
+                ConversionDir.temporary(path) if choice.directory is None else ConversionDir.open_or_create(path)
+            )
+            with _marked(directory):
+                try:
+                    yield directory
+                except BaseException as err:
+                    kept_logs.keep(directory, err)
+                    raise
+                finally:
+                    with _signals_wait():
+                        cleanup.run(directory, [_only_warnings(sinks)])
+
+
+@contextlib.contextmanager
+def _marked(directory: ConversionDir) -> Iterator[None]:
+    """Make whatever this process starts, directly or not, a process of the run."""
+    before = dict(os.environ)
+    os.environ.update(directory.environment)
+    try:
+        yield
+    finally:
+        for name in directory.environment:
+            os.environ.pop(name)
+        os.environ.update({name: before[name] for name in directory.environment if name in before})
 
 
 def _only_warnings(sinks: Sequence[EventSink]) -> EventSink:

@@ -7,43 +7,41 @@ pipe without it says that the supervisor was killed, and the warden runs the cle
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from v2v_core import processes
-
-if TYPE_CHECKING:
-    from v2v_core.conversion_dir import ConversionDir
+from v2v_core.processes import DIRECTORY_VARIABLE, SERVER_VARIABLE
 
 _DONE = b"done"
 
 
-class Warden:
-    """The supervisor's end."""
-
-    def __init__(self, directory: ConversionDir) -> None:
-        # -P and the module's own file: nothing in the current directory can be taken for a module of ours
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "v2v_core.warden", str(directory.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            cwd="/",
-            env={**os.environ, **directory.environment, processes.SERVER_VARIABLE: "warden"},
-        )
-
-    def dismiss(self) -> None:
-        """Tell it that everything is cleaned up, and wait until it is gone."""
+@contextlib.contextmanager
+def warden(path: Path) -> Iterator[None]:
+    """Have a warden for the conversion directory at a path, whether it exists already or not."""
+    path = Path(os.path.realpath(path))
+    process = subprocess.Popen(
+        # -P: nothing in the current directory can be taken for a module of ours
+        [sys.executable, "-P", "-m", "v2v_core.warden", str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd="/",
+        env={**os.environ, DIRECTORY_VARIABLE: str(path), SERVER_VARIABLE: "warden"},
+    )
+    try:
+        yield
+    finally:
         try:
-            self._process.communicate(_DONE, timeout=10)
+            process.communicate(_DONE, timeout=10)
         except (OSError, subprocess.TimeoutExpired):
-            self._process.kill()
-            self._process.wait()
+            process.kill()
+            process.wait()
 
 
 def main(argv: list[str]) -> int:
@@ -53,7 +51,8 @@ def main(argv: list[str]) -> int:
     said = b""
     while chunk := os.read(0, 64):
         said += chunk
-    if said == _DONE:
+    path = Path(argv[1])
+    if said == _DONE or not path.exists():
         return 0
     # only now: a process that waits should be small, and start fast
     from v2v_core.conversion_dir import ConversionDir
@@ -61,7 +60,8 @@ def main(argv: list[str]) -> int:
     from v2v_core.steps import cleanup
 
     try:
-        cleanup.run(ConversionDir.existing(Path(argv[1])))
+        # the supervisor may have been killed before the directory was whole
+        cleanup.run(ConversionDir.open_or_create(path))
     except V2VError:
         return 1
     return 0

@@ -1,0 +1,431 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The contract of the role ``output``, as tests. Needs qemu-nbd, nbdkit and nbdcopy: disks are really written."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from v2v_core import metadata, processes
+from v2v_core.conversion_dir import ConversionDir
+from v2v_core.discovery import Role
+from v2v_core.errors import OptionError, UsageError, V2VError
+from v2v_core.events import Step
+from v2v_core.hookspecs import (
+    OutputAbortRequest,
+    OutputCheckRequest,
+    OutputFinalizeRequest,
+    OutputResult,
+    OutputSettings,
+    OutputSetup,
+    OutputSetupRequest,
+    OwnedObject,
+)
+from v2v_core.model import Bus, Capabilities, Firmware, Guest, Inspection, Nic, SourceDisk, TargetDisk, TargetGuest
+from v2v_core.plugins import LoadedPlugin
+from v2v_core.reporting import StepReport
+from v2v_core.serving import serve_destination
+from v2v_core.settings import RawOptions
+from v2v_core.testing.contract import PluginContract, hint_is_given
+from v2v_core.testing.endpoints import write_endpoint
+from v2v_core.testing.fakes import FakeLedger, FakeReporter
+from v2v_core.testing.hook_process import call_in_process
+from v2v_core.testing.images import numbered_sectors, tree_of
+
+#: What is written to the disks of the guest, by number.
+_CONTENTS = {1: numbered_sectors(1024 * 1024), 2: b"second disk".ljust(512, b"\0") + b"\x5a" * (256 * 1024 - 512)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputExample:
+    """A destination that the plugin can use.
+
+    :param name: of the guest there.
+    """
+
+    name: str = "contract-guest"
+    storage: str | None = None
+    connection: str | None = None
+    format: str | None = None
+    allocation: str = "sparse"
+    password_file: Path | None = None
+    options: RawOptions = ()
+
+
+@dataclass
+class OutputRun:
+    """One conversion as the output plugin sees it: calls the hooks as the steps of core do, on one directory."""
+
+    plugin: LoadedPlugin
+    directory: ConversionDir
+    settings: OutputSettings
+    report: FakeReporter
+    setup_result: OutputSetup | None = None
+    #: A ledger that looks around; None for that of the directory.
+    ledger: FakeLedger | None = None
+    target: TargetGuest = field(init=False)
+
+    def __post_init__(self) -> None:
+        guest = Guest(
+            name=self.settings.name,
+            disks=tuple(SourceDisk(index=index, size=len(content)) for index, content in _CONTENTS.items()),
+            nics=(Nic(mac="52:54:00:12:34:56"),),
+        )
+        self.target = TargetGuest(
+            source=guest,
+            inspection=Inspection(root="/dev/sda1", os_type="linux", distro="debian", arch="x86_64", major_version=12),
+            capabilities=Capabilities(),
+            firmware=Firmware.BIOS,
+            disks=tuple(
+                TargetDisk(index=i, bus=Bus.VIRTIO_BLK, device=f"vd{'ab'[i - 1]}", boot_order=i, size=len(content))
+                for i, content in _CONTENTS.items()
+            ),
+            nics=guest.nics,
+        )
+        metadata.write_source(self.directory.metadata_in, guest)
+        metadata.write_target(self.directory.metadata_out, self.directory.metadata_in, self.target)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What setup left for later, as it comes out of the file."""
+        state = self.setup_result.state if self.setup_result is not None else {}
+        restored: dict[str, Any] = json.loads(json.dumps(dict(state)))
+        return restored
+
+    def owned(self) -> tuple[OwnedObject, ...]:
+        """What was recorded so far."""
+        return self.ledger.owned() if self.ledger is not None else self.directory.owned()
+
+    def check(self) -> None:
+        """Call ``v2v_output_check``."""
+        self.plugin.output_check(
+            OutputCheckRequest(
+                directory=self.directory.private("output"),
+                settings=self.settings,
+                guest=self.target.source,
+                report=self.report,
+            )
+        )
+
+    def setup_request(self) -> OutputSetupRequest:
+        """Make the request of ``v2v_output_setup``."""
+        return OutputSetupRequest(
+            directory=self.directory.private("output"),
+            settings=self.settings,
+            target=self.target,
+            ledger=self.ledger or self.directory,
+            report=self.report,
+        )
+
+    def setup(self) -> OutputSetup:
+        """Call ``v2v_output_setup``."""
+        self.setup_result = self.plugin.output_setup(self.setup_request())
+        return self.setup_result
+
+    def write(self) -> None:
+        """Serve the destinations, write the disks, and stop serving, as copy does."""
+        assert self.setup_result is not None, "call setup first"
+        report = StepReport(self.directory, Step.OUTPUT_SETUP, [])
+        try:
+            for disk, service in zip(self.target.disks, self.setup_result.disks, strict=True):
+                endpoint = serve_destination(self.directory, disk.index, service, report)
+                write_endpoint(endpoint.uri, _CONTENTS[disk.index])
+        finally:
+            processes.stop(self.directory.path, processes.serves("out"), grace=30.0)
+            report.close()
+
+    def finalize_request(self) -> OutputFinalizeRequest:
+        """Make the request of ``v2v_output_finalize``."""
+        return OutputFinalizeRequest(
+            directory=self.directory.private("output"),
+            settings=self.settings,
+            target=self.target,
+            state=self.state,
+            domain_xml=metadata.libvirt_domain(self.directory.metadata_out, name=self.settings.name),
+            ledger=self.ledger or self.directory,
+            report=self.report,
+        )
+
+    def finalize(self) -> OutputResult:
+        """Call ``v2v_output_finalize``."""
+        return self.plugin.output_finalize(self.finalize_request())
+
+    def abort_request(self, *, state: Mapping[str, Any] | None = None) -> OutputAbortRequest:
+        """Make the request of ``v2v_output_abort``."""
+        return OutputAbortRequest(
+            directory=self.directory.private("output"),
+            settings=self.settings,
+            owned=self.owned(),
+            state=self.state if state is None else state,
+            report=self.report,
+        )
+
+    def abort(self) -> None:
+        """Call ``v2v_output_abort``."""
+        self.plugin.output_abort(self.abort_request())
+
+
+class OutputPluginContract(PluginContract):
+    """The contract of an output plugin: subclass it, set ``plugin_class``, write the fixture ``example`` and, unless
+    the data goes nowhere, the method ``read_disk``.
+
+    ::
+
+        class TestFooOutput(OutputPluginContract):
+            plugin_class = FooOutput
+
+            @pytest.fixture
+            def example(self, tmp_path: Path) -> OutputExample:
+                return OutputExample(storage=str(tmp_path))
+
+            def read_disk(self, example: OutputExample, result: OutputResult, index: int) -> bytes:
+                return Path(result.created[index - 1]).read_bytes()
+
+    Where the destination is no local directory, ``look`` and ``put_neighbour`` are overridden, too.
+    """
+
+    role: ClassVar[Role] = Role.OUTPUT
+    #: What is written can be read back from the destination.
+    keeps_data: ClassVar[bool] = True
+    #: Something exists at the destination after a conversion.
+    creates: ClassVar[bool] = True
+    #: It cannot do without ``-os`` or ``-oc``.
+    needs_destination: ClassVar[bool] = True
+
+    @pytest.fixture
+    def example(self) -> OutputExample:
+        """Give a destination that the plugin can use. Every plugin has its own."""
+        raise NotImplementedError("write a fixture 'example' that gives an OutputExample")
+
+    def read_disk(self, example: OutputExample, result: OutputResult, index: int) -> bytes:
+        """Read the content of disk ``index`` (from 1) of the guest that exists now; longer than the disk is allowed."""
+        raise NotImplementedError("write a method read_disk, or set keeps_data = False")
+
+    def look(self, example: OutputExample) -> dict[str, object]:
+        """Give everything that is at the destination: what it is called in the ledger, and a fingerprint of it."""
+        return tree_of(Path(example.storage)) if example.storage is not None else {}
+
+    def put_neighbour(self, example: OutputExample, name: str) -> None:
+        """Put something that is somebody else's at the destination."""
+        if example.storage is not None:
+            (Path(example.storage) / name).write_bytes(b"somebody else's")
+
+    @pytest.fixture
+    def run(
+        self,
+        v2v_leftovers: None,
+        v2v_directory: ConversionDir,
+        plugin: LoadedPlugin,
+        example: OutputExample,
+        report: FakeReporter,
+    ) -> OutputRun:
+        """Give a conversion whose output is the example; something of somebody else's is there already."""
+        self.put_neighbour(example, "neighbour")
+        return OutputRun(plugin, v2v_directory, self._settings(plugin, example), report)
+
+    @pytest.fixture
+    def second_run(self, run: OutputRun, v2v_short_path: Path) -> Iterator[OutputRun]:
+        """Give another conversion to the same place and name."""
+        directory = ConversionDir.open_or_create(v2v_short_path / "e")
+        yield OutputRun(run.plugin, directory, run.settings, FakeReporter())
+        processes.stop(directory.path, lambda _process: True, grace=5.0)
+
+    def _settings(self, plugin: LoadedPlugin, example: OutputExample) -> OutputSettings:
+        return OutputSettings(
+            name=example.name,
+            storage=example.storage,
+            connection=example.connection,
+            format=example.format or "raw",
+            format_given=example.format is not None,
+            allocation=example.allocation,
+            password_file=example.password_file,
+            options=plugin.check_options(example.options),
+        )
+
+    def test_check_creates_nothing(self, run: OutputRun, example: OutputExample) -> None:
+        """It is called before the long work, and nobody calls abort when only it was called."""
+        before = self.look(example)
+        run.check()
+        assert self.look(example) == before
+        assert run.owned() == ()
+
+    def test_missing_destination_is_a_usage_error(self, run: OutputRun) -> None:
+        """With a hint, and before the conversion."""
+        run.settings = replace(run.settings, storage=None, connection=None)
+        if not self.needs_destination:
+            run.check()
+            assert run.owned() == ()
+            return
+        with pytest.raises(UsageError) as refused:
+            run.check()
+        assert hint_is_given(refused.value)
+
+    def test_unknown_option_is_refused(self, plugin: LoadedPlugin) -> None:
+        """By core, from the declaration."""
+        with pytest.raises(OptionError) as refused:
+            plugin.check_options((("no-such-option", "1"),))
+        assert refused.value.key == "no-such-option"
+
+    def test_state_is_json(self, run: OutputRun) -> None:
+        """It goes through a file; a tuple would come back as a list, a path not at all."""
+        setup = run.setup()
+        assert json.loads(json.dumps(dict(setup.state))) == dict(setup.state)
+
+    def test_what_is_created_was_recorded_before(self, run: OutputRun, example: OutputExample) -> None:
+        """What was created between two records was recorded by then: only recorded objects are ever deleted."""
+        before = self.look(example)
+        early: list[str] = []
+
+        def compare(owned: tuple[OwnedObject, ...]) -> None:
+            identities = [thing.identity for thing in owned]
+            new = [key for key in self.look(example) if key not in before and not _covered(key, identities)]
+            early.extend(new)
+
+        ledger = FakeLedger(on_record=lambda _thing: compare(ledger.owned()))
+        run.ledger = ledger
+        run.setup()
+        run.write()
+        run.finalize()
+        compare(ledger.owned())
+        assert not early, f"created without, or before, a record in the ledger: {early}"
+        assert bool(self.look(example).keys() - before.keys()) is self.creates
+
+    def test_data_and_guest_arrive(self, run: OutputRun, example: OutputExample) -> None:
+        """What was written to ``out1`` … comes back from the destination after finalize."""
+        run.check()
+        run.setup()
+        run.write()
+        result = run.finalize()
+        assert bool(result.created) is self.creates, "created names what the user now has"
+        if self.keeps_data:
+            for index, content in _CONTENTS.items():
+                found = self.read_disk(example, result, index)
+                assert found[: len(content)] == content, f"disk {index} differs"
+                assert not found[len(content) :].strip(b"\0"), f"disk {index} has something after its end"
+
+    def test_steps_work_in_processes_of_their_own(self, run: OutputRun, example: OutputExample) -> None:
+        """Nothing but the directory and the state gets from one to the next."""
+        run.setup_result = call_in_process(self.plugin_class, "v2v_output_setup", run.setup_request())
+        run.write()
+        result: OutputResult = call_in_process(self.plugin_class, "v2v_output_finalize", run.finalize_request())
+        assert bool(result.created) is self.creates
+        if self.keeps_data:
+            assert self.read_disk(example, result, 2)[: len(_CONTENTS[2])] == _CONTENTS[2]
+
+    def test_abort_after_setup_takes_everything_back(self, run: OutputRun, example: OutputExample) -> None:
+        """And nothing that is somebody else's, even if it came later."""
+        run.setup()
+        self.put_neighbour(example, "late-neighbour")
+        run.write()
+        run.abort()
+        left = self.look(example)
+        self.put_neighbour(example, "neighbour")
+        self.put_neighbour(example, "late-neighbour")
+        assert left.keys() == self.look(example).keys()
+        assert not [key for key in left if _covered(key, [thing.identity for thing in run.owned()])]
+        assert not run.report.warnings
+
+    def test_abort_after_finalize_takes_everything_back(self, run: OutputRun, example: OutputExample) -> None:
+        """Finalize may fail at its very end."""
+        before = self.look(example)
+        run.setup()
+        run.write()
+        run.finalize()
+        run.abort()
+        assert self.look(example) == before
+
+    def test_abort_twice_is_harmless(self, run: OutputRun, example: OutputExample) -> None:
+        """A cleanup that was killed is run again."""
+        before = self.look(example)
+        run.setup()
+        run.abort()
+        run.abort()
+        assert self.look(example) == before
+
+    def test_abort_deletes_nothing_when_nothing_was_recorded(self, run: OutputRun, example: OutputExample) -> None:
+        """Setup may have failed at its very beginning."""
+        before = self.look(example)
+        run.abort()
+        assert self.look(example) == before
+
+    def test_abort_in_a_new_process_after_setup_was_killed(self, run: OutputRun, example: OutputExample) -> None:
+        """There is the ledger then, and no state."""
+        before = self.look(example)
+        call_in_process(self.plugin_class, "v2v_output_setup", run.setup_request(), kill=True)
+        call_in_process(self.plugin_class, "v2v_output_abort", run.abort_request(state={}))
+        assert self.look(example) == before
+
+    def test_abort_in_a_new_process_after_finalize_was_killed(self, run: OutputRun, example: OutputExample) -> None:
+        """There are ledger and state then."""
+        before = self.look(example)
+        run.setup()
+        run.write()
+        call_in_process(self.plugin_class, "v2v_output_finalize", run.finalize_request(), kill=True)
+        call_in_process(self.plugin_class, "v2v_output_abort", run.abort_request())
+        assert self.look(example) == before
+
+    def test_guest_of_an_earlier_run_is_not_harmed(
+        self, run: OutputRun, second_run: OutputRun, example: OutputExample
+    ) -> None:
+        """A second conversion to the same name is refused, or goes elsewhere; either way its abort leaves the first."""
+        run.setup()
+        run.write()
+        run.finalize()
+        before = self.look(example)
+        with contextlib.suppress(V2VError):
+            second_run.check()
+            second_run.setup()
+        second_run.abort()
+        assert self.look(example) == before
+
+    @pytest.mark.parametrize(
+        "name", ["../escape", "/escape", "a/b", ".", "..", "ünïcode & <xml> \"'", "-rf", "x" * 300]
+    )
+    def test_name_stays_inside_the_destination(self, run: OutputRun, example: OutputExample, name: str) -> None:
+        """A name is any text, and the source's to choose: it is made to fit or refused in one line."""
+        before = self.look(example)
+        run.settings = replace(run.settings, name=name)
+        above = Path(example.storage).parent if example.storage is not None else None
+        outside = _outside(above, example)
+        try:
+            run.check()
+            run.setup()
+        except V2VError as refused:
+            assert f"failed in v2v_output_{'setup' if run.owned() else 'check'}" not in refused.message
+        assert _outside(above, example) == outside
+        run.abort()
+        assert self.look(example) == before
+
+    def test_hooks_do_not_print(self, run: OutputRun, capfd: pytest.CaptureFixture[str]) -> None:
+        """They report through ``request.report``."""
+        run.check()
+        run.setup()
+        run.write()
+        run.finalize()
+        run.abort()
+        assert capfd.readouterr() == ("", "")
+
+    def test_secrets_are_not_reported(self, run: OutputRun, plugin: LoadedPlugin) -> None:
+        """Neither in messages nor in the state nor in what a record looks like in a traceback."""
+        setup = run.setup()
+        values = [v for option in plugin.options if option.secret for v in run.settings.options.all(option.name)]
+        if run.settings.password_file is not None:
+            values.append(run.settings.password_file.read_text(encoding="utf-8").strip())
+        said = run.report.said + repr(setup) + repr(run.settings) + json.dumps(run.state)
+        assert not [value for value in values if value and value in said]
+
+
+def _covered(key: str, identities: list[str]) -> bool:
+    return any(key == identity or key.startswith(f"{identity}/") for identity in identities)
+
+
+def _outside(above: Path | None, example: OutputExample) -> list[str]:
+    if above is None or example.storage is None:
+        return []
+    return sorted(key for key in map(str, above.iterdir()) if key != example.storage)

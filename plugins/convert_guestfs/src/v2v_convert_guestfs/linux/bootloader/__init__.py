@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The boot loader: what the conversion wants of one, and which one the guest has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from v2v_core.api import Firmware
+
+from v2v_convert_guestfs.devices import DeviceNames
+from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.bootloader.grub2 import Grub2
+from v2v_convert_guestfs.linux.kernels import Kernel
+from v2v_convert_guestfs.session import Blockers, Session
+
+#: Where GRUB 2 has its configuration, the family's own place first. What is on the EFI system partition often only
+#: leads to one of these, so it comes last.
+_GRUB2 = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg")
+_GRUB2_ESP = "/boot/efi/EFI/*/grub.cfg"
+_OTHERS = {
+    "/boot/grub/menu.lst": "GRUB legacy",
+    "/boot/grub/grub.conf": "GRUB legacy",
+    "/boot/efi/loader/loader.conf": "systemd-boot",
+    "/etc/lilo.conf": "LILO",
+    "/boot/extlinux/extlinux.conf": "extlinux",
+}
+
+
+class Bootloader(Protocol):
+    """What the conversion wants of a boot loader."""
+
+    def bootable(self, kernels: Sequence[Kernel]) -> list[Kernel]:
+        """Give those of the kernels that it offers, in the order of the kernels given."""
+
+    def default_kernel(self, kernels: Sequence[Kernel]) -> Kernel | None:
+        """Give the kernel that it boots when nobody chooses, if that is known."""
+
+    def set_default(self, kernel: Kernel) -> None:
+        """Make it boot a kernel when nobody chooses.
+
+        :raises ConversionError: that does not work.
+        """
+
+    def replace_consoles(self) -> None:
+        """Turn the consoles of Xen on its kernel command lines into the first serial port."""
+
+    def rename_devices(self, names: DeviceNames) -> None:
+        """Rename disks wherever it names them, and make sure that no old name is left on a kernel command line.
+
+        :raises ConversionError: one is left.
+        """
+
+    def ensure_fallback(self, firmware: Firmware) -> None:
+        """Make sure that a machine which knows nothing about the guest (an empty NVRAM) boots it."""
+
+
+def find_bootloader(session: Session, files: GuestFiles, blockers: Blockers) -> Bootloader | None:
+    """Find the guest's boot loader; None, and a blocker, if there is none that is understood."""
+    for path in (*_GRUB2, *files.glob(_GRUB2_ESP)):
+        real = files.resolve(path)
+        if real is not None:
+            return Grub2(session, files, real)
+    others = sorted({name for path, name in _OTHERS.items() if files.resolve(path)})
+    blockers.add(
+        f"the guest boots with {', '.join(others)}, which is not supported"
+        if others
+        else "no boot loader was found: there is no /boot/grub/grub.cfg in the guest",
+        "install GRUB 2 in the guest" if others else "check that /boot of the guest is on one of the disks given",
+    )
+    return None

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Put what is lacking into an initramfs and leave everything else in it as the guest's own tool made it.
+
+Making it anew in the appliance takes a minute and a half without hardware virtualization and, with MODULES=dep, makes
+one for the appliance's hardware. Here the modules come from the guest's /lib/modules, their tables from the guest's
+depmod, and the archive is written by the host: about three seconds.
+"""
+
+from __future__ import annotations
+
+import io
+import lzma
+import tarfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from v2v_core.api import CommandError, ConversionError, run_program
+
+from v2v_convert_guestfs.appliance import brief
+from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
+from v2v_convert_guestfs.linux.initramfs.examine import Examination
+from v2v_convert_guestfs.linux.initramfs.image import Image, write_image
+from v2v_convert_guestfs.linux.kernels import module_name
+from v2v_convert_guestfs.session import Session
+
+#: Bytes; a module has a few hundred kilobytes, all those of an initramfs that lacks virtio a few dozen megabytes.
+_MODULE_LIMIT = 32 * 1024 * 1024
+_TREE_LIMIT = 256 * 1024 * 1024
+_TABLES_LIMIT = 64 * 1024 * 1024
+_TO_LOAD = "conf/modules"
+
+
+def extend(session: Session, found: Examination, target: Path) -> None:
+    """Write a new image, on the host, with the modules that are lacking and without old names of disks.
+
+    :raises ArchiveError: it is of a kind that this cannot be done with; the guest's own tool must do it.
+    :raises RuntimeError: libguestfs's: the guest has no depmod, or it failed.
+    """
+    image = found.image
+    if image is None:
+        raise ArchiveError(found.unreadable)
+    files: dict[str, bytes] = dict(found.stale)
+    if found.lacking:
+        base = _base(image, found.kernel.version)
+        files.update(_lacking_modules(session, found, image, base))
+        files.update(_tables(session, image, files, base, found.kernel.version))
+        # What initramfs-tools does with the names in /etc/initramfs-tools/modules; udev would load them as well.
+        to_load = image.read(_TO_LOAD)
+        if to_load is not None:
+            listed = {line.split()[0] for line in to_load.decode("utf-8", "replace").splitlines() if line.split()}
+            more = [name for name in found.lacking if name not in listed]
+            files[_TO_LOAD] = to_load + (b"" if not to_load or to_load.endswith(b"\n") else b"\n")
+            files[_TO_LOAD] += "".join(f"{name}\n" for name in more).encode()
+    write_image(image, target, files)
+
+
+def _base(image: Image, version: str) -> str:
+    entries = image.entries()
+    for base in (f"usr/lib/modules/{version}", f"lib/modules/{version}"):
+        if f"{base}/modules.dep" in entries:
+            return base
+    raise ArchiveError("it has no modules")
+
+
+def _lacking_modules(session: Session, found: Examination, image: Image, base: str) -> dict[str, bytes]:
+    """Read the modules from the guest; those in the image say whether they are kept compressed in it."""
+    compressed = {Path(name).suffix for name in image.entries() if name.startswith(f"{base}/") and ".ko" in name}
+    files = {}
+    for path in found.kernel.modules.closure(found.lacking):
+        if module_name(path) in found.present:
+            continue
+        source = f"{found.kernel.modules_directory}/{path}"
+        if path.startswith("/") or ".." in path.split("/"):
+            raise ArchiveError(f"modules.dep names {path}")
+        if not session.handle.is_file(source, followsymlinks=True) or session.handle.filesize(source) > _MODULE_LIMIT:
+            raise ArchiveError(f"{source} is missing in the guest, or too large")
+        data = bytes(session.handle.read_file(source))
+        if compressed and Path(path).suffix not in compressed:
+            path, data = _expanded_module(path, data)  # noqa: PLW2901 - from here on both are those of the archive
+        files[f"{base}/{path}"] = data
+    return files
+
+
+def _expanded_module(path: str, data: bytes) -> tuple[str, bytes]:
+    suffix = Path(path).suffix
+    try:
+        if suffix == ".xz":
+            return path.removesuffix(suffix), lzma.decompress(data)
+        if suffix == ".gz":
+            return path.removesuffix(suffix), zlib.decompress(data, wbits=31)
+        if suffix == ".zst":
+            return path.removesuffix(suffix), _unzstd(data)
+    except (lzma.LZMAError, zlib.error, CommandError) as err:
+        raise ArchiveError(f"{path} is damaged: {err}") from err
+    return path, data
+
+
+def _unzstd(data: bytes) -> bytes:
+    # run_program gives text; Latin-1 would do, but it decodes as UTF-8: a program of its own then.
+    raise ArchiveError("modules compressed with zstd are left to the guest's own tools")
+
+
+def _tables(session: Session, image: Image, files: Mapping[str, bytes], base: str, version: str) -> dict[str, bytes]:
+    """Let the guest's depmod make the tables (modules.dep.bin and so on) of the modules that the new image has."""
+    new = {name: data for name, data in files.items() if name.startswith(f"{base}/kernel/") or ".ko" in name}
+    old = {
+        name: entry
+        for name, (_, entry) in image.entries().items()
+        if name.startswith(f"{base}/") and entry.is_regular and name not in new
+    }
+    if sum(entry.size for entry in old.values()) + sum(map(len, new.values())) > _TREE_LIMIT:
+        raise ArchiveError("it has too many modules")
+    with _directory_in_guest(session) as place:
+        session.report.debug(f"depmod for {len(old)} and {len(new)} more files in {place}")
+        tree = io.BytesIO()
+        with tarfile.open(fileobj=tree, mode="w") as tar:
+            # kmod may look in either place.
+            _add_link(tar, "lib", "usr/lib")
+            for name in (*old, *new):
+                data = new[name] if name in new else image.read(name) or b""
+                member = tarfile.TarInfo(f"usr/lib/modules/{version}/{name.removeprefix(base + '/')}")
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+        with _host_file(session, tree.getvalue()) as path:
+            session.handle.tar_in(str(path), place)
+        session.run(["depmod", "-b", place, version])
+        where = f"{place}/usr/lib/modules/{version}"
+        session.handle.rm_rf(f"{where}/kernel")
+        with _host_file(session, b"") as path:
+            session.handle.tar_out(where, str(path))
+            return dict(_tables_in(path, image, base))
+
+
+def _tables_in(path: Path, image: Image, base: str) -> Iterator[tuple[str, bytes]]:
+    wanted = {name for name in image.entries() if name.startswith(f"{base}/modules.")}
+    total = 0
+    with tarfile.open(path, mode="r:") as tar:
+        for member in tar:
+            name = f"{base}/{member.name.removeprefix('./')}"
+            file = tar.extractfile(member) if member.isreg() and name in wanted else None
+            if file is not None:
+                total += member.size
+                if total > _TABLES_LIMIT:
+                    raise ArchiveError("the tables of the modules are too large")
+                yield name, file.read()
+
+
+def _add_link(tar: tarfile.TarFile, name: str, target: str) -> None:
+    link = tarfile.TarInfo(name)
+    link.type, link.linkname = tarfile.SYMTYPE, target
+    tar.addfile(link)
+
+
+@contextmanager
+def _directory_in_guest(session: Session) -> Iterator[str]:
+    place = str(session.handle.mkdtemp("/var/tmp/v2v-XXXXXX"))  # noqa: S108 - a directory in the guest, new and root's own
+    try:
+        yield place
+    finally:
+        try:
+            session.handle.rm_rf(place)
+        except RuntimeError as err:
+            session.try_to(f"{place} is left over in the guest", err)
+
+
+@contextmanager
+def _host_file(session: Session, data: bytes) -> Iterator[Path]:
+    path = session.request.temporary / "initramfs-modules.tar"
+    try:
+        path.write_bytes(data)
+        yield path
+    except OSError as err:
+        raise ConversionError(f"{path} cannot be written: {err}", hint="free space for temporary files") from err
+    finally:
+        path.unlink(missing_ok=True)
+
+
+__all__ = ["extend", "run_program", "brief"]

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Package managers: list and remove packages, without a network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Protocol
+
+from v2v_convert_guestfs.appliance import brief
+from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.session import Blockers, Session
+
+_STATUS_LIMIT = 64 * 1024 * 1024
+#: Packages whose triggers take minutes without hardware virtualization, and whose work is done here by other means or
+#: can wait: they stay pending, and the guest's next apt run does them.
+_SLOW_TRIGGERS = frozenset({"man-db", "initramfs-tools", "dracut"})
+
+
+class PackageManager(Protocol):
+    """What the conversion wants of a package manager."""
+
+    installed: frozenset[str]
+    #: The words of a shell command that installs a package at the first boot, its name comes last.
+    install_command: str
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove packages, and what depends on them.
+
+        :raises RuntimeError: libguestfs's: it failed.
+        """
+
+
+class Dpkg:
+    """dpkg and apt, of Debian and its descendants."""
+
+    install_command = (
+        "DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=60 -o Acquire::Retries=1 "
+        "-o Acquire::http::Timeout=20 --no-install-recommends install"
+    )
+
+    def __init__(self, session: Session, files: GuestFiles) -> None:
+        self._session = session
+        self._files = files
+        self.installed = installed_packages(files.read("/var/lib/dpkg/status", limit=_STATUS_LIMIT) or b"")
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove packages with dpkg, and if others depend on them with apt-get.
+
+        :raises RuntimeError: libguestfs's: it failed.
+        """
+        environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
+        try:
+            self._session.run(["dpkg", "--no-triggers", "--force-unsafe-io", "--remove", *names], environment)
+        except RuntimeError as err:
+            self._session.report.debug(f"dpkg alone cannot remove them: {brief(err)}")
+            options = ["-q", "-y", "-o", "Dpkg::Use-Pty=0", "-o", "Dpkg::Options::=--force-confnew", "--no-download"]
+            self._session.run(["apt-get", *options, "remove", *names], environment)
+        self._run_triggers(environment)
+        self.installed -= set(names)
+
+    def _run_triggers(self, environment: dict[str, str]) -> None:
+        status = self._files.read("/var/lib/dpkg/status", limit=_STATUS_LIMIT) or b""
+        pending = pending_triggers(status)
+        quick = sorted(pending - _SLOW_TRIGGERS)
+        if quick:
+            try:
+                self._session.run(["dpkg", "--triggers-only", *quick], environment)
+            except RuntimeError as err:
+                self._session.try_to("the triggers of removed packages have not been run", err)
+        for name in sorted(pending & _SLOW_TRIGGERS):
+            self._session.report.debug(f"the triggers of {name} are left to the guest's next apt run")
+
+
+def installed_packages(status: bytes) -> frozenset[str]:
+    """Read the names of the installed packages from dpkg's status file."""
+    return frozenset(name for name, _ in _states(status))
+
+
+def pending_triggers(status: bytes) -> frozenset[str]:
+    """Read the names of the packages with pending triggers from dpkg's status file."""
+    return frozenset(name for name, state in _states(status) if state == "triggers-pending")
+
+
+def find_package_manager(session: Session, files: GuestFiles, blockers: Blockers) -> PackageManager | None:
+    """Find the guest's package manager; None, and a blocker, if there is none that is understood."""
+    kind = session.inspection.package_format
+    if kind == "deb":
+        manager = Dpkg(session, files)
+        if manager.installed:
+            return manager
+        blockers.add("the guest's list of packages (/var/lib/dpkg/status) is empty or damaged", "repair it in the guest")
+        return None
+    blockers.add(
+        f"packages of the format {kind or 'unknown'} are not supported ({session.inspection.distro})",
+        "this converter knows Debian and its descendants so far; virt-v2v knows more",
+    )
+    return None
+
+
+def _states(status: bytes) -> list[tuple[str, str]]:
+    text = status.decode("utf-8", "replace")
+    found = []
+    for stanza in re.split(r"\n\n+", text):
+        name = re.search(r"^Package: (\S+)", stanza, re.MULTILINE)
+        state = re.search(r"^Status: (?:install|hold) ok (\S+)", stanza, re.MULTILINE)
+        if name and state:
+            found.append((name[1], state[1]))
+    return [(name, state) for name, state in found if state in {"installed", "triggers-pending", "triggers-awaited"}]
