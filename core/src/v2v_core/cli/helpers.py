@@ -38,7 +38,7 @@ def input_helper(mode: str, argv: list[str] | None = None) -> int:
 
 
 def output_helper(mode: str, argv: list[str] | None = None) -> int:
-    """Run ``setup`` (steps output_check and output_setup) or ``final`` (output_finalize) with the output plugin ``mode``."""
+    """Run ``setup`` (steps output_check, output_setup) or ``final`` (output_finalize) of the output plugin ``mode``."""
     words = sys.argv[1:] if argv is None else argv
     program = f"helper-v2v-output-{mode}"
 

@@ -17,11 +17,11 @@ Both are libvirt domain XML plus one element of this project's own namespace, ``
 
 from v2v_core.metadata.buses import assign_buses
 from v2v_core.metadata.endpoints import endpoints
-from v2v_core.metadata.target_domain import libvirt_domain
 from v2v_core.metadata.names import libvirt_name
 from v2v_core.metadata.parser import UntrustedXmlError, parse_untrusted_xml
 from v2v_core.metadata.source import guest_of_domain, read_source, write_source
 from v2v_core.metadata.target import read_target, write_target
+from v2v_core.metadata.target_domain import libvirt_domain
 from v2v_core.metadata.validation import validate
 
 __all__ = [

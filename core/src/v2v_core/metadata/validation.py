@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 #: Where the schema is; it can be given to other tools, such as xmllint --relaxng.
 SCHEMA = Path(__file__).parent / "schema" / "metadata.rng"
 _GUEST_SCHEMA = SCHEMA.with_name("guest.rng")
+_EXTRA = re.compile("Extra element (.+) in interleave")
+_ELEMENT = re.compile("[Ee]lement ([^ ]+)")
 _FAMILY = NAMESPACE.rpartition(":")[0] + ":"
 
 
@@ -65,13 +68,24 @@ def _check(schema: Path, element: etree._Element, path: Path) -> None:
     compiled = _compiled(schema)
     if compiled.validate(element):
         return
-    # "Extra element X in interleave" and "Expecting Y, got X" follow from the error that is said before them
-    errors = [(entry.line, entry.message) for entry in compiled.error_log] or [(element.sourceline, "it is not valid")]
-    line, reason = next(
-        (error for error in errors if not error[1].startswith(("Extra element", "Invalid sequence"))), errors[0]
+    # what is said first is the cause, the rest follows from it
+    entry = next(iter(compiled.error_log), None)
+    line, reason = (entry.line, entry.message) if entry is not None else (0, "it is not valid")
+    extra = _EXTRA.fullmatch(reason)
+    if extra is not None:
+        reason = f"the element {extra[1]} is not as it must be, or comes twice"
+    if not line:
+        # libxml2 names an element without its place when it comes among others in any order
+        named = _ELEMENT.search(reason)
+        found = [] if named is None else [below for below in element.iter() if _local_name(below) == named[1]]
+        line = (found[0] if len(found) == 1 else element).sourceline or 1
+    raise MetadataError(
+        f"{path}: line {line}: {reason}", path=path, hint=f"the format of this file is described by {SCHEMA}"
     )
-    where = f"line {line}: " if line else ""
-    raise MetadataError(f"{path}: {where}{reason}", path=path, hint=f"the format of this file is described by {SCHEMA}")
+
+
+def _local_name(element: etree._Element) -> str:
+    return element.tag.rpartition("}")[2]
 
 
 @cache

@@ -276,7 +276,8 @@ def _place(storage: str | None) -> Path:
 
 
 def _file_name(name: str) -> str:
-    return quote(name, safe=" ")
+    # a file name has at most 255 bytes (NAME_MAX), and the suffixes need some
+    return quote(name, safe=" ")[:200]
 
 
 def read_events(path: Path) -> list[Event]:

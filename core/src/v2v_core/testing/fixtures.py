@@ -42,7 +42,7 @@ def v2v_short_path() -> Iterator[Path]:
     import shutil
     import tempfile
 
-    made = Path(os.path.realpath(tempfile.mkdtemp(prefix="v2v-t.", dir="/tmp")))  # noqa: S108 - mkdtemp's own name
+    made = Path(os.path.realpath(tempfile.mkdtemp(prefix="v2v-t.", dir="/tmp")))
     yield made
     shutil.rmtree(made, ignore_errors=True)
 

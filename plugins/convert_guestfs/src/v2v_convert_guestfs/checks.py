@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from v2v_core.api import ConversionError
-
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.mounts import check_writable
 from v2v_convert_guestfs.session import Blockers, Session
+from v2v_core.api import ConversionError
 
 _MIB = 1024 * 1024
 #: Bytes that must be free: on the root file system, for packages' scripts and logs; on /boot, for a second initramfs of
@@ -66,7 +65,8 @@ def find_hibernated(session: Session) -> list[str]:
             continue
         try:
             if any(
-                bytes(session.handle.pread_device(device, 10, offset)) in _HIBERNATED for offset in _SWAP_SIGNATURE_OFFSETS
+                bytes(session.handle.pread_device(device, 10, offset)) in _HIBERNATED
+                for offset in _SWAP_SIGNATURE_OFFSETS
             ):
                 hibernated.append(device)
         except RuntimeError as err:

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from v2v_core.api import Capabilities, ConversionError, ConvertRequest, ConvertResult
-
 from v2v_convert_guestfs import checks, encryption, identity, inspection, mounts
 from v2v_convert_guestfs.appliance import Appliance, explained
 from v2v_convert_guestfs.firmware import detect_firmware, find_boot_disk
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_convert_guestfs.trim import trim
+from v2v_core.api import Capabilities, ConversionError, ConvertRequest, ConvertResult
 
 
 def convert(request: ConvertRequest) -> ConvertResult:

@@ -11,7 +11,9 @@ from v2v_core.api import Bus, SourceDisk
 
 _DISK = r"(?:sd|hd|vd|xvd)[a-z]{1,3}|nvme\d{1,4}n\d{1,4}|cciss/c\d{1,2}d\d{1,3}|ida/c\d{1,2}d\d{1,3}"
 #: A disk or a partition of it: /dev/ + name + partition, where p divides what ends in a digit from the number.
-_DEVICE = re.compile(rf"/dev/(?P<disk>{_DISK})(?:(?<=\d)p(?P<after_p>\d{{1,3}})|(?<=[a-z])(?P<number>\d{{1,3}}))?", re.ASCII)
+_DEVICE = re.compile(
+    rf"/dev/(?P<disk>{_DISK})(?:(?<=\d)p(?P<after_p>\d{{1,3}})|(?<=[a-z])(?P<number>\d{{1,3}}))?", re.ASCII
+)
 #: The same inside other text: not in the middle of a longer path or word.
 _TOKEN = re.compile(rf"(?<![\w./-]){_DEVICE.pattern}(?![\w/.-])", re.ASCII)
 

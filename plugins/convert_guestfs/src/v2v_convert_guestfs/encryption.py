@@ -6,10 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from v2v_core.api import ConversionError
-
 from v2v_convert_guestfs.appliance import brief, explained
 from v2v_convert_guestfs.session import Session
+from v2v_core.api import ConversionError
 
 _ENCRYPTED = ("crypto_LUKS", "BitLocker")
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from v2v_core.api import ConversionError
-
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.session import Session
+from v2v_core.api import ConversionError
 
 #: Bytes; no configuration file that a person or an installer wrote is larger.
 CONFIGURATION_LIMIT = 1024 * 1024
@@ -49,7 +48,9 @@ class GuestFiles:
         try:
             size = int(self._handle.filesize(real))
             if size > limit:
-                self._session.report.warning(f"{path} in the guest is left alone: {size} bytes are too many for such a file")
+                self._session.report.warning(
+                    f"{path} in the guest is left alone: {size} bytes are too many for such a file"
+                )
                 return None
             return bytes(self._handle.read_file(real))
         except RuntimeError as err:

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from v2v_core.api import Firmware
-
 from v2v_convert_guestfs.session import Session
+from v2v_core.api import Firmware
 
 _ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 _BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"

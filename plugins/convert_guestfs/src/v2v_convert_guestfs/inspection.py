@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import sys
 
-from v2v_core.api import ConversionError, Inspection
-
 from v2v_convert_guestfs.appliance import explained
 from v2v_convert_guestfs.encryption import encrypted
 from v2v_convert_guestfs.session import Session
+from v2v_core.api import ConversionError, Inspection
 
 
 def inspect(session: Session) -> None:

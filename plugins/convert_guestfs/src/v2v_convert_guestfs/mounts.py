@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import secrets
 
-from v2v_core.api import ConversionError
-
 from v2v_convert_guestfs.appliance import brief, explained
 from v2v_convert_guestfs.session import Session
+from v2v_core.api import ConversionError
 
 
 def mount_guest(session: Session) -> None:

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from v2v_core.api import Change, ConversionError, ConvertRequest, Firmware, Inspection, Reporter
-
 from v2v_convert_guestfs.appliance import Handle, brief
+from v2v_core.api import Change, ConversionError, ConvertRequest, Firmware, Inspection, Reporter
 
 
 @dataclass

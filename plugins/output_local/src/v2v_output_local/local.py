@@ -131,13 +131,13 @@ class LocalOutput:
                 mode=0o600 if has_password(domain) else mode,
             )
         )
-        publish(files, request.ledger)
+        publish(files, request.directory, request.ledger)
         return OutputResult(created=(*(disk["final"] for disk in state["disks"]), str(metadata)))
 
     @hookimpl
     def v2v_output_abort(self, request: OutputAbortRequest) -> None:
         """Delete the hidden files; give back the names of what had them before."""
-        clear_away(request.owned, request.report)
+        clear_away(request.owned, request.directory, request.report)
 
 
 def _checked_directory(settings: OutputSettings) -> Path:

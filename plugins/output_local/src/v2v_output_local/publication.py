@@ -6,13 +6,14 @@ Every file has a hidden name until it is whole. ``publish`` then does this for e
 1. what has the final name gets a second, hidden one (the backup);
 2. the new file is renamed over the final name, which is atomic;
 
-and, when all have their names, says so in the ledger and deletes the backups. If one fails, those before it are taken
-back. If the process is killed in between, ``clear_away`` does it from the ledger, which says before each act what it
-will be: objects of the kinds below. Nothing else is ever deleted.
+and deletes the backups when all have their names. If one fails, those before it are taken back. If the process is
+killed in between, ``clear_away`` takes them back: every name is in the ledger before it is used, and the journal in the
+plugin's private directory says what belongs together. Nothing else is ever deleted.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Sequence
@@ -21,14 +22,14 @@ from pathlib import Path
 
 from v2v_core.api import DestinationError, Ledger, OwnedObject, Reporter
 
-#: A hidden file that is not finished: its path.
+#: A hidden file that is not finished.
 PARTIAL = "partial-file"
-#: A hidden name of what had a final name: ``BACKUP\\0FINAL``.
+#: A hidden name of what has, or had, a final name.
 BACKUP = "backup-file"
-#: A file that may have got its final name: ``DEVICE:INODE\\0FINAL``; the inode says whether it has.
+#: A final name that a file of this run may have; the journal knows how to tell whether it has.
 PUBLISHED = "published-file"
-#: All files have their final names; from now on they are the user's.
-COMPLETE = "output-complete"
+
+_JOURNAL = "publication.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,49 +58,60 @@ def write_partial(path: Path, data: bytes, ledger: Ledger) -> None:
         raise DestinationError(f"a file cannot be written in {path.parent}: {err.strerror}") from err
 
 
-def publish(files: Sequence[Publication], ledger: Ledger) -> None:
+def publish(files: Sequence[Publication], directory: Path, ledger: Ledger) -> None:
     """Give all files their final names, or none.
 
+    :param directory: the private directory of the plugin, for the journal.
     :raises DestinationError: one cannot have it. What was there before has its names again; if that failed too, the
-        error names it.
+        hint names it.
     """
-    done: list[Publication] = []
+    begun: list[Publication] = []
+    fingerprints: dict[Path, str] = {}
     current = None
     try:
         for current in files:
-            _make_durable(current)
+            fingerprints[current.final] = _make_durable(current)
+        _write_journal(directory, files, fingerprints)
         for current in files:
-            done.append(current)
+            begun.append(current)
             _publish_one(current, ledger)
-        for directory in {file.final.parent for file in files}:
-            _sync_directory(directory)
+        for parent in {file.final.parent for file in files}:
+            _sync_directory(parent)
     except OSError as err:
-        named = current.final if current is not None else "the files"
-        lost = [problem for file in reversed(done) if (problem := _take_back(file)) is not None]
+        named = current.final if current is not None else directory
+        undone = (_take_back(file, fingerprints[file.final]) for file in reversed(begun))
+        lost = [problem for problem in undone if problem is not None]
         raise DestinationError(
             f"{named} cannot get its name: {err.strerror}", hint="; ".join(lost) if lost else None
         ) from err
-    ledger.record(COMPLETE, str(files[-1].final) if files else "")
     for file in files:
-        # a backup that stays is reported by clear_away, the output itself is whole
         _delete(file.backup)
 
 
-def clear_away(owned: Sequence[OwnedObject], report: Reporter) -> None:
+def clear_away(owned: Sequence[OwnedObject], directory: Path, report: Reporter) -> None:
     """Take back what was published and delete what was not finished, as far as the ledger says that it is ours.
 
     Can be called again, and in another process. What cannot be deleted is named in a warning.
+
+    :param directory: the private directory of the plugin, with the journal.
     """
-    complete = any(item.kind == COMPLETE for item in owned)
+    journal = _read_journal(directory)
+    finals = {entry["backup"]: final for final, entry in journal.items()}
     for item in reversed(owned):
-        first, _, second = item.identity.partition("\0")
+        path = Path(item.identity)
         problem = None
         if item.kind == PARTIAL:
-            problem = _delete(Path(first))
+            problem = _delete(path)
+        elif item.kind == PUBLISHED:
+            if item.identity in journal:
+                problem = _withdraw(journal[item.identity]["fingerprint"], path)
+            elif os.path.lexists(path):
+                problem = f"{path} may not be complete: the journal of the run in {directory} is lost"
         elif item.kind == BACKUP:
-            problem = _delete(Path(first)) if complete else _restore(Path(first), Path(second))
-        elif item.kind == PUBLISHED and not complete:
-            problem = _withdraw(first, Path(second))
+            if item.identity in finals:
+                problem = _restore(path, Path(finals[item.identity]))
+            elif os.path.lexists(path):
+                problem = f"{path} is an older file of the user's: the journal of the run in {directory} is lost"
         if problem is not None:
             report.warning(problem)
 
@@ -113,34 +125,62 @@ def file_mode() -> int:
     return 0o600
 
 
-def _make_durable(file: Publication) -> None:
+def _fingerprint(found: os.stat_result) -> str:
+    """Tell a file from every other one, under whatever name, as long as nobody writes it.
+
+    The inode alone would not do: when the file is deleted, the next one may get its number.
+    """
+    return f"{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}"
+
+
+def _make_durable(file: Publication) -> str:
+    """Write a file out, give it its mode, and give its fingerprint."""
     handle = os.open(file.partial, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         os.fsync(handle)
         os.fchmod(handle, file.mode)
+        return _fingerprint(os.fstat(handle))
     finally:
         os.close(handle)
 
 
 def _publish_one(file: Publication, ledger: Ledger) -> None:
-    found = file.partial.lstat()
     if os.path.lexists(file.final):
         if stat.S_ISDIR(file.final.lstat().st_mode):
             raise IsADirectoryError(None, "there is a directory of that name", str(file.final))
-        ledger.record(BACKUP, f"{file.backup}\0{file.final}")
+        ledger.record(BACKUP, str(file.backup))
         try:
             os.link(file.final, file.backup, follow_symlinks=False)
         except OSError:
             # no hard links here (vfat, some network file systems): the final name is missing for a moment
             file.final.rename(file.backup)
-    ledger.record(PUBLISHED, f"{found.st_dev}:{found.st_ino}\0{file.final}")
+    ledger.record(PUBLISHED, str(file.final))
     file.partial.rename(file.final)
 
 
-def _take_back(file: Publication) -> str | None:
+def _write_journal(directory: Path, files: Sequence[Publication], fingerprints: dict[Path, str]) -> None:
+    journal = {str(file.final): {"backup": str(file.backup), "fingerprint": fingerprints[file.final]} for file in files}
+    temporary = directory / f".{_JOURNAL}"
+    with temporary.open("w", encoding="utf-8") as stream:
+        json.dump(journal, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.rename(directory / _JOURNAL)
+
+
+def _read_journal(directory: Path) -> dict[str, dict[str, str]]:
+    try:
+        journal = json.loads((directory / _JOURNAL).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        # none was written, or it is lost: what cannot be told apart is not deleted
+        return {}
+    return journal if isinstance(journal, dict) else {}
+
+
+def _take_back(file: Publication, fingerprint: str) -> str | None:
     """Undo the publication of a file, however far it went; give what could not be done."""
     try:
-        if not os.path.lexists(file.partial):
+        if os.path.lexists(file.final) and _fingerprint(file.final.lstat()) == fingerprint:
             file.final.rename(file.partial)
     except OSError as err:
         return f"{file.final} is left behind: {err.strerror}"
@@ -159,11 +199,10 @@ def _restore(backup: Path, final: Path) -> str | None:
     return None
 
 
-def _withdraw(inode: str, final: Path) -> str | None:
+def _withdraw(fingerprint: str, final: Path) -> str | None:
     """Delete what has a final name if it is the file that this run gave it to."""
     try:
-        found = final.lstat()
-        if f"{found.st_dev}:{found.st_ino}" == inode:
+        if _fingerprint(final.lstat()) == fingerprint:
             final.unlink()
     except FileNotFoundError:
         return None

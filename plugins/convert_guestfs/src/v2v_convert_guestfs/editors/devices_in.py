@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.editors.shell import edit_values
@@ -36,6 +37,11 @@ def resume(data: bytes, names: DeviceNames) -> bytes:
     return edit_values(data, _RESUME, names.rename_in)
 
 
+def resume_device(data: bytes, names: DeviceNames) -> bytes:
+    """Rename in uswsusp.conf: ``resume device = /dev/sda5``."""
+    return _by_line(data, lambda line: names.rename_in(line) if line.lstrip().startswith("resume device") else line)
+
+
 def kernel_lines(data: bytes, names: DeviceNames, *, root: str | None = None) -> bytes:
     """Rename on the kernel command lines of a boot loader's configuration, and nowhere else in it.
 
@@ -47,7 +53,10 @@ def kernel_lines(data: bytes, names: DeviceNames, *, root: str | None = None) ->
             return line
         if root is not None:
             line = re.sub(
-                r"(?<=[ \t])root=(/dev/[^\s\"']+)", lambda m: f"root={root}" if names.rename(m[1]) else m[0], line, flags=re.A
+                r"(?<=[ \t])root=(/dev/[^\s\"']+)",
+                lambda m: f"root={root}" if names.rename(m[1]) else m[0],
+                line,
+                flags=re.A,
             )
         return names.rename_in(line)
 
@@ -73,7 +82,9 @@ def device_map(data: bytes, names: DeviceNames) -> bytes:
 
 def mount_unit(data: bytes, names: DeviceNames) -> bytes:
     """Rename in a systemd mount unit: What=."""
-    return _by_line(data, lambda line: names.rename_in(line) if re.match(r"[ \t]*What[ \t]*=", line, re.ASCII) else line)
+    return _by_line(
+        data, lambda line: names.rename_in(line) if re.match(r"[ \t]*What[ \t]*=", line, re.ASCII) else line
+    )
 
 
 def debconf(data: bytes, names: DeviceNames) -> bytes:
@@ -87,8 +98,7 @@ def debconf(data: bytes, names: DeviceNames) -> bytes:
     return "\n\n".join(stanzas).encode("latin-1")
 
 
-def _by_line(data: bytes, edit: object) -> bytes:
-    assert callable(edit)  # noqa: S101 - narrows the type
+def _by_line(data: bytes, edit: Callable[[str], str]) -> bytes:
     return "\n".join(edit(line) for line in data.decode("latin-1").split("\n")).encode("latin-1")
 
 

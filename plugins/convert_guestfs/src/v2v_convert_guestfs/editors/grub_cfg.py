@@ -10,7 +10,9 @@ from dataclasses import dataclass
 _ENTRY = re.compile(r"[ \t]*(?P<kind>menuentry|submenu)[ \t]+(?P<rest>.*)\{[ \t]*$", re.ASCII)
 _LINUX = re.compile(r"[ \t]*(?:linux|linux16|linuxefi)[ \t]+(?P<path>\S+)(?P<arguments>.*)$", re.ASCII)
 _WORD = re.compile(r"'([^']*)'|\"((?:[^\"\\]|\\.)*)\"|(\S+)", re.ASCII)
-_DEFAULT = re.compile(r"(?P<before>^[ \t]*set[ \t]+default=)(?P<value>\"[^\"\n]*\"|'[^'\n]*'|[^\s\"']+)", re.ASCII | re.MULTILINE)
+_DEFAULT = re.compile(
+    r"(?P<before>^[ \t]*set[ \t]+default=)(?P<value>\"[^\"\n]*\"|'[^'\n]*'|[^\s\"']+)", re.ASCII | re.MULTILINE
+)
 _SAVED = "${saved_entry}"
 _NEXT = "${next_entry}"
 

@@ -7,7 +7,9 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-_ASSIGNMENT = re.compile(r"^[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<append>\+?)=", re.ASCII | re.MULTILINE)
+_ASSIGNMENT = re.compile(
+    r"^[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<append>\+?)=", re.ASCII | re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,9 @@ def set_value(data: bytes, name: str, new: str) -> bytes:
 
 def unquoted(word: str) -> str:
     """Take the quotes off a word without expanding anything in it."""
-    return re.sub(r"'([^']*)'|\"((?:[^\"\\]|\\.)*)\"", lambda m: m[1] if m[1] is not None else m[2], word, flags=re.DOTALL)
+    return re.sub(
+        r"'([^']*)'|\"((?:[^\"\\]|\\.)*)\"", lambda m: m[1] if m[1] is not None else m[2], word, flags=re.DOTALL
+    )
 
 
 def _end_of_word(text: str, position: int) -> int | None:

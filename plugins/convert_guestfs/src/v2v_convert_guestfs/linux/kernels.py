@@ -59,7 +59,9 @@ class Kernel:
 
     def drives(self, name: str) -> bool:
         """Tell whether it has a driver, as a module or built in."""
-        return name in self.modules.paths or self.builds_in(name) or self.config.get(_CONFIG.get(name, "")) in {"y", "m"}
+        return (
+            name in self.modules.paths or self.builds_in(name) or self.config.get(_CONFIG.get(name, "")) in {"y", "m"}
+        )
 
     def builds_in(self, name: str) -> bool:
         """Tell whether a driver is built in."""
@@ -105,7 +107,13 @@ def best_first(kernels: Sequence[Kernel]) -> list[Kernel]:
 
     def worth(kernel: Kernel) -> tuple[bool, bool, bool, bool, tuple[tuple[int, int, str], ...]]:
         disks = kernel.drives("virtio_blk") and kernel.drives("virtio_pci")
-        return (not kernel.only_for_xen, disks, kernel.drives("virtio_net"), not kernel.debug, version_key(kernel.version))
+        return (
+            not kernel.only_for_xen,
+            disks,
+            kernel.drives("virtio_net"),
+            not kernel.debug,
+            version_key(kernel.version),
+        )
 
     return sorted(kernels, key=worth, reverse=True)
 

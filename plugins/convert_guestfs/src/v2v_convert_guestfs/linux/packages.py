@@ -89,7 +89,9 @@ def find_package_manager(session: Session, files: GuestFiles, blockers: Blockers
         manager = Dpkg(session, files)
         if manager.installed:
             return manager
-        blockers.add("the guest's list of packages (/var/lib/dpkg/status) is empty or damaged", "repair it in the guest")
+        blockers.add(
+            "the guest's list of packages (/var/lib/dpkg/status) is empty or damaged", "repair it in the guest"
+        )
         return None
     blockers.add(
         f"packages of the format {kind or 'unknown'} are not supported ({session.inspection.distro})",

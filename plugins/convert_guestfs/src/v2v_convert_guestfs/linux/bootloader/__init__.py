@@ -6,13 +6,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from v2v_core.api import Firmware
-
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.bootloader.grub2 import Grub2
 from v2v_convert_guestfs.linux.kernels import Kernel
 from v2v_convert_guestfs.session import Blockers, Session
+from v2v_core.api import Firmware
 
 #: Where GRUB 2 has its configuration, the family's own place first. What is on the EFI system partition often only
 #: leads to one of these, so it comes last.

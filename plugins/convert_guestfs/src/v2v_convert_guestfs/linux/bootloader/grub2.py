@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from v2v_core.api import ConversionError, Firmware
-
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.editors import devices_in, grub_cfg, shell
@@ -20,6 +18,7 @@ from v2v_convert_guestfs.editors.grub_cfg import MenuEntry
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.kernels import Kernel
 from v2v_convert_guestfs.session import Session
+from v2v_core.api import ConversionError, Firmware
 
 _DEFAULTS = "/etc/default/grub"
 _DEFAULTS_PATTERNS = (_DEFAULTS, "/etc/default/grub.d/*.cfg", "/etc/sysconfig/grub")
@@ -151,7 +150,9 @@ class Grub2:
     def _entry_of(self, kernel: Kernel) -> MenuEntry | None:
         fitting = [entry for entry in grub_cfg.menu(self._read()) if _base(entry.kernel) == _base(kernel.image)]
         # Not the ones for recovery; and the entry of its own in the submenu, since the first of all follows updates.
-        normal = [entry for entry in fitting if "single" not in entry.arguments.split() and "recovery" not in entry.path[-1]]
+        normal = [
+            entry for entry in fitting if "single" not in entry.arguments.split() and "recovery" not in entry.path[-1]
+        ]
         return max(normal or fitting, key=lambda entry: len(entry.path), default=None)
 
     def _root_by_uuid(self) -> str | None:
@@ -178,7 +179,10 @@ class Grub2:
     def _regenerate(self) -> None:
         """Have the guest make its menu anew: the last resort, the names of disks in it are put right afterwards."""
         for program in _MKCONFIG:
-            if any(self._session.handle.is_file(f"{place}/{program}", followsymlinks=True) for place in ("/usr/sbin", "/sbin")):
+            if any(
+                self._session.handle.is_file(f"{place}/{program}", followsymlinks=True)
+                for place in ("/usr/sbin", "/sbin")
+            ):
                 try:
                     self._session.run([program, "-o", self._path])
                 except RuntimeError as err:

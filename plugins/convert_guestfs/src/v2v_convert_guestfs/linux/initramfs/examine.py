@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from v2v_core.api import ConversionError
-
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.editors import devices_in
@@ -17,6 +15,7 @@ from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
 from v2v_convert_guestfs.linux.initramfs.image import Image, read_image
 from v2v_convert_guestfs.linux.kernels import Kernel, module_name
 from v2v_convert_guestfs.session import Session
+from v2v_core.api import ConversionError
 
 #: What it takes to reach the disk. Networks, consoles and random numbers can wait until the root file system is there.
 WANTED = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod")

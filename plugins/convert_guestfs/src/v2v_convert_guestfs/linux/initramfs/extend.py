@@ -16,14 +16,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from v2v_core.api import CommandError, ConversionError, run_program
-
-from v2v_convert_guestfs.appliance import brief
+from v2v_convert_guestfs.linux.initramfs import compression
 from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
 from v2v_convert_guestfs.linux.initramfs.examine import Examination
 from v2v_convert_guestfs.linux.initramfs.image import Image, write_image
 from v2v_convert_guestfs.linux.kernels import module_name
 from v2v_convert_guestfs.session import Session
+from v2v_core.api import ConversionError
 
 #: Bytes; a module has a few hundred kilobytes, all those of an initramfs that lacks virtio a few dozen megabytes.
 _MODULE_LIMIT = 32 * 1024 * 1024
@@ -78,12 +77,12 @@ def _lacking_modules(session: Session, found: Examination, image: Image, base: s
             raise ArchiveError(f"{source} is missing in the guest, or too large")
         data = bytes(session.handle.read_file(source))
         if compressed and Path(path).suffix not in compressed:
-            path, data = _expanded_module(path, data)  # noqa: PLW2901 - from here on both are those of the archive
+            path, data = _expanded_module(session, path, data)  # noqa: PLW2901 - from here on both are those of the archive
         files[f"{base}/{path}"] = data
     return files
 
 
-def _expanded_module(path: str, data: bytes) -> tuple[str, bytes]:
+def _expanded_module(session: Session, path: str, data: bytes) -> tuple[str, bytes]:
     suffix = Path(path).suffix
     try:
         if suffix == ".xz":
@@ -91,15 +90,21 @@ def _expanded_module(path: str, data: bytes) -> tuple[str, bytes]:
         if suffix == ".gz":
             return path.removesuffix(suffix), zlib.decompress(data, wbits=31)
         if suffix == ".zst":
-            return path.removesuffix(suffix), _unzstd(data)
-    except (lzma.LZMAError, zlib.error, CommandError) as err:
+            return path.removesuffix(suffix), _unzstd(session, data)
+    except (lzma.LZMAError, zlib.error) as err:
         raise ArchiveError(f"{path} is damaged: {err}") from err
     return path, data
 
 
-def _unzstd(data: bytes) -> bytes:
-    # run_program gives text; Latin-1 would do, but it decodes as UTF-8: a program of its own then.
-    raise ArchiveError("modules compressed with zstd are left to the guest's own tools")
+def _unzstd(session: Session, data: bytes) -> bytes:
+    with _host_file(session, data) as path:
+        expanded = path.with_suffix(".expanded")
+        try:
+            with path.open("rb") as source:
+                compression.expand("zstd", source, 0, expanded)
+            return expanded.read_bytes()
+        finally:
+            expanded.unlink(missing_ok=True)
 
 
 def _tables(session: Session, image: Image, files: Mapping[str, bytes], base: str, version: str) -> dict[str, bytes]:
@@ -175,6 +180,3 @@ def _host_file(session: Session, data: bytes) -> Iterator[Path]:
         raise ConversionError(f"{path} cannot be written: {err}", hint="free space for temporary files") from err
     finally:
         path.unlink(missing_ok=True)
-
-
-__all__ = ["extend", "run_program", "brief"]

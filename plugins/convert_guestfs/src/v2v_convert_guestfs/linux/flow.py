@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The way of a Linux guest, from top to bottom: everything is looked at first, then everything is changed."""
+
+from __future__ import annotations
+
+from v2v_convert_guestfs.devices import DeviceNames
+from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux import block_devices, console, display, guest_agent, modprobe, tools_removal
+from v2v_convert_guestfs.linux.bootloader import find_bootloader
+from v2v_convert_guestfs.linux.capabilities import capabilities_of, drives_virtio_disks
+from v2v_convert_guestfs.linux.initramfs import update as initramfs
+from v2v_convert_guestfs.linux.kernels import Kernel, find_kernels
+from v2v_convert_guestfs.linux.packages import find_package_manager
+from v2v_convert_guestfs.session import Blockers, Session
+from v2v_core.api import Bus, Capabilities, ConversionError
+
+_DISTRIBUTIONS = frozenset({"debian", "ubuntu", "linuxmint", "kalilinux"})
+
+
+def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
+    """Convert a Linux guest, which is mounted.
+
+    :param blockers: what stands in the way so far.
+    :raises ConversionError: something stands in the way, or a change does not succeed.
+    """
+    files = GuestFiles(session)
+
+    with session.stage("look"):
+        if session.inspection.distro not in _DISTRIBUTIONS:
+            blockers.add(
+                f"guests of the type linux ({session.inspection.distro}) cannot be converted",
+                f"this converter knows {', '.join(sorted(_DISTRIBUTIONS))} so far",
+            )
+            blockers.stop()
+        packages = find_package_manager(session, files, blockers)
+        bootloader = find_bootloader(session, files, blockers)
+        kernels = find_kernels(session, files)
+        if not kernels:
+            blockers.add(
+                "no kernel was found in /boot of the guest, or none with its modules in /lib/modules",
+                "check that /boot of the guest is on one of the disks given, and that a kernel is installed",
+            )
+        if packages is None or bootloader is None or not kernels:
+            blockers.stop()
+            raise ConversionError("internal error: something is missing in the guest and nobody said what")
+        kernel = choose_kernel(kernels, bootloader.bootable(kernels), blockers)
+        capabilities = capabilities_of(kernel, session.inspection)
+        prefix = "vd" if capabilities.block_bus is Bus.VIRTIO_BLK else "sd"
+        names = DeviceNames.of(session.request.guest.disks, prefix)
+        others = [other for other in bootloader.bootable(kernels) if other is not kernel and drives_virtio_disks(other)]
+        work = initramfs.examine_kernels(session, files, [kernel, *others], names, blockers)
+
+    try:
+        blockers.stop()
+        with session.stage("tools"):
+            tools_removal.remove_tools(session, files, packages)
+            guest_agent.install_at_first_boot(session, files, packages)
+        with session.stage("boot loader"):
+            if bootloader.default_kernel(kernels) is not kernel:
+                bootloader.set_default(kernel)
+            console.replace_consoles(files, bootloader)
+            bootloader.rename_devices(names)
+            bootloader.ensure_fallback(session.firmware)
+        with session.stage("configuration"):
+            display.set_display_driver(files)
+            block_devices.rename_devices(session, files, names)
+            modprobe.set_aliases(
+                files,
+                block_driver="virtio_blk" if prefix == "vd" else "ahci",
+                net_driver="virtio_net" if capabilities.net_model == "virtio" else capabilities.net_model,
+            )
+        with session.stage("initramfs"):
+            initramfs.update(session, files, work, names)
+    finally:
+        work.discard()
+    session.report.info(
+        f"The guest boots the kernel {kernel.version}"
+        + (", which has virtio drivers" if prefix == "vd" else ", which has no virtio drivers: it gets a SATA disk")
+    )
+    return capabilities
+
+
+def choose_kernel(kernels: list[Kernel], bootable: list[Kernel], blockers: Blockers) -> Kernel:
+    """Choose the best kernel; one that the boot loader offers is better than one it does not. Best come first in both."""
+    candidates = [kernel for kernel in bootable if not kernel.only_for_xen]
+    if not any(drives_virtio_disks(kernel) for kernel in candidates):
+        candidates += [kernel for kernel in kernels if not kernel.only_for_xen]
+    if not candidates:
+        blockers.add(
+            "the guest has only kernels for paravirtual guests of Xen",
+            "install a kernel for normal machines in the guest at its hypervisor",
+        )
+        return kernels[0]
+    return next((kernel for kernel in candidates if drives_virtio_disks(kernel)), candidates[0])

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Make every kernel that is offered boot from virtio: examine first, change what must be changed, look again."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from v2v_convert_guestfs.appliance import brief
+from v2v_convert_guestfs.devices import DeviceNames
+from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
+from v2v_convert_guestfs.linux.initramfs.examine import ESSENTIAL, WANTED, Examination, examine, examine_file
+from v2v_convert_guestfs.linux.initramfs.extend import extend
+from v2v_convert_guestfs.linux.kernels import Kernel
+from v2v_convert_guestfs.session import Blockers, Session
+from v2v_core.api import ConversionError
+
+_MIB = 1024 * 1024
+#: Bytes that stay free beside a kept old initramfs: enough for the guest's next kernel.
+_ROOM_FOR_KERNEL = 128 * _MIB
+_MODULES = "/etc/initramfs-tools/modules"
+_TEMPORARY = "/etc/initramfs-tools/conf.d/v2v-temporary"
+_WHY = "the kernel needs the virtio drivers before it can read the disk"
+
+
+@dataclass
+class InitramfsWork:
+    """The examined kernels; the first is the one that boots by default."""
+
+    examinations: list[Examination]
+    directories: list[Path]
+
+    def discard(self) -> None:
+        """Remove what was brought to the host."""
+        for directory in self.directories:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def examine_kernels(
+    session: Session, files: GuestFiles, kernels: Sequence[Kernel], names: DeviceNames, blockers: Blockers
+) -> InitramfsWork:
+    """Examine the initramfs of each kernel, and see whether there is room for a new one of the first."""
+    work = InitramfsWork([], [])
+    for number, kernel in enumerate(kernels):
+        if kernel.initramfs is None:
+            if number == 0 and not all(kernel.builds_in(name) for name in ESSENTIAL):
+                session.report.warning(
+                    f"the kernel {kernel.version} has no initramfs and its virtio drivers are modules: it may not boot"
+                )
+            continue
+        directory = Path(tempfile.mkdtemp(prefix="initramfs-", dir=session.request.temporary))
+        work.directories.append(directory)
+        found = examine(session, kernel, names, directory)
+        work.examinations.append(found)
+        _say(session, found)
+        if number == 0 and not found.is_fine:
+            free, needed = _free(session), _size_estimate(found)
+            if free < needed:
+                blockers.add(
+                    f"/boot in the guest has {free // _MIB} MB of free space and the new initramfs of the kernel "
+                    f"{kernel.version} needs {needed // _MIB} MB",
+                    "remove old kernels from the guest, for example with apt-get autoremove",
+                )
+            if not found.boots and not _has_generator(files) and found.image is None:
+                blockers.add(
+                    f"{kernel.initramfs} in the guest cannot be read ({found.unreadable}), and the guest has no "
+                    "update-initramfs to make a new one",
+                    "install initramfs-tools in the guest",
+                )
+    return work
+
+
+def update(session: Session, files: GuestFiles, work: InitramfsWork, names: DeviceNames) -> None:
+    """Change the images that need it, and make sure that the guest's next images are right too.
+
+    :raises ConversionError: the default kernel's cannot be changed.
+    """
+    if any(not found.boots or found.lacking for found in work.examinations):
+        list_modules(files)
+    for number, found in enumerate(work.examinations):
+        if found.is_fine:
+            continue
+        if number > 0 and _free(session) < _size_estimate(found):
+            session.report.warning(
+                f"there is no room in /boot of the guest for a new initramfs of the kernel {found.kernel.version}: "
+                "that kernel will not boot from a virtio disk"
+            )
+            continue
+        try:
+            _update_one(session, files, found, names)
+        except ConversionError as err:
+            if number == 0:
+                raise
+            session.report.warning(f"the kernel {found.kernel.version} will not boot from a virtio disk: {err}")
+
+
+def list_modules(files: GuestFiles) -> None:
+    """List the drivers for initramfs-tools, whose MODULES=dep sees the hardware of the day only."""
+    files.edit(
+        _MODULES,
+        with_modules,
+        what=f"lists {', '.join(WANTED[:3])}",
+        why="for the initramfs of the guest's next kernels",
+    )
+
+
+def with_modules(data: bytes) -> bytes:
+    """Add the drivers to a list of modules, one a line, that has not got them."""
+    listed = {line.split()[0].replace(b"-", b"_") for line in data.splitlines() if line.split()}
+    lacking = [name.encode() for name in WANTED[:3] if name.encode() not in listed]
+    if not lacking:
+        return data
+    end = b"" if not data or data.endswith(b"\n") else b"\n"
+    return data + end + b"# Added by virt-v2v: the disks of this machine\n" + b"".join(name + b"\n" for name in lacking)
+
+
+def _update_one(session: Session, files: GuestFiles, found: Examination, names: DeviceNames) -> None:
+    started = time.monotonic()
+    with _directory(session) as directory:
+        target = directory / "initramfs.new"
+        try:
+            extend(session, found, target)
+            new = examine_file(found.kernel, target, names, directory)
+            if not new.is_fine:
+                raise ArchiveError(f"afterwards {', '.join(new.lacking) or 'an old name of a disk'} was still wrong")
+        except (ArchiveError, OSError, RuntimeError) as err:
+            session.report.info(
+                f"The initramfs of the kernel {found.kernel.version} is made anew by the guest itself: {brief(err)}"
+            )
+            _make_anew(session, files, found, names)
+        else:
+            _put_in_place(session, files, found, target)
+    session.report.debug(f"initramfs of {found.kernel.version}: {time.monotonic() - started:.1f} s")
+
+
+def _put_in_place(session: Session, files: GuestFiles, found: Examination, target: Path) -> None:
+    """Upload a new image, make sure that it arrived, and let it take the place of the old one.
+
+    :raises ConversionError: it cannot be written.
+    """
+    handle = session.handle
+    assert found.kernel.initramfs is not None  # noqa: S101 - examined, so there is one
+    place = files.resolve(found.kernel.initramfs) or found.kernel.initramfs
+    temporary = ""
+    try:
+        temporary = files.temporary_beside(place)
+        handle.upload(str(target), temporary)
+        handle.copy_attributes(place, temporary, all=True)
+        with target.open("rb") as file:
+            expected = hashlib.file_digest(file, "sha256").hexdigest()
+        if str(handle.checksum("sha256", temporary)) != expected:
+            raise ConversionError(f"{place} in the guest is not what was written to it")
+        _record_checksum(files, found.kernel.version, place, target)
+        kept = _keep_old(session, found, place)
+        handle.rename(temporary, place)
+    except RuntimeError as err:
+        if temporary:
+            handle.rm_f(temporary)
+        raise ConversionError(
+            f"{place} in the guest cannot be written: {brief(err)}", hint="look for free space in /boot of the guest"
+        ) from err
+    what = []
+    if found.lacking:
+        what.append(f"{', '.join(found.lacking)} added")
+    if found.stale:
+        what.append(f"disks called by their new names in {', '.join(found.stale)}")
+    session.changed(place, "; ".join(what) + (f"; the old one is {kept}" if kept else ""), _WHY)
+
+
+def _keep_old(session: Session, found: Examination, place: str) -> str | None:
+    """Put the old image aside where there is plenty of room."""
+    if _free(session) < found.size + _ROOM_FOR_KERNEL:
+        return None
+    kept = f"{place}.pre-v2v"
+    session.handle.rename(place, kept)
+    return kept
+
+
+def _record_checksum(files: GuestFiles, version: str, place: str, target: Path) -> None:
+    """Tell older initramfs-tools, which refuse to update an image that they did not make."""
+    with target.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha1").hexdigest()
+
+    def edit(data: bytes) -> bytes:
+        return re.sub(rb"^[0-9a-f]{40}(?=\s)", digest.encode(), data)
+
+    files.edit(
+        f"/var/lib/initramfs-tools/{version}", edit, what="checksum of the new initramfs", why=f"{place} was changed"
+    )
+
+
+def _make_anew(session: Session, files: GuestFiles, found: Examination, names: DeviceNames) -> None:
+    """Run the guest's own tool, and look into what it made.
+
+    :raises ConversionError: it failed, or made one that does not boot.
+    """
+    kernel = found.kernel
+    if not _has_generator(files):
+        raise ConversionError(
+            f"the guest has no update-initramfs to make an initramfs for the kernel {kernel.version}",
+            hint="install initramfs-tools in the guest",
+        )
+    list_modules(files)
+    # MODULES=dep would look at the appliance's hardware, and fails where / is no disk it knows.
+    files.create(_TEMPORARY, b"MODULES=most\n", mode=0o644, what="created", why="for the next command only")
+    try:
+        session.run(["update-initramfs", "-c", "-k", kernel.version])
+    except RuntimeError as err:
+        raise ConversionError(
+            f"update-initramfs failed in the guest for the kernel {kernel.version}: {brief(err)}",
+            hint="the log has its words; run it in the guest at its hypervisor",
+        ) from err
+    finally:
+        files.remove(_TEMPORARY, what="removed", why="it was for one command only")
+    session.changed(str(kernel.initramfs), "made anew by update-initramfs", _WHY)
+    with _directory(session) as directory:
+        new = examine(session, kernel, names, directory)
+    if new.image is not None and not new.boots:
+        raise ConversionError(
+            f"the initramfs that the guest has made for the kernel {kernel.version} lacks {', '.join(new.lacking)}"
+        )
+
+
+def _say(session: Session, found: Examination) -> None:
+    name = found.kernel.initramfs
+    if found.image is None:
+        session.report.debug(f"{name} cannot be read: {found.unreadable}")
+    elif found.is_fine:
+        session.report.info(f"The initramfs of the kernel {found.kernel.version} has the virtio drivers already")
+    else:
+        wrong = [*found.lacking, *found.stale]
+        session.report.debug(f"{name}: {len(found.present)} modules; to be put right: {', '.join(wrong)}")
+
+
+def _has_generator(files: GuestFiles) -> bool:
+    return files.resolve("/usr/sbin/update-initramfs") is not None
+
+
+def _free(session: Session) -> int:
+    try:
+        found = session.handle.statvfs("/boot")
+    except RuntimeError:
+        return 0
+    return int(found["bfree"] * found["bsize"])
+
+
+def _size_estimate(found: Examination) -> int:
+    """Give the bytes that a new image needs beside the old one: 4 MiB of modules, or a fifth where all is made anew."""
+    return found.size + (4 * _MIB if found.image is not None else max(4 * _MIB, found.size // 5))
+
+
+@contextmanager
+def _directory(session: Session) -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="initramfs-", dir=session.request.temporary))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
