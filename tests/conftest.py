@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 from guests.build import RECIPES, disks
-from runs import Fingerprint, Place
+from runs import Fingerprint, Place, new_place
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def place() -> Iterator[Place]:
     """Give a place for runs, and see at the end that they left nothing."""
-    made = Place.make(tmp_path / "place")
-    yield made
-    assert made.leftovers() == []
+    with new_place() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

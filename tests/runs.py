@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +45,7 @@ class Place:
     def make(cls, root: Path) -> Place:
         """Make a place for the runs of one test."""
         for name in ("tmp", "large", "state"):
-            (root / name).mkdir(parents=True)
+            (root / name).mkdir()
         return cls(
             root,
             {
@@ -100,6 +102,18 @@ class Place:
                     continue
                 if mark in environ.split(b"\0"):
                     yield int(entry.name), words.replace(b"\0", b" ").decode(errors="replace")
+
+
+@contextlib.contextmanager
+def new_place() -> Iterator[Place]:
+    """Give a place for runs, and see at the end that they left nothing.
+
+    Under /var/tmp, and not where pytest keeps what tests leave: a socket's path must be short, and disks are large.
+    """
+    with tempfile.TemporaryDirectory(prefix="v2v-test.", dir="/var/tmp") as name:
+        place = Place.make(Path(name))
+        yield place
+        assert place.leftovers() == []
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from guests.boot import boot
 from guests.look import difference, guest_tree_digest, read_files
-from runs import Fingerprint, Place, said
+from runs import Fingerprint, Place, new_place, said
 
 pytestmark = pytest.mark.slow
 
@@ -44,10 +44,9 @@ class Converted:
 
 
 @pytest.fixture(scope="module")
-def shared_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    place = Place.make(tmp_path_factory.mktemp("vmware") / "place")
-    yield place
-    assert place.leftovers() == []
+def shared_place() -> Iterator[Place]:
+    with new_place() as place:
+        yield place
 
 
 @pytest.fixture(scope="module")

@@ -6,19 +6,27 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fnmatch
-import hashlib
 import os
-import tarfile
-import threading
+import re
+import stat
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import guestfs  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
 from guests.host import appliance_environment, image_format
 
-Kind = Literal["file", "directory", "link", "device", "fifo"]
+Kind = Literal["file", "directory", "link", "device", "fifo", "socket"]
+
+_KINDS: dict[int, Kind] = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "link",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +34,7 @@ class Entry:
     """One file of a guest, as far as two conversions of the same guest must agree on it."""
 
     kind: Kind
-    mode: int
+    mode: int  # with the type
     owner: int
     group: int
     size: int
@@ -48,7 +56,7 @@ def guest_tree_digest(disks: Sequence[Path], exclude: Sequence[str] = ()) -> dic
     """Return a digest of every file of the guest by its path, over all its mounted filesystems.
 
     Paths that match one of the excluding patterns are left out, and with a directory everything in it. Times are not
-    part of it: the conversion writes files when it runs. A further name of a file has that file's digest.
+    part of it: the conversion writes files when it runs.
     """
     with _opened(disks) as guest:
         return _digest(guest, tuple(exclude))
@@ -64,74 +72,76 @@ def difference(before: dict[str, Entry], after: dict[str, Entry]) -> dict[str, t
 
 
 def _digest(guest: Any, exclude: tuple[str, ...]) -> dict[str, Entry]:
-    """Stream the whole guest out as one archive and read that while it comes.
+    """Ask for a whole directory at a time, and for all checksums at once.
 
-    Asking for every file by itself would take one round trip each, of which an emulated appliance does not do many.
+    An emulated appliance answers some hundred questions a second, so not one for each file; and pouring the guest out
+    as one archive takes three times as long as to add it up inside.
     """
-    reading, writing = os.pipe()
-    failures: list[BaseException] = []
-
-    def pour() -> None:
-        try:
-            guest.tar_out("/", f"/dev/fd/{writing}", numericowner=True, xattrs=True, acls=True, selinux=True)
-        except RuntimeError as error:
-            failures.append(error)
-        finally:
-            os.close(writing)
-
+    checksums = _checksums(guest)
     entries: dict[str, Entry] = {}
-    pouring = threading.Thread(target=pour)
-    pouring.start()
-    try:
-        with os.fdopen(reading, "rb") as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
-            for member in archive:
-                path = "/" + member.name.removeprefix("./").strip("/.") if member.name in {".", "./"} else None
-                path = path or "/" + member.name.removeprefix("./")
-                entries[path] = _entry(archive, member, entries)
-            # The archive ends before the stream does; a writer whose reader is gone would fail.
-            while stream.read(1 << 20):
-                pass
-    finally:
-        pouring.join()
-    if failures:
-        raise failures[0]
-    return {path: entry for path, entry in entries.items() if not _excluded(path, exclude)}
+    for directory, names in _directories(guest, exclude).items():
+        stats = guest.lstatnslist(directory, names)
+        links = [name for name, status in zip(names, stats, strict=True) if stat.S_ISLNK(status["st_mode"])]
+        targets = dict(zip(links, guest.readlinklist(directory, links), strict=True)) if links else {}
+        attributes = _attributes(guest, directory, names)
+        for name, status, extended in zip(names, stats, attributes, strict=True):
+            path = directory.rstrip("/") + "/" + name
+            kind = _KINDS.get(stat.S_IFMT(status["st_mode"]), "device")
+            device = status["st_rdev"]
+            content = {
+                "file": checksums.get(path, ""),
+                "link": targets.get(name, ""),
+                "device": f"{os.major(device)}:{os.minor(device)}",
+            }
+            entries[path] = Entry(
+                kind=kind,
+                mode=status["st_mode"],
+                owner=status["st_uid"],
+                group=status["st_gid"],
+                # A directory's size tells how it grew, not what is in it.
+                size=status["st_size"] if kind == "file" else 0,
+                content=content.get(kind, ""),
+                attributes=extended,
+            )
+    return entries
 
 
-def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo, before: dict[str, Entry]) -> Entry:
-    """Return the digest of one member of the archive."""
-    if member.islnk():
-        return before["/" + member.linkname.removeprefix("./")]
-    kind: Kind = "file"
-    content = ""
-    if member.isfile():
-        stream = archive.extractfile(member)
-        content = _sha256(stream) if stream is not None else ""
-    elif member.isdir():
-        kind = "directory"
-    elif member.issym():
-        kind, content = "link", member.linkname
-    elif member.isfifo():
-        kind = "fifo"
-    else:
-        kind, content = "device", f"{'b' if member.isblk() else 'c'} {member.devmajor}:{member.devminor}"
-    return Entry(
-        kind=kind,
-        mode=member.mode,
-        owner=member.uid,
-        group=member.gid,
-        size=member.size,
-        content=content,
-        attributes=tuple(sorted((key, value) for key, value in member.pax_headers.items() if key.startswith("SCHILY"))),
-    )
+def _directories(guest: Any, exclude: tuple[str, ...]) -> dict[str, list[str]]:
+    """Return the names in every directory of the guest, without what is excluded."""
+    directories: dict[str, list[str]] = {}
+    with tempfile.NamedTemporaryFile(prefix="v2v-look.") as listing:
+        guest.find0("/", listing.name)
+        for name in Path(listing.name).read_bytes().decode(errors="surrogateescape").split("\0"):
+            if name and not _excluded("/" + name, exclude):
+                directory, _, last = ("/" + name).rpartition("/")
+                directories.setdefault(directory or "/", []).append(last)
+    return directories
 
 
-def _sha256(stream: IO[bytes]) -> str:
-    """Return the digest of what is left in the stream."""
-    digest = hashlib.sha256()
-    while block := stream.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
+def _checksums(guest: Any) -> dict[str, str]:
+    """Return the SHA-256 of every regular file of the guest."""
+    checksums: dict[str, str] = {}
+    with tempfile.NamedTemporaryFile(prefix="v2v-look.") as listing:
+        guest.checksums_out("sha256", "/", listing.name)
+        for line in Path(listing.name).read_bytes().decode(errors="surrogateescape").split("\n"):
+            digest, _, name = line.partition("  ./")
+            # sha256sum marks a line whose name it had to escape.
+            if digest.startswith("\\"):
+                name = re.sub(r"\\([\\nr])", lambda found: {"n": "\n", "r": "\r"}.get(found[1], found[1]), name)
+            if name:
+                checksums["/" + name] = digest.lstrip("\\")
+    return checksums
+
+
+def _attributes(guest: Any, directory: str, names: Sequence[str]) -> list[tuple[tuple[str, str], ...]]:
+    """Return the extended attributes of every name: the answer is flat, a nameless count before each file's own."""
+    result: list[tuple[tuple[str, str], ...]] = []
+    answers = iter(guest.lxattrlist(directory, names))
+    for head in answers:
+        count = int(bytes(head["attrval"]).rstrip(b"\0") or b"0")
+        own = [next(answers) for _ in range(count)]
+        result.append(tuple(sorted((str(each["attrname"]), bytes(each["attrval"]).hex()) for each in own)))
+    return result
 
 
 def _excluded(path: str, patterns: Sequence[str]) -> bool:

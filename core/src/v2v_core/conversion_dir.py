@@ -36,8 +36,8 @@ from v2v_core.errors import UsageError, V2VError
 from v2v_core.events import Step
 from v2v_core.hookspecs import OwnedObject
 
-#: The longest path of a Unix socket is 107 bytes; libguestfs makes sockets in subdirectories of its own.
-_LONGEST_PATH = 80
+#: The path of a Unix socket has at most 107 bytes (unix(7)), and ``/base999`` must fit behind that of the directory.
+_LONGEST_PATH = 99
 _MARKER = "v2v-conversion-directory"
 _ROOMS = ("log", "overlay", "tmp", "input", "output", "convert")
 
@@ -55,6 +55,7 @@ class ConversionDir:
         :raises V2VError: it cannot be made.
         """
         large = large_temporary()
+        _check_length(path)
         try:
             # fails if somebody else made it first: nobody can put anything into it
             path.mkdir(mode=0o700)
@@ -100,11 +101,7 @@ class ConversionDir:
         """
         # "~" and symlinks are resolved once, so that every process of the run finds the same name in its environment
         path = Path(os.path.realpath(path))
-        if len(os.fsencode(path)) > _LONGEST_PATH:
-            raise UsageError(
-                f"the path of the conversion directory is too long for sockets in it: {path}",
-                hint=f"choose one of at most {_LONGEST_PATH} bytes, or a shorter TMPDIR",
-            )
+        _check_length(path)
         try:
             path.mkdir(mode=0o700, exist_ok=True)
             if not (path / _MARKER).exists():
@@ -232,6 +229,14 @@ class ConversionDir:
                 # a line that a crash cut short was never followed by the creation of its object
                 continue
         return tuple(objects)
+
+
+def _check_length(path: Path) -> None:
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise UsageError(
+            f"the path of the conversion directory is too long for sockets in it: {path}",
+            hint=f"choose one of at most {_LONGEST_PATH} bytes, or a shorter TMPDIR",
+        )
 
 
 def _admissible(name: str) -> bool:

@@ -67,20 +67,32 @@ def load(role: Role, name: str) -> Any:
     def missing(_names: object) -> None:
         raise PluginNotFound(role, name, (plugin.name for plugin in installed(role)))
 
-    manager: NamedExtensionManager[Any] = NamedExtensionManager(
-        role.group,
-        [name],
-        on_load_failure_callback=load_failed,
-        on_missing_entrypoints_callback=missing,
-    )
+    # stevedore's own list comes from a cache on disk, which does not notice for two minutes that a distribution was
+    # installed anew with other entry points: its key holds times as 32-bit floats
+    NamedExtensionManager.ENTRY_POINT_CACHE[role.group] = list(entry_points(group=role.group))
+    try:
+        manager: NamedExtensionManager[Any] = NamedExtensionManager(
+            role.group,
+            [name],
+            on_load_failure_callback=load_failed,
+            on_missing_entrypoints_callback=missing,
+        )
+    except (AssertionError, SystemExit) as err:
+        # which stevedore lets through
+        raise PluginLoadError(role, name, _targets(role, name), err) from err
     if len(manager.extensions) > 1:
         raise AmbiguousPlugin(role, name, [extension.entry_point_target for extension in manager.extensions])
     return manager.extensions[0].plugin
 
 
+def _targets(role: Role, name: str) -> str:
+    return ", ".join(plugin.target for plugin in installed(role) if plugin.name == name)
+
+
+# a distribution whose METADATA is gone has neither name nor version
 def _name(entry_point: EntryPoint) -> str:
-    return entry_point.dist.name if entry_point.dist is not None else "?"
+    return (entry_point.dist.name if entry_point.dist is not None else None) or "?"
 
 
 def _version(entry_point: EntryPoint) -> str:
-    return entry_point.dist.version if entry_point.dist is not None else "?"
+    return (entry_point.dist.version if entry_point.dist is not None else None) or "?"

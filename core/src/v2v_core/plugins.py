@@ -42,7 +42,7 @@ from v2v_core.hookspecs import (
     OutputSetup,
     OutputSetupRequest,
 )
-from v2v_core.model import DiskService, NbdkitPlugin, NbdUri, OptionValues, PluginOption, QemuImage
+from v2v_core.model import DiskService, Guest, NbdkitPlugin, NbdUri, OptionValues, PluginOption, QemuImage
 from v2v_core.settings import RawOptions
 
 _SPECS: dict[Role, tuple[type, frozenset[str]]] = {
@@ -80,6 +80,9 @@ class LoadedPlugin:
     def input_setup(self, request: InputSetupRequest) -> InputResult:
         """Call ``v2v_input_setup``."""
         result = self._call("v2v_input_setup", request, InputResult, SourceError)
+        guest: object = result.guest
+        if not isinstance(guest, Guest):
+            raise PluginContractError(self.blame, f"v2v_input_setup gave a {type(guest).__name__} as guest")
         self._check_services(result.disks, len(result.guest.disks), "v2v_input_setup")
         return result
 

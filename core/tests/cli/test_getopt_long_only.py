@@ -166,12 +166,34 @@ def real_getopt(words: list[str]) -> list[str] | None:
 ours = tuple(OptionSpec(spec.names, spec.arity) for spec in TABLE)
 pieces = st.sampled_from(
     [name.lstrip("-") for spec in TABLE for name in spec.names]
-    + ["qui", "ver", "verb", "col", "colo", "coll", "net", "mach", "h", "vx", "vvx", "vz", "xi", "cfoo", "disk", "z", "ı"]
+    + [
+        "qui",
+        "ver",
+        "verb",
+        "col",
+        "colo",
+        "coll",
+        "net",
+        "mach",
+        "h",
+        "vx",
+        "vvx",
+        "vz",
+        "xi",
+        "cfoo",
+        "disk",
+        "z",
+        "ı",
+    ]
 )
 values = st.sampled_from(["", "=", "=v", "=k=v", "=-x", "x", "foo"])
-option_words = st.builds(lambda dashes, name, value: dashes + name + value, st.sampled_from(["-", "--"]), pieces, values)
+option_words = st.builds(
+    lambda dashes, name, value: dashes + name + value, st.sampled_from(["-", "--"]), pieces, values
+)
 any_words = st.lists(
-    st.one_of(option_words, st.sampled_from(["g", "-", "--", "", "k=v", "a b", "'"]), st.text("-vioxqcnm=", max_size=5)),
+    st.one_of(
+        option_words, st.sampled_from(["g", "-", "--", "", "k=v", "a b", "'"]), st.text("-vioxqcnm=", max_size=5)
+    ),
     max_size=6,
 )
 

@@ -38,10 +38,6 @@ numbers = st.integers(0, 2**62)
 optional_bus = st.none() | st.sampled_from(Bus)
 
 
-def records(kind: type, **fixed: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
-    return st.builds(kind, **fixed)
-
-
 guests = st.builds(
     Guest,
     name=texts,
@@ -139,7 +135,8 @@ FOREIGN = b"""<domain type='vmware' xmlns:vmware='http://libvirt.org/schemas/dom
   <os><type arch='x86_64'>hvm</type><loader type='pflash' readonly='yes'>/usr/share/OVMF.fd</loader></os>
   <features><acpi/><hyperv><relaxed state='on'/></hyperv></features>
   <devices>
-    <disk type='file' device='disk'><source file='[ds] a/b.vmdk'/><target dev='sda' bus='scsi'/><serial>S1</serial></disk>
+    <disk type='file' device='disk'><source file='[ds] a/b.vmdk'/><target dev='sda' bus='scsi'/>
+      <serial>S1</serial></disk>
     <disk type='block' device='lun'><source dev='/dev/sdx'/><target dev='sdb' bus='scsi'/></disk>
     <disk type='file' device='cdrom'><source file='x.iso'/><target dev='hdc' bus='ide'/></disk>
     <controller type='scsi' index='0' model='vmpvscsi'/>

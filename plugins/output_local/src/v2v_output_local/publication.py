@@ -188,12 +188,16 @@ def _take_back(file: Publication, fingerprint: str) -> str | None:
 
 
 def _restore(backup: Path, final: Path) -> str | None:
-    """Give back its name to what had it before."""
+    """Give back its name to what had it before, unless something newer has it."""
     try:
-        if os.path.lexists(backup):
-            # nothing happens if both are names of the same file, so the backup may still be there
+        if not os.path.lexists(backup):
+            return None
+        if not os.path.lexists(final):
             backup.rename(final)
-            backup.unlink(missing_ok=True)
+        elif os.path.samestat(backup.lstat(), final.lstat()):
+            backup.unlink()
+        else:
+            return f"what was {final} before is now called {backup}"
     except OSError as err:
         return f"what was {final} is now called {backup}: {err.strerror}"
     return None

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where disks and drives are attached at the target."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from v2v_core.metadata import assign_buses
+from v2v_core.metadata.buses import device_name, device_slot
+from v2v_core.model import Bus, Capabilities, Guest, Removable, SourceDisk
+
+
+def guest(disks: int, *removables: Removable) -> Guest:
+    return Guest(name="x", disks=tuple(SourceDisk(index=i, size=i) for i in range(1, disks + 1)), removables=removables)
+
+
+def cdrom(slot: int | None = None, bus: Bus | None = Bus.IDE) -> Removable:
+    return Removable(kind="cdrom", bus=bus, slot=slot)
+
+
+@pytest.mark.parametrize(
+    ("bus", "machine", "expected", "devices"),
+    [
+        (Bus.VIRTIO_BLK, "q35", Bus.VIRTIO_BLK, ["vda", "vdb"]),
+        (Bus.VIRTIO_SCSI, "q35", Bus.VIRTIO_SCSI, ["sda", "sdb"]),
+        (Bus.IDE, "i440fx", Bus.IDE, ["hda", "hdb"]),
+        (Bus.IDE, "q35", Bus.SATA, ["sda", "sdb"]),
+        (Bus.IDE, "virt", Bus.VIRTIO_SCSI, ["sda", "sdb"]),
+    ],
+)
+def test_disks_are_on_the_bus_that_the_guest_has_a_driver_for(
+    bus: Bus, machine: str, expected: Bus, devices: list[str]
+) -> None:
+    disks, _, warnings = assign_buses(guest(2), Capabilities(block_bus=bus, machine=machine))
+    assert [(disk.bus, disk.device, disk.size) for disk in disks] == [
+        (expected, d, i) for i, d in enumerate(devices, 1)
+    ]
+    assert not warnings
+
+
+@pytest.mark.parametrize(("boot", "order"), [(None, [1, 2, 3]), (1, [1, 2, 3]), (3, [2, 3, 1]), (2, [2, 1, 3])])
+def test_the_disk_that_boots_is_first_and_the_others_follow(boot: int | None, order: list[int]) -> None:
+    disks, _, warnings = assign_buses(guest(3), Capabilities(), boot_disk=boot)
+    assert [disk.boot_order for disk in disks] == order
+    assert not warnings
+
+
+def test_a_boot_disk_that_does_not_exist_is_a_warning() -> None:
+    disks, _, warnings = assign_buses(guest(2), Capabilities(), boot_disk=9)
+    assert [disk.boot_order for disk in disks] == [1, 2]
+    assert len(warnings) == 1
+
+
+def test_more_than_26_disks() -> None:
+    disks, _, _ = assign_buses(guest(30), Capabilities())
+    assert [disks[25].device, disks[26].device, disks[29].device] == ["vdz", "vdaa", "vdad"]
+
+
+def test_drives_have_the_slot_that_they_had_and_those_without_a_wish_come_last() -> None:
+    _, drives, warnings = assign_buses(guest(1, cdrom(None), cdrom(0)), Capabilities())
+    assert [(drive.bus, drive.device) for drive in drives] == [(Bus.SATA, "sdb"), (Bus.SATA, "sda")]
+    assert not warnings
+
+
+def test_a_taken_slot_is_a_warning_on_the_same_bus_only() -> None:
+    ide = Capabilities(block_bus=Bus.IDE, machine="i440fx")
+    _, drives, warnings = assign_buses(guest(2, cdrom(1)), ide)
+    assert drives[0].device == "hdc"
+    assert len(warnings) == 1
+    _, drives, warnings = assign_buses(guest(1, cdrom(0)), Capabilities(block_bus=Bus.VIRTIO_SCSI))
+    assert (drives[0].bus, drives[0].device) == (Bus.SATA, "sdb")
+    assert not warnings
+
+
+def test_ide_has_room_for_four() -> None:
+    disks, drives, warnings = assign_buses(guest(5, cdrom()), Capabilities(block_bus=Bus.IDE, machine="i440fx"))
+    assert (disks[4].bus, disks[4].device) == (Bus.SATA, "sda")
+    assert drives == ()
+    assert len(warnings) == 2
+
+
+@pytest.mark.parametrize(
+    ("bus", "machine", "expected"),
+    [
+        (None, "i440fx", Bus.IDE),
+        (Bus.IDE, "q35", Bus.SATA),
+        (Bus.SATA, "q35", Bus.SATA),
+        (Bus.SCSI, "q35", Bus.SCSI),
+        (Bus.VIRTIO_BLK, "q35", Bus.SATA),
+        (Bus.IDE, "virt", Bus.VIRTIO_SCSI),
+    ],
+)
+def test_a_cdrom_goes_where_the_machine_can_have_it(bus: Bus | None, machine: str, expected: Bus) -> None:
+    _, drives, _ = assign_buses(guest(1, cdrom(None, bus)), Capabilities(machine=machine))
+    assert drives[0].bus is expected
+
+
+def test_a_third_floppy_is_left_out() -> None:
+    floppies = [Removable(kind="floppy", slot=slot) for slot in (1, None, None)]
+    _, drives, warnings = assign_buses(guest(1, *floppies), Capabilities())
+    assert [drive.device for drive in drives] == ["fdb", "fda"]
+    assert len(warnings) == 1
+
+
+@given(
+    st.integers(0, 40),
+    st.lists(st.tuples(st.sampled_from(["cdrom", "floppy"]), st.sampled_from([*Bus, None]), st.integers(-5, 10**9))),
+    st.sampled_from([Bus.IDE, Bus.VIRTIO_BLK, Bus.VIRTIO_SCSI]),
+    st.sampled_from(["i440fx", "q35", "virt", "other"]),
+)
+def test_no_device_name_is_given_twice(
+    count: int, wishes: list[tuple[str, Bus | None, int]], bus: Bus, machine: str
+) -> None:
+    removables = [Removable(kind=kind, bus=at, slot=slot if slot >= 0 else None) for kind, at, slot in wishes]
+    disks, drives, _ = assign_buses(guest(count, *removables), Capabilities(block_bus=bus, machine=machine))
+    devices = [disk.device for disk in disks] + [drive.device for drive in drives]
+    assert len(disks) == count
+    assert len(set(devices)) == len(devices)
+    assert sorted(disk.boot_order or 0 for disk in disks) == list(range(1, count + 1))
+
+
+@given(st.integers(0, 10**6), st.sampled_from(["sd", "vd", "hd", "fd", "xvd"]))
+def test_a_device_name_gives_back_its_slot(slot: int, prefix: str) -> None:
+    assert device_slot(device_name(prefix, slot)) == slot
+
+
+@pytest.mark.parametrize(("device", "slot"), [("sr3", 3), ("sda1", None), ("", None), ("sd", None), ("nvme0n1", None)])
+def test_other_device_names(device: str, slot: int | None) -> None:
+    assert device_slot(device) == slot

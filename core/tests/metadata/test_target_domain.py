@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The target as libvirt domain XML: libvirt's own schema accepts it, and its QEMU driver where that is installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lxml import etree
+
+from v2v_core.metadata import assign_buses, libvirt_domain, write_source, write_target
+from v2v_core.model import (
+    Bus,
+    Capabilities,
+    Cpu,
+    Display,
+    Firmware,
+    Guest,
+    Inspection,
+    Nic,
+    Removable,
+    SourceDisk,
+    TargetGuest,
+    Topology,
+)
+
+LINUX = Inspection(root="/dev/sda1", os_type="linux", distro="debian", arch="x86_64")
+ALL = Capabilities(virtio_rng=True, virtio_balloon=True, virtio_socket=True, isa_pvpanic=True)
+CDROM = Removable(kind="cdrom", bus=Bus.IDE, slot=0)
+FLOPPY = Removable(kind="floppy", bus=Bus.FLOPPY, slot=0)
+DISKS = (SourceDisk(index=1, size=2**20), SourceDisk(index=2, size=2**20))
+
+
+def make(
+    tmp_path: Path,
+    guest: Guest,
+    capabilities: Capabilities = ALL,
+    firmware: Firmware = Firmware.BIOS,
+    *,
+    domain_xml: bytes | None = None,
+    inspection: Inspection = LINUX,
+    **options: Any,
+) -> etree._Element:
+    disks, removables, _ = assign_buses(guest, capabilities, boot_disk=2 if len(guest.disks) > 1 else None)
+    target = TargetGuest(
+        source=guest,
+        inspection=inspection,
+        capabilities=capabilities,
+        firmware=firmware,
+        disks=disks,
+        removables=removables,
+        nics=guest.nics,
+    )
+    write_source(tmp_path / "in", guest, domain_xml=domain_xml)
+    write_target(tmp_path / "out", tmp_path / "in", target)
+    data = libvirt_domain(tmp_path / "out", **{"name": guest.name, **options})
+    assert b"urn:v2v" not in data
+    return etree.fromstring(data)
+
+
+def with_sources(root: etree._Element, tmp_path: Path) -> Path:
+    """Fill the sources in, as an output does."""
+    for i, disk in enumerate(root.iterfind("devices/disk[@device='disk']")):
+        image = tmp_path / f"image{i}"
+        image.touch()
+        driver = disk.find("driver")
+        assert driver is not None
+        driver.set("type", "raw")
+        driver.addnext(etree.Element("source", {"file": str(image)}))
+    path = tmp_path / "domain.xml"
+    path.write_bytes(etree.tostring(root))
+    return path
+
+
+def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    if shutil.which(str(words[0])) is None:
+        pytest.skip(f"{words[0]} is not installed")
+    return subprocess.run([*map(str, words)], capture_output=True, text=True, check=False, timeout=60)
+
+
+def check_with_libvirt(root: etree._Element, tmp_path: Path, *, define: bool = True) -> None:
+    path = with_sources(root, tmp_path)
+    done = run("virt-xml-validate", path, "domain")
+    assert done.returncode == 0, done.stderr + path.read_text()
+    if define and os.geteuid() == 0:
+        done = run("virsh", "-c", f"qemu:///embed?root={tmp_path}/embed", "define", "--validate", path)
+        if "no connection driver" in done.stderr or "failed to connect" in done.stderr:
+            return
+        assert done.returncode == 0, done.stderr + path.read_text()
+
+
+BASE = Guest(name="x", disks=DISKS, removables=(CDROM,), nics=(Nic(mac="00:0c:29:00:00:01"), Nic()))
+
+GUESTS: dict[str, tuple[Guest, Capabilities, Firmware]] = {
+    "BIOS on q35": (BASE, ALL, Firmware.BIOS),
+    "UEFI": (BASE, ALL, Firmware.UEFI),
+    "secure boot": (replace(BASE, secure_boot=True), ALL, Firmware.UEFI),
+    "i440fx with IDE and floppies": (
+        replace(BASE, removables=(CDROM, FLOPPY, FLOPPY)),
+        Capabilities(block_bus=Bus.IDE, machine="i440fx", net_model="e1000"),
+        Firmware.BIOS,
+    ),
+    "q35 with SATA and rtl8139": (BASE, Capabilities(block_bus=Bus.IDE, net_model="rtl8139"), Firmware.BIOS),
+    "virtio-scsi": (BASE, replace(ALL, block_bus=Bus.VIRTIO_SCSI), Firmware.BIOS),
+    "SCSI CD-ROM": (replace(BASE, removables=(Removable(kind="cdrom", bus=Bus.SCSI, slot=1),)), ALL, Firmware.BIOS),
+    "virtio 0.9": (BASE, replace(ALL, virtio_1_0=False), Firmware.BIOS),
+    "virtio 0.9 with virtio-scsi": (BASE, replace(ALL, virtio_1_0=False, block_bus=Bus.VIRTIO_SCSI), Firmware.BIOS),
+    "local time": (BASE, replace(ALL, rtc_utc=False), Firmware.BIOS),
+    "i386": (replace(BASE, features=("acpi", "pae")), replace(ALL, arch="i386", machine="i440fx"), Firmware.BIOS),
+    "no NIC, one disk": (Guest(name="x", disks=DISKS[:1]), ALL, Firmware.BIOS),
+    "bridges": (
+        replace(BASE, nics=(Nic(kind="bridge", network="br0"), Nic(kind="bridge", network="VM Network (é)"))),
+        ALL,
+        Firmware.BIOS,
+    ),
+    "wrong MACs": (replace(BASE, nics=(Nic(mac="01:00:5e:00:00:01"), Nic(mac="nonsense"))), ALL, Firmware.BIOS),
+    "odd network": (replace(BASE, nics=(Nic(network="VM <Network> & \x01 ü"),)), ALL, Firmware.BIOS),
+    "topology": (replace(BASE, cpu=Cpu(count=8, topology=Topology(sockets=2, cores=2, threads=2))), ALL, Firmware.BIOS),
+    "topology that does not fit": (
+        replace(BASE, cpu=Cpu(count=3, topology=Topology(sockets=2, cores=2, threads=2))),
+        ALL,
+        Firmware.BIOS,
+    ),
+    "CPU model": (replace(BASE, cpu=Cpu(model="Nehalem", vendor="Intel")), ALL, Firmware.BIOS),
+    "qemu64": (replace(BASE, cpu=Cpu(model="qemu64")), ALL, Firmware.BIOS),
+    "little memory": (replace(BASE, memory=1), ALL, Firmware.BIOS),
+    "odd memory": (replace(BASE, memory=2**30 + 1), ALL, Firmware.BIOS),
+    "much memory": (replace(BASE, memory=6 * 2**40), ALL, Firmware.BIOS),
+    "genid": (replace(BASE, genid="5a3ad0ea-2b5c-4a1e-9e27-0123456789ab"), ALL, Firmware.BIOS),
+    "genid that is none": (replace(BASE, genid="none"), ALL, Firmware.BIOS),
+    "40 virtio-scsi disks": (
+        replace(BASE, disks=tuple(SourceDisk(index=i) for i in range(1, 41))),
+        replace(ALL, block_bus=Bus.VIRTIO_SCSI),
+        Firmware.BIOS,
+    ),
+    "osinfo": (BASE, ALL, Firmware.BIOS),
+}
+
+
+@pytest.mark.parametrize("name", GUESTS)
+def test_libvirt_accepts(tmp_path: Path, name: str) -> None:
+    guest, capabilities, firmware = GUESTS[name]
+    # the firmware images are a matter of the host, and q35's floppies of its QEMU
+    define = firmware is Firmware.BIOS and name not in {"i386"}
+    inspection = replace(LINUX, osinfo="debian11") if name == "osinfo" else LINUX
+    check_with_libvirt(make(tmp_path, guest, capabilities, firmware, inspection=inspection), tmp_path, define=define)
+
+
+def test_aarch64_on_virt(tmp_path: Path) -> None:
+    root = make(
+        tmp_path, replace(BASE, removables=(CDROM, FLOPPY)), replace(ALL, arch="aarch64", machine="virt"), Firmware.UEFI
+    )
+    check_with_libvirt(root, tmp_path, define=False)
+    assert root.find("devices/disk[@device='floppy']") is None
+    assert root.find("devices/controller[@model='virtio-scsi']") is not None
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "a/b", "ünïcode", "日本", "'\"<&>", "..", "-x", "a\nb", "\x01", "x" * 300, "", " ", "\udc80"]
+)
+def test_odd_names(tmp_path: Path, name: str) -> None:
+    check_with_libvirt(make(tmp_path, BASE, name=name), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "display",
+    [
+        Display(kind="window"),
+        Display(kind="vnc"),
+        Display(kind="vnc", port=5901, password="secret", keymap="de", listen="0.0.0.0"),  # noqa: S104
+        Display(kind="spice", port=5901, listen="::1"),
+        Display(kind="vnc", keymap="no such & keymap", listen="not an address", port=99999),
+        Display(kind="vnc", password="p\x01<&>"),
+        Display(kind="hologram"),
+    ],
+)
+def test_displays(tmp_path: Path, display: Display) -> None:
+    # Debian's QEMU has no SPICE
+    check_with_libvirt(make(tmp_path, replace(BASE, display=display)), tmp_path, define=display.kind != "spice")
+
+
+@pytest.mark.parametrize(
+    ("sound", "model"),
+    [("ich9", "ich9"), ("ac97", "ac97"), ("es1371", "es1370"), ("hdaudio", "ich6"), ("sb16", "sb16"), ("gus", None)],
+)
+def test_sound(tmp_path: Path, sound: str, model: str | None) -> None:
+    warnings: list[str] = []
+    root = make(tmp_path, replace(BASE, sound=sound), warn=warnings.append)
+    found = root.find("devices/sound")
+    assert (None if found is None else found.get("model")) == model
+    assert bool(warnings) is (model is None)
+    check_with_libvirt(root, tmp_path)
+
+
+def test_virtio_scsi_has_its_controllers(tmp_path: Path) -> None:
+    guest = replace(BASE, disks=tuple(SourceDisk(index=i) for i in range(1, 41)))
+    root = make(tmp_path, guest, replace(ALL, block_bus=Bus.VIRTIO_SCSI))
+    controllers = root.findall("devices/controller[@type='scsi']")
+    assert [c.get("model") for c in controllers] == ["virtio-scsi"] * 3
+
+
+def test_old_virtio_is_transitional_everywhere(tmp_path: Path) -> None:
+    root = make(tmp_path, BASE, replace(ALL, virtio_1_0=False))
+    text = etree.tostring(root, encoding="unicode")
+    assert text.count("virtio-transitional") == 2 + 2 + 4  # disks, NICs; rng, balloon, vsock, serial
+    assert 'model="virtio"' not in text
+
+
+def test_the_disk_that_boots_is_first(tmp_path: Path) -> None:
+    root = make(tmp_path, BASE)
+    assert [boot.get("order") for boot in root.iterfind("devices/disk/boot")] == ["2", "1"]
+
+
+def test_what_others_say_about_the_guest_is_kept_and_its_hardware_is_not(tmp_path: Path) -> None:
+    given = b"""<domain type='vmware'><name>x</name><title>A title</title><description>Some
+      text</description><metadata><a:app xmlns:a='urn:a'>one <a:b/></a:app><a:more xmlns:a='urn:a'/><bad/></metadata>
+      <memory>1</memory><devices><controller type='scsi' model='lsilogic'/><hostdev mode='subsystem' type='pci'/>
+      </devices></domain>"""
+    root = make(tmp_path, BASE, domain_xml=given)
+    text = etree.tostring(root, encoding="unicode")
+    assert "A title" in text
+    assert "one <a:b/>" in text
+    for gone in ("hostdev", "lsilogic", "a:more", "<bad", "vmware"):
+        assert gone not in text
+    check_with_libvirt(root, tmp_path)
+
+
+def test_the_operating_system_is_named_in_libosinfos_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = tmp_path / "osinfo" / "os" / "example.org"
+    database.mkdir(parents=True)
+    (database / "e.xml").write_text('<l><os id="http://example.org/e/1">\n<short-id>e1</short-id></os></l>')
+    monkeypatch.setenv("OSINFO_SYSTEM_DIR", str(tmp_path / "osinfo"))
+    root = make(tmp_path, BASE, inspection=replace(LINUX, osinfo="e1"))
+    assert 'id="http://example.org/e/1"' in etree.tostring(root, encoding="unicode")
+    warnings: list[str] = []
+    make(tmp_path, BASE, inspection=replace(LINUX, osinfo="e2"), warn=warnings.append)
+    assert warnings == ["libosinfo does not know the operating system 'e2'"]
+
+
+def test_what_is_lost_is_said(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    guest = replace(
+        BASE,
+        nics=(Nic(kind="bridge", network="VM Network"), Nic(mac="x")),
+        cpu=Cpu(count=3, topology=Topology(sockets=1, cores=2, threads=1)),
+        removables=(FLOPPY,),
+        display=Display(kind="vnc", listen="a b"),
+        sound="gus",
+    )
+    make(tmp_path, guest, floppies=False, warn=warnings.append)
+    assert len(warnings) == 6
