@@ -105,7 +105,7 @@ class ConversionDir:
         try:
             path.mkdir(mode=0o700, exist_ok=True)
             if not (path / _MARKER).exists():
-                foreign = [entry.name for entry in path.iterdir() if not _admissible(entry.name)]
+                foreign = [entry.name for entry in path.iterdir() if not _admissible(entry)]
                 if foreign:
                     raise UsageError(
                         f"{path} is not a conversion directory: it holds {foreign[0]}",
@@ -210,7 +210,8 @@ class ConversionDir:
         """Write down that an object outside this directory is about to be created (the ``Ledger`` of plugins)."""
         descriptor = os.open(self.path / "ledger.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(json.dumps({"kind": kind, "identity": identity}) + "\n")
+            # the newline before it ends a line that a crash cut short
+            stream.write("\n" + json.dumps({"kind": kind, "identity": identity}) + "\n")
             stream.flush()
             os.fsync(stream.fileno())
 
@@ -239,9 +240,12 @@ def _check_length(path: Path) -> None:
         )
 
 
-def _admissible(name: str) -> bool:
-    # somebody else's supervisor may have put endpoints and metadata into a directory of its own
-    return name in {"metadata.in", "metadata.out", *_ROOMS} or name.rstrip("0123456789") in {"in", "base", "out"}
+def _admissible(entry: Path) -> bool:
+    # somebody else's supervisor may have put endpoints and metadata into a directory of its own; a directory that has
+    # an "input" with something in it is a user's, and would be removed at the end
+    if entry.name in _ROOMS:
+        return entry.is_dir() and not entry.is_symlink() and not any(entry.iterdir())
+    return entry.name in {"metadata.in", "metadata.out"} or entry.name.rstrip("0123456789") in {"in", "base", "out"}
 
 
 def temporary_path() -> Path:

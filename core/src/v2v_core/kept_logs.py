@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from v2v_core.conversion_dir import ConversionDir
-from v2v_core.errors import Interrupted
+from v2v_core.errors import Interrupted, UsageError
 
 #: So many failed runs are kept; the oldest go first.
 _KEPT = 20
@@ -22,11 +22,13 @@ def place() -> Path:
 
 
 def keep(directory: ConversionDir, error: BaseException) -> None:
-    """Copy the logs and events of a failed run, and say in ``error.log`` where they are.
+    """Copy the logs and events of a failed run, and say in a note of the error where they are.
 
     Does its best: without space for logs, the error itself is still told.
     """
-    if isinstance(error, Interrupted | KeyboardInterrupt | GeneratorExit):
+    # what pointed into the directory points to nothing soon
+    error.__notes__ = []
+    if isinstance(error, Interrupted | UsageError | KeyboardInterrupt | GeneratorExit):
         return
     kept = place() / directory.path.name
     with contextlib.suppress(OSError):

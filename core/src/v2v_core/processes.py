@@ -119,9 +119,15 @@ def _ancestry() -> frozenset[int]:
 
 def _environment(pid: int) -> list[bytes]:
     try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        for _ in range(20):
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+            # empty in the middle of execve(2), too; a kernel thread or a zombie has no program
+            if environment or not Path(f"/proc/{pid}/exe").exists():
+                return environment.split(b"\0")
+            time.sleep(0.001)
     except OSError:
-        return []
+        pass
+    return []
 
 
 def _stop_all(directory: Path, processes: list[RunProcess], grace: float) -> None:

@@ -143,6 +143,7 @@ def running(directory: ConversionDir, step: Step, sinks: Sequence[EventSink]) ->
 
 def _fail(report: StepReport, step: Step, error: V2VError) -> None:
     report.debug(traceback.format_exc())
+    error.add_note(f"log: {report.log_path}")
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, CommandError):

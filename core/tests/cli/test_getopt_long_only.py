@@ -134,7 +134,7 @@ def test_integers_are_read_in_the_base_that_they_name(text: str, value: int) -> 
 
 @pytest.mark.parametrize("text", ["", "x", "08", "0x", "1.5", "1k", " 1", "1_000", "٣", str(2**30), "0o17"])
 def test_what_is_no_integer_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="integer|range"):
+    with pytest.raises(ValueError, match=r"integer|range"):
         base0_integer(text)
 
 
@@ -148,7 +148,7 @@ def real_getopt(words: list[str]) -> list[str] | None:
     done = subprocess.run(argv, capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"})
     if done.returncode != 0:
         return None
-    canonical = {name: spec for name, spec in names}
+    canonical = dict(names)
     given, found = shlex.split(done.stdout), []
     while (word := given.pop(0)) != "--":
         spec = canonical[word.lstrip("-")]
@@ -183,7 +183,7 @@ pieces = st.sampled_from(
         "cfoo",
         "disk",
         "z",
-        "ı",
+        "é",
     ]
 )
 values = st.sampled_from(["", "=", "=v", "=k=v", "=-x", "x", "foo"])

@@ -224,4 +224,3 @@ def test_error_of_a_run_gives_its_exit_code_and_hint(
     assert run(f"--machine-readable=file:{tmp_path / 'lines'}", "g") == 6
     assert capsys.readouterr().err == "virt-v2v: error: no root\nhint: choose one\n"
     assert json.loads((tmp_path / "lines").read_text())["type"] == "error"
-

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from v2v_core.doctor import kvm
 
 needs_qemu = pytest.mark.skipif(kvm.find_emulator() is None, reason="qemu-system-x86_64 is not installed")
-x86_only = pytest.mark.skipif(kvm.platform.machine() != "x86_64", reason="the payload is for x86")
+x86_only = pytest.mark.skipif(platform.machine() != "x86_64", reason="the payload is for x86")
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +65,7 @@ def test_forced_emulation_needs_no_probe(monkeypatch: pytest.MonkeyPatch, settin
 
 
 def test_other_hosts_trust_a_device_that_makes_machines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kvm.platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     monkeypatch.setattr(kvm, "_device_refusal", lambda: None)
     assert kvm.kvm_works().works
 

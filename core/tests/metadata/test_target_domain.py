@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
+import tempfile
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 import pytest
 from lxml import etree
@@ -83,12 +87,25 @@ def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*map(str, words)], capture_output=True, text=True, check=False, timeout=60)
 
 
+@cache
+def libvirt_root() -> Path:
+    """Give one directory for libvirt's QEMU driver: it asks QEMU for its capabilities, for seconds, and keeps them."""
+    made = Path(tempfile.mkdtemp(prefix="v2v-test-libvirt."))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
+
+
 def check_with_libvirt(root: etree._Element, tmp_path: Path, *, define: bool = True) -> None:
+    name = root.find("name")
+    assert name is not None
+    # a name is defined again only with the same UUID
+    name.addnext(uuid := etree.Element("uuid"))
+    uuid.text = str(uuid5(NAMESPACE_OID, name.text or ""))
     path = with_sources(root, tmp_path)
     done = run("virt-xml-validate", path, "domain")
     assert done.returncode == 0, done.stderr + path.read_text()
     if define and os.geteuid() == 0:
-        done = run("virsh", "-c", f"qemu:///embed?root={tmp_path}/embed", "define", "--validate", path)
+        done = run("virsh", "-c", f"qemu:///embed?root={libvirt_root()}", "define", "--validate", path)
         if "no connection driver" in done.stderr or "failed to connect" in done.stderr:
             return
         assert done.returncode == 0, done.stderr + path.read_text()
@@ -175,7 +192,7 @@ def test_odd_names(tmp_path: Path, name: str) -> None:
         Display(kind="vnc", port=5901, password="secret", keymap="de", listen="0.0.0.0"),  # noqa: S104
         Display(kind="spice", port=5901, listen="::1"),
         Display(kind="vnc", keymap="no such & keymap", listen="not an address", port=99999),
-        Display(kind="vnc", password="p\x01<&>"),
+        Display(kind="vnc", password="p\x01<&>longer than VNC has it"),
         Display(kind="hologram"),
     ],
 )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from v2v_core.errors import V2VError
+from v2v_core.errors import UsageError, V2VError
 from v2v_core.render.sanitize import sanitize
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _report(session: Session, error: V2VError, code: int | None = None) -> int:
     if error.hint:
         lines.append(f"hint: {sanitize(error.hint)}")
     lines += [f"{session.program}: {sanitize(note)}" for note in getattr(error, "__notes__", ())]
-    if session.verbose:
+    if session.verbose and not isinstance(error, UsageError):
         lines += _traceback(error)
     _write("\n".join(lines) + "\n")
     return error.exit_code if code is None else code

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from v2v_core.discovery import Role, installed
 from v2v_core.model import PluginOption
 from v2v_core.plugins import load_plugin
-from v2v_core.render.machine import open_channel
+from v2v_core.render.machine import close_channel, open_channel
 from v2v_core.render.sanitize import sanitize
 
 #: What supervisors ask for before they use an option; only what works here.
@@ -54,7 +54,7 @@ def _list_capabilities(form: str) -> None:
         lines.append("convert:linux")
     stream = open_channel(form)
     stream.write("".join(f"{line}\n" for line in lines))
-    stream.flush()
+    close_channel(stream)
 
 
 def _list_plugin_options(role: Role, mode: str) -> None:

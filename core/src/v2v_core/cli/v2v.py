@@ -7,7 +7,6 @@ import sys
 from typing import Any
 
 from v2v_core import __version__
-from v2v_core.cli.exit import Session, guard
 
 PROGRAM = "v2v"
 
@@ -18,6 +17,8 @@ def main(argv: list[str] | None = None) -> int:
     if words in (["--version"], ["-V"], ["version"]):
         sys.stdout.write(f"{PROGRAM} {__version__}\n")
         return 0
+    from v2v_core.cli.exit import Session, guard
+
     session = Session(PROGRAM)
 
     def body() -> Any:

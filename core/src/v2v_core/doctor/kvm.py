@@ -16,7 +16,6 @@ import platform
 import selectors
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -123,25 +122,16 @@ def _device_refusal() -> str | None:
 
 def run_payload(emulator: str, accelerator: str, timeout: float) -> tuple[bool, str]:
     """Run the payload under an accelerator (``kvm`` or ``tcg``), and tell whether it ran to its end, or why not."""
-    with tempfile.NamedTemporaryFile(prefix="v2v-kvm-probe.") as firmware:
+    # in memory: whatever kills this process, no file is left
+    with os.fdopen(os.memfd_create("v2v-kvm-probe"), "wb") as firmware:
         firmware.write(_CODE.ljust(_RESET_OFFSET, b"\0") + _RESET_VECTOR.ljust(_FIRMWARE_SIZE - _RESET_OFFSET, b"\0"))
         firmware.flush()
-        argv = [
-            *_dying_with_this_process(),
-            emulator,
-            "-nodefaults",
-            "-no-user-config",
-            "-machine",
-            "q35",
-            "-accel",
-            accelerator,
-            "-cpu",
-            "max",
-        ]
-        argv += ["-m", "16", "-display", "none", "-nic", "none", "-no-reboot", "-bios", firmware.name]
+        argv = [*_dying_with_this_process(), emulator, "-nodefaults", "-no-user-config", "-machine", "q35"]
+        argv += ["-accel", accelerator, "-cpu", "max", "-m", "16", "-display", "none", "-nic", "none", "-no-reboot"]
+        argv += ["-bios", f"/proc/self/fd/{firmware.fileno()}"]
         argv += ["-chardev", "stdio,id=said,signal=off", "-serial", "chardev:said"]
         try:
-            with _killed_at_the_end(argv) as qemu:
+            with _killed_at_the_end(argv, firmware.fileno()) as qemu:
                 said, complaint, ended = _listen(qemu, timeout)
         except OSError as err:
             return False, f"{emulator} cannot be started: {err.strerror}"
@@ -157,12 +147,13 @@ def _dying_with_this_process() -> list[str]:
 
 
 @contextlib.contextmanager
-def _killed_at_the_end(argv: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+def _killed_at_the_end(argv: list[str], firmware: int) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        pass_fds=[firmware],
         env={**os.environ, "LC_ALL": "C"},
     ) as process:
         try:

@@ -20,7 +20,12 @@ _PLUGINS = (
     ("curl", Package("nbdkit", "nbdkit-curl-plugin"), False, "vCenter over https"),
     ("ssh", Package("nbdkit", "nbdkit-ssh-plugin"), False, "ESXi and Xen over ssh"),
     ("python", Package("nbdkit-plugin-python", "nbdkit-python-plugin"), False, "-o rhv-upload"),
-    ("vddk", Package("nbdkit-plugin-vddk", "nbdkit-vddk-plugin"), False, "-it vddk; it also needs VMware's own library"),
+    (
+        "vddk",
+        Package("nbdkit-plugin-vddk", "nbdkit-vddk-plugin"),
+        False,
+        "-it vddk; it also needs VMware's own library",
+    ),
 )
 #: All are in the same package as nbdkit itself, or beside it: where one is missing, nbdkit is too old.
 _FILTERS = {

@@ -37,6 +37,7 @@ _SOUNDS = {
 }
 #: ISA devices and those that only PCs have.
 _PC_SOUNDS = frozenset(("sb16", "pcspk"))
+_VNC_PASSWORD = 8
 _MAC = re.compile("[0-9a-fA-F][02468aAcCeE](:[0-9a-fA-F]{2}){5}")
 _KEYMAP = re.compile("[a-zA-Z0-9_-]+")
 _ADDRESS = re.compile(r"[0-9.]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*|[a-zA-Z0-9.-]+")
@@ -127,6 +128,10 @@ class Devices:
             return
         fixed = display.port is not None and 0 < display.port < 65536
         password = None if display.password is None else escape(display.password)
+        if password is not None and display.kind == "vnc" and len(password.encode()) > _VNC_PASSWORD:
+            # the protocol looks at no more (RFC 6143, 7.2.2); libvirt refuses what is longer
+            self._warn(f"only the first {_VNC_PASSWORD} characters of the VNC password are kept")
+            password = password.encode()[:_VNC_PASSWORD].decode("utf-8", "ignore")
         graphics = add(
             self._devices,
             "graphics",

@@ -50,4 +50,7 @@ def libvirt_name(name: str) -> str:
     becomes ``unnamed``.
     """
     made = shorten(_NOT_LIBVIRT.sub("_", name), _LONGEST_LIBVIRT_NAME)
+    if made in {".", ".."}:
+        # libvirt has directories named after the domain, too
+        return "_" * len(made)
     return made if made.strip() else "unnamed"

@@ -35,7 +35,7 @@ class MachineReadable:
 
     def close(self) -> None:
         """Close the channel."""
-        _close(self._stream)
+        close_channel(self._stream)
 
     def _write(self, text: str, when: float, kind: str) -> None:
         message = json.dumps(sanitize(text), ensure_ascii=False)
@@ -66,7 +66,7 @@ class JsonLines:
 
     def close(self) -> None:
         """Close the channel."""
-        _close(self._stream)
+        close_channel(self._stream)
 
     def _line(self, line: str) -> None:
         # what json leaves as it is may still be a control character of a terminal
@@ -95,14 +95,15 @@ def open_channel(form: str) -> TextIO:
     try:
         if kind == "file" and place:
             return Path(place).open("w", encoding="utf-8")
-        if kind == "fd" and place.isascii() and place.isdigit():
+        if kind == "fd" and len(place) < 8 and place.isascii() and place.isdigit():
             return os.fdopen(int(place), "w", encoding="utf-8", closefd=False)
     except (OSError, OverflowError) as err:
         raise UsageError(f"--machine-readable={sanitize(form)} cannot be opened: {err}") from err
     raise UsageError(f"--machine-readable: unknown form {sanitize(form)!r}", hint=f"use {_FORMS}")
 
 
-def _close(stream: TextIO) -> None:
+def close_channel(stream: TextIO) -> None:
+    """Close what ``open_channel`` opened; the streams of the process stay open."""
     if stream in {sys.stdout, sys.stderr}:
         stream.flush()
     else:

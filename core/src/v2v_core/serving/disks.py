@@ -104,10 +104,14 @@ def _start(
     return DiskEndpoint(index=index, uri=uri_of(socket), size=size)
 
 
+#: What qemu says after the reason.
+_AFTERTHOUGHTS = ("Could not open backing image", "Is another process using the image")
+
+
 def _reason(error: V2VError) -> str:
     if isinstance(error, CommandError):
         lines = [line.strip() for line in error.stderr_tail.splitlines() if line.strip()]
-        # qemu-img: json:{…}: Could not open …: the end of the line is what matters
+        lines = [line for line in lines if not line.startswith(_AFTERTHOUGHTS)]
         return lines[-1].removeprefix(f"{error.argv[0]}: ") if lines else error.message
     return error.message
 

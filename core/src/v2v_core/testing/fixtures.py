@@ -48,21 +48,10 @@ def v2v_short_path() -> Iterator[Path]:
 
 
 @pytest.fixture
-def v2v_directory(v2v_short_path: Path) -> Iterator[ConversionDir]:
-    """Give a conversion directory; at the end its servers are stopped and it is removed."""
-    from v2v_core import processes
-    from v2v_core.conversion_dir import ConversionDir
-
-    directory = ConversionDir.open_or_create(v2v_short_path / "d")
-    yield directory
-    processes.stop(directory.path, lambda _process: True, grace=5.0)
-
-
-@pytest.fixture
 def v2v_leftovers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Fail the test if a process that it started, directly or not, is still there at its end.
 
-    Ask for it before other fixtures, so that it looks after they have cleaned up.
+    A conversion directory asks for it; a test that starts processes in another way asks for it itself.
     """
     import uuid
 
@@ -73,6 +62,20 @@ def v2v_leftovers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     left = still_there(mark, seconds=5.0)
     assert not left, f"left behind: {sorted(left.values())}"
+
+
+@pytest.fixture
+def v2v_directory(v2v_leftovers: None, v2v_short_path: Path) -> Iterator[ConversionDir]:
+    """Give a conversion directory; at the end its servers are stopped and it is removed.
+
+    If a process that the test started is still there then, the test fails.
+    """
+    from v2v_core import processes
+    from v2v_core.conversion_dir import ConversionDir
+
+    directory = ConversionDir.open_or_create(v2v_short_path / "d")
+    yield directory
+    processes.stop(directory.path, lambda _process: True, grace=5.0)
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ class InputPluginContract(PluginContract):
         raise NotImplementedError("write a fixture 'example' that gives an InputExample")
 
     @pytest.fixture
-    def directory(self, v2v_leftovers: None, v2v_directory: ConversionDir) -> ConversionDir:
+    def directory(self, v2v_directory: ConversionDir) -> ConversionDir:
         """Give a conversion directory; the test fails if a process is left when it is gone."""
         return v2v_directory
 

@@ -219,7 +219,6 @@ class OutputPluginContract(PluginContract):
     @pytest.fixture
     def run(
         self,
-        v2v_leftovers: None,
         v2v_directory: ConversionDir,
         plugin: LoadedPlugin,
         example: OutputExample,

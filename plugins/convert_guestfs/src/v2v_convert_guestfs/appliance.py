@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,8 +23,8 @@ from v2v_core.api import ConversionError, ConvertRequest, DiskEndpoint
 #: A handle of libguestfs; its Python binding has no types.
 Handle = Any
 
-#: Seconds until an appliance that does not come up is given up; it takes 4 with KVM and 25 without it, on a busy machine
-#: ten times as much.
+#: Seconds until an appliance that does not come up is given up. It takes 4 with KVM and 10 to 25 without it, and on a
+#: busy machine ten times as much.
 LAUNCH_TIMEOUT = 300
 
 _MAX_CPUS = 8
@@ -73,8 +74,8 @@ def brief(err: BaseException) -> str:
 class Appliance:
     """A running appliance with the disks of the request; as a context manager it is shut down at the end.
 
-    ``handle`` is libguestfs's. Leaving the context without an error flushes the disks and says if that failed; leaving it
-    with one only makes sure that nothing of it goes on running.
+    ``handle`` is libguestfs's. Leaving the context without an error flushes the disks and says if that failed; leaving
+    it with one only makes sure that nothing of it goes on running.
     """
 
     def __init__(self, request: ConvertRequest) -> None:
@@ -166,10 +167,7 @@ class Appliance:
         try:
             self.handle.launch()
         except RuntimeError as err:
-            if expired.is_set():
-                why = f"it did not come up within {LAUNCH_TIMEOUT} seconds"
-            else:
-                why = brief(err)
+            why = f"not within {LAUNCH_TIMEOUT} seconds" if expired.is_set() else brief(err)
             raise ConversionError(
                 f"the appliance of libguestfs does not start: {why}",
                 hint="run libguestfs-test-tool; where /dev/kvm exists and does not work, convert with emulation",
@@ -191,13 +189,5 @@ def _kill_child_emulators() -> None:
             continue
         name, _, rest = text.partition(" (")[2].rpartition(") ")
         if rest.split()[1:2] == [str(os.getpid())] and name.startswith("qemu"):
-            with _gone():
-                os.kill(int(stat.parent.name), 9)
-
-
-@contextmanager
-def _gone() -> Iterator[None]:
-    try:
-        yield
-    except ProcessLookupError:
-        pass
+            with suppress(ProcessLookupError):
+                os.kill(int(stat.parent.name), signal.SIGKILL)

@@ -39,8 +39,7 @@ def convert(request: ConvertRequest) -> ConvertResult:
             mounts.mount_guest(session)
             checks.check_guest(session, blockers)
 
-        name = session.inspection.product_name or session.inspection.distro
-        with session.stage("convert", f"Converting {name} to run on KVM"):
+        with session.stage("convert", f"Converting {inspection.name_system(session)} to run on KVM"):
             capabilities = _convert_system(session, blockers)
             identity.renew(session)
             boot_disk = find_boot_disk(session)

@@ -6,7 +6,9 @@ from __future__ import annotations
 import sys
 
 from v2v_convert_guestfs.appliance import explained
+from v2v_convert_guestfs.editors import shell
 from v2v_convert_guestfs.encryption import encrypted
+from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError, Inspection
 
@@ -44,7 +46,17 @@ def inspect(session: Session) -> None:
                 f"(type {found.os_type}, distribution {found.distro}, architecture {found.arch})",
                 hint="virt-inspector shows what libguestfs can find out about the guest",
             )
-    session.report.info(f"The guest is {found.product_name or found.distro} ({found.arch}) on {root}")
+
+
+def name_system(session: Session) -> str:
+    """Give the name of the operating system as it calls itself; for messages. The guest is mounted."""
+    found = session.inspection
+    if found.os_type == "linux":
+        data = GuestFiles(session).read("/etc/os-release") or b""
+        own = shell.value(data, "PRETTY_NAME")
+        if own and own.isprintable():
+            return own[:80]
+    return found.product_name or f"{found.distro} {found.major_version}"
 
 
 def choose_root(session: Session, roots: list[str]) -> str:
@@ -111,13 +123,11 @@ def _nothing_found(session: Session) -> ConversionError:
         listed = ", ".join(f"{device} ({kind})" for device, kind in sorted(kinds.items()))
         return ConversionError(
             f"no operating system was found on the guest's disks, only the file systems {listed}",
-            hint="check that every disk of the guest was given, the one with the system among them, and that it is no "
-            "installation medium",
+            hint="check that every disk of the guest was given, and that they are no installation media",
         )
     return ConversionError(
         "no operating system was found on the guest's disks: they are blank, or nothing on them is known",
-        hint="check that the right disk was given, and its format (-if): a qcow2 or VMDK file that is read as raw looks "
-        "like this",
+        hint="check that the right disk was given, and its format (-if): a qcow2 file read as raw looks like this",
     )
 
 

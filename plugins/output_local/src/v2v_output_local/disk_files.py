@@ -171,6 +171,8 @@ def make_disk(disk: DiskFile, ledger: Ledger, *, preallocated: bool) -> None:
             os.close(handle)
     except OSError as err:
         raise _cannot_make(disk, err.errno, err.strerror or str(err)) from err
+    except OverflowError as err:
+        raise _cannot_make(disk, None, f"no file can have {disk.size} bytes") from err
     if disk.format != "raw":
         _qemu_create(disk, preallocated=preallocated)
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from v2v_core.cli.helpers import output_helper
+from v2v_core.api import output_helper
 
 
 def local() -> int:

@@ -81,7 +81,7 @@ def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
 
 
 def choose_kernel(kernels: list[Kernel], bootable: list[Kernel], blockers: Blockers) -> Kernel:
-    """Choose the best kernel; one that the boot loader offers is better than one it does not. Best come first in both."""
+    """Choose the best kernel that the boot loader offers, or the best of all. The best come first in both lists."""
     candidates = [kernel for kernel in bootable if not kernel.only_for_xen]
     if not any(drives_virtio_disks(kernel) for kernel in candidates):
         candidates += [kernel for kernel in kernels if not kernel.only_for_xen]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """GRUB 2.
 
-Its configuration is edited in place, not made anew: grub-mkconfig in the appliance writes the *appliance's* names of the
-disks on the kernel command lines, leaves entries out where it does not understand what it sees there, and takes as long
-as all the rest of the conversion. What it would write on KVM differs from what is there in the names of the disks only.
+Its configuration is edited in place, not made anew: grub-mkconfig in the appliance writes the *appliance's* names of
+the disks on the kernel command lines, leaves entries out where it does not understand what it sees there, and takes
+as long as half of all the rest. What it would write on KVM differs from what is there in the names of the disks only.
 The settings that the guest's own next grub-mkconfig reads are edited alike.
 """
 

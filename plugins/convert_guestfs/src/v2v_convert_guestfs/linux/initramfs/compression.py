@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import os
 import shutil
 import subprocess
 import zlib
@@ -61,9 +62,11 @@ def expand(kind: str, source: BinaryIO, offset: int, target: Path) -> int:
 
     :raises ArchiveError: it is damaged, too large, or the program is missing.
     """
-    source.seek(offset)
     if kind in _PROGRAMS:
+        # The program reads from the descriptor, whose place is not that of Python's buffer.
+        os.lseek(source.fileno(), offset, os.SEEK_SET)
         return _expand_with_program(_PROGRAMS[kind][0], source, target)
+    source.seek(offset)
     expander: _Expander
     if kind == "gzip":
         expander = zlib.decompressobj(wbits=31)

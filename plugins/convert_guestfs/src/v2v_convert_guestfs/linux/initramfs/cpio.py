@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The cpio format that the kernel unpacks ("newc"): read the table of an archive, write entries.
 
-A header is the magic 070701 and 13 numbers of 8 hexadecimal digits; header and name, and the data, are padded to 4 bytes.
+A header is the magic 070701 and 13 numbers of 8 hexadecimal digits; header with name, and data, are padded to 4 bytes.
 """
 
 from __future__ import annotations

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a step says reaches the log, the events and the listeners, and none of these can hurt the step."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from v2v_core.conversion_dir import ConversionDir
+from v2v_core.errors import CommandError, CopyError, Interrupted, SourceError, V2VError
+from v2v_core.events import Event, EventKind, Step
+from v2v_core.reporting import StepReport, running
+from v2v_core.testing.fake_plugins import read_events
+
+
+def kinds(events: list[Event]) -> list[EventKind]:
+    return [event.kind for event in events]
+
+
+def test_step_that_goes_well_is_started_finished_and_marked(v2v_directory: ConversionDir) -> None:
+    heard: list[Event] = []
+    with running(v2v_directory, Step.CONVERT, [heard.append]) as report:
+        assert Step.CONVERT not in v2v_directory.done()
+        report.message("Converting")
+    assert kinds(heard) == [EventKind.STEP_STARTED, EventKind.MESSAGE, EventKind.STEP_FINISHED]
+    assert read_events(v2v_directory.events) == heard
+    assert Step.CONVERT in v2v_directory.done()
+    assert "message: Converting" in v2v_directory.log(Step.CONVERT).read_text()
+
+
+def test_error_names_the_step_the_disk_the_log_and_the_code(v2v_directory: ConversionDir) -> None:
+    heard: list[Event] = []
+    with pytest.raises(CopyError), running(v2v_directory, Step.COPY, [heard.append]):
+        raise CopyError("disk 2: gone", disk=2, hint="bring it back")
+    failed = heard[-1]
+    assert (failed.kind, failed.step, failed.disk, failed.code) == (EventKind.STEP_FAILED, Step.COPY, 2, 7)
+    assert (failed.text, failed.hint) == ("disk 2: gone", "bring it back")
+    assert failed.log == str(v2v_directory.log(Step.COPY))
+    assert Step.COPY not in v2v_directory.done()
+
+
+def test_last_words_of_a_program_behind_the_error_are_in_the_log(v2v_directory: ConversionDir) -> None:
+    def fail() -> None:
+        try:
+            raise CommandError(["qemu-img", "create"], 1, "line one\nthe reason")
+        except CommandError as err:
+            raise SourceError("cannot be opened") from err
+
+    with pytest.raises(SourceError), running(v2v_directory, Step.INPUT_SETUP, []):
+        fail()
+    log = v2v_directory.log(Step.INPUT_SETUP).read_text()
+    assert "line one" in log
+    assert "the reason" in log
+    assert "Traceback" in log
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "said"),
+    [
+        (RuntimeError("oops"), V2VError, "internal error in step convert: RuntimeError: oops"),
+        (KeyboardInterrupt(), Interrupted, "interrupted"),
+        (OSError(errno.ENOSPC, "No space left on device", "/x/y"), V2VError, "/x/y: No space left on device"),
+    ],
+)
+def test_foreign_exception_becomes_one_line(
+    v2v_directory: ConversionDir, raised: BaseException, expected: type[V2VError], said: str
+) -> None:
+    with pytest.raises(expected) as wrapped, running(v2v_directory, Step.CONVERT, []):
+        raise raised
+    assert wrapped.value.message == said
+    assert wrapped.value.__cause__ is raised
+
+
+def test_listener_that_raises_does_not_hurt_and_the_others_hear(v2v_directory: ConversionDir) -> None:
+    heard: list[Event] = []
+
+    def deaf(_event: Event) -> None:
+        raise RuntimeError("deaf")
+
+    with running(v2v_directory, Step.CONVERT, [deaf, heard.append]) as report:
+        report.warning("look out")
+    assert kinds(heard) == [EventKind.STEP_STARTED, EventKind.WARNING, EventKind.STEP_FINISHED]
+
+
+@pytest.mark.parametrize("nasty", ["\x1b[31mred", "bell\x07", "back\rover", "c1\x9b31m", "two\nlines", "nul\0"])
+def test_control_characters_reach_neither_listeners_nor_the_log(v2v_directory: ConversionDir, nasty: str) -> None:
+    heard: list[Event] = []
+    report = StepReport(v2v_directory, Step.CONVERT, [heard.append])
+    report.info(nasty)
+    report.debug(nasty)
+    report.close()
+    texts = heard[0].text + v2v_directory.log(Step.CONVERT).read_text().replace("\n", "")
+    assert not [c for c in texts if ord(c) < 32 or 127 <= ord(c) < 160]
+
+
+def test_progress_is_thinned_out_and_its_end_is_not_lost(v2v_directory: ConversionDir) -> None:
+    heard: list[Event] = []
+    report = StepReport(v2v_directory, Step.COPY, [heard.append])
+    for done in range(1001):
+        report.progress(done, 1000, disk=1)
+    report.progress(0, 1000, disk=2)
+    report.close()
+    first = [event.done for event in heard if event.disk == 1]
+    assert first[0] == 0
+    assert first[-1] == 1000
+    assert len(first) < 20
+    assert [event.done for event in heard if event.disk == 2] == [0]
+    assert "progress" not in v2v_directory.log(Step.COPY).read_text()
+
+
+def test_full_disk_does_not_end_the_step(v2v_directory: ConversionDir) -> None:
+    heard: list[Event] = []
+    v2v_directory.log(Step.CONVERT).symlink_to("/dev/full")
+    v2v_directory.events.symlink_to("/dev/full")
+    report = StepReport(v2v_directory, Step.CONVERT, [heard.append])
+    report.message("still here")
+    assert [event.text for event in heard] == ["still here"]
+    for stream in (report._log, report._events):  # what they still hold cannot be written either
+        with pytest.raises(OSError, match="No space"):
+            stream.close()
+
+
+def test_log_is_for_this_user_only(v2v_directory: ConversionDir) -> None:
+    StepReport(v2v_directory, Step.COPY, []).close()
+    modes = {Path(path).stat().st_mode & 0o777 for path in (v2v_directory.log(Step.COPY), v2v_directory.events)}
+    assert modes == {0o600}
