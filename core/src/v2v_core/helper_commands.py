@@ -6,13 +6,13 @@ from __future__ import annotations
 
 def input_helper(mode: str) -> int:
     """Be ``helper-v2v-input-<mode>``: the step ``input_setup`` on ``--dir``. Gives the exit code."""
-    from v2v_core.cli import helpers
+    from v2v_core.cli.helpers import input_helper as run_helper
 
-    return helpers.input_helper(mode)
+    return run_helper(mode)
 
 
 def output_helper(mode: str) -> int:
     """Be ``helper-v2v-output-<mode>``: ``setup`` (``output_check`` and ``output_setup``) or ``final`` on ``--dir``."""
-    from v2v_core.cli import helpers
+    from v2v_core.cli.helpers import output_helper as run_helper
 
-    return helpers.output_helper(mode)
+    return run_helper(mode)
