@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from guests.build import RECIPES, disks
 from runs import Fingerprint, Place, new_place
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from guests.build import overlay
 from guests.look import read_files
 from runs import Place, said

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from guests.boot import boot
 from guests.look import difference, guest_tree_digest, read_files
 from runs import Fingerprint, Place, new_place, said

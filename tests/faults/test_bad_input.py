@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from guests.build import blank, no_os, partitioned
 from runs import Fingerprint, Place, said
 

@@ -10,9 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from runs import Place
 
+from runs import Place
 from v2v_core.events import Event, EventKind, Step
+from v2v_core.testing import write_distribution
+from v2v_core.testing.fake_plugins import ENTRY_POINTS
 
 pytestmark = pytest.mark.slow
 
@@ -20,9 +22,9 @@ pytestmark = pytest.mark.slow
 LIMIT = 30.0
 
 
-def kill_in(place: Place, step: Step, argv: list[str | Path], *, after: float = 0.0) -> None:
+def kill_in(place: Place, step: Step, argv: list[str | Path], *, after: float = 0.0, **more: str) -> None:
     """Run a conversion, and kill its supervisor as soon as a step has begun, or some seconds later."""
-    process = place.start(*argv)
+    process = place.start(*argv, **more)
     try:
         wait_for(place, process, step)
         time.sleep(after)
@@ -74,3 +76,37 @@ def test_killed_before_the_conversion(place: Place, unchanged_vmware_guest: Path
     out.mkdir()
     kill_in(place, step, ["virt-v2v", "-i", "disk", unchanged_vmware_guest, "-o", "local", "-os", out])
     assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize("step", [Step.OUTPUT_SETUP, Step.COPY, Step.OUTPUT_FINALIZE])
+def test_killed_after_the_conversion(place: Place, unchanged_vmware_guest: Path, step: Step) -> None:
+    """The real disk, the real output and the real copy; the conversion before them is a fake one, and quick."""
+    out = place.root / "out"
+    out.mkdir()
+    (out / "sda-sda").write_text("an older guest of that name")
+    write_distribution(place.root, "v2v-fakes", ENTRY_POINTS)
+    argv = ["v2v", "convert", "--converter", "fake", unchanged_vmware_guest, "--output-storage", out]
+    kill_in(place, step, argv, PYTHONPATH=str(place.root))
+    left = {path.name: path.stat().st_size for path in out.iterdir()}
+    # finalize is short: the kill may come when the guest is there already, whole
+    if step is not Step.OUTPUT_FINALIZE or "sda.xml" not in left:
+        assert left == {"sda-sda": 27}
+    else:
+        assert left.keys() == {"sda-sda", "sda.xml"}
+        assert left["sda-sda"] == unchanged_vmware_guest.stat().st_size
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_asked_to_stop_while_copying(place: Place, unchanged_vmware_guest: Path, number: signal.Signals) -> None:
+    out = place.root / "out"
+    out.mkdir()
+    write_distribution(place.root, "v2v-fakes", ENTRY_POINTS)
+    argv = ["v2v", "convert", "--converter", "fake", "--copier", "fake-hanging", unchanged_vmware_guest]
+    process = place.start(*argv, "--output-storage", out, PYTHONPATH=str(place.root))
+    wait_for(place, process, Step.COPY)
+    process.send_signal(number)
+    assert process.wait(timeout=60) == 130
+    assert list(out.iterdir()) == []
+    words = (place.root / "output").read_text()
+    assert words.count("v2v: error:") == 1, words
+    assert "Traceback" not in words

@@ -163,7 +163,7 @@ def _ovmf(work: Path) -> list[str]:
 def _running(command: Sequence[str], errors: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run the machine while the block runs, in a session of its own: a Ctrl-C is the test's, not the machine's."""
     process = subprocess.Popen(
-        tethered(command, "KILL"),
+        tethered(command),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=errors,

@@ -35,6 +35,10 @@ ROOT_PASSWORD = "v2v-test"
 MARKER = "V2V-GUEST-UP"
 
 _MIB = 1024 * 1024
+_NAMES_DIFFER = "v2v-checking-device-names"
+_NAMES_AGREE = "v2v-device-names-agree"
+_APPLIANCE_ATTEMPTS = 6
+_NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
 _TYPE_BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"
 _TYPE_LINUX = {"dos": "83", "gpt": "0FC63DAF-8483-4772-8E79-3D69D8477DE4"}
 _TYPE_SWAP = {"dos": "82", "gpt": "0657FD6D-A4AB-43C4-84E5-0933C84B4F4F"}
@@ -263,6 +267,10 @@ def _bootstrap(recipe: Recipe, root: Path) -> None:
     unneeded = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
     run(
         [
+            # Its mounts and its children must not outlive it, and mmdebstrap puts off its own end when it is told to.
+            *_NAMESPACES,
+            "--mount-proc",
+            "--",
             "mmdebstrap",
             "--quiet",
             "--mode=root",
@@ -454,8 +462,10 @@ def _write_table(image: Path, disk: Disk) -> list[tuple[int, int]]:
 def _install_grub(recipe: Recipe, work: Path) -> list[str]:
     """Install GRUB inside the libguestfs appliance and return the kernel lines of the menu that it wrote.
 
-    There the disks are called sda and sdb as in the guest itself. On a loop device of the host, grub-mkconfig writes a
-    menu without entries and says nothing.
+    There the disks are called sda and sdb as in the guest itself, mostly: the appliance's kernel names them in the
+    order in which they answer, and libguestfs translates names for its own calls only, not for the guest's programs.
+    So the names are checked before anything is written, and another appliance is started if they are not the guest's.
+    On a loop device of the host, grub-mkconfig writes a menu without entries and says nothing.
     """
     mounts = sorted(
         (partition.mountpoint, f"/dev/sd{chr(ord('a') + index)}{number}")
@@ -466,6 +476,9 @@ def _install_grub(recipe: Recipe, work: Path) -> list[str]:
     script = [
         "run",
         *(f"mount {device} {mountpoint}" for mountpoint, device in mounts),
+        f"echo {_NAMES_DIFFER}",
+        *(f'command "findmnt --source {device} --mountpoint {mountpoint}"' for mountpoint, device in mounts),
+        f"echo {_NAMES_AGREE}",
         'command "grub-install --target=i386-pc /dev/sda"',
         'command "update-grub"',
         "cat /boot/grub/grub.cfg",
@@ -473,7 +486,15 @@ def _install_grub(recipe: Recipe, work: Path) -> list[str]:
         "shutdown",
     ]
     adds = [argument for name in disk_names(recipe) for argument in ("--format=raw", "--add", str(work / name))]
-    output = run(["guestfish", "--rw", *adds], stdin="\n".join(script) + "\n", environment=appliance_environment())
+    output = ""
+    for attempt in range(1, _APPLIANCE_ATTEMPTS + 1):
+        try:
+            output = run(["guestfish", *adds], stdin="\n".join(script) + "\n", environment=appliance_environment())
+            break
+        except HostError as error:
+            names_differ = _NAMES_DIFFER in str(error) and _NAMES_AGREE not in str(error)
+            if not names_differ or attempt == _APPLIANCE_ATTEMPTS:
+                raise
     menu = [line.strip() for line in output.splitlines() if re.match(r"\s*linux\s", line)]
     root = next(device for mountpoint, device in mounts if mountpoint == "/")
     identity = _identity(recipe, root.removeprefix("/dev/"))
@@ -504,7 +525,7 @@ def _truncate(image: Path, size: int) -> None:
 
 def _in_root(root: Path, arguments: Sequence[str], *, stdin: str | None = None) -> None:
     """Run one of the guest's programs in its root directory; its /proc goes away with it."""
-    inside = ["unshare", "--mount", "--pid", "--fork", "--kill-child", f"--root={root}", "--mount-proc=/proc", "--"]
+    inside = [*_NAMESPACES, f"--root={root}", "--mount-proc=/proc", "--"]
     clean = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     run([*inside, *arguments], stdin=stdin, environment=clean)
 

@@ -13,12 +13,12 @@ class HostError(RuntimeError):
     """Say which program failed, how, and what it said last."""
 
 
-def tethered(arguments: Sequence[str | Path], signal: str = "TERM") -> list[str]:
-    """Return the command line of a program that gets the signal as soon as its parent dies, however that dies.
+def tethered(arguments: Sequence[str | Path]) -> list[str]:
+    """Return the command line of a program that is killed as soon as its parent dies, however that dies.
 
     The kernel watches the thread which starts the program, not the process: start it from a thread that lives on.
     """
-    return ["setpriv", "--pdeathsig", signal, "--", *map(str, arguments)]
+    return ["setpriv", "--pdeathsig", "KILL", "--", *map(str, arguments)]
 
 
 def run(
@@ -29,8 +29,7 @@ def run(
         tethered(arguments),
         input=stdin if stdin is not None else "",
         env=dict(environment) if environment is not None else None,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         errors="replace",
         check=False,

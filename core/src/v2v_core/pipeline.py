@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
@@ -78,6 +79,8 @@ def _run_directory(choice: RunChoice, sinks: Sequence[EventSink]) -> Iterator[Co
             with _marked(directory):
                 try:
                     yield directory
+                except KeyboardInterrupt as err:
+                    raise Interrupted("interrupted") from err
                 except BaseException as err:
                     kept_logs.keep(directory, err)
                     raise
@@ -89,11 +92,14 @@ def _run_directory(choice: RunChoice, sinks: Sequence[EventSink]) -> Iterator[Co
 @contextlib.contextmanager
 def _marked(directory: ConversionDir) -> Iterator[None]:
     """Make whatever this process starts, directly or not, a process of the run."""
-    before = dict(os.environ)
+    before, tempdir = dict(os.environ), tempfile.tempdir
     os.environ.update(directory.environment)
+    # tempfile looks at TMPDIR once and remembers; the directory of this run is gone in the next one
+    tempfile.tempdir = None
     try:
         yield
     finally:
+        tempfile.tempdir = tempdir
         for name in directory.environment:
             os.environ.pop(name)
         os.environ.update({name: before[name] for name in directory.environment if name in before})

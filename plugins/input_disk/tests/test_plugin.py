@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from v2v_core.testing import FakeReporter
 
 from v2v_core.api import (
     InputResult,
@@ -19,6 +18,7 @@ from v2v_core.api import (
     SourceError,
     UsageError,
 )
+from v2v_core.testing import FakeReporter
 from v2v_input_disk.image import detect_format
 from v2v_input_disk.plugin import DiskInput, guest_name
 

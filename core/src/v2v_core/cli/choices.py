@@ -16,6 +16,7 @@ from v2v_core.cli.option_values import (
     readable_file,
     root_choice,
 )
+from v2v_core.errors import UsageError
 from v2v_core.hookspecs import ConvertSettings
 from v2v_core.settings import ConvertChoice, CopyChoice, InputChoice, OutputChoice
 
@@ -88,6 +89,7 @@ def convert_choice(
     bridges: Sequence[str] | None = None,
     macs: Sequence[str] | None = None,
     verbose: bool = False,
+    converter: str = "guestfs",
 ) -> ConvertChoice:
     """Make the record of the conversion; ``memory`` is in megabytes.
 
@@ -103,12 +105,14 @@ def convert_choice(
         keys=key_selectors(keys or ()),
         verbose=verbose,
     )
-    return ConvertChoice(settings=settings, nics=nic_mappings(networks or (), bridges or (), macs or ()))
+    return ConvertChoice(mode=converter, settings=settings, nics=nic_mappings(networks or (), bridges or (), macs or ()))
 
 
-def copy_choice(parallel: int = 1) -> CopyChoice:
+def copy_choice(parallel: int = 1, *, copier: str = "nbdcopy", connections: int = 0) -> CopyChoice:
     """Make the record of the copy.
 
-    :raises UsageError: not a single disk at once.
+    :raises UsageError: not a single disk at once, or less than no connection.
     """
-    return CopyChoice(parallel=at_least_one("--parallel", parallel) or 1)
+    if connections < 0:
+        raise UsageError("--connections must not be negative")
+    return CopyChoice(mode=copier, parallel=at_least_one("--parallel", parallel) or 1, connections=connections)

@@ -38,6 +38,10 @@ def convert(
     output_password: opt.OutputPassword = None,
     output_storage: opt.OutputStorage = None,
     parallel: opt.Parallel = 1,
+    connections: opt.Connections = 0,
+    copier: opt.Copier = "nbdcopy",
+    converter: opt.Converter = "guestfs",
+    observers: opt.Observers = None,
     networks: opt.Networks = None,
     bridges: opt.Bridges = None,
     macs: opt.Macs = None,
@@ -98,9 +102,11 @@ def convert(
             bridges=bridges,
             macs=macs,
             verbose=verbose or trace,
+            converter=converter,
         ),
-        copy=copy_choice(parallel),
+        copy=copy_choice(parallel, copier=copier, connections=connections),
         directory=directory,
+        observers=tuple(observers or ()),
         verbose=verbose,
     )
     _begin(session, quiet, verbose, json)

@@ -103,6 +103,27 @@ OutputStorage = Annotated[
         "--output-storage", "-os", metavar="STORAGE", help="Directory, pool or domain.", rich_help_panel=_OUTPUT
     ),
 ]
+Connections = Annotated[
+    int,
+    typer.Option(
+        "--connections",
+        metavar="N",
+        parser=_integer,
+        help="NBD connections for each disk; 0: as many as both ends like.",
+        rich_help_panel=_OUTPUT,
+    ),
+    Habit.LAST_COUNTS,
+]
+Copier = Annotated[
+    str, typer.Option("--copier", metavar="NAME", help="The plugin that copies.", rich_help_panel=_OUTPUT)
+]
+Converter = Annotated[
+    str, typer.Option("--converter", metavar="NAME", help="The plugin that converts.", rich_help_panel=_CONVERSION)
+]
+Observers = Annotated[
+    list[str] | None,
+    typer.Option("--observer", metavar="NAME", help="A plugin that watches; repeatable."),
+]
 Parallel = Annotated[
     int,
     typer.Option(

@@ -74,6 +74,7 @@ def convert_command() -> TyperCommand:
         networks: opt.Networks = None,
         bridges: opt.Bridges = None,
         macs: opt.Macs = None,
+        converter: opt.Converter = "guestfs",
         quiet: opt.Quiet = False,
         verbose: opt.Verbose = False,
         trace: opt.Trace = False,
@@ -91,6 +92,7 @@ def convert_command() -> TyperCommand:
             bridges=bridges,
             macs=macs,
             verbose=verbose or trace,
+            converter=converter,
         )
         if trace:
             os.environ["LIBGUESTFS_TRACE"] = "1"
@@ -150,12 +152,14 @@ def copy_command() -> TyperCommand:
         ctx: typer.Context,
         directory: opt.Directory,
         parallel: opt.Parallel = 1,
+        connections: opt.Connections = 0,
+        copier: opt.Copier = "nbdcopy",
         quiet: opt.Quiet = False,
         verbose: opt.Verbose = False,
         events_fd: opt.EventsFd = None,
     ) -> int:
         """Copy each disk from DIR/in1 … to DIR/out1 …"""
-        choice = copy_choice(parallel)
+        choice = copy_choice(parallel, copier=copier, connections=connections)
         session = _begin(ctx, quiet, verbose, events_fd)
         from v2v_core.steps import copy as step
 

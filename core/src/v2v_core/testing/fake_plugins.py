@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Plugins of every role that need no hypervisor: real plugins, registered by entry point or given to ``check_plugin``.
 
-Each can be told to fail or to hang in one of its hooks: with the options ``fail-in`` and ``hang-in`` (the converter:
-settings of these names), or with ``failing``.
+Each can be told to fail, to crash or to hang in one of its hooks: with the options ``fail-in``, ``crash-in`` and
+``hang-in`` (the converter: settings of these names), or with ``failing``.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class FakeCopy:
 
 
 class FailingCopy(FakeCopy):
-    """Copies disk 1 and fails on every other one, or on disk 1 if there is no other."""
+    """Fails, whatever it is to copy."""
 
     summary = "a fake copy that fails, for tests"
 
@@ -156,7 +156,7 @@ class HangingCopy(FakeCopy):
     @hookimpl
     def v2v_copy(self, request: CopyRequest) -> CopyResult:
         """Hang."""
-        request.report.message("hanging in v2v_copy")
+        _say_that_it_hangs()
         run_program(["sleep", "600"])
         raise CopyError(f"disk {request.index}: the program that never ends ended", disk=request.index)
 
@@ -262,8 +262,20 @@ def _trouble(hook: str, asked: OptionValues | Mapping[str, Any], fail_in: str | 
         raise error(f"asked to fail in {hook}", hint="do not ask")
     if one("crash-in") == hook:
         raise RuntimeError(f"asked to crash in {hook}")
-    if one("hang-in") == hook:
+    if one("hang-in") == hook and _say_that_it_hangs():
         time.sleep(600)
+
+
+def _say_that_it_hangs() -> bool:
+    """Make the file that ``V2V_FAKE_HANGING`` names; tell whether it is new: who comes back to a hook may pass."""
+    marker = os.environ.get("V2V_FAKE_HANGING")
+    if marker is None:
+        return True
+    try:
+        Path(marker).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _place(storage: str | None) -> Path:

@@ -65,7 +65,8 @@ def read_image(path: Path, directory: Path) -> Image:
             start = file.read(6)
             if start in cpio.MAGICS:
                 entries = tuple(cpio.read_entries(file, offset))
-                segments.append(Segment(offset, entries[-1].end, None, path, entries))
+                # With the zeros after it: tools that list an initramfs count in blocks of 512 bytes.
+                segments.append(Segment(offset, _skip_zeros(file, entries[-1].end), None, path, entries))
             else:
                 kind = compression.kind_of(start)
                 if kind is None:
@@ -87,8 +88,8 @@ def write_image(image: Image, target: Path, files: Mapping[str, bytes]) -> None:
     main = _main_segment(image)
     with image.path.open("rb") as source, target.open("w+b") as out:
         for segment in image.segments:
-            # Zeros align an archive to 4 bytes; the kernel skips them.
-            out.write(b"\0" * (-out.tell() % 4))
+            # The kernel wants 4 bytes; cpio makes blocks of 512, and tools that list an initramfs count in them.
+            out.write(b"\0" * (-out.tell() % 512))
             if segment is not main:
                 out.writelines(_chunks(source, segment.start, segment.end))
             elif segment.kind is None:
