@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -175,6 +176,29 @@ def test_a_directory_or_a_huge_file_is_refused(tmp_path: Path) -> None:
         file.truncate(1 << 40)
     with pytest.raises(MetadataError, match="too large"):
         read_source(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<devices/>" + "<a/>" * 250_000,
+        "<devices>" + "<a/>" * 250_000 + "</devices>",
+        "<devices/>" + "<a/>" * 9_900,
+        "<devices/>" + "<name>y</name>" * 10_000,
+        "<devices/>" + "<a>" * 240 + "</a>" * 240,
+        "<devices/><b " + " ".join(f'a{i}="1"' for i in range(10_000)) + "/>",
+        "<devices>" + "<interface type='network'><source network='d'/></interface>" * 5000 + "</devices>",
+        "<devices/><features>" + "<a/>" * 9_900 + "</features>",
+    ],
+    ids=["many", "many devices", "fewer", "names", "deep", "attributes", "interfaces", "features"],
+)
+def test_a_file_made_to_take_long_does_not(tmp_path: Path, body: str) -> None:
+    path = tmp_path / "m"
+    path.write_text(f"<domain type='kvm'><name>x</name><memory>1</memory>{body}</domain>")
+    began = time.monotonic()
+    with contextlib.suppress(MetadataError):
+        read_source(path)
+    assert time.monotonic() - began < 5
 
 
 def test_the_schema_can_be_used_by_other_tools(tmp_path: Path) -> None:

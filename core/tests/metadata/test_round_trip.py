@@ -249,6 +249,21 @@ def test_what_is_not_understood_is_carried_to_metadata_out(tmp_path: Path) -> No
     assert "x.iso" not in text
 
 
+def test_a_conversion_can_make_many_changes(tmp_path: Path) -> None:
+    guest = Guest(name="x")
+    target = TargetGuest(
+        source=guest,
+        inspection=Inspection(root="/dev/sda1", os_type="linux", distro="debian", arch="x86_64"),
+        capabilities=Capabilities(),
+        firmware=Firmware.BIOS,
+        disks=(),
+        changes=tuple(Change(path=f"/etc/{i}", what="removed", why="not needed") for i in range(20_000)),
+    )
+    write_source(tmp_path / "in", guest)
+    write_target(tmp_path / "out", tmp_path / "in", target)
+    assert read_target(tmp_path / "out") == target
+
+
 def test_the_files_are_readable_for_this_user_only(tmp_path: Path) -> None:
     path = tmp_path / "metadata.in"
     write_source(path, Guest(name="x", display=Display(kind="vnc", password="secret")))

@@ -195,6 +195,6 @@ def _explain(said: bytes, complaint: str, ended: bool, timeout: float) -> str:
     if "KVM internal error" in complaint:
         return f"the virtual CPU stopped {where} (KVM internal error)"
     if ended:
-        why = problems[0].strip() if problems else "without a word"
+        why = problems[0].rpartition("error: ")[2].strip() if problems else "without a word"
         return f"qemu ended {where}: {why}"
     return f"the virtual CPU hung {where}, for {timeout:g} seconds"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 #: Where the schema is; it can be given to other tools, such as xmllint --relaxng.
 SCHEMA = Path(__file__).parent / "schema" / "metadata.rng"
 _GUEST_SCHEMA = SCHEMA.with_name("guest.rng")
+#: A domain has some hundred. libxml2 takes quadratic time for elements that can come in any order: with 250000 of them
+#: it would be busy for minutes. Ours come in order, and a conversion can make many changes.
+_MOST_ELEMENTS = 10_000
 _EXTRA = re.compile("Extra element (.+) in interleave")
 _ELEMENT = re.compile("[Ee]lement ([^ ]+)")
 _FAMILY = NAMESPACE.rpartition(":")[0] + ":"
@@ -36,6 +40,9 @@ def check_tree(root: etree._Element, path: Path, *, target: bool = False) -> Non
     :param target: it must say what the guest became.
     :raises MetadataError: it is not valid; the message names the line.
     """
+    others = (element for element in root.iter() if not element.tag.startswith(f"{{{NAMESPACE}}}"))
+    if sum(1 for _ in islice(others, _MOST_ELEMENTS + 1)) > _MOST_ELEMENTS:
+        raise MetadataError(f"{path}: line 1: it has more than {_MOST_ELEMENTS} elements of libvirt's", path=path)
     metadata = root.find("metadata")
     for element in () if metadata is None else metadata:
         _check_version(element, path)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
@@ -76,7 +77,11 @@ def _copy_all(
                 failed.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            # threads cannot be interrupted; the programs that they wait for can
-            processes.stop(directory.path, processes.is_worker)
+            # threads cannot be interrupted; the programs that they wait for can, and one may only just be starting
+            while True:
+                processes.stop(directory.path, processes.is_worker)
+                if all(future.done() for future in futures):
+                    break
+                time.sleep(0.05)
             raise
         return tuple(future.result() for future in futures)

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 from v2v_convert_guestfs import checks, encryption, identity, inspection, mounts
 from v2v_convert_guestfs.appliance import Appliance, explained
+from v2v_convert_guestfs.disks import list_filesystems
 from v2v_convert_guestfs.firmware import detect_firmware, find_boot_disk
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_convert_guestfs.trim import trim
@@ -26,7 +27,7 @@ def convert(request: ConvertRequest) -> ConvertResult:
 
         with session.stage("inspect", "Inspecting the source"):
             with explained("the file systems of the guest cannot be listed"):
-                session.filesystems = dict(session.handle.list_filesystems())
+                session.filesystems = list_filesystems(session.handle)
             encryption.open_encrypted(session)
             inspection.inspect(session)
             session.firmware = detect_firmware(session)

@@ -3,30 +3,26 @@
 
 from __future__ import annotations
 
+import uuid
+
+from v2v_convert_guestfs.disks import gpt_types
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import Firmware
 
-_ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
-_BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"
+_ESP = uuid.UUID("C12A7328-F81F-11D2-BA4B-00A0C93EC93B")
+_BIOS_BOOT = uuid.UUID("21686148-6449-6E6F-744E-656564454649")
 
 
 def detect_firmware(session: Session) -> Firmware:
     """Look at the partition tables: an EFI system partition and no BIOS boot partition mean UEFI."""
     handle = session.handle
-    system = False
+    types: set[uuid.UUID] = set()
     for disk in handle.list_devices():
         try:
-            if handle.part_get_parttype(disk) != "gpt":
-                continue
-            for partition in handle.part_list(disk):
-                kind = str(handle.part_get_gpt_type(disk, partition["part_num"])).upper()
-                if kind == _BIOS_BOOT:
-                    return Firmware.BIOS
-                system = system or kind == _ESP
+            types |= gpt_types(handle, disk)
         except RuntimeError as err:
-            # A disk without a partition table: a file system, a physical volume, or nothing.
             session.report.debug(f"{disk}: {err}")
-    return Firmware.UEFI if system else Firmware.BIOS
+    return Firmware.UEFI if _ESP in types and _BIOS_BOOT not in types else Firmware.BIOS
 
 
 def find_boot_disk(session: Session) -> int | None:

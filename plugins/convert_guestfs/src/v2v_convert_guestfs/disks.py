@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is on the disks: file systems and partition tables.
+
+libguestfs's own list_filesystems starts a dozen programs, its partition calls one each; without hardware virtualization
+that is half a minute on a busy machine. Most guests have plain partitions, which are looked at here one by one.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import uuid
+
+from v2v_convert_guestfs.appliance import Handle
+
+#: Members of what libguestfs has to put together first.
+_MEMBERS = frozenset({"LVM2_member", "linux_raid_member", "zfs_member", "bcache"})
+_SECTORS = (512, 4096)
+_GPT = b"EFI PART"
+#: The types of partitions that Windows makes dynamic disks of.
+_DYNAMIC = frozenset(
+    {uuid.UUID("5808C8AA-7E8F-42E0-85D2-E1E90434CFB3"), uuid.UUID("AF9B60A0-1431-4F62-BC68-3311714A69AD")}
+)
+_DYNAMIC_MBR = 0x42
+
+#: Bytes: the header in the second sector, and the usual 128 entries of 128 bytes after it, in sectors of 4 KiB.
+_TABLE_SIZE = 2 * 4096 + 128 * 128
+
+
+def list_filesystems(handle: Handle) -> dict[str, str]:
+    """Give the type of each file system by its device: unknown for what is none.
+
+    :raises RuntimeError: libguestfs's.
+    """
+    partitions = [str(partition) for partition in handle.list_partitions()]
+    disks = [str(disk) for disk in handle.list_devices()]
+    if any(is_dynamic(bytes(handle.pread_device(disk, _TABLE_SIZE, 0))) for disk in disks):
+        return _all_by_libguestfs(handle)
+    divided = {re.sub(r"(?<=\d)p\d+$|\d+$", "", partition) for partition in partitions}
+    whole = [disk for disk in disks if disk not in divided]
+    found = {device: str(handle.vfs_type(device)) or "unknown" for device in (*whole, *partitions)}
+    if _MEMBERS & set(found.values()):
+        return _all_by_libguestfs(handle)
+    return found
+
+
+def _all_by_libguestfs(handle: Handle) -> dict[str, str]:
+    return {str(device): str(kind) for device, kind in handle.list_filesystems().items()}
+
+
+def gpt_types(handle: Handle, disk: str) -> frozenset[uuid.UUID]:
+    """Give the types of the partitions of a disk with a GPT; nothing for other disks.
+
+    :raises RuntimeError: libguestfs's.
+    """
+    return parse_gpt(bytes(handle.pread_device(disk, _TABLE_SIZE, 0)))
+
+
+def parse_gpt(start: bytes) -> frozenset[uuid.UUID]:
+    """Read the types of the partitions from the beginning of a disk; nothing if there is no GPT or a damaged one."""
+    for sector in _SECTORS:
+        header = start[sector : sector + 92]
+        if len(header) == 92 and header.startswith(_GPT):
+            first, count, size = struct.unpack_from("<QII", header, 72)
+            offset = first * sector
+            if size < 128 or offset < 2 * sector:
+                return frozenset()
+            entries = (start[offset + i * size : offset + i * size + 16] for i in range(min(count, 1024)))
+            return frozenset(uuid.UUID(bytes_le=entry) for entry in entries if len(entry) == 16 and any(entry))
+    return frozenset()
+
+
+def is_dynamic(start: bytes) -> bool:
+    """Tell whether a disk is a dynamic one of Windows, by its beginning."""
+    mbr = start[:512]
+    types = {mbr[446 + 16 * i + 4] for i in range(4)} if mbr[510:512] == b"\x55\xaa" else set()
+    return _DYNAMIC_MBR in types or bool(_DYNAMIC & parse_gpt(start))
