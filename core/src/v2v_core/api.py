@@ -38,6 +38,7 @@ from v2v_core.hookspecs import (
     OwnedObject,
     hookimpl,
 )
+from v2v_core.metadata import UntrustedXmlError, guest_of_domain, libvirt_name, parse_untrusted_xml
 from v2v_core.model import (
     Bus,
     Capabilities,
@@ -121,11 +122,15 @@ __all__ = [
     "TargetGuest",
     "TargetRemovable",
     "Topology",
+    "UntrustedXmlError",
     "UsageError",
     "V2VError",
+    "guest_of_domain",
     "hookimpl",
     "input_helper",
+    "libvirt_name",
     "output_helper",
+    "parse_untrusted_xml",
     "require_program",
     "run_program",
 ]

@@ -231,8 +231,8 @@ class CopyResult:
 class OutputFinalizeRequest:
     """All disks are copied, flushed, and no longer served: make the guest exist.
 
-    :param domain_xml: the target as libvirt domain XML (``metadata.out`` with this project's namespace left out), named
-        as ``settings.name`` says, with no disk sources.
+    :param domain_xml: the target as libvirt domain XML, made from ``metadata.out``, named as ``settings.name`` says,
+        with no disk sources. Title, description and other people's metadata are those of the source.
     """
 
     directory: Path

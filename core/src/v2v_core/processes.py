@@ -149,13 +149,18 @@ def _stop_all(directory: Path, processes: list[RunProcess], grace: float) -> Non
             with contextlib.suppress(OSError):
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
         _wait({descriptor: descriptors[descriptor] for descriptor in left}, 5.0)
+        for process in processes:
+            # servers only: a worker's status belongs to who started it, and Popen takes a lost one for success
+            if process.server is not None:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(process.pid, os.WNOHANG)
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
 
 
 def _wait(descriptors: dict[int, int], seconds: float) -> list[int]:
-    """Wait for processes to end, reap those that are our children, give the descriptors of those that live on."""
+    """Wait for processes to end, give the descriptors of those that live on."""
     deadline = time.monotonic() + seconds
     left = dict(descriptors)
     poll = select.poll()
@@ -165,8 +170,6 @@ def _wait(descriptors: dict[int, int], seconds: float) -> list[int]:
         remaining = deadline - time.monotonic()
         ended = poll.poll(max(0, remaining * 1000))
         for descriptor, _events in ended:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(left[descriptor], os.WNOHANG)
             poll.unregister(descriptor)
             del left[descriptor]
         if remaining <= 0 and not ended:

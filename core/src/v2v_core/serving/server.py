@@ -18,6 +18,9 @@ from v2v_core.programs import require_program, run_program
 
 #: Seconds until a server must serve. Remote sources log in first.
 _START_LIMIT = 60.0
+#: nbdkit 1.32 asks to be stopped when its parent ends, whether --exit-with-parent is given or not (PR_SET_PDEATHSIG in
+#: prctl(2)); a server outlives the step that started it, so it gets a parent that lives as long as it does.
+_KEEPER = ("/bin/sh", "-c", '"$@" & wait "$!"', "sh")
 
 
 def uri_of(socket: Path, export: str = "") -> str:
@@ -50,9 +53,12 @@ def start_server(
     own_log = directory.path / "log" / f"server-{name}.log"
     append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     # posix_spawn and not Popen: the server is not this process's to wait for
+    program = [require_program(argv[0]), *argv[1:]]
+    if argv[0] == "nbdkit":
+        program = [*_KEEPER, *program]
     pid = os.posix_spawn(
-        require_program(argv[0]),
-        list(argv),
+        program[0],
+        program,
         environ,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
@@ -76,11 +82,11 @@ def start_server(
                     time.sleep(0.2)
                     ended, status = _ended(pid)
                     with contextlib.suppress(OSError):
-                        os.kill(pid, signal.SIGTERM)
+                        os.killpg(pid, signal.SIGTERM)
                     raise CommandError(argv, status, _tail(own_log) or err.stderr_tail) from err
         if time.monotonic() > deadline:
             with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+                os.killpg(pid, signal.SIGKILL)
             raise CommandError(argv, None, f"it did not serve within {_START_LIMIT:.0f} seconds; {_tail(own_log)}")
         time.sleep(0.01)
 

@@ -34,7 +34,7 @@ def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> OutputResu
                 settings=settings,
                 target=target,
                 state=directory.read_json(OUTPUT)["state"],
-                domain_xml=metadata.libvirt_domain(directory.metadata_out, name=settings.name),
+                domain_xml=metadata.libvirt_domain(directory.metadata_out, name=settings.name, warn=report.warning),
                 ledger=directory,
                 report=report,
             )

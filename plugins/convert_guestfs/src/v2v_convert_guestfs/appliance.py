@@ -137,9 +137,8 @@ class Appliance:
         if settings.memory:
             handle.set_memsize(max(512, settings.memory // (1024 * 1024)))
         self._request.temporary.mkdir(parents=True, exist_ok=True)
-        # Its sockets are in there, so the path must be short; the cached appliance stays where it is between runs.
-        if len(os.fspath(self._request.temporary)) < 60:
-            handle.set_tmpdir(os.fspath(self._request.temporary))
+        # The cached appliance stays where it is between runs.
+        handle.set_tmpdir(os.fspath(self._request.temporary))
         wanted = guestfs.EVENT_TRACE | guestfs.EVENT_WARNING
         if settings.verbose:
             handle.set_verbose(True)

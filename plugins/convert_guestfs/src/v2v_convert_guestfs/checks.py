@@ -74,14 +74,23 @@ def find_hibernated(session: Session) -> list[str]:
     return hibernated
 
 
-def check_guest(session: Session, blockers: Blockers) -> None:
-    """Collect what stands in the way: no space, no inodes, a read-only file system, a hibernated system."""
-    for device in find_hibernated(session):
+def check_hibernation(session: Session, blockers: Blockers) -> bool:
+    """Tell whether the guest is hibernated, which stands in the way: its file systems must not even be mounted then."""
+    hibernated = find_hibernated(session)
+    for device in hibernated:
         blockers.add(
             f"the guest is hibernated: {device} holds the memory of a running system",
             "resume the guest at its hypervisor and shut it down",
         )
-    refused = check_writable(session)
+    return bool(hibernated)
+
+
+def check_guest(session: Session, blockers: Blockers, *, untouched: bool) -> None:
+    """Collect what stands in the way: no space, no inodes, a read-only file system.
+
+    :param untouched: nothing may be written, not even to see if that works.
+    """
+    refused = None if untouched else check_writable(session)
     if refused is not None:
         blockers.add(
             f"the root file system of the guest cannot be written: {refused}",

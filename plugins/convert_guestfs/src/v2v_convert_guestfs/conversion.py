@@ -6,7 +6,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from v2v_convert_guestfs import checks, encryption, identity, inspection, mounts
-from v2v_convert_guestfs.appliance import Appliance, explained
+from v2v_convert_guestfs.appliance import Appliance, brief, explained
 from v2v_convert_guestfs.disks import list_filesystems
 from v2v_convert_guestfs.firmware import detect_firmware, find_boot_disk
 from v2v_convert_guestfs.session import Blockers, Session
@@ -20,7 +20,25 @@ def convert(request: ConvertRequest) -> ConvertResult:
     :raises ConversionError: it cannot be converted; nothing is written back that the source would see.
     """
     session = Session(request=request, handle=None)
-    report = request.report
+    try:
+        return _convert(session)
+    except OSError as err:
+        raise ConversionError(
+            f"the conversion cannot go on (stage: {session.current}): {err}",
+            hint=f"look at the free space and the permissions of {request.temporary}",
+        ) from err
+    except RuntimeError as err:
+        if type(err) is not RuntimeError:
+            raise
+        # Of libguestfs, where nobody expected one: the appliance has died, most likely.
+        raise ConversionError(
+            f"libguestfs failed (stage: {session.current}): {brief(err)}",
+            hint="the log of this step has its last words; more memory for the appliance may help",
+        ) from err
+
+
+def _convert(session: Session) -> ConvertResult:
+    request, report = session.request, session.request.report
     with ExitStack() as stack:
         with session.stage("open", "Opening the source"):
             session.handle = stack.enter_context(Appliance(request)).handle
@@ -33,12 +51,14 @@ def convert(request: ConvertRequest) -> ConvertResult:
             session.firmware = detect_firmware(session)
 
         with session.stage("check", "Checking the file systems of the guest"):
-            checks.check_filesystems(session, after=False)
+            blockers = Blockers()
+            hibernated = checks.check_hibernation(session, blockers)
+            if not hibernated:
+                checks.check_filesystems(session, after=False)
 
         with session.stage("space", "Checking for sufficient free disk space in the guest"):
-            blockers = Blockers()
-            mounts.mount_guest(session)
-            checks.check_guest(session, blockers)
+            mounts.mount_guest(session, untouched=hibernated)
+            checks.check_guest(session, blockers, untouched=hibernated)
 
         with session.stage("convert", f"Converting {inspection.name_system(session)} to run on KVM"):
             capabilities = _convert_system(session, blockers)
@@ -57,7 +77,7 @@ def convert(request: ConvertRequest) -> ConvertResult:
             stack.close()
 
     listed = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in session.seconds.items())
-    report.info(f"Time spent: {listed}")
+    report.info(f"Time spent by stage: {listed}")
     return ConvertResult(
         inspection=session.inspection,
         capabilities=capabilities,

@@ -9,14 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from v2v_convert_guestfs.appliance import brief
+from v2v_convert_guestfs.appliance import Handle, brief
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError
 
 #: Bytes; no configuration file that a person or an installer wrote is larger.
 CONFIGURATION_LIMIT = 1024 * 1024
 
+#: Bytes: half of the longest message that libguestfs's appliance sends.
+_MESSAGE_LIMIT = 2 * 1024 * 1024
+
 Editor = Callable[[bytes], bytes]
+
+
+def read_content(handle: Handle, path: str, size: int) -> bytes:
+    """Read a regular file of so many bytes.
+
+    In one message if it fits: a transfer, which is what libguestfs's read_file makes, takes a hundred times as long.
+
+    :raises RuntimeError: libguestfs's.
+    """
+    if size > _MESSAGE_LIMIT:
+        return bytes(handle.read_file(path))
+    data = b""
+    while len(data) < size and (more := bytes(handle.pread(path, size - len(data), len(data)))):
+        data += more
+    return data
 
 
 class GuestFiles:
@@ -52,7 +70,7 @@ class GuestFiles:
                     f"{path} in the guest is left alone: {size} bytes are too many for such a file"
                 )
                 return None
-            return bytes(self._handle.read_file(real))
+            return read_content(self._handle, real, size)
         except RuntimeError as err:
             self._session.report.warning(f"{path} in the guest cannot be read: {brief(err)}")
             return None
@@ -131,7 +149,7 @@ class GuestFiles:
                 return False
             self._handle.rm_f(path)
         except RuntimeError as err:
-            self._session.try_to(f"{path} in the guest cannot be removed", err)
+            self._session.not_done(f"{path} in the guest cannot be removed", err)
             return False
         self._session.changed(path, what, why)
         return True

@@ -9,22 +9,27 @@ from v2v_convert_guestfs.appliance import brief, explained
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError
 
+#: What keeps a file system from playing its journal back when it is mounted read-only.
+_WITHOUT_JOURNAL = {"ext3": "ro,noload", "ext4": "ro,noload", "xfs": "ro,norecovery"}
 
-def mount_guest(session: Session) -> None:
-    """Mount the guest's file systems, writable, the shortest mount point first.
 
+def mount_guest(session: Session, *, untouched: bool) -> None:
+    """Mount the guest's file systems, the shortest mount point first.
+
+    :param untouched: so that not a byte of them changes; otherwise writable.
     :raises ConversionError: its root cannot be mounted; for any other that is a warning.
     """
     for place, device in session.inspection.mountpoints:
         try:
-            session.handle.mount_options("", device, place)
+            options = _WITHOUT_JOURNAL.get(session.filesystems.get(device, ""), "ro") if untouched else ""
+            session.handle.mount_options(options, device, place)
         except RuntimeError as err:
             if place == "/":
                 raise ConversionError(
                     f"the root file system of the guest, {device}, cannot be mounted: {brief(err)}",
                     hint="start the guest at its hypervisor, let it check its file systems, shut it down and try again",
                 ) from err
-            session.try_to(f"{device} cannot be mounted on {place} in the guest, it is left alone", err)
+            session.not_done(f"{device} cannot be mounted on {place} in the guest, it is left alone", err)
 
 
 def check_writable(session: Session) -> str | None:

@@ -27,6 +27,7 @@ class Session:
     firmware: Firmware = Firmware.UNKNOWN
     changes: list[Change] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    current: str = "start"
 
     @property
     def report(self) -> Reporter:
@@ -45,9 +46,11 @@ class Session:
         """Announce a stage and write down how long it took (seconds, in the log and in ``seconds``)."""
         if message is not None:
             self.report.message(message)
-        started = time.monotonic()
+        started, outer = time.monotonic(), self.current
+        self.current = name
         try:
             yield
+            self.current = outer
         finally:
             elapsed = time.monotonic() - started
             self.seconds[name] = self.seconds.get(name, 0.0) + elapsed
@@ -69,8 +72,8 @@ class Session:
             self.report.debug(f"{argv[0]}: {line}")
         return output
 
-    def try_to(self, what: str, error: BaseException) -> None:
-        """Warn that something which the guest can do without did not work."""
+    def not_done(self, what: str, error: BaseException) -> None:
+        """Warn that something was not done which the guest can do without."""
         self.report.warning(f"{what}: {brief(error)}")
 
 

@@ -25,7 +25,7 @@ def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
     """
     files = GuestFiles(session)
 
-    with session.stage("look"):
+    with session.stage("convert/look"):
         if session.inspection.distro not in _DISTRIBUTIONS:
             blockers.add(
                 f"guests of the type linux ({session.inspection.distro}) cannot be converted",
@@ -52,16 +52,16 @@ def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
 
     try:
         blockers.stop()
-        with session.stage("tools"):
+        with session.stage("convert/tools"):
             tools_removal.remove_tools(session, files, packages)
             guest_agent.install_at_first_boot(session, files, packages)
-        with session.stage("boot loader"):
+        with session.stage("convert/boot loader"):
             if bootloader.default_kernel(kernels) is not kernel:
                 bootloader.set_default(kernel)
             console.replace_consoles(files, bootloader)
             bootloader.rename_devices(names)
             bootloader.ensure_fallback(session.firmware)
-        with session.stage("configuration"):
+        with session.stage("convert/configuration"):
             display.set_display_driver(files)
             block_devices.rename_devices(session, files, names)
             modprobe.set_aliases(
@@ -69,7 +69,7 @@ def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
                 block_driver="virtio_blk" if prefix == "vd" else "ahci",
                 net_driver="virtio_net" if capabilities.net_model == "virtio" else capabilities.net_model,
             )
-        with session.stage("initramfs"):
+        with session.stage("convert/initramfs"):
             initramfs.update(session, files, work, names)
     finally:
         work.discard()

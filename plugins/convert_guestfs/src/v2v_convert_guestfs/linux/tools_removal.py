@@ -46,7 +46,7 @@ def _remove_packages(session: Session, packages: PackageManager) -> None:
     try:
         packages.remove(found)
     except RuntimeError as err:
-        session.try_to(f"the packages {', '.join(found)} cannot be removed from the guest", err)
+        session.not_done(f"the packages {', '.join(found)} cannot be removed from the guest", err)
         return
     for name in found:
         session.changed(name, "package removed", _WHY)

@@ -124,7 +124,7 @@ class Grub2:
                 if first == shim:
                     self._session.handle.cp(grub, f"{root}/BOOT/grub{suffix}.efi")
             except RuntimeError as err:
-                self._session.try_to(f"no fallback loader could be put into {root}/BOOT in the guest", err)
+                self._session.not_done(f"no fallback loader could be put into {root}/BOOT in the guest", err)
                 return
             self._session.changed(f"{root}/BOOT/{name}", f"copied from {first}", "the new machine's NVRAM is empty")
             return

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from v2v_convert_guestfs.files import read_content
 from v2v_convert_guestfs.linux.initramfs import compression
 from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
 from v2v_convert_guestfs.linux.initramfs.examine import Examination
@@ -73,9 +74,10 @@ def _lacking_modules(session: Session, found: Examination, image: Image, base: s
         source = f"{found.kernel.modules_directory}/{path}"
         if path.startswith("/") or ".." in path.split("/"):
             raise ArchiveError(f"modules.dep names {path}")
-        if not session.handle.is_file(source, followsymlinks=True) or session.handle.filesize(source) > _MODULE_LIMIT:
+        size = session.handle.filesize(source) if session.handle.is_file(source, followsymlinks=True) else -1
+        if not 0 <= size <= _MODULE_LIMIT:
             raise ArchiveError(f"{source} is missing in the guest, or too large")
-        data = bytes(session.handle.read_file(source))
+        data = read_content(session.handle, source, size)
         if compressed and Path(path).suffix not in compressed:
             path, data = _expanded_module(session, path, data)  # noqa: PLW2901 - from here on both are those of the archive
         files[f"{base}/{path}"] = data
@@ -167,7 +169,7 @@ def _directory_in_guest(session: Session) -> Iterator[str]:
         try:
             session.handle.rm_rf(place)
         except RuntimeError as err:
-            session.try_to(f"{place} is left over in the guest", err)
+            session.not_done(f"{place} is left over in the guest", err)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +83,7 @@ def update(session: Session, files: GuestFiles, work: InitramfsWork, names: Devi
 
     :raises ConversionError: the default kernel's cannot be changed.
     """
-    if any(not found.boots or found.lacking for found in work.examinations):
+    if any(not found.boots for found in work.examinations):
         list_modules(files)
     for number, found in enumerate(work.examinations):
         if found.is_fine:
@@ -161,9 +161,10 @@ def _put_in_place(session: Session, files: GuestFiles, found: Examination, targe
         _record_checksum(files, found.kernel.version, place, target)
         kept = _keep_old(session, found, place)
         handle.rename(temporary, place)
-    except RuntimeError as err:
-        if temporary:
-            handle.rm_f(temporary)
+    except (RuntimeError, ConversionError) as err:
+        with suppress(RuntimeError):
+            if temporary:
+                handle.rm_f(temporary)
         raise ConversionError(
             f"{place} in the guest cannot be written: {brief(err)}", hint="look for free space in /boot of the guest"
         ) from err
