@@ -279,17 +279,23 @@ def _bootstrap(recipe: Recipe, root: Path) -> None:
             f"--include={','.join((*_BASE_PACKAGES, *recipe.packages))}",
             recipe.suite,
             root,
-            _apt_line(recipe.suite),
+            *_apt_line(recipe.suite),
         ]
     )
 
 
-def _apt_line(suite: str) -> str:
-    """Return the host's own package source, turned to another suite: mirrors are the host's business."""
-    host_suite = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+def _apt_line(suite: str) -> list[str]:
+    """Return a Debian host's own package source, turned to another suite: mirrors are the host's business.
+
+    On a host that is no Debian there is nothing to return, and mmdebstrap uses the mirror that it knows.
+    """
+    release = platform.freedesktop_os_release()
+    if release.get("ID") != "debian":
+        return []
+    host_suite = release.get("VERSION_CODENAME", "")
     for uri, suites, options in _apt_sources():
         if host_suite in suites:
-            return f"deb {options}{uri} {suite} main"
+            return [f"deb {options}{uri} {suite} main"]
     raise HostError(f"the host's apt has no source for its own suite {host_suite!r}")
 
 

@@ -161,8 +161,8 @@ def check_plugin(role: Role, name: str, plugin_class: Any, blame: str) -> Loaded
     """Make a plugin from its class and hold it against the contract of its role.
 
     :raises PluginLoadError: its constructor failed.
-    :raises PluginContractError: a required hook is missing, a hook is misspelt or has other arguments, or it was written
-        for a later version of the hooks.
+    :raises PluginContractError: a required hook is missing, a hook is misspelt or has other arguments, or the plugin
+        was written for a later version of the hooks.
     """
     api_version = getattr(plugin_class, "api_version", 1)
     if not isinstance(api_version, int) or api_version > HOOK_API_VERSION:

@@ -105,7 +105,9 @@ def convert_choice(
         keys=key_selectors(keys or ()),
         verbose=verbose,
     )
-    return ConvertChoice(mode=converter, settings=settings, nics=nic_mappings(networks or (), bridges or (), macs or ()))
+    return ConvertChoice(
+        mode=converter, settings=settings, nics=nic_mappings(networks or (), bridges or (), macs or ())
+    )
 
 
 def copy_choice(parallel: int = 1, *, copier: str = "nbdcopy", connections: int = 0) -> CopyChoice:

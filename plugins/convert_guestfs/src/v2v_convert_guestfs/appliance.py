@@ -65,8 +65,12 @@ def explained(failing: str, *, hint: str | None = None) -> Iterator[None]:
 
 
 def brief(err: BaseException) -> str:
-    """Give the words of an error as one line without the name of libguestfs's call at their beginning."""
-    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
+    """Give the words of an error as one line without the name of libguestfs's call at their beginning.
+
+    They may come from the guest: nothing that a terminal would obey is left in them.
+    """
+    words = "".join(char if char.isprintable() or char == "\n" else " " for char in str(err))
+    lines = [line.strip() for line in words.splitlines() if line.strip()]
     text = "; ".join(lines[-3:]) if lines else type(err).__name__
     return re.sub(r"^(?:[a-z0-9_]+: )+", "", text) or text
 
