@@ -202,6 +202,15 @@ class ConversionDir:
             return frozenset()
         return frozenset(Step(word) for word in self.read_json("state.json").get("done", []))
 
+    def mark_begun(self, step: Step) -> None:
+        """Write down that a step begins: what it, and those that come after it, did before no longer counts."""
+        order = list(Step)
+        before = self.done()
+        left = {done for done in before if order.index(done) < order.index(step)}
+        # a cleanup must know what was done, not forget it
+        if left != before and step is not Step.CLEANUP:
+            self.write_json("state.json", {"done": sorted(left)})
+
     def mark_done(self, step: Step) -> None:
         """Write down that a step was finished."""
         self.write_json("state.json", {"done": sorted(self.done() | {step})})
@@ -214,6 +223,10 @@ class ConversionDir:
             stream.write("\n" + json.dumps({"kind": kind, "identity": identity}) + "\n")
             stream.flush()
             os.fsync(stream.fileno())
+
+    def forget_owned(self) -> None:
+        """Forget the objects that were recorded; they were taken back, or are what the user wanted."""
+        (self.path / "ledger.jsonl").unlink(missing_ok=True)
 
     def owned(self) -> tuple[OwnedObject, ...]:
         """The objects outside this directory that this run created, or was about to, in that order."""

@@ -115,6 +115,7 @@ def running(directory: ConversionDir, step: Step, sinks: Sequence[EventSink]) ->
     """
     report = StepReport(directory, step, sinks)
     try:
+        directory.mark_begun(step)
         report.emit(Event(kind=EventKind.STEP_STARTED, step=step))
         yield report
         directory.mark_done(step)

@@ -146,9 +146,8 @@ def phony_debian(root: Path, *, kernel: bool) -> None:
             **modules,
         }
         data = b"".join(cpio.file_entry(name, text, number=i) for i, (name, text) in enumerate(archive.items(), 1))
-        menu = (
-            f"set default=0\nmenuentry 'D' {{\n\tlinux /boot/vmlinuz-{VERSION} root=/dev/sda1 ro resume=/dev/sda2\n}}\n"
-        )
+        line = f"linux /boot/vmlinuz-{VERSION} root=/dev/sda1 ro resume=/dev/sda2"
+        menu = f"set default=0\nmenuentry 'D' {{\n\t{line}\n\tinitrd /boot/initrd.img-{VERSION}\n}}\n"
         files |= {
             f"boot/vmlinuz-{VERSION}": b"kernel",
             f"boot/config-{VERSION}": b"CONFIG_VIRTIO_NET=y\nCONFIG_HW_RANDOM_VIRTIO=m\n",

@@ -210,6 +210,11 @@ def test_the_default_can_be_set() -> None:
     assert new.replace(b'"advanced>two"', b'"0"') == GRUB_CFG
 
 
+def test_kernels_without_initramfs_are_noticed() -> None:
+    assert not grub_cfg.all_have_initramfs(b"linux /a\nlinux /b\n\tinitrd /a\n")
+    assert grub_cfg.all_have_initramfs(b"\tlinux16 /a\n\tinitrd16 /a\n")
+
+
 def test_consoles_of_xen_are_replaced() -> None:
     assert b"single console=ttyS0\n" in grub_cfg.replace_consoles(GRUB_CFG)
     assert grub_cfg.replace_consoles(b'A="console=hvc01 console=xvc0,9600"') == b'A="console=hvc01 console=ttyS0,9600"'

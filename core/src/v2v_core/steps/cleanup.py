@@ -6,16 +6,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-from v2v_core import metadata, processes
+from v2v_core import processes
 from v2v_core.conversion_dir import ConversionDir
-from v2v_core.discovery import Role
-from v2v_core.errors import V2VError
 from v2v_core.events import EventSink, Step
-from v2v_core.hookspecs import OutputAbortRequest
-from v2v_core.plugins import load_plugin
-from v2v_core.reporting import StepReport, running
-from v2v_core.steps.output_check import saved_choice, settings_of
-from v2v_core.steps.output_setup import OUTPUT
+from v2v_core.reporting import running
+from v2v_core.steps.output_abort import abort_output
 
 
 def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> None:
@@ -31,30 +26,5 @@ def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> None:
             report = None
         processes.stop(directory.path, processes.is_gone_with_the_run)
         if report is not None:
-            _abort_output(directory, report)
+            abort_output(directory, report)
     directory.remove()
-
-
-def _abort_output(directory: ConversionDir, report: StepReport) -> None:
-    """Call ``v2v_output_abort`` if the output was begun and not finished; never hides the first error."""
-    owned = directory.owned()
-    begun = owned or (directory.path / OUTPUT).exists()
-    if not begun or Step.OUTPUT_FINALIZE in directory.done():
-        return
-    try:
-        choice = saved_choice(directory)
-        plugin = load_plugin(Role.OUTPUT, choice.mode)
-        name = choice.name or metadata.read_source(directory.metadata_in).name
-        output = directory.read_json(OUTPUT) if (directory.path / OUTPUT).exists() else {"state": {}}
-        plugin.output_abort(
-            OutputAbortRequest(
-                directory=directory.private("output"),
-                settings=settings_of(plugin, choice, name),
-                owned=owned,
-                state=output["state"],
-                report=report,
-            )
-        )
-    except V2VError as err:
-        named = ", ".join(f"{thing.kind} {thing.identity}" for thing in owned)
-        report.warning(f"the unfinished output could not be taken back ({err}); left behind: {named}")

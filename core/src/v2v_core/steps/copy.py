@@ -18,8 +18,9 @@ from v2v_core.plugins import LoadedPlugin, load_plugin
 from v2v_core.programs import run_program
 from v2v_core.reporting import StepReport, running
 from v2v_core.settings import CopyChoice
+from v2v_core.steps.output_abort import OUTPUT
 from v2v_core.steps.output_check import saved_choice
-from v2v_core.steps.output_setup import OUTPUT, destinations, stop_destinations
+from v2v_core.steps.output_setup import destinations, stop_destinations
 
 
 def run(directory: ConversionDir, choice: CopyChoice, sinks: Sequence[EventSink] = ()) -> tuple[CopyResult, ...]:

@@ -12,8 +12,9 @@ from v2v_core.events import EventSink, Step
 from v2v_core.hookspecs import OutputFinalizeRequest, OutputResult
 from v2v_core.plugins import load_plugin
 from v2v_core.reporting import running
+from v2v_core.steps.output_abort import OUTPUT
 from v2v_core.steps.output_check import saved_choice, settings_of
-from v2v_core.steps.output_setup import OUTPUT, stop_destinations
+from v2v_core.steps.output_setup import stop_destinations
 
 
 def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> OutputResult:
@@ -28,7 +29,7 @@ def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> OutputResu
         target = metadata.read_target(directory.metadata_out)
         settings = settings_of(plugin, choice, target.name)
         stop_destinations(directory)
-        return plugin.output_finalize(
+        result = plugin.output_finalize(
             OutputFinalizeRequest(
                 directory=directory.private("output"),
                 settings=settings,
@@ -39,3 +40,7 @@ def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> OutputResu
                 report=report,
             )
         )
+        # from here on it is the user's, and no later abort or second setup may touch it
+        directory.forget_owned()
+        (directory.path / OUTPUT).unlink()
+        return result

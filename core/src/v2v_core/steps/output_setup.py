@@ -14,17 +14,17 @@ from v2v_core.hookspecs import OutputSetupRequest
 from v2v_core.model import DiskEndpoint
 from v2v_core.plugins import load_plugin
 from v2v_core.programs import run_program
-from v2v_core.reporting import running
+from v2v_core.reporting import StepReport, running
 from v2v_core.serving import serve_destination
 from v2v_core.settings import OutputChoice
+from v2v_core.steps.output_abort import OUTPUT, abort_output
 from v2v_core.steps.output_check import save_choice, settings_of
-
-#: What setup gave back, for copy, finalize and abort.
-OUTPUT = "output.json"
 
 
 def run(directory: ConversionDir, choice: OutputChoice, sinks: Sequence[EventSink] = ()) -> None:
     """Set up the output: afterwards ``out1`` … are served and ``output.json`` says where, and what finalize must know.
+
+    Run again after a crash it starts over: what an earlier run created is taken back.
 
     :raises V2VError: as the plugin says, or a destination cannot be served.
     """
@@ -32,6 +32,7 @@ def run(directory: ConversionDir, choice: OutputChoice, sinks: Sequence[EventSin
         report.message(
             f"Setting up the destination: -o {choice.mode}" + (f" -os {choice.storage}" if choice.storage else "")
         )
+        _forget_earlier_attempt(directory, report)
         plugin = load_plugin(Role.OUTPUT, choice.mode)
         target = metadata.read_target(directory.metadata_out)
         save_choice(directory, choice)
@@ -58,6 +59,14 @@ def run(directory: ConversionDir, choice: OutputChoice, sinks: Sequence[EventSin
                 )
             uris.append(endpoint.uri)
         directory.write_json(OUTPUT, {**record, "uris": uris})
+
+
+def _forget_earlier_attempt(directory: ConversionDir, report: StepReport) -> None:
+    """Take back what an earlier run of this step began, so that it starts over cleanly."""
+    stop_destinations(directory)
+    abort_output(directory, report)
+    directory.forget_owned()
+    (directory.path / OUTPUT).unlink(missing_ok=True)
 
 
 def destinations(directory: ConversionDir) -> tuple[DiskEndpoint, ...]:

@@ -137,7 +137,7 @@ class Appliance:
             # The libvirt backend would run qemu as another user, who cannot open the conversion directory.
             handle.set_backend("direct")
         handle.set_identifier("v2v")
-        handle.set_smp(max(1, min(settings.cpus or os.cpu_count() or 1, _MAX_CPUS)))
+        handle.set_smp(self._cpus())
         if settings.memory:
             handle.set_memsize(max(512, settings.memory // (1024 * 1024)))
         self._request.temporary.mkdir(parents=True, exist_ok=True)
@@ -154,6 +154,13 @@ class Appliance:
 
         handle.set_event_callback(log, wanted)
         return handle
+
+    def _cpus(self) -> int:
+        """Give the number of its CPUs. One, if they are emulated: a second one makes nothing faster."""
+        settings = self._request.settings
+        emulated = settings.emulation or "force_tcg" in os.environ.get("LIBGUESTFS_BACKEND_SETTINGS", "")
+        wanted = settings.cpus or (1 if emulated else os.cpu_count() or 1)
+        return max(1, min(wanted, _MAX_CPUS))
 
     def _launch(self) -> None:
         started = time.monotonic()

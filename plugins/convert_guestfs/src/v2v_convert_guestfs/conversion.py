@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from v2v_convert_guestfs import checks, encryption, identity, inspection, mounts
 from v2v_convert_guestfs.appliance import Appliance, brief, explained
 from v2v_convert_guestfs.disks import list_filesystems
-from v2v_convert_guestfs.firmware import detect_firmware, find_boot_disk
+from v2v_convert_guestfs.firmware import find_boot_disk, find_firmware
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_convert_guestfs.trim import trim
 from v2v_core.api import Capabilities, ConversionError, ConvertRequest, ConvertResult
@@ -48,7 +48,7 @@ def _convert(session: Session) -> ConvertResult:
                 session.filesystems = list_filesystems(session.handle)
             encryption.open_encrypted(session)
             inspection.inspect(session)
-            session.firmware = detect_firmware(session)
+            session.firmware = find_firmware(session)
 
         with session.stage("check", "Checking the file systems of the guest"):
             blockers = Blockers()
@@ -70,7 +70,7 @@ def _convert(session: Session) -> ConvertResult:
             with session.stage("trim", "Mapping filesystem data to avoid copying unused and blank areas"):
                 trim(session)
 
-        with session.stage("check", "Checking the file systems of the converted guest"):
+        with session.stage("check again", "Checking the file systems of the converted guest"):
             checks.check_filesystems(session, after=True)
 
         with session.stage("close", "Closing the overlay"):

@@ -13,6 +13,16 @@ _ESP = uuid.UUID("C12A7328-F81F-11D2-BA4B-00A0C93EC93B")
 _BIOS_BOOT = uuid.UUID("21686148-6449-6E6F-744E-656564454649")
 
 
+def find_firmware(session: Session) -> Firmware:
+    """Give what the source says, or, if it does not say, what the disks look like."""
+    said, seen = session.request.guest.firmware, detect_firmware(session)
+    if said is Firmware.UNKNOWN:
+        return seen
+    if said is not seen:
+        session.report.warning(f"the source says that the guest boots with {said}, its disks look like {seen}")
+    return said
+
+
 def detect_firmware(session: Session) -> Firmware:
     """Look at the partition tables: an EFI system partition and no BIOS boot partition mean UEFI."""
     handle = session.handle

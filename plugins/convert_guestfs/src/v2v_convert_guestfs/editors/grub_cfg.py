@@ -75,6 +75,12 @@ def _menu(text: str) -> Iterator[MenuEntry]:
             )
 
 
+def all_have_initramfs(data: bytes) -> bool:
+    """Tell whether there are as many lines that load an initramfs as lines that load a kernel."""
+    kernels = re.findall(rb"^[ \t]*linux(?:16|efi)?[ \t]", data, re.MULTILINE)
+    return len(re.findall(rb"^[ \t]*initrd(?:16|efi)?[ \t]", data, re.MULTILINE)) >= len(kernels)
+
+
 def default_entry(data: bytes, saved: str | None) -> MenuEntry | None:
     """Find the entry that boots when nobody chooses.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
-from v2v_convert_guestfs.linux import block_devices, console, display, guest_agent, modprobe, tools_removal
+from v2v_convert_guestfs.linux import block_devices, console, display, guest_agent, modprobe, selinux, tools_removal
 from v2v_convert_guestfs.linux.bootloader import find_bootloader
 from v2v_convert_guestfs.linux.capabilities import capabilities_of, drives_virtio_disks
 from v2v_convert_guestfs.linux.initramfs import update as initramfs
@@ -71,6 +71,7 @@ def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
             )
         with session.stage("convert/initramfs"):
             initramfs.update(session, files, work, names)
+        selinux.relabel_at_boot(files)
     finally:
         work.discard()
     session.report.info(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The QEMU guest agent: installed by the guest itself, once it is up on KVM and has a network.
 
-A timer, not a part of the boot: nothing waits for it, without a network least of all. It tries again later, and is gone
+A timer, not a part of the boot, and after it: nothing waits for it, without a network least of all. It tries again later, and is gone
 when it has succeeded or has tried often enough. It never fails.
 """
 
@@ -22,7 +22,7 @@ Description=Install the QEMU guest agent after the conversion by virt-v2v
 ConditionPathExists={_SCRIPT}
 
 [Timer]
-OnBootSec=30s
+OnBootSec=2min
 OnUnitInactiveSec=10min
 
 [Install]

@@ -156,7 +156,12 @@ class Grub2:
         return max(normal or fitting, key=lambda entry: len(entry.path), default=None)
 
     def _root_by_uuid(self) -> str | None:
-        """Give what GRUB itself writes for root= where it is not told to use the names of disks."""
+        """Give what GRUB itself writes for root= where it is not told to use the names of disks.
+
+        A kernel without an initramfs does not understand it.
+        """
+        if not grub_cfg.all_have_initramfs(self._read()):
+            return None
         for path in self._settings():
             if shell.value(self._files.read(path) or b"", "GRUB_DISABLE_LINUX_UUID") == "true":
                 return None

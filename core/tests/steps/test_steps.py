@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Each step alone, on a conversion directory, with fake plugins: what it leaves, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from v2v_core import metadata, processes
+from v2v_core.conversion_dir import ConversionDir
+from v2v_core.errors import (
+    ConversionError,
+    CopyError,
+    DestinationError,
+    OptionError,
+    PluginContractError,
+    SourceError,
+    UsageError,
+    V2VError,
+)
+from v2v_core.events import Event, EventKind, Step
+from v2v_core.hookspecs import OwnedObject
+from v2v_core.model import Bus
+from v2v_core.settings import CopyChoice, InputChoice, RunChoice
+from v2v_core.steps import cleanup, convert, copy, input_setup, output_check, output_finalize, output_setup
+from v2v_core.steps.convert_apart import convert_apart
+from v2v_core.testing import MARKER, read_endpoint, write_endpoint
+from v2v_core.testing.fixtures import Install
+from v2v_core.testing.images import tree_of
+
+MB = 1024 * 1024
+Trouble = Callable[[str, str], RunChoice]
+
+
+def uri(directory: ConversionDir, name: str) -> str:
+    return f"nbd+unix:///?socket={directory.path / name}"
+
+
+def servers(directory: ConversionDir) -> set[str | None]:
+    return {process.server for process in processes.find(directory.path)}
+
+
+@pytest.fixture
+def as_far_as_output_setup(choice: RunChoice, v2v_directory: ConversionDir) -> ConversionDir:
+    input_setup.run(v2v_directory, choice.input)
+    output_check.run(v2v_directory, choice.output)
+    convert.run(v2v_directory, choice.convert)
+    output_setup.run(v2v_directory, choice.output)
+    return v2v_directory
+
+
+def test_input_setup_leaves_metadata_and_endpoints(choice: RunChoice, v2v_directory: ConversionDir) -> None:
+    guest = input_setup.run(v2v_directory, choice.input)
+    assert metadata.read_source(v2v_directory.metadata_in) == guest
+    assert [disk.size for disk in guest.disks] == [MB, MB]
+    assert servers(v2v_directory) == {"in1", "in2", "base1", "base2"}
+    assert [endpoint.index for endpoint in metadata.endpoints(v2v_directory.metadata_in, v2v_directory.path)] == [1, 2]
+    assert v2v_directory.done() == {Step.INPUT_SETUP}
+
+
+def test_input_setup_that_is_run_again_starts_over(choice: RunChoice, v2v_directory: ConversionDir) -> None:
+    """After a crash in the conversion: what was half converted is gone, nothing is served twice."""
+    input_setup.run(v2v_directory, choice.input)
+    before = processes.find(v2v_directory.path)
+    write_endpoint(uri(v2v_directory, "in1"), MARKER)
+    input_setup.run(v2v_directory, choice.input)
+    after = processes.find(v2v_directory.path)
+    assert not {process.pid for process in before} & {process.pid for process in after}
+    assert len(after) == len(before)
+    assert read_endpoint(uri(v2v_directory, "in1"))[: len(MARKER)] != MARKER
+
+
+def test_source_without_disks_is_refused(v2v_directory: ConversionDir, choice: RunChoice, v2v_install: Install) -> None:
+    v2v_install(
+        "v2v-input-t",
+        {"v2v.input": {"t-empty": "t_inputs:Empty", "t-odd": "t_inputs:Odd"}},
+        {
+            "t_inputs": "from v2v_core.api import *\n"
+            "class Empty:\n @hookimpl\n def v2v_input_setup(self, request):\n"
+            "  return InputResult(guest=Guest(name='bare'), disks=())\n"
+            "class Odd:\n @hookimpl\n def v2v_input_setup(self, request):\n"
+            "  return InputResult(guest=Guest(name='odd', disks=(SourceDisk(index=2),)), "
+            "disks=(NbdkitPlugin(name='memory', parameters=(('size', '1M'),)),))\n"
+        },
+    )
+    with pytest.raises(SourceError, match="'bare' has no disks"):
+        input_setup.run(v2v_directory, InputChoice(mode="t-empty"))
+    with pytest.raises(PluginContractError, match="not numbered 1, 2"):
+        input_setup.run(v2v_directory, InputChoice(mode="t-odd"))
+    assert not v2v_directory.metadata_in.exists()
+
+
+def test_empty_disk_is_refused_by_number(choice: RunChoice, v2v_directory: ConversionDir) -> None:
+    with pytest.raises(SourceError, match=r"disk 1 \(pattern1\) is empty"):
+        input_setup.run(v2v_directory, InputChoice(mode="fake", options=(("size", "0"),)))
+
+
+def test_unknown_input_option_is_refused_before_anything_is_served(
+    choice: RunChoice, v2v_directory: ConversionDir
+) -> None:
+    with pytest.raises(OptionError, match="-i fake: option 'colour': unknown"):
+        input_setup.run(v2v_directory, InputChoice(mode="fake", options=(("colour", "blue"),)))
+    assert servers(v2v_directory) == set()
+
+
+def test_too_little_space_is_found_first(
+    choice: RunChoice, v2v_directory: ConversionDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = type(shutil.disk_usage("/"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _place: usage(2 * MB, MB, MB))
+    with pytest.raises(V2VError, match="not enough space for temporary files") as refused:
+        input_setup.run(v2v_directory, choice.input)
+    assert "VIRT_V2V_TMPDIR" in (refused.value.hint or "")
+
+
+def test_step_without_the_one_before_says_so(choice: RunChoice, v2v_directory: ConversionDir) -> None:
+    for step in (
+        lambda: output_check.run(v2v_directory, choice.output),
+        lambda: convert.run(v2v_directory, choice.convert),
+        lambda: output_setup.run(v2v_directory, choice.output),
+        lambda: copy.run(v2v_directory, choice.copy),
+        lambda: output_finalize.run(v2v_directory),
+    ):
+        with pytest.raises(V2VError) as refused:
+            step()
+        assert "internal error" not in refused.value.message
+        assert str(v2v_directory.path) in refused.value.message
+
+
+def test_wrong_allocation_is_a_usage_error(choice: RunChoice, v2v_directory: ConversionDir) -> None:
+    input_setup.run(v2v_directory, choice.input)
+    with pytest.raises(UsageError, match="neither sparse nor preallocated"):
+        output_check.run(v2v_directory, dataclasses.replace(choice.output, allocation="thin"))
+
+
+def test_convert_changes_the_disks_and_writes_the_target(choice: RunChoice, v2v_directory: ConversionDir) -> None:
+    input_setup.run(v2v_directory, choice.input)
+    target = convert.run(v2v_directory, choice.convert)
+    assert metadata.read_target(v2v_directory.metadata_out) == target
+    assert [(disk.device, disk.bus, disk.size) for disk in target.disks] == [
+        ("vda", Bus.VIRTIO_BLK, MB),
+        ("vdb", Bus.VIRTIO_BLK, MB),
+    ]
+    assert [nic.network for nic in target.nics] == ["lan"]
+    for name in ("in1", "in2"):
+        assert read_endpoint(uri(v2v_directory, name)).startswith(MARKER)
+        assert not read_endpoint(uri(v2v_directory, name.replace("in", "base"))).startswith(MARKER)
+
+
+def test_convert_names_a_disk_that_is_not_served(choice: RunChoice, v2v_directory: ConversionDir) -> None:
+    input_setup.run(v2v_directory, choice.input)
+    processes.stop(v2v_directory.path, processes.serves("in", "base"))
+    with pytest.raises(SourceError, match="disk 1 is not served at"):
+        convert.run(v2v_directory, choice.convert)
+
+
+def test_convert_apart_tells_what_the_child_says(choice: RunChoice, v2v_directory: ConversionDir) -> None:
+    input_setup.run(v2v_directory, choice.input)
+    heard: list[Event] = []
+    convert_apart(v2v_directory, choice.convert, [heard.append])
+    assert [event.kind for event in heard] == [
+        EventKind.STEP_STARTED,
+        EventKind.MESSAGE,
+        EventKind.MESSAGE,
+        EventKind.STEP_FINISHED,
+    ]
+    assert not (v2v_directory.path / "convert.json").exists(), "it may hold keys"
+
+
+def test_convert_apart_raises_what_the_child_failed_with(
+    in_trouble: Trouble, choice: RunChoice, v2v_directory: ConversionDir
+) -> None:
+    input_setup.run(v2v_directory, choice.input)
+    with pytest.raises(ConversionError) as failed:
+        convert_apart(v2v_directory, in_trouble("fail", "v2v_convert").convert)
+    assert (failed.value.message, failed.value.hint) == ("asked to fail in v2v_convert", "do not ask")
+    assert not (v2v_directory.path / "convert.json").exists(), "it may hold keys"
+
+
+def test_output_setup_serves_the_destinations(as_far_as_output_setup: ConversionDir, storage: Path) -> None:
+    assert {"out1", "out2"} <= servers(as_far_as_output_setup)
+    assert [endpoint.index for endpoint in output_setup.destinations(as_far_as_output_setup)] == [1, 2]
+    assert as_far_as_output_setup.owned() == tuple(
+        OwnedObject(kind="file", identity=str(storage / f"new name-disk{index}")) for index in (1, 2)
+    )
+
+
+def test_destination_that_is_too_small_is_refused_and_taken_back(
+    choice: RunChoice, v2v_directory: ConversionDir, v2v_install: Install, storage: Path
+) -> None:
+    v2v_install(
+        "v2v-output-t",
+        {"v2v.output": {"t-small": "t_small:Small"}},
+        {
+            "t_small": "import dataclasses, os\nfrom v2v_core.api import *\nfrom v2v_core.testing import FakeOutput\n"
+            "class Small(FakeOutput):\n @hookimpl\n def v2v_output_setup(self, request):\n"
+            "  setup = FakeOutput().v2v_output_setup(request)\n"
+            "  os.truncate(setup.state['images'][1], 512)\n  return setup\n"
+        },
+    )
+    before = tree_of(storage)
+    output = dataclasses.replace(choice.output, mode="t-small")
+    input_setup.run(v2v_directory, choice.input)
+    output_check.run(v2v_directory, output)
+    convert.run(v2v_directory, choice.convert)
+    with pytest.raises(DestinationError, match="the destination of disk 2 is too small: 512 bytes of 1048576"):
+        output_setup.run(v2v_directory, output)
+    assert tree_of(storage) != before
+    cleanup.run(v2v_directory)
+    assert tree_of(storage) == before
+
+
+def test_copy_copies_flushes_and_stops_serving(
+    as_far_as_output_setup: ConversionDir, choice: RunChoice, storage: Path
+) -> None:
+    heard: list[Event] = []
+    source = read_endpoint(uri(as_far_as_output_setup, "in2"))
+    copy.run(as_far_as_output_setup, choice.copy, [heard.append])
+    assert (storage / "new name-disk2").read_bytes() == source
+    assert {"out1", "out2"} & servers(as_far_as_output_setup) == set()
+    assert {event.disk for event in heard if event.kind is EventKind.PROGRESS} == {1, 2}
+    assert {event.text for event in heard if event.kind is EventKind.MESSAGE} == {
+        "Copying disk 1/2",
+        "Copying disk 2/2",
+    }
+
+
+def test_copy_that_fails_stops_the_other_disks_and_names_its_own(
+    as_far_as_output_setup: ConversionDir, v2v_install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("V2V_DIRECTORY", str(as_far_as_output_setup.path))
+    v2v_install(
+        "v2v-copy-t",
+        {"v2v.copy": {"t-one-hangs": "t_copy:OneHangs"}},
+        {
+            "t_copy": "import time\nfrom v2v_core.api import *\nfrom v2v_core.testing import HangingCopy\n"
+            "class OneHangs:\n @hookimpl\n def v2v_copy(self, request):\n"
+            "  if request.index == 1: return HangingCopy().v2v_copy(request)\n"
+            "  time.sleep(0.5); raise CopyError('disk 2: gone', disk=2)\n"
+        },
+    )
+    began = time.monotonic()
+    with pytest.raises(CopyError) as failed:
+        copy.run(as_far_as_output_setup, CopyChoice(mode="t-one-hangs", parallel=2))
+    assert failed.value.disk == 2
+    assert time.monotonic() - began < 20
+    assert not [process for process in processes.find(as_far_as_output_setup.path) if processes.is_worker(process)]
+
+
+@pytest.mark.parametrize("parallel", [0, -1])
+def test_copy_of_no_disk_at_once_is_a_usage_error(
+    as_far_as_output_setup: ConversionDir, choice: RunChoice, parallel: int
+) -> None:
+    with pytest.raises(UsageError, match="at least 1"):
+        copy.run(as_far_as_output_setup, dataclasses.replace(choice.copy, parallel=parallel))
+
+
+def test_finalize_gives_the_plugin_its_state_back(
+    as_far_as_output_setup: ConversionDir, choice: RunChoice, storage: Path
+) -> None:
+    copy.run(as_far_as_output_setup, choice.copy)
+    created = output_finalize.run(as_far_as_output_setup).created
+    assert created == tuple(str(storage / f"new name{end}") for end in ("-disk1", "-disk2", ".xml"))
+    cleanup.run(as_far_as_output_setup)
+    assert all(Path(path).exists() for path in created), "what is finished is not taken back"
+
+
+def test_cleanup_takes_back_what_was_begun(as_far_as_output_setup: ConversionDir, storage: Path) -> None:
+    cleanup.run(as_far_as_output_setup)
+    assert [path.name for path in storage.iterdir()] == ["neighbour"]
+    assert not as_far_as_output_setup.path.exists()
+    assert processes.find(as_far_as_output_setup.path) == ()
+
+
+def test_cleanup_names_what_an_abort_that_fails_leaves(
+    choice: RunChoice, in_trouble: Trouble, v2v_directory: ConversionDir, storage: Path
+) -> None:
+    output = in_trouble("fail", "v2v_output_abort").output
+    input_setup.run(v2v_directory, choice.input)
+    output_check.run(v2v_directory, output)
+    convert.run(v2v_directory, choice.convert)
+    output_setup.run(v2v_directory, output)
+    heard: list[Event] = []
+    cleanup.run(v2v_directory, [heard.append])
+    (warning,) = (event.text for event in heard if event.kind is EventKind.WARNING)
+    assert "asked to fail in v2v_output_abort" in warning
+    assert f"left behind: file {storage / 'new name-disk1'}, file {storage / 'new name-disk2'}" in warning
+    assert not v2v_directory.path.exists()
+
+
+def test_cleanup_names_what_is_left_when_the_plugin_is_gone(
+    as_far_as_output_setup: ConversionDir, monkeypatch: pytest.MonkeyPatch, storage: Path
+) -> None:
+    monkeypatch.setenv("V2V_DISABLE_PLUGINS", "fake")
+    heard: list[Event] = []
+    cleanup.run(as_far_as_output_setup, [heard.append])
+    (warning,) = (event.text for event in heard if event.kind is EventKind.WARNING)
+    assert str(storage / "new name-disk1") in warning
+    assert not as_far_as_output_setup.path.exists()
+
+
+def test_cleanup_of_a_directory_in_which_nothing_happened(v2v_short_path: Path) -> None:
+    made = ConversionDir.open_or_create(v2v_short_path / "new")
+    cleanup.run(made)
+    assert not made.path.exists()
+
+
+def test_steps_do_not_leave_threads(as_far_as_output_setup: ConversionDir, choice: RunChoice) -> None:
+    before = threading.active_count()
+    copy.run(as_far_as_output_setup, choice.copy)
+    assert threading.active_count() == before

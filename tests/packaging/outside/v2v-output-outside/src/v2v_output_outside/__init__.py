@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``-o outside -os DIR``: each guest in a directory of its own, called by a number."""
+
+import shutil
+from pathlib import Path
+
+from v2v_core.api import (
+    DestinationError,
+    OutputAbortRequest,
+    OutputCheckRequest,
+    OutputFinalizeRequest,
+    OutputResult,
+    OutputSetup,
+    OutputSetupRequest,
+    QemuImage,
+    UsageError,
+    hookimpl,
+    output_helper,
+)
+
+
+class OutsideOutput:
+    """Numbered directories."""
+
+    api_version = 1
+    summary = "a numbered directory for each guest"
+
+    @hookimpl
+    def v2v_output_check(self, request: OutputCheckRequest) -> None:
+        """See that there is a place."""
+        if request.settings.storage is None:
+            raise UsageError("-o outside needs a directory", hint="name it with -os")
+        if not Path(request.settings.storage).is_dir():
+            raise DestinationError(f"{request.settings.storage} is no directory", hint="make it")
+
+    @hookimpl
+    def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:
+        """Make the next directory, and an image for each disk."""
+        storage = Path(request.settings.storage or "")
+        place = next(path for number in range(1000) if not (path := storage / str(number)).exists())
+        request.ledger.record("directory", str(place))
+        place.mkdir()
+        images = [place / f"disk{disk.index}" for disk in request.target.disks]
+        for image, disk in zip(images, request.target.disks, strict=True):
+            with image.open("xb") as stream:
+                stream.truncate(disk.size or 0)
+        return OutputSetup(
+            disks=tuple(QemuImage(path=image, format="raw") for image in images),
+            state={"place": str(place)},
+            zeroed=True,
+        )
+
+    @hookimpl
+    def v2v_output_finalize(self, request: OutputFinalizeRequest) -> OutputResult:
+        """Put the XML beside the images."""
+        place = Path(request.state["place"])
+        (place / "domain.xml").write_bytes(request.domain_xml)
+        return OutputResult(created=(str(place),))
+
+    @hookimpl
+    def v2v_output_abort(self, request: OutputAbortRequest) -> None:
+        """Remove the directory."""
+        for thing in request.owned:
+            shutil.rmtree(thing.identity, ignore_errors=True)
+
+
+def helper() -> int:
+    """Be ``helper-v2v-output-outside``."""
+    return output_helper("outside")
