@@ -183,6 +183,49 @@ def test_convert_apart_raises_what_the_child_failed_with(
     assert not (v2v_directory.path / "convert.json").exists(), "it may hold keys"
 
 
+_CONVERTERS = """
+import os, signal, subprocess, sys
+from v2v_core.api import hookimpl
+from v2v_core.testing import FakeConvert
+
+class LeavesADaemon(FakeConvert):
+    @hookimpl
+    def v2v_convert(self, request):
+        subprocess.Popen(["sleep", "60"], close_fds=False, start_new_session=True)
+        return FakeConvert().v2v_convert(request)
+
+class DiesInTheMiddleOfALine(FakeConvert):
+    @hookimpl
+    def v2v_convert(self, request):
+        os.write(int(sys.argv[2]), b'{"kind": "mess')
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def odd_converters(v2v_install: Install) -> None:
+    targets = {"t-daemon": "t_converters:LeavesADaemon", "t-dies": "t_converters:DiesInTheMiddleOfALine"}
+    v2v_install("v2v-convert-t", {"v2v.convert": targets}, {"t_converters": _CONVERTERS})
+
+
+def test_convert_apart_does_not_wait_for_what_the_converter_leaves_running(
+    choice: RunChoice, v2v_directory: ConversionDir, odd_converters: None
+) -> None:
+    input_setup.run(v2v_directory, choice.input)
+    began = time.monotonic()
+    convert_apart(v2v_directory, dataclasses.replace(choice.convert, mode="t-daemon"))
+    assert time.monotonic() - began < 30
+    assert None in servers(v2v_directory), "the daemon is there, and is stopped with the run"
+
+
+def test_convert_apart_survives_a_child_that_dies_in_the_middle_of_a_line(
+    choice: RunChoice, v2v_directory: ConversionDir, odd_converters: None
+) -> None:
+    input_setup.run(v2v_directory, choice.input)
+    with pytest.raises(ConversionError, match="the conversion process was killed by signal 9"):
+        convert_apart(v2v_directory, dataclasses.replace(choice.convert, mode="t-dies"))
+
+
 def test_output_setup_serves_the_destinations(as_far_as_output_setup: ConversionDir, storage: Path) -> None:
     assert {"out1", "out2"} <= servers(as_far_as_output_setup)
     assert [endpoint.index for endpoint in output_setup.destinations(as_far_as_output_setup)] == [1, 2]

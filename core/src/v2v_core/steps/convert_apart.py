@@ -45,7 +45,11 @@ def convert_apart(directory: ConversionDir, choice: ConvertChoice, sinks: Sequen
         try:
             with os.fdopen(reader, encoding="utf-8", errors="replace") as events:
                 for line in events:
-                    event = Event.from_json(line)
+                    try:
+                        event = Event.from_json(line)
+                    except ValueError:
+                        # cut short: the child was killed in the middle of it
+                        continue
                     if event.kind is EventKind.STEP_FAILED:
                         failed = event
                     forward(event, sinks)
@@ -89,6 +93,8 @@ def main(argv: list[str]) -> int:
     from v2v_core.steps import convert
 
     directory = ConversionDir.existing(Path(argv[1]))
+    # what the converter starts must not hold the supervisor's pipe open
+    os.set_inheritable(int(argv[2]), False)
     with os.fdopen(int(argv[2]), "w", encoding="utf-8", buffering=1) as stream:
 
         def write(event: Event) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The QEMU guest agent: installed by the guest itself, once it is up on KVM and has a network.
 
-A timer, not a part of the boot, and after it: nothing waits for it, without a network least of all. It tries again later, and is gone
-when it has succeeded or has tried often enough. It never fails.
+A timer, not a part of the boot, and after it: nothing waits for it, without a network least of all. It tries again
+later, and is gone when it has succeeded or has tried often enough. It never fails.
 """
 
 from __future__ import annotations
