@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
@@ -22,15 +21,19 @@ pytestmark = pytest.mark.slow
 LIMIT = 30.0
 
 
-def kill_in(place: Place, step: Step, argv: list[str | Path], *, after: float = 0.0, **more: str) -> None:
-    """Run a conversion, and kill its supervisor as soon as a step has begun, or some seconds later."""
+def kill_in(place: Place, step: Step, argv: list[str | Path], *, at: str = "", after: float = 0.0, **more: str) -> None:
+    """Run a conversion, and kill its supervisor in a step.
+
+    :param at: the beginning of the message to wait for; empty: as soon as the step has begun.
+    :param after: seconds more.
+    """
     process = place.start(*argv, **more)
     try:
-        wait_for(place, process, step)
+        wait_for(place, process, step, at)
         time.sleep(after)
         assert process.poll() is None, (place.root / "output").read_text()
     finally:
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
     deadline = time.monotonic() + LIMIT
     while place.leftovers() and time.monotonic() < deadline:
@@ -38,7 +41,7 @@ def kill_in(place: Place, step: Step, argv: list[str | Path], *, after: float = 
     assert place.leftovers() == []
 
 
-def wait_for(place: Place, process: subprocess.Popen[str], step: Step) -> None:
+def wait_for(place: Place, process: subprocess.Popen[str], step: Step, at: str = "") -> None:
     deadline = time.monotonic() + 600
     while time.monotonic() < deadline and process.poll() is None:
         for events in (place.root / "tmp").glob("v2v.*/events.jsonl"):
@@ -48,24 +51,25 @@ def wait_for(place: Place, process: subprocess.Popen[str], step: Step) -> None:
                 continue
             for line in lines:
                 event = Event.from_json(line)
-                if event.kind is EventKind.STEP_STARTED and event.step is step:
+                begun = event.kind is EventKind.STEP_STARTED if not at else event.text.startswith(at)
+                if event.step is step and begun:
                     return
         time.sleep(0.005)
-    raise AssertionError(f"the step {step} never began: {(place.root / 'output').read_text()}")
+    raise AssertionError(f"{at or step} never came: {(place.root / 'output').read_text()}")
 
 
 def libguestfs_sockets() -> set[Path]:
     return set(Path("/tmp").glob("libguestfs*"))
 
 
-# 4 s: the appliance is starting; 45 s: it is up, and the guest is being looked at or changed
-@pytest.mark.parametrize("after", [0.0, 4.0, 45.0])
-def test_killed_while_converting(place: Place, unchanged_vmware_guest: Path, after: float) -> None:
+@pytest.mark.parametrize(("at", "after"), [("", 0.0), ("Opening the source", 4.0), ("Converting", 3.0)])
+def test_killed_while_converting(place: Place, unchanged_vmware_guest: Path, at: str, after: float) -> None:
+    """At its very beginning, while the appliance starts, and while the guest is being changed."""
     out = place.root / "out"
     out.mkdir()
     before = libguestfs_sockets()
     argv = ["virt-v2v", "-i", "disk", unchanged_vmware_guest, "-o", "local", "-os", out]
-    kill_in(place, Step.CONVERT, argv, after=after)
+    kill_in(place, Step.CONVERT, argv, at=at, after=after)
     assert list(out.iterdir()) == []
     assert libguestfs_sockets() <= before
 

@@ -60,6 +60,8 @@ def test_nothing_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     found = by_name(list(programs.probe_programs()))
     assert {found[name].status for name in ("nbdcopy", "nbdinfo", "qemu-img", "qemu-nbd")} == {Status.MISSING}
     assert all(finding.remedy for finding in found.values() if finding.status is Status.MISSING)
+    compressors = by_name(list(programs.probe_compressors()))
+    assert {compressors[name].status for name in ("zstd", "lz4")} == {Status.OPTIONAL}
 
 
 def test_parts_of_nbdkit_are_looked_for_where_it_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

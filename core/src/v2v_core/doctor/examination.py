@@ -11,13 +11,13 @@ from v2v_core.doctor.kvm import kvm_works
 from v2v_core.doctor.libguestfs import probe_appliance_boots, probe_libguestfs
 from v2v_core.doctor.nbdkit import probe_nbdkit
 from v2v_core.doctor.plugins import probe_plugins
-from v2v_core.doctor.programs import probe_libnbd_binding, probe_programs
+from v2v_core.doctor.programs import probe_compressors, probe_libnbd_binding, probe_programs
 from v2v_core.doctor.space import probe_space
 
 
 def examine(*, quick: bool = False) -> tuple[Finding, ...]:
     """Look at everything; ``quick`` leaves out booting the appliance."""
-    findings = [*probe_plugins(), *probe_nbdkit(), *probe_programs(), probe_libnbd_binding()]
+    findings = [*probe_plugins(), *probe_nbdkit(), *probe_programs(), *probe_compressors(), probe_libnbd_binding()]
     verdict = kvm_works()
     findings.append(
         Finding(

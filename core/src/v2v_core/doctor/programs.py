@@ -13,6 +13,8 @@ from v2v_core.doctor.packages import Package, install
 
 _LIBNBD = Package("libnbd-bin", "libnbd")
 _QEMU_TOOLS = Package("qemu-utils", "qemu-img")
+#: Without them an initramfs that is compressed so is rebuilt by the guest's own tool, which takes far longer.
+_COMPRESSORS = {"zstd": Package("zstd", "zstd"), "lz4": Package("lz4", "lz4")}
 _NEEDED = {"nbdcopy": _LIBNBD, "nbdinfo": _LIBNBD, "qemu-img": _QEMU_TOOLS, "qemu-nbd": _QEMU_TOOLS}
 
 
@@ -27,6 +29,13 @@ def probe_programs() -> Iterator[Finding]:
         "not on PATH; the appliance of libguestfs runs in it",
         install(Package("qemu-system-x86", "qemu-kvm")),
     )
+
+
+def probe_compressors() -> Iterator[Finding]:
+    """Look for the programs that read and write the initramfs of a guest."""
+    for name, package in _COMPRESSORS.items():
+        without = "not on PATH; conversions of guests whose initramfs is compressed so take longer"
+        yield present_or(name, shutil.which(name), Status.OPTIONAL, without, install(package))
 
 
 def probe_libnbd_binding() -> Finding:

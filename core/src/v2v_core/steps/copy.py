@@ -70,8 +70,11 @@ def _copy_all(
         return plugin.copy(request)
 
     with ThreadPoolExecutor(max_workers=parallel, thread_name_prefix="copy") as pool:
-        futures: list[Future[CopyResult]] = [pool.submit(copy_one, request) for request in requests]
+        futures: list[Future[CopyResult]] = []
         try:
+            # inside, for a signal may come as soon as the first one runs
+            for request in requests:
+                futures.append(pool.submit(copy_one, request))
             wait(futures, return_when=FIRST_EXCEPTION)
             failed = next((future for future in futures if future.done() and future.exception() is not None), None)
             if failed is not None:
