@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from guests.boot import boot  # noqa: E402 - found on the path that was just set
-from guests.build import RECIPES, disks  # noqa: E402
+from guests.build import disks  # noqa: E402
+from guests.recipes import RECIPES  # noqa: E402
 
 OURS = Path(sys.executable).parent / "virt-v2v"
 

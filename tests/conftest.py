@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from guests.build import RECIPES, disks
+from guests.build import disks
+from guests.recipes import RECIPES
 from runs import Fingerprint, Place, new_place
 
 

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 from guests.boot import boot
-from guests.build import RECIPES, disks
+from guests.build import disks
+from guests.recipes import RECIPES
 
 OUT = Path("demo-out").absolute()
 

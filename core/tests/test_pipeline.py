@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,7 +39,9 @@ Trouble = Callable[[str, str], RunChoice]
 
 #: A supervisor in a process of its own, to be killed.
 _SUPERVISOR = """
-import pickle, sys
+import faulthandler, pickle, sys
+# one that does not end says where it is, and fails its test
+faulthandler.dump_traceback_later(25, exit=True)
 from v2v_core.errors import V2VError
 from v2v_core.pipeline import run
 try:
@@ -133,6 +136,20 @@ def test_kill_9_of_the_supervisor_in_each_step_leaves_nothing(
         supervisor.communicate()
     assert still_there(os.environ[VARIABLE], seconds=15) == {}
     nothing_left()
+
+
+def test_kill_9_after_somebody_removed_the_directory_leaves_no_process(
+    in_trouble: Trouble, v2v_short_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cleaners of /tmp do that."""
+    monkeypatch.setenv("V2V_FAKE_HANGING", str(tmp_path / "hanging"))
+    with supervise(in_trouble("hang", "v2v_convert"), tmp_path) as supervisor:
+        wait_for(tmp_path / "hanging")
+        (directory,) = (v2v_short_path / "t").iterdir()
+        shutil.rmtree(directory)
+        supervisor.kill()
+        supervisor.communicate()
+    assert still_there(os.environ[VARIABLE], seconds=15) == {}
 
 
 def test_kill_9_in_the_middle_of_the_cleanup_leaves_nothing(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from guests.build import overlay
+from guests.disk_images import overlay
 from guests.look import read_files
 from runs import Place, said
 

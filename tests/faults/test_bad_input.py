@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from guests.build import blank, no_os, partitioned
+from guests.disk_images import blank, no_os, partitioned
 from runs import Fingerprint, Place, said
 
 

@@ -20,8 +20,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NoReturn, get_args
 
-from guests.build import MARKER
 from guests.host import HostError, image_format, tethered
+from guests.recipes import MARKER
 
 Firmware = Literal["bios", "uefi"]
 Controller = Literal["virtio", "virtio-scsi", "mptsas1068", "pvscsi", "lsi53c895a", "ide"]

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from v2v_core.processes import DIRECTORY_VARIABLE, SERVER_VARIABLE
+from v2v_core.processes import DIRECTORY_VARIABLE, SERVER_VARIABLE, is_gone_with_the_run, stop
 
 _DONE = b"done"
 
@@ -52,7 +52,11 @@ def main(argv: list[str]) -> int:
     while chunk := os.read(0, 64):
         said += chunk
     path = Path(argv[1])
-    if said == _DONE or not path.exists():
+    if said == _DONE:
+        return 0
+    if not path.exists():
+        # it was not made yet, or somebody removed it under the servers
+        stop(path, is_gone_with_the_run)
         return 0
     # only now: a process that waits should be small, and start fast
     from v2v_core.conversion_dir import ConversionDir

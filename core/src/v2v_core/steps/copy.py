@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-import time
+import threading
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
@@ -69,23 +69,35 @@ def _copy_all(
         report.message(f"Copying disk {request.index}/{len(requests)}")
         return plugin.copy(request)
 
-    with ThreadPoolExecutor(max_workers=parallel, thread_name_prefix="copy") as pool:
-        futures: list[Future[CopyResult]] = []
-        try:
-            # inside, for a signal may come as soon as the first one runs
-            for request in requests:
-                futures.append(pool.submit(copy_one, request))
-            wait(futures, return_when=FIRST_EXCEPTION)
-            failed = next((future for future in futures if future.done() and future.exception() is not None), None)
-            if failed is not None:
-                failed.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            # threads cannot be interrupted; the programs that they wait for can, and one may only just be starting
-            while True:
-                processes.stop(directory.path, processes.is_worker)
-                if all(future.done() for future in futures):
-                    break
-                time.sleep(0.05)
-            raise
-        return tuple(future.result() for future in futures)
+    failed, over = threading.Event(), threading.Event()
+    stopper = threading.Thread(target=_stop_workers, args=(directory, failed, over), name="copy-stopper", daemon=True)
+    stopper.start()
+    try:
+        with ThreadPoolExecutor(max_workers=parallel, thread_name_prefix="copy") as pool:
+            try:
+                futures: list[Future[CopyResult]] = [pool.submit(copy_one, request) for request in requests]
+                wait(futures, return_when=FIRST_EXCEPTION)
+                for future in futures:
+                    if future.done():
+                        future.result()
+            except BaseException:
+                failed.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+            return tuple(future.result() for future in futures)
+    finally:
+        over.set()
+        failed.set()
+        stopper.join()
+
+
+def _stop_workers(directory: ConversionDir, failed: threading.Event, over: threading.Event) -> None:
+    """After a failure, stop the programs that the threads wait for, until the threads are through.
+
+    Threads cannot be interrupted, programs can; again and again, for one may only just be starting, in a thread of
+    which nobody knows yet because the signal came while it was being made.
+    """
+    failed.wait()
+    while not over.is_set():
+        processes.stop(directory.path, processes.is_worker)
+        over.wait(0.05)
