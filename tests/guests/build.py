@@ -190,3 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for path in disks(RECIPES[name]):
             print(path, flush=True)
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
