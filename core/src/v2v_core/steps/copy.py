@@ -76,9 +76,11 @@ def _copy_all(
         with ThreadPoolExecutor(max_workers=parallel, thread_name_prefix="copy") as pool:
             try:
                 futures: list[Future[CopyResult]] = [pool.submit(copy_one, request) for request in requests]
-                wait(futures, return_when=FIRST_EXCEPTION)
-                for future in futures:
-                    if future.done():
+                pending = set(futures)
+                while pending:
+                    # with a limit: a signal that comes right before a lock is waited for is seen after that only
+                    done, pending = wait(pending, timeout=0.5, return_when=FIRST_EXCEPTION)
+                    for future in done:
                         future.result()
             except BaseException:
                 failed.set()
