@@ -11,7 +11,7 @@ import pytest
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import CommandError, CopyError, Interrupted, SourceError, V2VError
 from v2v_core.events import Event, EventKind, Step
-from v2v_core.reporting import StepReport, running
+from v2v_core.reporting import StepReport, forward, running
 from v2v_core.testing.fake_plugins import read_events
 
 
@@ -82,6 +82,16 @@ def test_listener_that_raises_does_not_hurt_and_the_others_hear(v2v_directory: C
     with running(v2v_directory, Step.CONVERT, [deaf, heard.append]) as report:
         report.warning("look out")
     assert kinds(heard) == [EventKind.STEP_STARTED, EventKind.WARNING, EventKind.STEP_FINISHED]
+
+
+def test_signal_that_comes_while_somebody_listens_is_not_lost(v2v_directory: ConversionDir) -> None:
+    def interrupted(_event: Event) -> None:
+        raise Interrupted("stopped by SIGTERM")
+
+    with pytest.raises(Interrupted), running(v2v_directory, Step.CONVERT, []) as report:
+        forward(Event(kind=EventKind.MESSAGE, step=Step.CONVERT), [interrupted])
+        report.message("never said")
+    assert "never said" not in v2v_directory.log(Step.CONVERT).read_text()
 
 
 @pytest.mark.parametrize("nasty", ["\x1b[31mred", "bell\x07", "back\rover", "c1\x9b31m", "two\nlines", "nul\0"])

@@ -185,3 +185,11 @@ def test_nbdkit_is_missing(place: Place, out: Path, image: Path) -> None:
 
 def test_no_argument_at_all(place: Place) -> None:
     assert refuse(place, "virt-v2v", "-i", "disk", "-o", "null", code=2)
+
+
+def test_the_output_would_replace_the_source(place: Place, out: Path) -> None:
+    source = blank(out / "guest-sda")
+    before = Fingerprint.of(source)
+    error = refuse(place, *convert(source, out, "-on", "guest"), code=5)
+    assert "is a disk of the source" in error
+    assert Fingerprint.of(source) == before

@@ -11,6 +11,7 @@
     overlay/           qcow2 overlays and large temporary files
     tmp/               TMPDIR of every process of the run
     input/ output/ convert/    private to the plugin of that role
+    input.json         the local files that the source consists of
     choice.json        what later steps must know of the user's wishes (-o …)
     output.json        what v2v_output_setup gave back
     ledger.jsonl       objects outside this directory that this run creates

@@ -97,12 +97,16 @@ class OutputSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputCheckRequest:
-    """What is known about source and destination before the long work begins."""
+    """What is known about source and destination before the long work begins.
+
+    :param source_files: the local files and devices that the source consists of: no output may replace one.
+    """
 
     directory: Path
     settings: OutputSettings
     guest: Guest
     report: Reporter = field(repr=False)
+    source_files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

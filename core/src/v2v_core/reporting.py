@@ -94,8 +94,13 @@ class StepReport:
 def forward(event: Event, sinks: Sequence[EventSink]) -> None:
     """Give an event to listeners; what one of them does wrong is no reason to stop."""
     for sink in sinks:
-        with contextlib.suppress(Exception):
+        try:
             sink(event)
+        except Interrupted:
+            # not the listener's: a signal that asks for the end came just now
+            raise
+        except Exception:  # noqa: S112 - see above
+            continue
 
 
 def clean(event: Event) -> Event:

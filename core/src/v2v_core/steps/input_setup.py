@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from v2v_core import metadata, processes
 from v2v_core.conversion_dir import ConversionDir
@@ -13,12 +14,14 @@ from v2v_core.discovery import Role
 from v2v_core.errors import PluginContractError, SourceError, V2VError
 from v2v_core.events import EventSink, Step
 from v2v_core.hookspecs import InputSetupRequest
-from v2v_core.model import Guest
+from v2v_core.model import DiskService, Guest, QemuImage
 from v2v_core.plugins import load_plugin
 from v2v_core.reporting import StepReport, running
 from v2v_core.serving import serve_source
 from v2v_core.settings import InputChoice
 
+#: What output_check must know of the source and the metadata does not say.
+INPUT = "input.json"
 #: What a conversion writes at least: the overlay of a rebuilt initramfs, the appliance's own files. Bytes.
 _SPACE_NEEDED = 1024 * 1024 * 1024
 
@@ -53,20 +56,21 @@ def run(directory: ConversionDir, choice: InputChoice, sinks: Sequence[EventSink
             raise SourceError(f"the guest {result.guest.name!r} has no disks", hint="there is nothing to convert")
         if [disk.index for disk in result.guest.disks] != list(range(1, len(result.guest.disks) + 1)):
             raise PluginContractError(plugin.blame, "the disks of its guest are not numbered 1, 2, …")
+        directory.write_json(INPUT, {"source_files": [str(path) for path in _source_files(result.disks)]})
         guest = _serve(directory, result.guest, result.disks, choice, report)
         metadata.write_source(directory.metadata_in, guest, domain_xml=result.domain_xml)
         return guest
 
 
 def _serve(
-    directory: ConversionDir, guest: Guest, services: Sequence[object], choice: InputChoice, report: StepReport
+    directory: ConversionDir, guest: Guest, services: Sequence[DiskService], choice: InputChoice, report: StepReport
 ) -> Guest:
     disks = []
     for disk, service in zip(guest.disks, services, strict=True):
         endpoint = serve_source(
             directory,
             disk.index,
-            service,  # type: ignore[arg-type]  # the plugin facade has checked it
+            service,
             disk.origin or guest.name,
             in_place=choice.in_place,
             report=report,
@@ -78,6 +82,14 @@ def _serve(
             )
         disks.append(dataclasses.replace(disk, size=endpoint.size))
     return dataclasses.replace(guest, disks=tuple(disks))
+
+
+def _source_files(services: Sequence[DiskService]) -> Iterator[Path]:
+    for service in services:
+        image = service if isinstance(service, QemuImage) else None
+        while image is not None:
+            yield image.path
+            image = image.backing
 
 
 def _check_space(directory: ConversionDir) -> None:

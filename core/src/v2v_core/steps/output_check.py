@@ -16,6 +16,7 @@ from v2v_core.hookspecs import OutputCheckRequest, OutputSettings
 from v2v_core.plugins import LoadedPlugin, load_plugin
 from v2v_core.reporting import running
 from v2v_core.settings import OutputChoice
+from v2v_core.steps.input_setup import INPUT
 
 _CHOICE = "choice.json"
 
@@ -30,9 +31,22 @@ def run(directory: ConversionDir, choice: OutputChoice, sinks: Sequence[EventSin
         guest = metadata.read_source(directory.metadata_in)
         settings = settings_of(plugin, choice, guest.name)
         plugin.output_check(
-            OutputCheckRequest(directory=directory.private("output"), settings=settings, guest=guest, report=report)
+            OutputCheckRequest(
+                directory=directory.private("output"),
+                settings=settings,
+                guest=guest,
+                source_files=_source_files(directory),
+                report=report,
+            )
         )
         save_choice(directory, choice)
+
+
+def _source_files(directory: ConversionDir) -> tuple[Path, ...]:
+    # somebody else's input need not have left this
+    if not (directory.path / INPUT).exists():
+        return ()
+    return tuple(Path(name) for name in directory.read_json(INPUT)["source_files"])
 
 
 def settings_of(plugin: LoadedPlugin, choice: OutputChoice, source_name: str) -> OutputSettings:

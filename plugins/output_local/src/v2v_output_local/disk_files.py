@@ -104,6 +104,18 @@ def check_final(final: Path) -> bool:
     return False
 
 
+def check_not_source(final: Path, sources: Sequence[Path]) -> None:
+    """Make sure that a final name is not that of a disk of the source, under whatever path: it is never replaced.
+
+    :raises DestinationError: it is.
+    """
+    for source in sources:
+        if final.exists() and source.exists() and final.samefile(source):
+            raise DestinationError(
+                f"{final} is a disk of the source and is not replaced", hint="choose another -on name, or another -os"
+            )
+
+
 def check_device(device: Path, size: int | None) -> None:
     """Make sure that a block device can be written, is not in use, and is large enough.
 

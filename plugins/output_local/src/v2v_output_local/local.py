@@ -26,6 +26,7 @@ from v2v_output_local.disk_files import (
     check_device,
     check_directory,
     check_final,
+    check_not_source,
     check_space,
     make_disk,
     service_programs,
@@ -52,11 +53,13 @@ class LocalOutput:
         directory = _checked_directory(settings)
         require(*service_programs(settings.format))
         names = OutputNames.of_guest(directory, settings.name)
+        check_not_source(names.metadata(), request.source_files)
         if check_final(names.metadata()):
             raise DestinationError(f"{names.metadata()} is a block device and is not replaced")
         new: list[int | None] = []
         for disk in request.guest.disks:
             final = names.disk(disk.index)
+            check_not_source(final, request.source_files)
             if check_final(final):
                 check_device(final, disk.size)
             else:
