@@ -136,3 +136,14 @@ def test_log_is_for_this_user_only(v2v_directory: ConversionDir) -> None:
     StepReport(v2v_directory, Step.COPY, []).close()
     modes = {Path(path).stat().st_mode & 0o777 for path in (v2v_directory.log(Step.COPY), v2v_directory.events)}
     assert modes == {0o600}
+
+
+def test_what_a_listener_does_wrong_is_in_the_log(v2v_directory: ConversionDir) -> None:
+    def listener(event: Event) -> None:
+        raise RuntimeError(f"cannot bear {event.kind}")
+
+    with running(v2v_directory, Step.COPY, [listener]) as report:
+        report.message("going on")
+    log = v2v_directory.log(Step.COPY).read_text()
+    assert "a listener failed" in log
+    assert "RuntimeError: cannot bear message" in log

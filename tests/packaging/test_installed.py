@@ -81,7 +81,6 @@ def test_help_and_version_import_no_plugin(site: Site, never_imported: dict[str,
     assert site.succeed("virt-v2v", *words, **never_imported)
 
 
-@pytest.mark.xfail(strict=True, reason="the help says only where the listing is; design.md promises the modes in it")
 def test_modes_from_outside_are_in_the_help(site: Site, never_imported: dict[str, str]) -> None:
     help_text = site.succeed("virt-v2v", "--help", **never_imported)
     assert "outside" in help_text

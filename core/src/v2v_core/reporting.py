@@ -81,7 +81,9 @@ class StepReport:
             with contextlib.suppress(OSError):
                 self._events.write(event.to_json() + "\n")
                 self._events.flush()
-            forward(event, self._sinks)
+            problems = forward(event, self._sinks)
+        for problem in problems:
+            self._write_log(problem)
 
     def _write_log(self, text: str) -> None:
         stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
@@ -91,16 +93,18 @@ class StepReport:
             self._log.flush()
 
 
-def forward(event: Event, sinks: Sequence[EventSink]) -> None:
-    """Give an event to listeners; what one of them does wrong is no reason to stop."""
+def forward(event: Event, sinks: Sequence[EventSink]) -> list[str]:
+    """Give an event to listeners; what one of them does wrong is no reason to stop, and is given back for the log."""
+    problems = []
     for sink in sinks:
         try:
             sink(event)
         except Interrupted:
             # not the listener's: a signal that asks for the end came just now
             raise
-        except Exception:  # noqa: S112 - see above
-            continue
+        except Exception:
+            problems.append(f"a listener failed:\n{traceback.format_exc()}")
+    return problems
 
 
 def clean(event: Event) -> Event:

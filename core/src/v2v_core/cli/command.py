@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from v2v_core.cli.getopt_long_only import Arity, Habit, OptionSpec, canonical_argv
+from v2v_core.cli.modes import Modes
 
 
 class GetoptCommand(TyperCommand):
@@ -27,8 +28,24 @@ class GetoptCommand(TyperCommand):
 
         :raises UsageError: the words make no sense.
         """
+        if ctx.resilient_parsing:
+            # the shell asks for completion: the words are not finished
+            return super().parse_args(ctx, args)
         words = canonical_argv(args, (*option_table(self, ctx), *self.refused), removed=self.removed)
         return super().parse_args(ctx, words)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, with the installed modes in it."""
+        self._name_modes(ctx)
+        super().format_help(ctx, formatter)
+
+    def _name_modes(self, ctx: Any) -> None:
+        habits = _habits(self)
+        parameters: list[Any] = list(self.get_params(ctx))
+        for parameter in parameters:
+            for modes in habits.get(parameter.name or "", ()):
+                if isinstance(modes, Modes) and modes.sentence() not in parameter.help:
+                    parameter.help = f"{parameter.help} {modes.sentence()}"
 
 
 def option_table(command: TyperCommand, ctx: Any) -> tuple[OptionSpec, ...]:

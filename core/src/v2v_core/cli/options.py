@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from v2v_core.cli.getopt_long_only import Habit, base0_integer
+from v2v_core.cli.modes import Modes, completion
 
 _INPUT, _OUTPUT, _CONVERSION, _GENERAL = "Input", "Output", "Conversion", "General"
 
@@ -29,7 +30,16 @@ Arguments = Annotated[
 ]
 
 InputMode = Annotated[
-    str, typer.Option("--input", "-i", metavar="MODE", help="Where the guest comes from.", rich_help_panel=_INPUT)
+    str,
+    typer.Option(
+        "--input",
+        "-i",
+        metavar="MODE",
+        help="Where the guest comes from.",
+        autocompletion=completion("input"),
+        rich_help_panel=_INPUT,
+    ),
+    Modes("input"),
 ]
 InputConnection = Annotated[
     str | None,
@@ -61,7 +71,16 @@ InputTransport = Annotated[
 ]
 
 OutputMode = Annotated[
-    str, typer.Option("--output", "-o", metavar="MODE", help="Where the guest goes to.", rich_help_panel=_OUTPUT)
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="MODE",
+        help="Where the guest goes to.",
+        autocompletion=completion("output"),
+        rich_help_panel=_OUTPUT,
+    ),
+    Modes("output"),
 ]
 OutputAllocation = Annotated[
     str,
@@ -115,10 +134,26 @@ Connections = Annotated[
     Habit.LAST_COUNTS,
 ]
 Copier = Annotated[
-    str, typer.Option("--copier", metavar="NAME", help="The plugin that copies.", rich_help_panel=_OUTPUT)
+    str,
+    typer.Option(
+        "--copier",
+        metavar="NAME",
+        help="The plugin that copies.",
+        autocompletion=completion("copy"),
+        rich_help_panel=_OUTPUT,
+    ),
+    Modes("copy"),
 ]
 Converter = Annotated[
-    str, typer.Option("--converter", metavar="NAME", help="The plugin that converts.", rich_help_panel=_CONVERSION)
+    str,
+    typer.Option(
+        "--converter",
+        metavar="NAME",
+        help="The plugin that converts.",
+        autocompletion=completion("convert"),
+        rich_help_panel=_CONVERSION,
+    ),
+    Modes("convert"),
 ]
 Observers = Annotated[
     list[str] | None,

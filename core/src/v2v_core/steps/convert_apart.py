@@ -52,7 +52,9 @@ def convert_apart(directory: ConversionDir, choice: ConvertChoice, sinks: Sequen
                         continue
                     if event.kind is EventKind.STEP_FAILED:
                         failed = event
-                    forward(event, sinks)
+                    for problem in forward(event, sinks):
+                        with directory.log(Step.CONVERT).open("a", encoding="utf-8") as log:
+                            log.write(f"{problem}\n")
             status = child.wait()
         except BaseException:
             # the child and all that it started: the appliance does not listen to anybody but the kernel
