@@ -13,6 +13,8 @@ import pytest
 
 from guests.disk_images import blank, no_os, partitioned
 from runs import Fingerprint, Place, said
+from v2v_core.testing import write_distribution
+from v2v_core.testing.fake_plugins import ENTRY_POINTS
 
 
 @pytest.fixture
@@ -124,6 +126,18 @@ def test_no_space_in_the_temporary_directory(place: Place, out: Path, image: Pat
 def test_no_space_at_the_target_for_a_preallocated_disk(place: Place, image: Path, full: Path) -> None:
     error = refuse(place, *convert(image, full, "-oa", "preallocated"), code=5)
     assert str(full) in error
+    assert list(full.iterdir()) == []
+
+
+def test_no_space_at_the_target_while_copying(place: Place, full: Path) -> None:
+    """A sparse disk may be larger than the space that is free; that it is full shows while copying."""
+    source = place.root / "disk.img"
+    source.write_bytes(os.urandom(16 * 1024 * 1024))
+    write_distribution(place.root, "v2v-fakes", ENTRY_POINTS)
+    argv = ["v2v", "convert", "--converter", "fake", source, "--output-storage", full]
+    error = refuse(place, *argv, code=7, PYTHONPATH=str(place.root))
+    assert "disk 1 could not be copied" in error
+    assert "No space left" in error
     assert list(full.iterdir()) == []
 
 
