@@ -207,3 +207,28 @@ def test_the_output_would_replace_the_source(place: Place, out: Path) -> None:
     error = refuse(place, *convert(source, out, "-on", "guest"), code=5)
     assert "is a disk of the source" in error
     assert Fingerprint.of(source) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("helper-v2v-convert",),
+        ("helper-v2v-output-local", "setup", "-os", "/var/tmp"),
+        ("helper-v2v-copy",),
+        ("helper-v2v-output-local", "final"),
+    ],
+)
+def test_steps_out_of_their_order(place: Place, command: tuple[str, ...], image: Path) -> None:
+    """A directory that is not there is not made; what an earlier step did not leave is named."""
+    directory = place.root / "run"
+    assert "does not exist" in refuse(place, *command, "--dir", directory, code=2)
+    assert not directory.exists()
+    assert place.run("helper-v2v-input-disk", "--dir", directory, image).returncode == 0
+    try:
+        if command != ("helper-v2v-convert",):
+            done = place.run(*command, "--dir", directory)
+            assert done.returncode in {2, 3}, said(done)
+            assert "missing" in done.stderr
+    finally:
+        assert place.run("helper-v2v-cleanup", "--dir", directory).returncode == 0
+    assert not directory.exists()

@@ -181,7 +181,10 @@ class ConversionDir:
         try:
             value = json.loads((self.path / name).read_text(encoding="utf-8"))
         except FileNotFoundError as err:
-            raise V2VError(f"{self.path / name} is missing: an earlier step was not run") from err
+            raise UsageError(
+                f"{self.path / name} is missing: an earlier step was not run, or not to its end",
+                hint="run the steps in their order: input, convert, output setup, copy, output final",
+            ) from err
         except (OSError, ValueError) as err:
             raise V2VError(f"{self.path / name} is damaged: {err}") from err
         if not isinstance(value, dict):

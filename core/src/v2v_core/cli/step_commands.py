@@ -16,7 +16,7 @@ from v2v_core.cli.command import single_command
 from v2v_core.cli.exit import Session
 from v2v_core.cli.rendering import renderers
 from v2v_core.conversion_dir import ConversionDir
-from v2v_core.processes import DIRECTORY_VARIABLE
+from v2v_core.errors import UsageError
 
 if TYPE_CHECKING:
     from typer.core import TyperCommand
@@ -53,7 +53,7 @@ def input_setup_command(mode: str) -> TyperCommand:
         session = _begin(ctx, quiet, verbose, events_fd)
         from v2v_core.steps import input_setup as step
 
-        step.run(_open(directory), choice, session.renderers)
+        step.run(_marked(ConversionDir.open_or_create(directory)), choice, session.renderers)
         return 0
 
     return single_command(input_setup)
@@ -181,17 +181,16 @@ def output_finalize_command(mode: str) -> TyperCommand:
     ) -> int:
         """Make the guest exist at the destination, and print what was created."""
         session = _begin(ctx, quiet, verbose, events_fd)
-        from v2v_core.errors import UsageError
         from v2v_core.steps import output_finalize as step
         from v2v_core.steps.output_check import saved_choice
 
-        opened = ConversionDir.existing(directory)
+        opened = _open(directory)
         chosen = saved_choice(opened).mode
         if chosen != mode:
             raise UsageError(
                 f"the output was set up with -o {chosen}, and not {mode}", hint=f"run helper-v2v-output-{chosen} final"
             )
-        result = step.run(_marked(opened), session.renderers)
+        result = step.run(opened, session.renderers)
         sys.stdout.write("".join(f"{created}\n" for created in result.created))
         return 0
 
@@ -234,10 +233,13 @@ def _begin(ctx: typer.Context, quiet: bool, verbose: bool, events_fd: int | None
 
 
 def _open(path: Path) -> ConversionDir:
+    # the input step makes the directory; a mistyped one is not made by those that come after it
+    if not path.is_dir():
+        raise UsageError(f"{path} does not exist", hint="name the directory that the input step was given with --dir")
     return _marked(ConversionDir.open_or_create(path))
 
 
 def _marked(directory: ConversionDir) -> ConversionDir:
     # whatever this process starts, directly or not, is found by the cleanup through this
-    os.environ[DIRECTORY_VARIABLE] = str(directory.path)
+    os.environ.update(directory.environment)
     return directory
