@@ -232,3 +232,10 @@ def test_steps_out_of_their_order(place: Place, command: tuple[str, ...], image:
     finally:
         assert place.run("helper-v2v-cleanup", "--dir", directory).returncode == 0
     assert not directory.exists()
+
+
+def test_nbd_server_that_is_not_there(place: Place) -> None:
+    error = refuse(place, "virt-v2v", "-i", "disk", f"nbd+unix:///?socket={place.root}/nobody", "-o", "null", code=4)
+    assert "nobody" in error
+    assert "connect" in error
+    assert "check that the server runs" in error

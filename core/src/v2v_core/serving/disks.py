@@ -112,7 +112,7 @@ def _reason(error: V2VError) -> str:
     if isinstance(error, CommandError):
         lines = [line.strip() for line in error.stderr_tail.splitlines() if line.strip()]
         lines = [line for line in lines if not line.startswith(_AFTERTHOUGHTS)]
-        return lines[-1].removeprefix(f"{error.argv[0]}: ") if lines else error.message
+        return lines[-1].removeprefix(f"{error.argv[0]}: ").removeprefix("error: ") if lines else error.message
     return error.message
 
 
@@ -124,4 +124,6 @@ def _hint(error: V2VError) -> str | None:
         return "make it readable for this user, or run as one who may read it"
     if "no space left" in text:
         return "free some space, or set VIRT_V2V_TMPDIR to a directory on a larger file system"
+    if "connect" in text:
+        return "check that the server runs, that its address is right, and that this machine reaches it"
     return None
