@@ -281,7 +281,7 @@ def test_server_that_dies_at_its_start_gives_its_last_words(v2v_directory: Conve
         (NbdkitPlugin(name="no-such-plugin"), "nbdkit has no plugin 'no-such-plugin'"),
         (memory(filters=(NbdkitFilter(name="no-such-filter"),)), "nbdkit has no filter 'no-such-filter'"),
         (QemuImage(path=Path("/nonexistent/disk.img"), format="raw"), "No such file"),
-        (QemuImage(path=Path("/dev/null"), format="qcow2"), "qcow2"),
+        (QemuImage(path=Path("/dev/null"), format="qcow2"), "requires '/dev/null' to be a regular file"),
         (NbdUri(uri="nbd+unix:///?socket=/nonexistent/socket"), "No such file"),
     ],
     ids=["plugin", "filter", "no file", "no qcow2", "no server"],

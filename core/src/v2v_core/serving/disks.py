@@ -11,6 +11,8 @@
 
 from __future__ import annotations
 
+import re
+
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import CommandError, DestinationError, SourceError, V2VError
 from v2v_core.model import DiskEndpoint, DiskService, NbdkitPlugin, NbdUri, QemuImage
@@ -108,17 +110,22 @@ def _start(
 _AFTERTHOUGHTS = ("Could not open backing image", "Is another process using the image")
 
 
+_BLOCK_NODE = re.compile(r"^(?:qemu-\w+: )?[^']*'json:\{.*\}': ")
+
+
 def _reason(error: V2VError) -> str:
     if isinstance(error, CommandError):
         lines = [line.strip() for line in error.stderr_tail.splitlines() if line.strip()]
         lines = [line for line in lines if not line.startswith(_AFTERTHOUGHTS)]
-        return lines[-1].removeprefix(f"{error.argv[0]}: ").removeprefix("error: ") if lines else error.message
+        # qemu begins with the whole block node; what went wrong comes after it
+        last = _BLOCK_NODE.sub("", lines[-1]) if lines else error.message
+        return last.removeprefix(f"{error.argv[0]}: ").removeprefix("error: ")
     return error.message
 
 
 def _hint(error: V2VError) -> str | None:
     text = error.stderr_tail.lower() if isinstance(error, CommandError) else ""
-    if "lock" in text:
+    if "failed to get" in text and " lock" in text:
         return "it is in use: shut the guest down, and stop whatever else has the image open"
     if "permission denied" in text:
         return "make it readable for this user, or run as one who may read it"
