@@ -169,7 +169,10 @@ def make_initramfs(recipe: Recipe, root: Path) -> list[str]:
     if len(images) != 1:
         raise HostError(f"the guest {recipe.name} has {len(images)} initramfs images, not one")
     modules = sorted(
-        Path(line).name.split(".ko")[0] for line in run(["lsinitramfs", images[0]]).splitlines() if ".ko" in line
+        # the guest's own program: a host of another family has none
+        Path(line).name.split(".ko")[0]
+        for line in run(["chroot", root, "lsinitramfs", f"/boot/{images[0].name}"]).splitlines()
+        if ".ko" in line
     )
     virtio = [name for name in modules if "virtio" in name]
     if bool(virtio) == bool(recipe.initramfs_modules):
