@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import subprocess
 
 import pytest
@@ -198,7 +197,6 @@ any_words = st.lists(
 )
 
 
-@pytest.mark.skipif(shutil.which("getopt") is None, reason="util-linux's getopt is not installed")
 @settings(max_examples=600, deadline=None)
 @given(any_words)
 def test_reads_words_as_the_real_getopt_long_only(words: list[str]) -> None:

@@ -26,11 +26,7 @@ from v2v_core.api import (
     SourceDisk,
 )
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("qemu-nbd") is None, reason="qemu-nbd is not installed"),
-    pytest.mark.skipif(shutil.which("mkfs.ext4") is None, reason="mkfs.ext4 is not installed"),
-]
+pytestmark = pytest.mark.slow
 
 VERSION = "6.1.0-9-amd64"
 _MIB = 1024 * 1024
