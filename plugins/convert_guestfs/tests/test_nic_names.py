@@ -175,6 +175,8 @@ def test_a_netdev_is_no_nic() -> None:
 )
 def test_ifcfg(name: str, text: str, nics: dict[str, str | None], virtual: set[str]) -> None:
     found = ifcfg.ifcfg(text.encode(), f"/etc/sysconfig/network/{name}")
+    if "DEVICE=" not in text:
+        assert ifcfg.ifcfg(text.encode(), f"/etc/sysconfig/network-scripts/{name}").nics.keys() <= nics.keys()
     assert (found.nics, set(found.virtual)) == (nics, virtual)
 
 
@@ -229,6 +231,21 @@ def test_pairing(
     assert {pin.name: pin.mac for pin in found.pins} == pins
     kept = {name for name, mac in pinned.items() if mac in source}
     assert set(configured) == {*pins, *found.unknown, *found.stale} | (kept & set(configured))
+
+
+def test_what_is_found_by_its_address_is_no_candidate_for_a_name() -> None:
+    files = [
+        netplan.netplan(f"network: {{ethernets: {{lan: {{match: {{macaddress: '{A.upper()}'}}}}}}}}".encode()),
+        ini.keyfile(f"[connection]\ntype=ethernet\n[ethernet]\nmac-address={B}\n".encode()),
+    ]
+    for other in (
+        ini.network(f"[Match]\nMACAddress={B}\n".encode()),
+        ifcfg.ifcfg(b"", f"/etc/sysconfig/network/ifcfg-eth-id-{B}"),
+        ifcfg.ifcfg(f"HWADDR={B}\n".encode(), "/etc/sysconfig/network-scripts/ifcfg-Wired"),
+    ):
+        assert other == files[1]
+    found = merged([*files, Reading({"ens192": None})])
+    assert [pin.mac for pin in pair(found.nics, {}, [A, B, C], found.matched).pins] == [C]
 
 
 def test_the_order_of_vmware() -> None:

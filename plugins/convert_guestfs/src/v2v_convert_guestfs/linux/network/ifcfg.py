@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 from v2v_convert_guestfs.editors.shell import assignments, unquoted
 from v2v_convert_guestfs.linux.network.names import Reading, mac_address, nic_name, reading
 
@@ -13,7 +15,13 @@ def ifcfg(data: bytes, file_name: str) -> Reading:
     """Read a file of either kind: its device (or the end of the file's name), its MAC address, and its ports."""
     text = data.decode("latin-1")
     values = {found.name: unquoted(text[found.start : found.end]).strip() for found in assignments(text)}
-    name = values.get("DEVICE") or file_name.rpartition("/")[2].removeprefix("ifcfg-")
+    mac = mac_address(values.get("HWADDR"))
+    name = values.get("DEVICE", "")
+    if not name and mac:
+        return Reading(matched=frozenset({mac}))
+    if not name and "/network-scripts/" not in file_name:
+        # At Red Hat the end of the file's name is a connection's: ifcfg-Wired_connection_1.
+        name = file_name.rpartition("/")[2].removeprefix("ifcfg-")
     # A VLAN names what it is made of (PHYSDEV at Red Hat, ETHERDEVICE at SUSE); so do SUSE's bonds and bridges.
     ports = [values[key] for key in ("PHYSDEV", "ETHERDEVICE") if values.get(key)]
     ports += values.get("BRIDGE_PORTS", "").split()
@@ -30,9 +38,11 @@ def ifcfg(data: bytes, file_name: str) -> Reading:
         # eth0.7 says by its name what it is made of.
         return reading([*nics, *([(name, None)] if "." in name else [])], [name] if "." not in name else [])
     # Of old, files were also called after the MAC address: ifcfg-eth-id-00:11:22:33:44:55.
-    if nic_name(name.split(".")[0].split(":")[0]) is None or "-id-" in name or "-bus-" in name:
+    if old := re.fullmatch(r"eth-id-(.{17})", name):
+        return Reading(matched=frozenset(filter(None, [mac_address(old[1])])))
+    if nic_name(name.split(".")[0].split(":")[0]) is None or "-bus-" in name:
         return Reading()
-    return reading([(name, mac_address(values.get("HWADDR")))])
+    return reading([(name, mac)])
 
 
 def names_port(key: str) -> bool:

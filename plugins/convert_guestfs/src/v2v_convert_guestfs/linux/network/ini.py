@@ -30,7 +30,10 @@ def keyfile(data: bytes) -> Reading:
     kind = connection.get("type", "ethernet")
     if kind in _ETHERNET:
         ethernet = found.get("ethernet", {}) | found.get("802-3-ethernet", {})
-        return reading([(name, mac_address(ethernet.get("mac-address")))] if name else [])
+        mac = mac_address(ethernet.get("mac-address"))
+        if mac and not name:
+            return Reading(matched=frozenset({mac}))
+        return reading([(name, mac)] if name else [])
     parent = found.get("vlan", {}).get("parent", "")
     return reading([(parent, None)] if parent else [], [name] if name else [])
 
@@ -43,6 +46,8 @@ def network(data: bytes) -> Reading:
     # It makes no NIC of those, but says which are none: bridges, WLANs.
     if match.get("Kind") or match.get("Type", "ether") != "ether":
         return reading([], names)
+    if macs and not match.get("Name"):
+        return Reading(matched=frozenset(macs))
     notes = [f"it matches by {key}=" for key in ("Path", "Driver") if match.get(key)]
     return reading([(name, macs[0] if len(macs) == 1 and len(names) == 1 else None) for name in names], (), notes)
 

@@ -23,11 +23,13 @@ class Reading:
     """What a configuration file says about interfaces.
 
     :param nics: the names that it configures, with the MAC address where it says which one that is.
+    :param matched: MAC addresses by which it finds NICs whatever their names are: those are spoken for.
     :param virtual: names of bridges, bonds, VLANs and the like, which this or another file may seem to configure.
     :param notes: what ties it to the old hardware in a way that cannot be kept.
     """
 
     nics: Mapping[str, str | None] = field(default_factory=dict)
+    matched: frozenset[str] = frozenset()
     virtual: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
@@ -53,17 +55,20 @@ def reading(nics: Iterable[tuple[str, str | None]], virtual: Iterable[str] = (),
         name = nic_name(re.split(r"[.:]", text, maxsplit=1)[0])
         if name is not None:
             found[name] = found.get(name) or mac
-    return Reading(found, frozenset(virtual), tuple(notes))
+    return Reading(found, frozenset(), frozenset(virtual), tuple(notes))
 
 
 def merged(readings: Iterable[Reading]) -> Reading:
     """Make one of many; what one file says is a bridge is no NIC because of another."""
     nics: dict[str, str | None] = {}
+    matched: set[str] = set()
     virtual: set[str] = set()
     notes: dict[str, None] = {}
     for one in readings:
         for name, mac in one.nics.items():
             nics[name] = nics.get(name) or mac
+        matched |= one.matched
         virtual |= one.virtual
         notes.update(dict.fromkeys(one.notes))
-    return Reading({name: mac for name, mac in nics.items() if name not in virtual}, frozenset(virtual), tuple(notes))
+    kept = {name: mac for name, mac in nics.items() if name not in virtual}
+    return Reading(kept, frozenset(matched), frozenset(virtual), tuple(notes))

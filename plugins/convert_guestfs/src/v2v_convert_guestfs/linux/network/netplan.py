@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from v2v_convert_guestfs.linux.network.names import Reading, mac_address, reading
@@ -22,12 +23,13 @@ def netplan(data: bytes) -> Reading:
         return Reading()
     nics: list[tuple[str, str | None]] = []
     notes = []
+    matched = set()
     for name, settings in _entries(network, "ethernets"):
         match = settings.get("match")
         if not isinstance(match, dict) or not match:
             nics.append((name, None))
-        elif mac_address(_text(match.get("macaddress"))) is not None:
-            continue
+        elif (mac := mac_address(_text(match.get("macaddress")))) is not None:
+            matched.add(mac)
         elif "driver" in match:
             notes.append(f"{name} is found by its driver ({_printable(match['driver'])})")
         elif (wanted := _text(match.get("name"))) is not None:
@@ -37,7 +39,7 @@ def netplan(data: bytes) -> Reading:
         for kind in ("bridges", "bonds", "vlans", "tunnels", "dummy-devices", "vrfs")
         for name, _ in _entries(network, kind)
     ]
-    return reading(nics, virtual, notes)
+    return replace(reading(nics, virtual, notes), matched=frozenset(matched))
 
 
 def _load(data: bytes) -> Any:

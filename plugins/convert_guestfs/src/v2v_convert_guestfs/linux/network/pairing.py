@@ -35,12 +35,16 @@ class Pairing:
 
 
 def pair(
-    configured: Mapping[str, str | None], pinned: Mapping[str, str | None], source: Sequence[str | None]
+    configured: Mapping[str, str | None],
+    pinned: Mapping[str, str | None],
+    source: Sequence[str | None],
+    matched: frozenset[str] = frozenset(),
 ) -> Pairing:
     """Pair names with MAC addresses.
 
     :param configured: names, with the MAC address where the configuration states it.
     :param pinned: MAC address by name, of what is pinned already.
+    :param matched: those MAC addresses that the configuration finds a NIC by without a name.
     :param source: the MAC addresses of the source's NICs, in their order; None where it is unknown.
     """
     found = Pairing()
@@ -61,7 +65,7 @@ def pair(
         else:
             taken.add(mac)
             found.pins.append(Pin(name, mac, "the guest's configuration names both"))
-    free = [mac for mac in known if mac not in taken]
+    free = [mac for mac in known if mac not in taken | matched]
     # A NIC whose address is unknown or not its own may be the one, too.
     clear = len(known) == len(source)
     if clear and len(left) == len(free) == 1:

@@ -66,7 +66,7 @@ def examine(session: Session, files: GuestFiles) -> NicNames:
     if not any(source):
         _warn_without_macs(session, configured, existing)
         return NicNames()
-    found = pair(configured.nics, existing.nics, source)
+    found = pair(configured.nics, existing.nics, source, configured.matched)
     for pin in [pin for pin in found.pins if pin.mac in hidden]:
         session.report.warning(
             f"{hidden[pin.mac]} in the guest matches the NIC {pin.mac} and gives it no name: add Name={pin.name} to "
