@@ -41,3 +41,10 @@ def two_disk_guest() -> tuple[Path, Path]:
     name = next(name for name in RECIPES if name.endswith("two-disks"))
     first, second = disks(RECIPES[name])
     return first, second
+
+
+@pytest.fixture(scope="session")
+def static_address_guest() -> Path:
+    """Give the disk of a guest with a static address on ens192, the name that its NIC has on VMware."""
+    (image,) = disks(RECIPES["debian12-static-address"])
+    return image

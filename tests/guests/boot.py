@@ -83,8 +83,11 @@ def boot(
     machine: str = "q35",
     controller: Controller = "virtio",
     memory: int = 1024,
+    nics: Sequence[str] = (),
 ) -> BootResult:
     """Boot the disks and wait until the console matches the expression, or something ends all hope for it.
+
+    :param nics: the MAC addresses of virtio NICs, each on a network where there is nobody else.
 
     A machine that got there is switched off as if by the plug. Call it from a thread that lives on: the machine dies
     with the thread that started it.
@@ -93,7 +96,7 @@ def boot(
     with tempfile.TemporaryDirectory(prefix="v2v-boot.") as name:
         console = Path(name, "console.log")
         console.touch()
-        command = _command(disks, Path(name), firmware, machine, controller, memory)
+        command = _command(disks, Path(name), firmware, machine, controller, memory, nics)
         started = time.monotonic()
         with Path(name, "stderr").open("wb") as errors, _running(command, errors.fileno()) as process:
             reason = ""
@@ -121,11 +124,21 @@ def boot(
 
 
 def _command(
-    disks: Sequence[Path], work: Path, firmware: Firmware, machine: str, controller: Controller, memory: int
+    disks: Sequence[Path],
+    work: Path,
+    firmware: Firmware,
+    machine: str,
+    controller: Controller,
+    memory: int,
+    nics: Sequence[str],
 ) -> list[str]:
     """Return qemu's command line."""
     command = ["qemu-system-x86_64", "-nodefaults", "-accel", "tcg,thread=multi", "-cpu", "max"]
-    command += ["-m", str(memory), "-smp", "2", "-display", "none", "-nic", "none", "-no-reboot"]
+    command += ["-m", str(memory), "-smp", "2", "-display", "none", "-no-reboot"]
+    for mac in nics:
+        command += ["-nic", f"user,model=virtio-net-pci,mac={mac},restrict=on"]
+    if not nics:
+        command += ["-nic", "none"]
     # Without graphics the BIOS and GRUB's first stages complain on the serial line too.
     command += ["-machine", f"{machine},graphics=off" if firmware == "bios" else machine]
     command += ["-serial", f"file:{work / 'console.log'}"]

@@ -53,6 +53,43 @@ BASE_PACKAGES = (
     *("initramfs-tools", "linux-image-amd64", "grub-pc"),
 )
 
+# As Debian's installer leaves it on VMware, where the first NIC sits in PCI slot 192.
+_STATIC_ADDRESS = """\
+auto lo
+iface lo inet loopback
+
+allow-hotplug ens192
+iface ens192 inet static
+    address 192.0.2.10/24
+    gateway 192.0.2.1
+"""
+
+_ADDRESSES_SCRIPT_PATH = "/usr/local/share/v2v-addresses"
+
+# A VLAN and a bridge have the MAC address of the NIC as well: they must keep their names and leave it its own.
+_ADDRESSES_SCRIPT = f"""\
+tries=0
+until ip -o -4 address show scope global | grep -q . || [ $tries -ge 30 ]; do
+    tries=$((tries + 1))
+    sleep 1
+done
+addresses=$(ip -o -4 address show scope global | awk '{{ print $2 "=" $4 }}' | paste -sd,)
+nic=$(ls /sys/class/net | grep -v lo | head -n 1)
+ip link add link "$nic" name v2v.7 type vlan id 7
+ip link add name v2vbridge address "$(cat /sys/class/net/$nic/address)" type bridge
+udevadm settle --timeout=60
+links=$(ls /sys/class/net | paste -sd,)
+printf '\\n{MARKER}-NETWORK addresses=%s links=%s\\n' "$addresses" "$links"
+"""
+
+_ADDRESSES_DROP_IN = f"""\
+[Unit]
+After=networking.service
+
+[Service]
+ExecStartPre=/bin/sh {_ADDRESSES_SCRIPT_PATH}
+"""
+
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -85,6 +122,17 @@ RECIPES: dict[str, Recipe] = {
             kernel_arguments="resume=/dev/sda4",
             resume="/dev/sda4",
             files=(("/srv/data/ledger.txt", "this file lives on the second disk\n"),),
+        ),
+        Recipe(
+            name="debian12-static-address",
+            suite="bookworm",
+            disks=(Disk("dos", 2048, (Partition("ext4", mountpoint="/", options="errors=remount-ro"),)),),
+            packages=("ifupdown", "iproute2"),
+            files=(
+                ("/etc/network/interfaces", _STATIC_ADDRESS),
+                (_ADDRESSES_SCRIPT_PATH, _ADDRESSES_SCRIPT),
+                (f"/etc/systemd/system/{MARKER.lower()}.service.d/addresses.conf", _ADDRESSES_DROP_IN),
+            ),
         ),
     )
 }

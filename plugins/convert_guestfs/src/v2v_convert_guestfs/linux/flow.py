@@ -10,6 +10,7 @@ from v2v_convert_guestfs.linux.bootloader import find_bootloader
 from v2v_convert_guestfs.linux.capabilities import capabilities_of, drives_virtio_disks
 from v2v_convert_guestfs.linux.initramfs import update as initramfs
 from v2v_convert_guestfs.linux.kernels import Kernel, find_kernels
+from v2v_convert_guestfs.linux.network import room as network
 from v2v_convert_guestfs.linux.packages import find_package_manager
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import Bus, Capabilities, ConversionError
@@ -48,6 +49,8 @@ def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
         prefix = "vd" if capabilities.block_bus is Bus.VIRTIO_BLK else "sd"
         names = DeviceNames.of(session.request.guest.disks, prefix)
         others = [other for other in bootloader.bootable(kernels) if other is not kernel and drives_virtio_disks(other)]
+        nic_names = network.examine(session, files)
+        net_driver = "virtio_net" if capabilities.net_model == "virtio" else capabilities.net_model
         work = initramfs.examine_kernels(session, files, [kernel, *others], names, blockers)
 
     try:
@@ -67,9 +70,11 @@ def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
             modprobe.set_aliases(
                 files,
                 block_driver="virtio_blk" if prefix == "vd" else "ahci",
-                net_driver="virtio_net" if capabilities.net_model == "virtio" else capabilities.net_model,
+                net_driver=net_driver,
             )
+            network.pin_names(files, nic_names)
         with session.stage("convert/initramfs"):
+            work.carry({path.lstrip("/"): content for path, (content, _) in nic_names.files.items()}, net_driver)
             initramfs.update(session, files, work, names)
         selinux.relabel_at_boot(files)
     finally:

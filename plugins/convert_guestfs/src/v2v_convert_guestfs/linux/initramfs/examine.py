@@ -33,6 +33,7 @@ class Examination:
     :param image: it, on the host; None if it cannot be read, and then ``unreadable`` says why.
     :param present: the names of the modules in it. :param lacking: those of WANTED that the kernel has and it has not.
     :param stale: its files that name disks by their old names, with their new contents.
+    :param carried: files of the guest that it shall have as well; it boots without them.
     """
 
     kernel: Kernel
@@ -42,6 +43,7 @@ class Examination:
     present: frozenset[str] = frozenset()
     lacking: tuple[str, ...] = ()
     stale: Mapping[str, bytes] = field(default_factory=dict)
+    carried: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def boots(self) -> bool:
@@ -50,7 +52,7 @@ class Examination:
 
     @property
     def is_fine(self) -> bool:
-        """Tell whether it can stay as it is."""
+        """Tell whether it can stay as it is, but for what it shall carry."""
         return self.boots and not self.stale
 
 

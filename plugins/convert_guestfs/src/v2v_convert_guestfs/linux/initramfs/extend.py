@@ -41,7 +41,7 @@ def extend(session: Session, found: Examination, target: Path) -> None:
     image = found.image
     if image is None:
         raise ArchiveError(found.unreadable)
-    files: dict[str, bytes] = dict(found.stale)
+    files: dict[str, bytes] = {**found.stale, **found.carried}
     if found.lacking:
         base = _base(image, found.kernel.version)
         files.update(_lacking_modules(session, found, image, base))

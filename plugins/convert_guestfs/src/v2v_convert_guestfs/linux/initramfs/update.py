@@ -8,9 +8,9 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from v2v_convert_guestfs.appliance import brief
@@ -37,6 +37,18 @@ class InitramfsWork:
 
     examinations: list[Examination]
     directories: list[Path]
+
+    def carry(self, files: Mapping[str, bytes], driver: str) -> None:
+        """Have files of the guest in those images that name NICs: udev does it wherever the driver of the NIC is.
+
+        Named otherwise there, a NIC gets its name later only from systemd 240 on, and only while it is down.
+        """
+        self.examinations = [
+            replace(found, carried=dict(files))
+            if files and found.image and (driver in found.present or found.kernel.builds_in(driver))
+            else found
+            for found in self.examinations
+        ]
 
     def discard(self) -> None:
         """Remove what was brought to the host."""
@@ -87,6 +99,8 @@ def update(session: Session, files: GuestFiles, work: InitramfsWork, names: Devi
         list_modules(files)
     for number, found in enumerate(work.examinations):
         if found.is_fine:
+            if found.carried:
+                _carry(session, files, found, names)
             continue
         if number > 0 and _free(session) < _size_estimate(found):
             session.report.warning(
@@ -141,6 +155,27 @@ def _update_one(session: Session, files: GuestFiles, found: Examination, names: 
     session.report.debug(f"initramfs of {found.kernel.version}: {time.monotonic() - started:.1f} s")
 
 
+def _carry(session: Session, files: GuestFiles, found: Examination, names: DeviceNames) -> None:
+    """Add files to an image that boots as it is; if that does not work, it stays so."""
+    found = replace(found, lacking=())
+    try:
+        if _free(session) < _size_estimate(found):
+            raise ArchiveError("there is no room in /boot")
+        with _directory(session) as directory:
+            target = directory / "initramfs.new"
+            extend(session, found, target)
+            new = examine_file(found.kernel, target, names, directory)
+            if not new.is_fine or new.present != found.present:
+                raise ArchiveError("afterwards it was damaged")
+            _put_in_place(session, files, found, target)
+    except (ArchiveError, OSError, RuntimeError, ConversionError) as err:
+        session.not_done(
+            f"the initramfs of the kernel {found.kernel.version} does not know the names of NICs, which have them "
+            "later only; update-initramfs in the converted guest puts it right",
+            err,
+        )
+
+
 def _put_in_place(session: Session, files: GuestFiles, found: Examination, target: Path) -> None:
     """Upload a new image, make sure that it arrived, and let it take the place of the old one.
 
@@ -173,7 +208,10 @@ def _put_in_place(session: Session, files: GuestFiles, found: Examination, targe
         what.append(f"{', '.join(found.lacking)} added")
     if found.stale:
         what.append(f"disks called by their new names in {', '.join(found.stale)}")
-    session.changed(place, "; ".join(what) + (f"; the old one is {kept}" if kept else ""), _WHY)
+    if found.carried:
+        what.append(f"{', '.join(found.carried)} added")
+    why = _WHY if found.lacking or found.stale else "udev names NICs before the root file system is there"
+    session.changed(place, "; ".join(what) + (f"; the old one is {kept}" if kept else ""), why)
 
 
 def _keep_old(session: Session, found: Examination, place: str) -> str | None:

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Read /etc/network/interfaces of Debian's ifupdown, see interfaces(5)."""
+
+from __future__ import annotations
+
+import re
+
+from v2v_convert_guestfs.linux.network.names import Reading, reading
+
+_PORTS = frozenset(
+    {"bridge-ports", "bond-slaves", "slaves", "vlan-raw-device", "bond-primary", "ovs-ports", "ovs-bonds"}
+)
+_MAKES_VIRTUAL = ("bridge-", "bond-", "vlan-", "ovs-", "vxlan-", "tunnel-", "wireguard-")
+
+
+def interfaces(data: bytes) -> Reading:
+    """Find the names that ``auto``, ``allow-…`` and ``iface`` configure, and the ports of bridges, bonds and VLANs."""
+    names: list[str] = []
+    virtual: set[str] = set()
+    current = ""
+    for line in re.sub(r"\\\r?\n", " ", data.decode("latin-1")).split("\n"):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        keyword = words[0].replace("_", "-")
+        if keyword == "iface":
+            current = words[1] if len(words) > 1 else ""
+            names.append(current)
+        elif keyword == "auto" or keyword.startswith("allow-"):
+            current = ""
+            names += words[1:]
+        elif keyword in {"mapping", "source", "source-directory", "rename", "template"}:
+            current = ""
+        elif current and keyword.startswith(("bond-master", "bond-primary")):
+            # bond-master stands at the port, the others at the bond.
+            names += words[1:] if keyword == "bond-primary" else []
+        elif current and (keyword in _PORTS or keyword.startswith(_MAKES_VIRTUAL)):
+            if "." not in current:
+                virtual.add(current)
+            names += [word for word in words[1:] if keyword in _PORTS and word not in {"none", "all", "regex"}]
+    return reading(((name, None) for name in names), virtual)

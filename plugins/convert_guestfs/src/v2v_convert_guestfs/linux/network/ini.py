@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Read files with [Sections] and Key=value: NetworkManager's keyfiles, systemd's .network, .netdev and .link."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from v2v_convert_guestfs.linux.network.names import Reading, mac_address, nic_name, reading
+
+_ETHERNET = frozenset({"ethernet", "802-3-ethernet"})
+#: What in a [Match] names a place or a kind of hardware that KVM has not.
+_HARDWARE = ("Path", "Driver", "OriginalName", "Property")
+
+
+@dataclass(frozen=True)
+class Link:
+    """A .link file: the MAC addresses that it matches, the name that it gives, whether it matches by hardware."""
+
+    macs: tuple[str, ...] = ()
+    name: str | None = None
+    by_hardware: bool = False
+
+
+def keyfile(data: bytes) -> Reading:
+    """Read a NetworkManager keyfile: ``interface-name`` of an Ethernet connection, with its ``mac-address``."""
+    found = _sections(data)
+    connection = found.get("connection", {})
+    name = connection.get("interface-name", "")
+    kind = connection.get("type", "ethernet")
+    if kind in _ETHERNET:
+        ethernet = found.get("ethernet", {}) | found.get("802-3-ethernet", {})
+        mac = mac_address(ethernet.get("mac-address"))
+        if mac and not name:
+            return Reading(matched=frozenset({mac}))
+        return reading([(name, mac)] if name else [])
+    parent = found.get("vlan", {}).get("parent", "")
+    return reading([(parent, None)] if parent else [], [name] if name else [])
+
+
+def network(data: bytes) -> Reading:
+    """Read a systemd .network file: the names without globs in its [Match], with the MAC address if there is one."""
+    match = _sections(data).get("Match", {})
+    macs = _macs(match)
+    names = [name for name in match.get("Name", "").split() if nic_name(name)]
+    # It makes no NIC of those, but says which are none: bridges, WLANs.
+    if match.get("Kind") or match.get("Type", "ether") != "ether":
+        return reading([], names)
+    if macs and not match.get("Name"):
+        return Reading(matched=frozenset(macs))
+    notes = [f"it matches by {key}=" for key in ("Path", "Driver") if match.get(key)]
+    return reading([(name, macs[0] if len(macs) == 1 and len(names) == 1 else None) for name in names], (), notes)
+
+
+def netdev(data: bytes) -> Reading:
+    """Read a systemd .netdev file: the name of what it makes."""
+    name = _sections(data).get("NetDev", {}).get("Name", "")
+    return reading([], [name] if name else [])
+
+
+def link(data: bytes) -> Link:
+    """Read a systemd .link file."""
+    found = _sections(data)
+    match = found.get("Match", {})
+    return Link(
+        _macs(match),
+        nic_name(found.get("Link", {}).get("Name", "")),
+        any(match.get(key, "*") != "*" for key in _HARDWARE),
+    )
+
+
+def _macs(match: dict[str, str]) -> tuple[str, ...]:
+    words = f"{match.get('MACAddress', '')} {match.get('PermanentMACAddress', '')}".split()
+    return tuple(dict.fromkeys(mac for word in words if (mac := mac_address(word))))
+
+
+def _sections(data: bytes) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    section: dict[str, str] = {}
+    for line in data.decode("latin-1").split("\n"):
+        text = line.strip()
+        if not text or text[0] in "#;":
+            continue
+        if header := re.fullmatch(r"\[([^\[\]]{1,80})\]", text):
+            section = found.setdefault(header[1], {})
+        else:
+            key, equals, value = text.partition("=")
+            if equals:
+                section[key.strip()] = value.strip()
+    return found

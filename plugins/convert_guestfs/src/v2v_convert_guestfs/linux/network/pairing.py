@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Find out which NIC of the source each configured name belongs to, or that nobody can know."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+#: On VMware the number is that of a PCI hot plug slot: 160, 192, 224, 256, then 161, 193 and so on.
+_VMWARE_FIRST, _VMWARE_STEP, _VMWARE_ROUND = 160, 32, 4
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A name that a NIC shall keep, and how it was found that it is this NIC's."""
+
+    name: str
+    mac: str
+    why: str
+
+
+@dataclass
+class Pairing:
+    """What was found.
+
+    :param by_order: those of the pins that rest on the order of NICs only.
+    :param unknown: configured names of which nobody knows whose they are. :param stale: those of a NIC that is gone.
+    """
+
+    pins: list[Pin] = field(default_factory=list)
+    by_order: list[Pin] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
+
+
+def pair(
+    configured: Mapping[str, str | None],
+    pinned: Mapping[str, str | None],
+    source: Sequence[str | None],
+    matched: frozenset[str] = frozenset(),
+) -> Pairing:
+    """Pair names with MAC addresses.
+
+    :param configured: names, with the MAC address where the configuration states it.
+    :param pinned: MAC address by name, of what is pinned already.
+    :param matched: those MAC addresses that the configuration finds a NIC by without a name.
+    :param source: the MAC addresses of the source's NICs, in their order; None where it is unknown.
+    """
+    found = Pairing()
+    known = [mac for mac in source if mac is not None and source.count(mac) == 1]
+    taken = {mac for mac in pinned.values() if mac is not None}
+    left: list[str] = []
+    stated = [mac for mac in configured.values() if mac is not None]
+    for name, mac in configured.items():
+        if name in pinned and pinned[name] in known:
+            continue
+        if mac is None:
+            left.append(name)
+        elif mac not in known:
+            found.stale.append(name)
+        elif mac in taken or stated.count(mac) > 1:
+            # Another name is pinned to it, or two names claim it: which of them holds is not for us to say.
+            found.unknown.append(name)
+        else:
+            taken.add(mac)
+            found.pins.append(Pin(name, mac, "the guest's configuration names both"))
+    free = [mac for mac in known if mac not in taken | matched]
+    # A NIC whose address is unknown or not its own may be the one, too.
+    clear = len(known) == len(source)
+    if clear and len(left) == len(free) == 1:
+        found.pins.append(Pin(left[0], free[0], "it is the only name and the only NIC left"))
+    elif clear and left and len(left) == len(free) and (ordered := in_order(left)):
+        found.by_order = [
+            Pin(name, mac, "by the order of the names and of the source's NICs")
+            for name, mac in zip(ordered, free, strict=True)
+        ]
+        found.pins += found.by_order
+    else:
+        found.unknown += left
+    return found
+
+
+def in_order(names: Sequence[str]) -> list[str] | None:
+    """Sort names by the order of the NICs of a virtual machine of VMware, or of the kernel; None if there is none."""
+    numbers = {name: (match[1], int(match[2])) for name in names if (match := _NUMBERED.fullmatch(name))}
+    if len(numbers) != len(names):
+        return None
+    if all(kind == "eth" for kind, _ in numbers.values()):
+        return sorted(names, key=lambda name: numbers[name])
+    slots = {
+        name: divmod(number - _VMWARE_FIRST, _VMWARE_STEP) for name, (kind, number) in numbers.items() if kind == "ens"
+    }
+    if len(slots) == len(names) and all(0 <= place < _VMWARE_ROUND for place, _ in slots.values()):
+        return sorted(names, key=lambda name: slots[name][::-1])
+    return None
+
+
+_NUMBERED = re.compile(r"(eth|ens)(\d{1,5})", re.ASCII)

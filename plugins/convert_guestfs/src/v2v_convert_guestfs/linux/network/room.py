@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Keep the names of NICs: look at the guest's configuration, say what cannot be kept, write what keeps the rest.
+
+A link file matches by MAC address and by ``Path=*``. Bridges, bonds and VLANs have the MAC address of a port, but
+never a place on a bus; unlike ``Type=`` with an exclamation mark, ``Kind=`` or ``PermanentMACAddress=`` this means the
+same to every systemd that reads link files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from v2v_convert_guestfs.appliance import brief
+from v2v_convert_guestfs.editors import grub_cfg
+from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.network import ifcfg, ifupdown, ini, netplan, udev_rules
+from v2v_convert_guestfs.linux.network.names import Reading, mac_address, merged
+from v2v_convert_guestfs.linux.network.pairing import Pairing, Pin, pair
+from v2v_convert_guestfs.session import Session
+
+#: Bytes; who configures more has a program that writes it.
+_LIMIT = 64 * 1024
+_GRUB_LIMIT = 4 * 1024 * 1024
+_FILES_LIMIT = 200
+_PLACES: tuple[tuple[str, Callable[[bytes, str], Reading]], ...] = (
+    ("/etc/network/interfaces", lambda data, _: ifupdown.interfaces(data)),
+    ("/etc/network/interfaces.d/*", lambda data, _: ifupdown.interfaces(data)),
+    ("/etc/netplan/*.yaml", lambda data, _: netplan.netplan(data)),
+    ("/etc/NetworkManager/system-connections/*", lambda data, _: ini.keyfile(data)),
+    ("/etc/sysconfig/network-scripts/ifcfg-*", ifcfg.ifcfg),
+    ("/etc/sysconfig/network/ifcfg-*", ifcfg.ifcfg),
+    ("/etc/systemd/network/*.network", lambda data, _: ini.network(data)),
+    ("/etc/systemd/network/*.netdev", lambda data, _: ini.netdev(data)),
+)
+_LINKS = "/etc/systemd/network"
+_RULES = "/etc/udev/rules.d/70-v2v-net.rules"
+_SETUP_LINK = "80-net-setup-link.rules"
+_GENERATOR = "75-persistent-net-generator.rules"
+
+
+@dataclass(frozen=True)
+class NicNames:
+    """What is to be written, by path, with the reason."""
+
+    files: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+
+
+def examine(session: Session, files: GuestFiles) -> NicNames:
+    """Find out which names are to be kept and how, and warn of those that cannot be."""
+    readings = [
+        (path, read(data, path)) for pattern, read in _PLACES for path, data in _contents(session, files, pattern)
+    ]
+    configured = merged(reading for _, reading in readings)
+    for path, reading in readings:
+        for note in reading.notes:
+            _warn_of_hardware(session, path, note)
+    existing, hidden = _existing(session, files)
+    if not configured.nics:
+        return NicNames()
+    source = [mac_address(nic.mac) for nic in session.request.guest.nics]
+    kernel_names = _kernel_names(session, files)
+    if len(source) <= 1 and list(configured.nics) == ["eth0"] and kernel_names:
+        session.report.debug("the kernel calls the only NIC eth0 on KVM as well")
+        return NicNames()
+    if not any(source):
+        _warn_without_macs(session, configured, existing)
+        return NicNames()
+    found = pair(configured.nics, existing.nics, source, configured.matched)
+    for pin in [pin for pin in found.pins if pin.mac in hidden]:
+        session.report.warning(
+            f"{hidden[pin.mac]} in the guest matches the NIC {pin.mac} and gives it no name: add Name={pin.name} to "
+            "its [Link] section, or it may have another name on KVM"
+        )
+        found.pins.remove(pin)
+    _say(session, found)
+    return NicNames(_contents_of_pins(found.pins, by_link=_reads_links(session, files)))
+
+
+def pin_names(files: GuestFiles, names: NicNames) -> None:
+    """Write what keeps the names.
+
+    :raises ConversionError: a file cannot be written.
+    """
+    for path, (content, why) in names.files.items():
+        files.create(path, content, mode=0o644, what="created", why=why)
+
+
+def link_file(pin: Pin) -> bytes:
+    """Give the systemd .link file for one NIC. Without a NamePolicy= the name stands."""
+    return (
+        "# Written by virt-v2v: the NIC keeps the name that the configuration of this machine knows it by.\n"
+        "# Path=* matches no bridge, bond or VLAN, which have the same MAC address.\n"
+        f"[Match]\nMACAddress={pin.mac}\nPath=*\n\n[Link]\nName={pin.name}\n"
+    ).encode()
+
+
+def udev_rule(pin: Pin) -> bytes:
+    """Give the udev rule for one NIC. What has no driver is a bridge, a bond or a VLAN."""
+    return (
+        f'SUBSYSTEM=="net", ACTION=="add", DRIVERS=="?*", ATTR{{address}}=="{pin.mac}", ATTR{{type}}=="1", '
+        f'NAME="{pin.name}"\n'
+    ).encode()
+
+
+def _contents_of_pins(pins: Sequence[Pin], *, by_link: bool) -> dict[str, tuple[bytes, str]]:
+    if by_link:
+        return {
+            f"{_LINKS}/10-v2v-{pin.name}.link": (link_file(pin), f"the NIC {pin.mac} keeps the name: {pin.why}")
+            for pin in pins
+        }
+    if not pins:
+        return {}
+    comment = b"# Written by virt-v2v: NICs keep the names that the configuration of this machine knows them by.\n"
+    why = "; ".join(f"the NIC {pin.mac} keeps the name {pin.name}: {pin.why}" for pin in pins)
+    return {_RULES: (comment + b"".join(map(udev_rule, pins)), why)}
+
+
+def _contents(session: Session, files: GuestFiles, pattern: str) -> list[tuple[str, bytes]]:
+    found = []
+    for path in files.glob(pattern)[:_FILES_LIMIT]:
+        data = None if _masked(session, path) else files.read(path, limit=_LIMIT)
+        if data is not None:
+            found.append((path, data))
+    return found
+
+
+def _existing(session: Session, files: GuestFiles) -> tuple[Reading, dict[str, str]]:
+    """Read what names NICs already, and the link files by the MAC address that they match without naming it."""
+    readings: list[Reading] = []
+    hidden: dict[str, str] = {}
+    for path, data in _contents(session, files, "/etc/udev/rules.d/*.rules"):
+        readings.append(udev_rules.rules(data))
+        for note in readings[-1].notes:
+            _warn_of_hardware(session, path, note)
+    for path, data in _contents(session, files, f"{_LINKS}/*.link"):
+        link = ini.link(data)
+        if link.name and link.macs:
+            readings.append(Reading({link.name: link.macs[0]}))
+        elif link.name and link.by_hardware:
+            _warn_of_hardware(session, path, f"{link.name} is not found by MACAddress=")
+        hidden |= {mac: path for mac in link.macs if not link.name}
+    return merged(readings), hidden
+
+
+def _kernel_names(session: Session, files: GuestFiles) -> bool:
+    """Tell whether NICs have the names that the kernel gives: eth0, eth1 and so on."""
+    if _masked(session, f"/etc/udev/rules.d/{_SETUP_LINK}") or _masked(session, f"{_LINKS}/99-default.link"):
+        return True
+    for path in ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"):
+        if files.glob(path) and (data := files.read(path, limit=_GRUB_LIMIT)):
+            entries = grub_cfg.menu(data)
+            return bool(entries) and all("net.ifnames=0" in entry.arguments.split() for entry in entries)
+    return False
+
+
+def _reads_links(session: Session, files: GuestFiles) -> bool:
+    """Tell whether the guest's udev names NICs by link files: it has the rule for it and not the generator of old."""
+    if _masked(session, f"/etc/udev/rules.d/{_SETUP_LINK}"):
+        return False
+    found = [
+        files.glob(f"{root}/udev/rules.d/{name}") for name in (_SETUP_LINK, _GENERATOR) for root in ("/lib", "/usr/lib")
+    ]
+    return any(found[:2]) and not any(found[2:])
+
+
+def _masked(session: Session, path: str) -> bool:
+    try:
+        if session.handle.is_symlink(path):
+            return str(session.handle.readlink(path)) == "/dev/null"
+        return bool(session.handle.is_file(path)) and int(session.handle.filesize(path)) == 0
+    except RuntimeError as err:
+        session.report.debug(f"{path}: {brief(err)}")
+        return False
+
+
+def _say(session: Session, found: Pairing) -> None:
+    for pin in found.pins:
+        session.report.info(f"The NIC {pin.mac} keeps the name {pin.name}")
+    if found.by_order:
+        listed = ", ".join(f"{pin.name} is {pin.mac}" for pin in found.by_order)
+        session.report.warning(
+            f"which NIC has which name was found out by their order only: {listed}. If this is wrong, swap the MAC "
+            f"addresses in {_LINKS}/10-v2v-*.link (or {_RULES}) in the guest"
+        )
+    if found.unknown:
+        session.report.warning(
+            f"the guest configures {', '.join(found.unknown)}, and nothing says which of the source's NICs that is: "
+            "it may have another name on KVM. State the MAC address in the guest's configuration at its hypervisor and "
+            "convert again, or rename it in the converted guest"
+        )
+    if found.stale:
+        session.report.warning(
+            f"the guest configures {', '.join(found.stale)} for a MAC address that none of the source's NICs has: "
+            "give the NIC that address with --mac, or correct the guest's configuration"
+        )
+
+
+def _warn_without_macs(session: Session, configured: Reading, existing: Reading) -> None:
+    listed = ", ".join(sorted(configured.nics))
+    kept = ", ".join(f"{name} has {mac}" for name, mac in sorted(existing.nics.items()) if mac)
+    session.report.warning(
+        f"the guest configures {listed} by name, and the source does not say which MAC addresses its NICs have: on KVM "
+        "they may have other names, and the guest no network. Convert from a source that describes the machine, or "
+        "rename them in the guest's configuration" + (f" ({kept} in the guest)" if kept else "")
+    )
+
+
+def _warn_of_hardware(session: Session, path: str, note: str) -> None:
+    session.report.warning(
+        f"{path} in the guest: {note}, which may not hold on KVM: let it match by the MAC address instead"
+    )
