@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from types import FrameType
+from collections.abc import Iterator, Sequence
 
 from v2v_core import kept_logs
 from v2v_core.conversion_dir import ConversionDir, temporary_path
 from v2v_core.discovery import Role
-from v2v_core.errors import Interrupted
 from v2v_core.events import Event, EventKind, EventSink, Step
 from v2v_core.hookspecs import OutputResult
 from v2v_core.model import Guest
 from v2v_core.plugins import load_plugin
 from v2v_core.reporting import forward
 from v2v_core.settings import RunChoice
+from v2v_core.signals import signals_interrupt, signals_wait
 from v2v_core.steps import cleanup, copy, input_setup, output_check, output_finalize, output_setup
 from v2v_core.steps.convert_apart import convert_apart
 from v2v_core.warden import warden
@@ -69,7 +67,7 @@ def print_source(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> Guest:
 def _run_directory(choice: RunChoice, sinks: Sequence[EventSink]) -> Iterator[ConversionDir]:
     """Make the conversion directory, and see to it that nothing of the run is left, however it ends."""
     load_plugin(Role.INPUT, choice.input.mode)
-    with _signals_interrupt():
+    with signals_interrupt():
         path = choice.directory or temporary_path()
         # first of all: there is no moment at which a killed supervisor leaves something that nobody removes
         with warden(path):
@@ -79,13 +77,11 @@ def _run_directory(choice: RunChoice, sinks: Sequence[EventSink]) -> Iterator[Co
             with _marked(directory):
                 try:
                     yield directory
-                except KeyboardInterrupt as err:
-                    raise Interrupted("interrupted") from err
                 except BaseException as err:
                     kept_logs.keep(directory, err)
                     raise
                 finally:
-                    with _signals_wait():
+                    with signals_wait():
                         cleanup.run(directory, [_only_warnings(sinks)])
 
 
@@ -116,40 +112,3 @@ def _only_warnings(sinks: Sequence[EventSink]) -> EventSink:
 
 def _observers(names: Sequence[str]) -> list[EventSink]:
     return [load_plugin(Role.OBSERVER, name).event for name in names]
-
-
-_STOPPING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-
-
-@contextlib.contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """Turn the signals that ask for the end into an exception, so that the cleanup runs."""
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        raise Interrupted(f"stopped by {signal.Signals(number).name}")
-
-    with _handling(stop, _STOPPING):
-        yield
-
-
-@contextlib.contextmanager
-def _signals_wait() -> Iterator[None]:
-    """Let no signal interrupt the cleanup."""
-    with _handling(signal.SIG_IGN, (signal.SIGINT, *_STOPPING)):
-        yield
-
-
-@contextlib.contextmanager
-def _handling(
-    handler: Callable[[int, FrameType | None], None] | signal.Handlers, numbers: Sequence[signal.Signals]
-) -> Iterator[None]:
-    before: dict[signal.Signals, object] = {}
-    try:
-        for number in numbers:
-            # only the main thread may; a supervisor that runs conversions in threads deals with signals itself
-            with contextlib.suppress(ValueError):
-                before[number] = signal.signal(number, handler)
-        yield
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)  # type: ignore[arg-type]  # it is what signal.signal gave

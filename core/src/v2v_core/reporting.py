@@ -16,6 +16,7 @@ from typing import IO
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import CommandError, Interrupted, V2VError
 from v2v_core.events import Event, EventKind, EventSink, Step
+from v2v_core.signals import interrupted
 
 # C0, DEL and C1: a hostile guest's host name must not talk to the terminal (tabs and newlines become spaces)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -133,9 +134,9 @@ def running(directory: ConversionDir, step: Step, sinks: Sequence[EventSink]) ->
         _fail(report, step, err)
         raise
     except KeyboardInterrupt as err:
-        interrupted = Interrupted("interrupted")
-        _fail(report, step, interrupted)
-        raise interrupted from err
+        stopped = interrupted(err)
+        _fail(report, step, stopped)
+        raise stopped from err
     except OSError as err:
         wrapped = V2VError(f"{err.filename or step.value}: {err.strerror or err}")
         _fail(report, step, wrapped)

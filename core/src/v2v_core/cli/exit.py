@@ -66,6 +66,10 @@ def _report(session: Session, error: V2VError, code: int | None = None) -> int:
 
 def _report_unexpected(session: Session, error: Exception) -> int:
     # typer is asked only if somebody imported it: --version must start fast
+    aborted = getattr(sys.modules.get("typer"), "Abort", None)
+    if aborted is not None and isinstance(error, aborted):
+        # what typer makes of a KeyboardInterrupt that came between the steps
+        return _report(session, V2VError("interrupted"), _INTERRUPTED)
     typer_errors = getattr(sys.modules.get("typer.exceptions"), "TyperException", None)
     if typer_errors is not None and isinstance(error, typer_errors):
         usage = V2VError(_of_typer(error), hint=f"'{session.program} --help' lists the options")

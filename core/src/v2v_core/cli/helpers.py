@@ -15,16 +15,14 @@ A plugin's distribution has a script of two lines that calls ``input_helper`` or
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from v2v_core import __version__
 from v2v_core.cli.exit import Session, guard
-from v2v_core.errors import Interrupted, UsageError
+from v2v_core.errors import UsageError
+from v2v_core.signals import signals_interrupt
 
 if TYPE_CHECKING:
     from typer.core import TyperCommand
@@ -85,25 +83,10 @@ def _run(program: str, make: Callable[[], TyperCommand], argv: list[str] | None)
     session = Session(program)
 
     def body() -> Any:
-        with _signals_stop():
+        with signals_interrupt():
             return make().main(args=words, prog_name=program, standalone_mode=False, obj=session)
 
     return guard(session, body)
-
-
-@contextlib.contextmanager
-def _signals_stop() -> Iterator[None]:
-    """Turn the signals that ask for the end into an exception: the step then stops what it began."""
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        raise Interrupted(f"stopped by {signal.Signals(number).name}")
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _print_version(program: str) -> int:
