@@ -107,7 +107,8 @@ def test_asked_to_stop_while_copying(place: Place, unchanged_vmware_guest: Path,
     write_distribution(place.root, "v2v-fakes", ENTRY_POINTS)
     argv = ["v2v", "convert", "--converter", "fake", "--copier", "fake-hanging", unchanged_vmware_guest]
     process = place.start(*argv, "--output-storage", out, PYTHONPATH=str(place.root))
-    wait_for(place, process, Step.COPY, "hanging")
+    wait_for(place, process, Step.COPY, "Copying disk")
+    time.sleep(1.0)  # the copy is under way: its program has been started
     process.send_signal(number)
     assert process.wait(timeout=60) == 130
     assert list(out.iterdir()) == []
