@@ -8,14 +8,13 @@ from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux import block_devices, console, display, guest_agent, modprobe, selinux, tools_removal
 from v2v_convert_guestfs.linux.bootloader import find_bootloader
 from v2v_convert_guestfs.linux.capabilities import capabilities_of, drives_virtio_disks
+from v2v_convert_guestfs.linux.families import DISTRIBUTIONS, family_of
 from v2v_convert_guestfs.linux.initramfs import update as initramfs
 from v2v_convert_guestfs.linux.kernels import Kernel, find_kernels
 from v2v_convert_guestfs.linux.network import room as network
 from v2v_convert_guestfs.linux.packages import find_package_manager
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import Bus, Capabilities, ConversionError
-
-_DISTRIBUTIONS = frozenset({"debian", "ubuntu", "linuxmint", "kalilinux"})
 
 
 def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
@@ -27,10 +26,10 @@ def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
     files = GuestFiles(session)
 
     with session.stage("convert/look"):
-        if session.inspection.distro not in _DISTRIBUTIONS:
+        if family_of(session.inspection.distro) is None:
             blockers.add(
                 f"guests of the type linux ({session.inspection.distro}) cannot be converted",
-                f"this converter knows {', '.join(sorted(_DISTRIBUTIONS))} so far",
+                f"this converter knows {', '.join(sorted(DISTRIBUTIONS))}",
             )
             blockers.stop()
         packages = find_package_manager(session, files, blockers)

@@ -1,34 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Package managers: list and remove packages, without a network."""
+"""dpkg and apt: list and remove packages, without a network."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Protocol
 
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.files import GuestFiles
-from v2v_convert_guestfs.session import Blockers, Session
+from v2v_convert_guestfs.session import Session
 
 _STATUS_LIMIT = 64 * 1024 * 1024
 #: Packages whose triggers take minutes without hardware virtualization, and whose work is done here by other means or
 #: can wait: they stay pending, and the guest's next apt run does them.
 _SLOW_TRIGGERS = frozenset({"man-db", "initramfs-tools", "dracut"})
-
-
-class PackageManager(Protocol):
-    """What the conversion wants of a package manager."""
-
-    installed: frozenset[str]
-    #: The words of a shell command that installs a package at the first boot, its name comes last.
-    install_command: str
-
-    def remove(self, names: Sequence[str]) -> None:
-        """Remove packages, and what depends on them.
-
-        :raises RuntimeError: libguestfs's: it failed.
-        """
 
 
 class Dpkg:
@@ -80,24 +65,6 @@ def installed_packages(status: bytes) -> frozenset[str]:
 def pending_triggers(status: bytes) -> frozenset[str]:
     """Read the names of the packages with pending triggers from dpkg's status file."""
     return frozenset(name for name, state in _states(status) if state == "triggers-pending")
-
-
-def find_package_manager(session: Session, files: GuestFiles, blockers: Blockers) -> PackageManager | None:
-    """Find the guest's package manager; None, and a blocker, if there is none that is understood."""
-    kind = session.inspection.package_format
-    if kind == "deb":
-        manager = Dpkg(session, files)
-        if manager.installed:
-            return manager
-        blockers.add(
-            "the guest's list of packages (/var/lib/dpkg/status) is empty or damaged", "repair it in the guest"
-        )
-        return None
-    blockers.add(
-        f"packages of the format {kind or 'unknown'} are not supported ({session.inspection.distro})",
-        "this converter knows Debian and its descendants so far; virt-v2v knows more",
-    )
-    return None
 
 
 def _states(status: bytes) -> list[tuple[str, str]]:
