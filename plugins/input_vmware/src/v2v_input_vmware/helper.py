@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The commands ``helper-v2v-input-ova`` and ``helper-v2v-input-vmx``."""
+
+from __future__ import annotations
+
+from v2v_core.api import input_helper
+
+
+def ova() -> int:
+    """Run the input step of ``-i ova`` alone."""
+    return input_helper("ova")
+
+
+def vmx() -> int:
+    """Run the input step of ``-i vmx`` alone."""
+    return input_helper("vmx")
