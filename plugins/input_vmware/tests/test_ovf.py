@@ -190,8 +190,9 @@ def test_what_is_refused(data: bytes) -> None:
 
 
 _PIECES = st.sampled_from(
-    ["<rasd:ResourceType>17</rasd:ResourceType>", "<rasd:VirtualQuantity>9999999999999999999999</rasd:VirtualQuantity>"]
-    + [
+    [
+        "<rasd:ResourceType>17</rasd:ResourceType>",
+        "<rasd:VirtualQuantity>9999999999999999999999</rasd:VirtualQuantity>",
         "<Item>",
         "</Item>",
         "<VirtualSystem>",
@@ -200,8 +201,6 @@ _PIECES = st.sampled_from(
         "&#0;",
         "&lt;",
         "<a/>",
-    ]
-    + [
         '<vmw:Config vmw:key="firmware"/>',
         "<rasd:AllocationUnits>byte * 2^99</rasd:AllocationUnits>",
         "\x7f",

@@ -83,9 +83,7 @@ def parse_ovf(data: bytes, fallback_name: str, warn: Callable[[str], None]) -> D
             hint="export each virtual machine by itself",
         )
     system = systems[0]
-    items = [
-        _Item.of(element) for name in ("Item", "StorageItem", "EthernetPortItem") for element in _all(system, name)
-    ]
+    items = _items(root, system)
     name = _name(system)
     if not name:
         warn(f"the OVF descriptor has no name: the guest is called {fallback_name}")

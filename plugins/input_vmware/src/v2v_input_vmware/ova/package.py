@@ -52,7 +52,10 @@ class Part:
         :raises SourceError: it is too large for what it is.
         """
         if self.size > SMALL:
-            raise SourceError(f"{self.path}: a descriptor or manifest of {self.size} bytes is too large")
+            raise SourceError(
+                f"{self.path}: a descriptor or manifest of {self.size} bytes is too large",
+                hint="export the guest again",
+            )
         with self.open() as stream:
             return stream.read(self.size)
 
@@ -133,7 +136,7 @@ def _directory(path: Path) -> Package:
 def _tar_in_place(path: Path, length: int) -> dict[str, Part]:
     """Read the headers of a tar file, and nothing else of it."""
     files: dict[str, Part] = {}
-    with path.open("rb") as stream, tarfile.TarFile(fileobj=Bounded(stream, _HEADER)) as archive:  # type: ignore[arg-type]
+    with path.open("rb") as stream, tarfile.TarFile(fileobj=cast("IO[bytes]", Bounded(stream, _HEADER))) as archive:
         for member in archive:
             name = _check_member(path, member, files)
             if name is None:
@@ -192,7 +195,7 @@ def _unpacked_tar(path: Path, scratch: Path, stream: Readable) -> dict[str, Part
     room = _Room(path, scratch)
     source = Budgeted(stream)
     source.allow(_HEADER)
-    with tarfile.open(fileobj=source, mode="r|") as archive:
+    with tarfile.open(fileobj=cast("IO[bytes]", source), mode="r|") as archive:
         for member in archive:
             name = _check_member(path, member, files)
             if name is not None:
@@ -209,7 +212,7 @@ def _unpacked_tar(path: Path, scratch: Path, stream: Readable) -> dict[str, Part
 def _unpacked_zip(path: Path, scratch: Path) -> dict[str, Part]:
     files: dict[str, Part] = {}
     room = _Room(path, scratch)
-    with path.open("rb") as stream, zipfile.ZipFile(Bounded(stream, SMALL)) as archive:  # type: ignore[arg-type]
+    with path.open("rb") as stream, zipfile.ZipFile(cast("IO[bytes]", Bounded(stream, SMALL))) as archive:
         for member in archive.infolist():
             name = _check_name(path, member.filename)
             if member.is_dir():

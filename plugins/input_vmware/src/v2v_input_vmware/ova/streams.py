@@ -34,11 +34,12 @@ class Bounded:
     def read(self, size: int = -1) -> bytes:
         """Read.
 
-        :raises TooLong: more is asked for.
+        :raises TooLong: there is more, and it is asked for.
         """
-        if not 0 <= size <= self._limit:
+        data = self._stream.read(min(size, self._limit + 1) if size >= 0 else self._limit + 1)
+        if len(data) > self._limit:
             raise TooLong
-        return self._stream.read(size)
+        return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Go somewhere."""
