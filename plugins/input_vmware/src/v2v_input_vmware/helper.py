@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The commands ``helper-v2v-input-ova`` and ``helper-v2v-input-vmx``."""
+"""The commands ``helper-v2v-input-ova``, ``helper-v2v-input-vmx`` and ``helper-v2v-input-vcenter``."""
 
 from __future__ import annotations
 
@@ -14,3 +14,8 @@ def ova() -> int:
 def vmx() -> int:
     """Run the input step of ``-i vmx`` alone."""
     return input_helper("vmx")
+
+
+def vcenter() -> int:
+    """Run the input step of ``-i vcenter`` alone."""
+    return input_helper("vcenter")
