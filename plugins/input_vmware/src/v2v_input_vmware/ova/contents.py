@@ -18,7 +18,7 @@ def describe_guest(request: InputSetupRequest, path: Path) -> InputResult:
 
     :raises SourceError: the package, or a disk in it, is damaged or not harmless.
     """
-    scratch = request.directory / "ova"
+    scratch = (request.temporary or request.directory) / "ova"
     scratch.mkdir(mode=0o700, exist_ok=True)
     for left in scratch.iterdir():
         # of an earlier try of this step
