@@ -279,8 +279,8 @@ class InputHooks(Protocol):
     def v2v_input_setup(self, request: InputSetupRequest) -> InputResult:
         """Find the guest, read its metadata, and say how each disk is served.
 
-        Called first, once. Start no server and write nothing outside ``request.directory`` and ``request.temporary``: core serves the disks,
-        under a protective overlay. Nothing has to be undone.
+        Called first, once. Start no server and write nothing outside ``request.directory`` and
+        ``request.temporary``: core serves the disks, under a protective overlay. Nothing has to be undone.
 
         :raises UsageError: the arguments or options make no sense.
         :raises SourceError: the guest cannot be used; say which file or object, why, and what to do.

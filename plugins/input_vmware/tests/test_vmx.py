@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v2v_core.api import Bus, Cpu, Firmware, Guest, InputSetupRequest, Nic, Removable, SourceError, Topology, UsageError
+from v2v_core.render.print_source import print_source
 from v2v_core.testing import FakeReporter
 from v2v_input_vmware.vmx.guest import VmxDisk, genid, guest_of
 from v2v_input_vmware.vmx.plugin import VmxInput
@@ -238,3 +239,47 @@ def test_what_does_not_go_together(vmx: Path, tmp_path: Path, more: dict[str, ob
     with pytest.raises(UsageError) as caught:
         setup(vmx, tmp_path, **more)
     assert caught.value.hint
+
+
+def test_print_source(vmx: Path, tmp_path: Path) -> None:
+    """The text of --print-source, as scripts compare it."""
+    vmx.write_text("""\
+displayName = "a guest"
+memSize = "2048"
+numvcpus = "4"
+cpuid.coresPerSocket = "2"
+firmware = "efi"
+scsi0:0.fileName = "disk.vmdk"
+ide1:0.deviceType = "cdrom-image"
+ethernet0.virtualDev = "e1000"
+ethernet0.networkName = "VM Network"
+ethernet0.generatedAddress = "00:0c:29:73:9c:11"
+""")
+    guest, _ = setup(vmx, tmp_path)
+    assert (
+        print_source(guest)
+        == """\
+Source guest information (--print-source option):
+
+    source name: a guest
+hypervisor type: vmware
+       VM genid:\N{SPACE}
+         memory: 2147483648 (bytes)
+       nr vCPUs: 4
+     CPU vendor:\N{SPACE}
+      CPU model:\N{SPACE}
+   CPU topology: sockets: 2 cores/socket: 2 threads/core: 1
+   CPU features:\N{SPACE}
+       firmware: uefi
+UEFI secureboot: false
+        display:\N{SPACE}
+          sound:\N{SPACE}
+disks:
+\t0 [scsi]
+removable media:
+\tCD-ROM [ide] in slot 2
+NICs:
+\tNetwork "VM Network" mac: 00:0c:29:73:9c:11 [e1000]
+
+"""
+    )
