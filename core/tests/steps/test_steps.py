@@ -167,6 +167,7 @@ def test_convert_apart_tells_what_the_child_says(choice: RunChoice, v2v_director
     assert [event.kind for event in heard] == [
         EventKind.STEP_STARTED,
         EventKind.MESSAGE,
+        EventKind.CHANGE,
         EventKind.MESSAGE,
         EventKind.STEP_FINISHED,
     ]

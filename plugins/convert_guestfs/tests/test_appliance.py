@@ -48,6 +48,9 @@ class Recorder:
     def warning(self, text: str) -> None:
         self.lines.append(("warning", text))
 
+    def changed(self, path: str, what: str, why: str) -> None:
+        self.lines.append(("change", path))
+
     def progress(self, done: int, total: int, *, disk: int | None = None) -> None:
         pass
 

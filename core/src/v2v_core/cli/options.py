@@ -256,6 +256,15 @@ Directory = Annotated[
     Path, typer.Option("--dir", metavar="DIR", help="The conversion directory.", rich_help_panel=_GENERAL)
 ]
 InPlace = Annotated[bool, typer.Option("--in-place", help="Change the source itself.", rich_help_panel=_CONVERSION)]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        help="Write down what was done: JSON if it ends in .json, else text; '-' is stdout.",
+        rich_help_panel=_GENERAL,
+    ),
+]
 EventsFd = Annotated[
     int | None,
     typer.Option(
