@@ -10,6 +10,8 @@ from v2v_convert_guestfs.linux.network.names import Reading, mac_address, readin
 
 #: Bytes; reading YAML takes some seconds for a megabyte.
 LIMIT = 64 * 1024
+#: Mappings in mappings; netplan's own go to about ten. The time that yaml takes grows with the square.
+_DEPTH = 40
 
 
 def netplan(data: bytes) -> Reading:
@@ -43,15 +45,21 @@ def netplan(data: bytes) -> Reading:
 
 
 def _load(data: bytes) -> Any:
-    """Read strings, lists and mappings, and nothing else. Aliases, with which small files get huge, are refused."""
+    """Read strings, lists and mappings, and nothing else.
+
+    Aliases, with which small files get huge, are refused, and so is a depth with which they take minutes.
+    """
     import yaml
 
     if len(data) > LIMIT:
         return None
     try:
         text = data.decode("utf-8")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.BaseLoader)):
-            return None
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.BaseLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent) or depth > _DEPTH:
+                return None
         # Makes nothing but strings of scalars, whatever tag they have.
         return yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506
     except (yaml.YAMLError, ValueError, RecursionError):
