@@ -185,7 +185,12 @@ Bridges = Annotated[
 ]
 Macs = Annotated[
     list[str] | None,
-    typer.Option("--mac", metavar="MAC:network|bridge:TARGET", help="Map one interface.", rich_help_panel=_CONVERSION),
+    typer.Option(
+        "--mac",
+        metavar="MAC:network|bridge:TARGET",
+        help="Map one interface; or give it an address: MAC:ip:ADDRESS[,GATEWAY[,LENGTH[,NAMESERVER…]]].",
+        rich_help_panel=_CONVERSION,
+    ),
 ]
 Root = Annotated[
     str,

@@ -19,6 +19,7 @@ from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import ConversionError, V2VError
 from v2v_core.events import Event, EventKind, EventSink, Step
 from v2v_core.hookspecs import ConvertSettings
+from v2v_core.model import StaticAddress
 from v2v_core.reporting import StepReport, forward
 from v2v_core.settings import ConvertChoice, NicMapping
 
@@ -93,6 +94,9 @@ def load_choice(directory: ConversionDir) -> ConvertChoice:
     """Read what ``convert_apart`` wrote for its child."""
     record = directory.read_json(CHOICE)
     settings = {**record["settings"], "keys": tuple(record["settings"]["keys"])}
+    settings["static_addresses"] = tuple(
+        StaticAddress(**{**found, "nameservers": tuple(found["nameservers"])}) for found in settings["static_addresses"]
+    )
     nics = tuple(NicMapping(**mapping) for mapping in record["nics"])
     return ConvertChoice(mode=record["mode"], settings=ConvertSettings(**settings), nics=nics)
 
