@@ -19,14 +19,14 @@ def netplan(data: bytes) -> Reading:
 
     netplan's own generator writes a link file for those at every boot.
     """
-    document = _load(data)
+    document = load(data)
     network = document.get("network") if isinstance(document, dict) else None
     if not isinstance(network, dict):
         return Reading()
     nics: list[tuple[str, str | None]] = []
     notes = []
     matched = set()
-    for name, settings in _entries(network, "ethernets"):
+    for name, settings in entries(network, "ethernets"):
         match = settings.get("match")
         if not isinstance(match, dict) or not match:
             nics.append((name, None))
@@ -39,13 +39,13 @@ def netplan(data: bytes) -> Reading:
     virtual = [
         name
         for kind in ("bridges", "bonds", "vlans", "tunnels", "dummy-devices", "vrfs")
-        for name, _ in _entries(network, kind)
+        for name, _ in entries(network, kind)
     ]
     return replace(reading(nics, virtual, notes), matched=frozenset(matched))
 
 
-def _load(data: bytes) -> Any:
-    """Read strings, lists and mappings, and nothing else.
+def load(data: bytes) -> Any:
+    """Read strings, lists and mappings, and nothing else; what is no such YAML is None.
 
     Aliases, with which small files get huge, are refused, and so is a depth with which they take minutes.
     """
@@ -66,7 +66,8 @@ def _load(data: bytes) -> Any:
         return None
 
 
-def _entries(network: dict[Any, Any], kind: str) -> list[tuple[str, dict[Any, Any]]]:
+def entries(network: dict[Any, Any], kind: str) -> list[tuple[str, dict[Any, Any]]]:
+    """List the names and settings below a key of ``network:``."""
     section = network.get(kind)
     if not isinstance(section, dict):
         return []
