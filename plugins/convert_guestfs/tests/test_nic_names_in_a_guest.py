@@ -162,3 +162,19 @@ def test_an_initramfs_with_the_driver_carries_the_names(tmp_path: Path) -> None:
         assert found.image is not None
         write_image(found.image, tmp_path / "new", found.carried)
         assert read_image(tmp_path / "new", tmp_path).read(LINK.lstrip("/")) == (b"content" if carries else None)
+
+
+def test_a_nic_that_needs_a_name_gets_one_and_no_other_does() -> None:
+    guest = Simulator(INTERFACES, (A, B))
+    files = GuestFiles(guest.session)
+    guest.files["/etc/network/interfaces"] = f"iface ens192 inet dhcp\n  hwaddress {A}\n"
+    guest.files["/etc/systemd/network/70-x.link"] = f"[Match]\nMACAddress={A}\n[Link]\nName=ens192\n"
+    names = room.examine(guest.session, files, [A, B])
+    assert names.by_mac == {A: "ens192", B: "v2v0"}
+    assert list(names.files) == ["/etc/systemd/network/10-v2v-v2v0.link"]
+
+
+def test_a_name_that_is_pinned_now_is_known() -> None:
+    guest = Simulator(INTERFACES, (A,))
+    names = room.examine(guest.session, GuestFiles(guest.session), [A])
+    assert (names.by_mac, list(names.files)) == ({A: "ens192"}, [LINK])

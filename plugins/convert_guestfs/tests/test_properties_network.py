@@ -3,17 +3,25 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from v2v_convert_guestfs.linux.network import ifcfg, ifupdown, ini, netplan, udev_rules
+from v2v_convert_guestfs.linux.network.addresses import ifcfg as ifcfg_addresses
+from v2v_convert_guestfs.linux.network.addresses import ifupdown as ifupdown_addresses
+from v2v_convert_guestfs.linux.network.addresses import keyfile, networkd
+from v2v_convert_guestfs.linux.network.addresses import netplan as netplan_addresses
+from v2v_convert_guestfs.linux.network.addresses.wanted import NotEditable, Wanted, wanted
 from v2v_convert_guestfs.linux.network.names import Reading, mac_address, nic_name
 from v2v_convert_guestfs.linux.network.pairing import Pin
 from v2v_convert_guestfs.linux.network.room import link_file, udev_rule
+from v2v_core.api import StaticAddress
 
 READERS: dict[str, Callable[[bytes], object]] = {
     "interfaces": ifupdown.interfaces,
@@ -168,6 +176,133 @@ def test_what_is_written_for_a_name_is_read_again(name: str, mac: str, why: str)
         assert data.endswith(b"\n")
 
 
+NIC_A = "02:00:00:00:00:0a"
+Editor = Callable[[bytes, Wanted], bytes | None]
+EDITORS: dict[str, Editor] = {
+    "interfaces": ifupdown_addresses.edit,
+    "netplan": netplan_addresses.edit,
+    "keyfile": keyfile.edit,
+    "network": networkd.edit,
+    "ifcfg of Red Hat": lambda data, one: ifcfg_addresses.edit_redhat(
+        data, f"{ifcfg_addresses.REDHAT}/ifcfg-eth0", one
+    ),
+    "ifcfg of SUSE": lambda data, one: ifcfg_addresses.edit_suse(data, f"{ifcfg_addresses.SUSE}/ifcfg-eth0", one),
+}
+HOSTS = st.one_of(st.ip_addresses(v=4, network="198.51.100.0/24"), st.ip_addresses(v=6, network="2001:db8::/64"))
+
+
+@st.composite
+def anything_wanted(draw: st.DrawFn, name: str = "eth0") -> Wanted:
+    hosts = draw(st.lists(HOSTS, min_size=1, max_size=3, unique=True))
+    given = [
+        StaticAddress(
+            mac=NIC_A,
+            address=str(host),
+            gateway=draw(st.sampled_from([None, "198.51.100.1" if host.version == 4 else "fe80::1"])),
+            prefix=draw(st.integers(1, host.max_prefixlen)),
+            nameservers=tuple(map(str, draw(st.lists(HOSTS, max_size=2)))),
+        )
+        for host in hosts
+    ]
+    ((found,), _notes) = wanted(given)
+    return replace(found, names=(name,))
+
+
+PIECES = st.lists(
+    st.one_of(
+        st.binary(max_size=12),
+        st.sampled_from(
+            [
+                *(b"iface eth0 inet static\n", b"iface eth0 inet6 auto\n", b"auto eth0\n", b"  address 1\n", b"\\\n"),
+                *(b"network:\n  ethernets:\n", b"    eth0:\n", b"      dhcp4: true\n", b"      addresses: [", b"]\n"),
+                *(b"      routes:\n      - to: default\n", b"      addresses:\n        - 192.0.2.1/24\n", b"# x\n"),
+                *(b"[Match]\nName=eth0\n", b"[Network]\n", b"Address=192.0.2.1/24\n", b"DHCP=yes\n", b"[Route]\n"),
+                *(b"[connection]\ntype=ethernet\n", b"interface-name=eth0\n", b"[ipv4]\n", b"address1=1\n", b"\r\n"),
+                *(b"DEVICE=eth0\n", b"IPADDR='192.0.2.1'\n", b"IPADDR_1=2001:db8::1\n", b'"', b"'", b"HWADDR=", b"\n"),
+                NIC_A.encode(),
+            ]
+        ),
+    ),
+    max_size=20,
+).map(b"".join)
+
+
+def edited(name: str, data: bytes, one: Wanted) -> bytes | None:
+    try:
+        return EDITORS[name](data, one)
+    except NotEditable as err:
+        assert str(err).isprintable()
+        return None
+
+
+@pytest.mark.parametrize("name", EDITORS)
+@given(data=PIECES, one=anything_wanted())
+def test_editing_twice_is_editing_once(name: str, data: bytes, one: Wanted) -> None:
+    once = edited(name, data, one)
+    if once is not None:
+        assert edited(name, once, one) == once
+
+
+@pytest.mark.parametrize("name", EDITORS)
+@given(data=st.one_of(PIECES, st.binary(max_size=300)), one=anything_wanted("eth7"))
+def test_file_of_another_nic_is_left_alone(name: str, data: bytes, one: Wanted) -> None:
+    assert edited(name, data.replace(NIC_A.encode(), b""), one) is None
+
+
+#: What an address is said with, in any of the files.
+ADDRESSING = re.compile(
+    rb"\s*(?:addr|gateway|netmask|method|dns|DNS|IP|PREFIX|NETMASK|NETWORK|BROADCAST|BOOTPROTO|Address|Gateway|DHCP"
+    rb"|dhcp|routes|- |nameservers|iface|network|broadcast|pointopoint|eth0: |\[Address|\[Route|via|GATEWAY"
+    rb"|export |# )"
+)
+
+
+@pytest.mark.parametrize("name", EDITORS)
+@given(data=PIECES, one=anything_wanted())
+def test_what_is_no_addressing_stays_in_its_order(name: str, data: bytes, one: Wanted) -> None:
+    new = edited(name, data.replace(b"[Route]", b"[Link]"), one)
+    if new is None or b"'" in data or b'"' in data or b"\\" in data:
+        return
+    left = iter(new.split(b"\n"))
+    for line in data.replace(b"[Route]", b"[Link]").split(b"\n"):
+        if line.strip() and not ADDRESSING.match(line):
+            # a stanza that is too many is turned into a comment
+            assert any(found in {line, b"# " + line} for found in left), line
+
+
+@st.composite
+def ordinary(draw: st.DrawFn) -> tuple[str, bytes]:
+    """A file about eth0 as somebody would write it, with noise."""
+    other = draw(st.lists(st.sampled_from([b"mtu=9000", b"X=1", b"zone=public"]), max_size=2))
+    kind = draw(st.sampled_from(sorted(EDITORS)))
+    lines: dict[str, list[bytes]] = {
+        "interfaces": [b"auto eth0", b"iface eth0 inet dhcp", b"\tmtu 9000", b"iface eth1 inet dhcp"],
+        "netplan": [b"network:", b"  ethernets:", b"    eth0:", b"      mtu: 9000", b"    eth1:", b"      dhcp4: yes"],
+        "keyfile": [b"[connection]", b"type=ethernet", b"interface-name=eth0", *other, b"[ipv4]", b"method=auto"],
+        "network": [b"[Match]", b"Name=eth0", b"[Network]", *other, b"DHCP=yes", b"[Link]", b"RequiredForOnline=no"],
+        "ifcfg of Red Hat": [b"DEVICE=eth0", *other, b"BOOTPROTO=dhcp", b"ONBOOT=yes"],
+        "ifcfg of SUSE": [b"BOOTPROTO='dhcp'", *other, b"STARTMODE='auto'"],
+    }
+    noise = st.lists(st.sampled_from([b"", b"# a comment", b"#x: [", b"# don't"]), max_size=2)
+    mixed = [line for known in lines[kind] for line in (*draw(noise), known)]
+    return kind, b"\n".join(mixed) + draw(st.sampled_from([b"", b"\n", b"\n\n"]))
+
+
+@given(ordinary(), anything_wanted())
+def test_what_is_asked_for_is_in_the_file(made: tuple[str, bytes], one: Wanted) -> None:
+    name, data = made
+    new = edited(name, data, one)
+    assert new is not None
+    for address in one.addresses:
+        assert str(address.ip).encode() in new
+    for gateway in one.gateways:
+        assert str(gateway).encode() in new or name == "ifcfg of SUSE"
+    kept = [line for line in data.split(b"\n") if line.startswith(b"#") or b"eth1" in line or b"mtu" in line]
+    left = iter(new.split(b"\n"))
+    assert all(any(found == line for found in left) for line in kept)
+    assert READERS[name](new) == READERS[name](data)
+
+
 #: Within the limits that the readers are given.
 LONG = [
     *(
@@ -197,4 +332,9 @@ def test_no_file_takes_long(data: bytes) -> None:
         started = time.process_time()
         read(data)
         # what grows with the square of the length takes minutes
+        assert time.process_time() - started < 10
+    ((one,), _notes) = wanted([StaticAddress(mac=NIC_A, address="192.0.2.1", prefix=24)])
+    for name in EDITORS:
+        started = time.process_time()
+        edited(name, data, replace(one, names=("eth0",)))
         assert time.process_time() - started < 10

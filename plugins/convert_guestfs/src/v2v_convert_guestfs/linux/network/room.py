@@ -56,9 +56,11 @@ def examine(session: Session, files: GuestFiles, need_names: Sequence[str] = ())
     :param need_names: MAC addresses of NICs that are to have a name, if they have none yet.
     """
     pins, by_mac = _find_pins(session, files)
-    for number, mac in enumerate(mac for mac in need_names if mac not in by_mac):
-        pins.append(Pin(f"v2v{number}", mac, "its configuration goes by a name, and it had none"))
     by_mac |= {pin.mac: pin.name for pin in pins}
+    nameless = [mac for mac in need_names if mac not in by_mac]
+    for number, mac in enumerate(nameless):
+        by_mac[mac] = f"v2v{number}"
+        pins.append(Pin(by_mac[mac], mac, "its configuration goes by a name, and it had none"))
     return NicNames(_contents_of_pins(pins, by_link=_reads_links(session, files)), by_mac)
 
 

@@ -31,23 +31,24 @@ def edit(data: bytes, wanted: Wanted) -> bytes | None:
     ):
         raise NotEditable("it has no address of its own there: it may be a port of a bridge or bond")
     left = {family: list(wanted.addresses_of(family)) for family in wanted.families}
-    first = True
+    first, begun = True, set[int]()
     for stanza in stanzas:
         if not any(stanza is found for found in mine) or _family(stanza) not in left:
             continue
         if addresses := left[_family(stanza)]:
             # the first stanza of a family takes the first address, the gateway and the name servers
-            _replace(stanza, wanted, addresses.pop(0), gateway=True, servers=first)
+            _replace(stanza, wanted, addresses.pop(0), gateway=_family(stanza) not in begun, servers=first)
             first = False
+            begun.add(_family(stanza))
         else:
             stanza[:] = ["# " + line.replace("\n", "\n# ") if line.strip() else line for line in stanza]
     out = "\n".join(line for stanza in stanzas for line in stanza)
     for family, addresses in left.items():
-        seen = any(_family(stanza) == family for stanza in mine)
-        for number, address in enumerate(addresses):
+        for address in addresses:
             out += "" if out.endswith("\n") else "\n"
-            out += _stanza(wanted, _name(mine[0]), address, gateway=not seen and number == 0, servers=first)
+            out += _stanza(wanted, _name(mine[0]), address, gateway=family not in begun, servers=first)
             first = False
+            begun.add(family)
     return out.encode("latin-1")
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from v2v_convert_guestfs.linux.network import netplan
@@ -14,6 +15,8 @@ DIRECTORY = "/etc/netplan"
 _DEFAULTS = {"default", "0.0.0.0/0", "::/0", "0/0"}
 _GATEWAYS = {4: "gateway4", 6: "gateway6"}
 _DHCP = {4: "dhcp4", 6: "dhcp6"}
+#: What YAML takes for the end of a line, and nobody else does.
+_OTHER_BREAKS = re.compile("[\x85\u2028\u2029]|\r(?!\n)")
 _ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 
 
@@ -33,10 +36,13 @@ def edit(data: bytes, wanted: Wanted) -> bytes | None:
         return None
     if any(name in _ports(settings) for kind in ("bridges", "bonds") for _, settings in netplan.entries(network, kind)):
         raise NotEditable("it makes the NIC a port of a bridge or bond")
+    text = data.decode("utf-8")
+    if _OTHER_BREAKS.search(text):
+        raise NotEditable("it has line breaks of an unusual kind")
     settings = network["ethernets"][name]
     old = settings if isinstance(settings, dict) else {}
     new = _settings(old, wanted)
-    text = _replaced(data.decode("utf-8"), name, old, new)
+    text = _replaced(text, name, old, new)
     network["ethernets"][name] = new
     if netplan.load(text.encode()) != document:
         raise NotEditable("it is written in a way that cannot be edited")
@@ -124,7 +130,10 @@ def _replaced(text: str, name: str, old: dict[Any, Any], new: dict[Any, Any]) ->
         indent = " " * (key.start_mark.column + 2)
         lines[key.end_mark.line : key.end_mark.line + 1] = [lines[key.end_mark.line], *_lines(changed, indent)]
         return "\n".join(lines)
-    if not isinstance(settings, yaml.MappingNode) or settings.flow_style or not settings.value:
+    if isinstance(settings, yaml.MappingNode) and settings.flow_style:
+        entries = ", ".join(_lines(new, ""))
+        return f"{text[: settings.start_mark.index]}{{{entries}}}{text[settings.end_mark.index :]}"
+    if not isinstance(settings, yaml.MappingNode) or not settings.value:
         raise NotEditable("it is written in a way that cannot be edited")
     indent = " " * settings.value[0][0].start_mark.column
     end = _last_line(settings) + 1
