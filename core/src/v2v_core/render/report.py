@@ -8,7 +8,7 @@ The JSON is one object. Members may be added; the number changes when one goes o
                         "failed" or "unfinished" (interrupted, or still running)
     guest               null, or name, hypervisor, memory (bytes), vcpus
     system              null, or what inspection found: root, os_type, distro, arch, major_version, … , mountpoints
-    firmware            null, "bios" or "uefi"
+    firmware            null, "bios", "uefi" or "unknown"
     hardware            null, or what the guest gets: machine, block_bus, net_model, virtio_rng, …
     disks, removables   lists: index, bus, device, size (bytes), boot_order; kind, bus, device
     nics                a list: mac, model, kind ("network" or "bridge"), network
