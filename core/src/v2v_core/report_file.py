@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from v2v_core.conversion_dir import ConversionDir
-from v2v_core.errors import UsageError, V2VError
+from v2v_core.errors import UsageError
 from v2v_core.events import Event, EventKind, EventSink, Step
 from v2v_core.reporting import forward
 
@@ -63,7 +63,8 @@ def write(directory: ConversionDir, path: Path | None, sinks: Sequence[EventSink
             sys.stdout.flush()
         else:
             _write(path, text)
-    except (OSError, V2VError, ValueError) as err:
+    except Exception as err:
+        # whatever it is: what comes next is the cleanup
         reason = f"the report cannot be written to {path}: {err}"
         forward(Event(kind=EventKind.WARNING, step=Step.CLEANUP, text=reason), sinks)
 
