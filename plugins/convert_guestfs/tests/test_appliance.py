@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
+import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -47,6 +49,9 @@ class Recorder:
 
     def warning(self, text: str) -> None:
         self.lines.append(("warning", text))
+
+    def changed(self, path: str, what: str, why: str) -> None:
+        self.lines.append(("change", path))
 
     def progress(self, done: int, total: int, *, disk: int | None = None) -> None:
         pass
@@ -168,6 +173,41 @@ def in_guest(image: Path, path: str) -> bytes:
     return subprocess.run(argv, capture_output=True, check=True).stdout
 
 
+#: u::rw-,u:1234:r--,g::r--,m::r--,o::--- as an attribute, version 2: tag, permissions and id of each, as debugfs
+#: gives it, which knows no id where there is none.
+ACL = struct.pack("<I", 2) + b"".join(
+    struct.pack("<HHI", *entry) for entry in ((1, 6, 0), (2, 4, 1234), (4, 4, 0), (16, 4, 0), (32, 0, 0))
+)
+ATTRIBUTES = {
+    "user.note": b"keep\0me",
+    "security.selinux": b"system_u:object_r:bootloader_etc_t:s0\0",
+    "trusted.other": b"\xff",
+    "system.posix_acl_access": ACL,
+}
+
+
+def debugfs(image: Path, command: str) -> str:
+    argv = ["debugfs", "-w", "-R", command, f"{image}?offset={_START}"]
+    return subprocess.run(argv, capture_output=True, check=True).stdout.decode()
+
+
+def set_attributes(tmp_path: Path, image: Path, path: str) -> None:
+    for field, value in (("uid", "1001"), ("gid", "1002")):
+        debugfs(image, f"set_inode_field {path} {field} {value}")
+    for name, value in ATTRIBUTES.items():
+        (tmp_path / "value").write_bytes(value)
+        debugfs(image, f"ea_set -f {tmp_path / 'value'} {path} {name}")
+
+
+def attributes(tmp_path: Path, image: Path, path: str) -> dict[str, bytes]:
+    found = {}
+    for name in ATTRIBUTES:
+        debugfs(image, f"ea_get -f {tmp_path / 'value'} {path} {name}")
+        found[name] = (tmp_path / "value").read_bytes()
+        (tmp_path / "value").unlink()
+    return found
+
+
 def test_a_blank_disk_is_refused(tmp_path: Path, server: list[subprocess.Popen[bytes]]) -> None:
     image = tmp_path / "blank.img"
     with image.open("wb") as file:
@@ -191,6 +231,8 @@ def test_everything_in_the_way_is_said_at_once(tmp_path: Path, server: list[subp
 def test_a_guest_is_converted(tmp_path: Path, server: list[subprocess.Popen[bytes]]) -> None:
     phony_debian(tmp_path / "root", kernel=True)
     image = disk(tmp_path / "sda.img", tmp_path / "root", swap=swap_area(b"SWAPSPACE2"))
+    set_attributes(tmp_path, image, "/etc/default/grub")
+    assert attributes(tmp_path, image, "/etc/default/grub") == ATTRIBUTES
     report = Recorder()
     result = convert(tmp_path, image, server, report)
 
@@ -210,8 +252,10 @@ def test_a_guest_is_converted(tmp_path: Path, server: list[subprocess.Popen[byte
     assert len(in_guest(image, "/etc/machine-id")) == 33
     changed = {change.path for change in result.changes}
     assert {"/etc/fstab", "/etc/default/grub", "/boot/grub/grub.cfg", "/etc/blkid.tab"} <= changed
-    stat = subprocess.run(
-        ["debugfs", "-R", "stat /etc/default/grub", f"{image}?offset={_START}"], capture_output=True, check=True
-    ).stdout
-    assert b"Mode:  0640" in stat
+    # Another file has taken its place: it is the same to everybody who may look at it.
+    stat = debugfs(image, "stat /etc/default/grub")
+    assert "Mode:  0640" in stat
+    assert re.search(r"User: +1001 +Group: +1002 ", stat)
+    assert attributes(tmp_path, image, "/etc/default/grub") == ATTRIBUTES
+    assert changed == set(report.of("change")), "each was said when it happened"
     subprocess.run(["e2fsck", "-fn", f"{image}?offset={_START}"], check=True, capture_output=True)

@@ -20,8 +20,9 @@ from v2v_convert_guestfs.linux.flow import choose_kernel
 from v2v_convert_guestfs.linux.kernels import Kernel, Modules
 from v2v_convert_guestfs.linux.packages.dpkg import Dpkg, installed_packages, pending_triggers
 from v2v_convert_guestfs.linux.tools_removal import tools_installed
-from v2v_convert_guestfs.session import Blockers
-from v2v_core.api import Bus, ConversionError, DiskEndpoint, Inspection
+from v2v_convert_guestfs.session import Blockers, Session
+from v2v_core.api import Bus, ConversionError, ConvertRequest, ConvertSettings, DiskEndpoint, Guest, Inspection
+from v2v_core.testing import FakeReporter
 
 STATUS = b"""\
 Package: open-vm-tools
@@ -181,6 +182,23 @@ def test_all_blockers_are_named() -> None:
     with pytest.raises(ConversionError, match=r"2 reasons: \(1\) first; \(2\) second") as caught:
         blockers.stop()
     assert caught.value.hint == "do this; do that"
+    assert [(one.reason, one.remedy) for one in caught.value.obstacles] == [("first", "do this"), ("second", "do that")]
+
+
+def test_a_change_is_said_when_it_happens(tmp_path: Path) -> None:
+    report = FakeReporter()
+    request = ConvertRequest(
+        directory=tmp_path,
+        temporary=tmp_path,
+        guest=Guest(name="g"),
+        disks=(),
+        settings=ConvertSettings(),
+        report=report,
+    )
+    session = Session(request=request, handle=None)
+    session.changed("/etc/fstab", "new names", "disks have other names")
+    assert report.changes == [("/etc/fstab", "new names", "disks have other names")]
+    assert [change.path for change in session.changes] == ["/etc/fstab"]
 
 
 def test_the_first_boot_script_is_a_shell_script() -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from v2v_convert_guestfs.appliance import Handle, brief
-from v2v_core.api import Change, ConversionError, ConvertRequest, Firmware, Inspection, Reporter
+from v2v_core.api import Change, ConversionError, ConvertRequest, Firmware, Inspection, Obstacle, Reporter
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Session:
     def changed(self, path: str, what: str, why: str) -> None:
         """Record a change to the guest."""
         self.changes.append(Change(path=path, what=what, why=why))
-        self.report.debug(f"changed {path}: {what} ({why})")
+        self.report.changed(path, what, why)
 
     def run(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
         """Run one of the guest's programs in the appliance, by argument list; its words go to the log.
@@ -92,10 +92,5 @@ class Blockers:
 
         :raises ConversionError: naming all of them.
         """
-        if not self.reasons:
-            return
-        hints = "; ".join(dict.fromkeys(hint for _, hint in self.reasons))
-        if len(self.reasons) == 1:
-            raise ConversionError(self.reasons[0][0], hint=hints)
-        listed = "; ".join(f"({number}) {reason}" for number, (reason, _) in enumerate(self.reasons, 1))
-        raise ConversionError(f"the guest cannot be converted for {len(self.reasons)} reasons: {listed}", hint=hints)
+        if self.reasons:
+            raise ConversionError.for_obstacles([Obstacle(reason=reason, remedy=hint) for reason, hint in self.reasons])

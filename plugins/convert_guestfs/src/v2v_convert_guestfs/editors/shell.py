@@ -75,6 +75,30 @@ def set_value(data: bytes, name: str, new: str) -> bytes:
     return text.encode("latin-1")
 
 
+def remove(data: bytes, names: re.Pattern[str]) -> bytes:
+    """Take out the assignments to variables whose whole name matches, each with its line.
+
+    What shares its line with something else is set to nothing.
+    """
+    text = data.decode("latin-1")
+    parts: list[str] = []
+    position = 0
+    for found in assignments(text):
+        if not names.fullmatch(found.name):
+            continue
+        begin = text.rfind("\n", 0, found.start) + 1
+        end = text.find("\n", found.end)
+        end = len(text) if end < 0 else end + 1
+        if begin >= position and re.fullmatch(r"[ \t]*(?:#[^\n]*)?\r?\n?", text[found.end : end], re.ASCII):
+            parts.append(text[position:begin])
+            position = end
+        else:
+            parts.append(text[position : found.start])
+            position = found.end
+    parts.append(text[position:])
+    return "".join(parts).encode("latin-1")
+
+
 def unquoted(word: str) -> str:
     """Take the quotes off a word without expanding anything in it."""
     return re.sub(

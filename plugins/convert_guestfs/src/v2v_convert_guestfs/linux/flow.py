@@ -12,6 +12,7 @@ from v2v_convert_guestfs.linux.families import DISTRIBUTIONS, family_of
 from v2v_convert_guestfs.linux.initramfs import update as initramfs
 from v2v_convert_guestfs.linux.kernels import Kernel, find_kernels
 from v2v_convert_guestfs.linux.network import room as network
+from v2v_convert_guestfs.linux.network.addresses import room as addresses
 from v2v_convert_guestfs.linux.packages import find_package_manager
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import Bus, Capabilities, ConversionError
@@ -48,7 +49,9 @@ def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
         prefix = "vd" if capabilities.block_bus is Bus.VIRTIO_BLK else "sd"
         names = DeviceNames.of(session.request.guest.disks, prefix)
         others = [other for other in bootloader.bootable(kernels) if other is not kernel and drives_virtio_disks(other)]
-        nic_names = network.examine(session, files)
+        asked_for = addresses.asked_for(session)
+        nic_names = network.examine(session, files, addresses.need_names(session, files, asked_for))
+        nic_addresses = addresses.examine(session, files, asked_for, nic_names.by_mac)
         net_driver = "virtio_net" if capabilities.net_model == "virtio" else capabilities.net_model
         work = initramfs.examine_kernels(session, files, [kernel, *others], names, blockers)
 
@@ -72,6 +75,7 @@ def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
                 net_driver=net_driver,
             )
             network.pin_names(files, nic_names)
+            addresses.write(files, nic_addresses)
         with session.stage("convert/initramfs"):
             work.carry({path.lstrip("/"): content for path, (content, _) in nic_names.files.items()}, net_driver)
             initramfs.update(session, files, work, names)
