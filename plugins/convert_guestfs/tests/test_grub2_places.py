@@ -263,6 +263,36 @@ def test_the_configuration_in_effect(phony: Make, files: dict[str, bytes], uefi:
     assert find_grub2(guest.session, guest.files) == expected
 
 
+def test_a_menu_that_is_made_anew_is_for_uefi(phony: Make, kernel: Make) -> None:
+    path = "/boot/efi/EFI/centos/grub.cfg"
+    guest = phony({path: EL7, "/usr/sbin/grub2-mkconfig": b""}, uefi=True, distro="centos")
+    made = EL7.replace(b"linuxefi", b"linux16").replace(b"initrdefi", b"initrd16").replace(b"-957.", b"-862.")
+
+    def mkconfig(argv: list[str]) -> str:
+        if argv[2:] == ["grub2-mkconfig", "-o", path]:
+            guest.tree.files[path] = made
+        return ""
+
+    guest.tree.command = mkconfig
+    old = kernel("3.10.0-862.el7.x86_64")
+    guest.bootloader().set_default(old)
+    assert guest.content(path) == made.replace(b"linux16", b"linuxefi").replace(b"initrd16", b"initrdefi")
+    assert guest.bootloader().default_kernel([old]) is old
+
+
+@pytest.mark.parametrize(("loader", "supported"), [("debian/grubx64.efi", True), ("BOOT/grubx64.efi", False)])
+def test_systemd_boot_beside_what_is_left_of_grub(phony: Make, loader: str, supported: bool) -> None:
+    files = {
+        "/boot/grub/grub.cfg": EL7,
+        "/boot/efi/EFI/systemd/systemd-bootx64.efi": b"",
+        "/boot/efi/loader/loader.conf": b"",
+        f"/boot/efi/EFI/{loader}": b"",
+    }
+    guest, blockers = phony(files, uefi=True, distro="debian"), Blockers()
+    assert (find_bootloader(guest.session, guest.files, blockers) is not None) is supported
+    assert ("systemd-boot" in str(blockers.reasons)) is not supported
+
+
 def test_signposts() -> None:
     assert grub_cfg.leads_to(SIGNPOST) == "/grub2/grub.cfg"
     assert grub_cfg.leads_to(b"configfile ($root)/boot/grub/grub.cfg\n") == "/boot/grub/grub.cfg"

@@ -174,6 +174,7 @@ def test_a_guest_of_red_hat(phony: Callable[..., Any], kernel: Callable[..., Any
             "/etc/sysconfig/kernel": b"UPDATEDEFAULT=yes\nDEFAULTKERNEL=kernel-xen\n",
         },
         links={"/boot/grub/menu.lst": "./grub.conf", "/etc/grub.conf": "../boot/grub/grub.conf"},
+        sectors={"/dev/sda": sector(0x48)},
     )
     guest.tree.programs["rpm"] = "kernel\n"
     grub = guest.bootloader()
@@ -244,9 +245,16 @@ def test_the_grub_that_is_installed_counts(phony: Callable[..., Any], sectors: d
     assert isinstance(phony(files, sectors=sectors, distro="debian").bootloader(), kind)
 
 
+def test_no_boot_sector_is_a_warning(phony: Callable[..., Any]) -> None:
+    guest = phony({"/boot/grub/menu.lst": DEBIAN}, sectors={"/dev/sda": bytes(512), "/dev/sda1": bytes(512)})
+    assert isinstance(guest.bootloader(), GrubLegacy)
+    assert "boot sectors" in guest.report.warnings[0]
+
+
 def test_boot_sectors() -> None:
-    assert [grub_version(sector(jump)) for jump in (0x48, 0x4C, 0x63, 0x3C)] == [1, 2, 2, None]
+    assert [grub_version(sector(jump)) for jump in (0x48, 0x4C, 0x63)] == [1, 2, 2]
     assert grub_version(b"") is None
+    assert grub_version(bytes(512)) is None
 
 
 def test_consoles_are_replaced() -> None:

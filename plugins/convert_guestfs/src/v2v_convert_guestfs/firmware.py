@@ -50,10 +50,10 @@ def installed_grub(session: Session) -> int | None:
 
 
 def grub_version(sector: bytes) -> int | None:
-    """Tell GRUBs apart by the jump at the beginning of a boot sector, over more in GRUB 2 than in GRUB legacy."""
+    """Tell GRUBs apart by the jump at the beginning of a boot sector, over less in GRUB legacy than in GRUB 2."""
     if b"GRUB" not in sector[:512] or sector[:1] != b"\xeb":
         return None
-    return {0x48: 1, 0x4C: 2, 0x63: 2}.get(sector[1])
+    return 1 if sector[1] == 0x48 else 2
 
 
 def find_boot_disk(session: Session) -> int | None:

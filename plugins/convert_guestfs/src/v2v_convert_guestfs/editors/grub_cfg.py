@@ -179,6 +179,11 @@ def set_default(data: bytes, entry: MenuEntry) -> bytes:
     return _DEFAULT.sub(edit, data.decode("latin-1")).encode("latin-1")
 
 
+def for_uefi(data: bytes) -> bytes:
+    """Put the commands for UEFI in the place of those for a BIOS, which GRUB does not have there (RHEL 7)."""
+    return re.sub(rb"^([ \t]*(?:linux|initrd))16(?=[ \t])", rb"\1efi", data, flags=re.MULTILINE)
+
+
 def replace_consoles(data: bytes) -> bytes:
     """Turn the consoles of Xen on kernel command lines into the first serial port."""
     return re.sub(rb"(?<![\w.])console=(?:hvc|xvc)0(?=[,\s\"']|$)", b"console=ttyS0", data, flags=re.MULTILINE)

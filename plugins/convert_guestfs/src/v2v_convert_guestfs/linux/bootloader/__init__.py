@@ -8,6 +8,7 @@ from typing import Protocol
 
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.firmware import installed_grub
 from v2v_convert_guestfs.linux.bootloader import places
 from v2v_convert_guestfs.linux.bootloader.grub2 import Grub2
 from v2v_convert_guestfs.linux.bootloader.grub_legacy import GrubLegacy
@@ -59,8 +60,15 @@ class Bootloader(Protocol):
 
 def find_bootloader(session: Session, files: GuestFiles, blockers: Blockers) -> Bootloader | None:
     """Find the guest's boot loader; None, and a blocker, if there is none that is understood."""
-    grub2 = places.find_grub2(session, files)
-    legacy = places.find_grub_legacy(session, files)
+    if places.systemd_boot_starts(session):
+        grub2 = legacy = None
+    else:
+        grub2, legacy = places.find_grub2(session, files), places.find_grub_legacy(session, files)
+    if (grub2 or legacy) and session.firmware is Firmware.BIOS and installed_grub(session) is None:
+        session.report.warning(
+            "GRUB is in none of the boot sectors of the guest, so that a BIOS may not find it (was it a paravirtual "
+            "guest of Xen?): if the converted guest does not boot, install GRUB from a rescue system"
+        )
     if legacy is not None and (grub2 is None or places.legacy_is_installed(session, legacy, grub2)):
         return GrubLegacy(session, files, legacy)
     if grub2 is not None:

@@ -46,10 +46,15 @@ def vendor_order(directory: str, distro: str) -> tuple[int, str]:
     return (own.index(name) if name in own else 99 if name in _NOT_OURS else 50, name)
 
 
+def esp_directories(session: Session) -> list[str]:
+    """List the directories EFI of the guest's EFI system partitions; there is one, or none."""
+    return [found for esp in ESPS if (found := _child(session, esp, "EFI")) is not None]
+
+
 def ensure(session: Session, files: GuestFiles) -> None:
     """Make sure that there is such a loader which leads to the guest's own. Not to have one is a warning."""
     suffixes = _SUFFIXES.get(_family(session.inspection.arch), ())
-    root = next((found for esp in ESPS if (found := _child(session, esp, "EFI")) is not None), None)
+    root = next(iter(esp_directories(session)), None)
     if root is None or not suffixes:
         session.report.warning(
             "the EFI system partition of the guest was not found: its boot loader may have to be chosen in the "
@@ -57,7 +62,7 @@ def ensure(session: Session, files: GuestFiles) -> None:
         )
         return
     vendors = sorted(
-        (f"{root}/{name}" for name in _listed(session, root) if name.lower() not in _NOT_OURS),
+        (f"{root}/{name}" for name in listed(session, root) if name.lower() not in _NOT_OURS),
         key=lambda directory: vendor_order(directory, session.inspection.distro),
     )
     try:
@@ -169,10 +174,11 @@ def _child(session: Session, directory: str, name: str) -> str | None:
 
 
 def _by_lower_name(session: Session, directory: str) -> dict[str, str]:
-    return {name.lower(): name for name in _listed(session, directory)}
+    return {name.lower(): name for name in listed(session, directory)}
 
 
-def _listed(session: Session, directory: str) -> list[str]:
+def listed(session: Session, directory: str) -> list[str]:
+    """List the names in a directory; none if it is no directory."""
     return [str(name) for name in session.handle.ls(directory)] if session.handle.is_dir(directory) else []
 
 

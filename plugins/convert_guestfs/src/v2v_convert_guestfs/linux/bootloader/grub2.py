@@ -236,12 +236,12 @@ class Grub2:
         """Put a kernel into the menu that is not there.
 
         An entry of the Boot Loader Specification is made from another one. kernel-install, whose task it is, would
-        write the command line of the appliance's kernel into it; and grub2-mkconfig makes no such entries.
+        write the command line of the appliance's kernel into it; and grub2-mkconfig makes no such entries. But it makes
+        a menu that uses them of one that does not, if the settings say so.
         """
         if not grub_cfg.uses_bls(self._read()):
             self._regenerate()
-            return
-        if kernel.initramfs is None:
+        if kernel.initramfs is None or not grub_cfg.uses_bls(self._read()) or self._entry_of(kernel):
             return
         for path in self._bls_paths():
             content = self._files.read(path) or b""
@@ -269,5 +269,9 @@ class Grub2:
                     self._session.run([program, "-o", self._path])
                 except RuntimeError as err:
                     raise ConversionError(f"{program} failed in the guest: {brief(err)}") from err
-                self._session.changed(self._path, f"made anew by {program}", "it did not offer the kernel to boot")
+                what, why = f"made anew by {program}", "it did not offer the kernel to boot"
+                self._session.changed(self._path, what, why)
+                if self._session.firmware is Firmware.UEFI:
+                    # The appliance has a BIOS, and what is made there is for one.
+                    self._edit_menu(grub_cfg.for_uefi, what, why)
                 return

@@ -6,7 +6,7 @@ from __future__ import annotations
 from v2v_convert_guestfs.editors import grub_cfg, grub_legacy
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.firmware import installed_grub
-from v2v_convert_guestfs.linux.bootloader.fallback import ESPS, vendor_order
+from v2v_convert_guestfs.linux.bootloader.fallback import ESPS, esp_directories, listed, vendor_order
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import Firmware
 
@@ -56,6 +56,21 @@ def legacy_is_installed(session: Session, legacy: str, grub2: str) -> bool:
     if session.firmware is Firmware.UEFI:
         return _is_on_esp(legacy) and not _is_on_esp(grub2)
     return installed_grub(session) == 1
+
+
+def systemd_boot_starts(session: Session) -> bool:
+    """Tell whether UEFI can start systemd-boot only: GRUB's files are left over where none of its loaders is there."""
+    if session.firmware is not Firmware.UEFI:
+        return False
+    loaders = {
+        (vendor.lower(), loader.lower())
+        for root in esp_directories(session)
+        for vendor in listed(session, root)
+        for loader in listed(session, f"{root}/{vendor}")
+    }
+    return any(vendor == "systemd" for vendor, _ in loaders) and not any(
+        loader.startswith(("grub", "shim")) for vendor, loader in loaders if vendor != "boot"
+    )
 
 
 def _on_esp(session: Session, files: GuestFiles, name: str) -> list[str]:

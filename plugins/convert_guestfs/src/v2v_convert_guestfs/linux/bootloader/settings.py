@@ -17,7 +17,11 @@ RENAMED = ("disks are called by their new names", "disks have other names with v
 CONSOLES = ("console=ttyS0 in place of a console of Xen", "KVM has a serial port and no console of Xen")
 NEW_DEFAULT = "the default kernel cannot drive virtio disks as well as this one"
 
-_PATTERNS = (DEFAULTS, "/etc/default/grub.d/*.cfg", "/etc/sysconfig/grub", "/etc/sysconfig/bootloader")
+_PATTERNS = (
+    *(DEFAULTS, "/etc/default/grub.d/*.cfg"),
+    # RHEL: a link, or GRUB legacy's; ALT; SUSE.
+    *("/etc/sysconfig/grub", "/etc/sysconfig/grub2", "/etc/sysconfig/bootloader"),
+)
 _DEVICE_MAPS = ("/boot/grub/device.map", "/boot/grub2/device.map")
 _SYSCONFIG_KERNEL = "/etc/sysconfig/kernel"
 
