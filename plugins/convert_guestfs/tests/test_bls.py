@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v2v_convert_guestfs.devices import DeviceNames
-from v2v_convert_guestfs.editors import bls, devices_in, grub_cfg, grubenv
+from v2v_convert_guestfs.editors import bls, devices_in, grub_cfg, grub_legacy, grubenv
 from v2v_core.api import SourceDisk
 
 MACHINE = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
@@ -199,3 +199,31 @@ def test_no_block_is_too_broken_to_read(data: bytes) -> None:
 def test_signposts_and_variables_of_anything(data: bytes) -> None:
     grub_cfg.leads_to(data)
     grub_cfg.expand(data.decode("latin-1"), grub_cfg.variables(data))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"set a=" + b" " * 500_000 + b"x",
+        b"configfile " + b" " * 500_000 + b"x",
+        b"options " + b" \t" * 250_000 + b"x\nlinux /a",
+        b"default" + b" " * 500_000,
+        b"title" + b" " * 500_000 + b"x",
+        b"kernel /a" + b" " * 500_000 + b"x",
+        b"submenu x {\n" * 40_000,
+        b"menuentry x {\nlinux /a\n}\n" * 20_000,
+        b"menuentry " + b"{" * 500_000 + b"x",
+        b"x=" + b"\\" * 500_000,
+    ],
+    ids=range(10),
+)
+@pytest.mark.timeout(20)
+def test_hostile_files_take_no_longer_than_others(data: bytes) -> None:
+    grub_cfg.leads_to(data)
+    grub_cfg.default_entry(data, "1")
+    bls.parse("x", data)
+    grubenv.parse(b"# GRUB Environment Block\n" + data)
+    grub_legacy.default_entry(b"title x\n" + data)
+    grub_legacy.set_default(data, 1)
+    grub_legacy.rename_devices(data, NAMES)
+    devices_in.kernel_lines(data, NAMES, root="UUID=7")

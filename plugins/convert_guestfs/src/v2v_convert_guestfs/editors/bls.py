@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_FIELD = re.compile(r"[ \t]*(?P<key>[a-z_-]+)[ \t]+(?P<value>[^\n]*?)[ \t\r]*$", re.ASCII)
+_FIELD = re.compile(r"[ \t]*(?P<key>[a-z_-]+)[ \t]+(?P<value>[^\n]*)", re.ASCII)
 #: The fields that name the kernel's version in one way or another; what is on its command line is not among them.
 _OF_A_VERSION = re.compile(r"^([ \t]*(?:title|version|linux|initrd|id)[ \t][^\n]*)$", re.ASCII | re.MULTILINE)
 
@@ -37,7 +37,7 @@ def parse(name: str, data: bytes) -> BlsEntry | None:
     for line in data.decode("latin-1").split("\n"):
         match = _FIELD.match(line)
         if match:
-            fields.setdefault(match["key"], []).append(match["value"])
+            fields.setdefault(match["key"], []).append(match["value"].strip(" \t\r"))
     if not fields.get("linux", [""])[-1]:
         return None
     name = name.rpartition("/")[2].removesuffix(".conf")

@@ -16,9 +16,7 @@ _WORD = re.compile(r"'([^']*)'|\"((?:[^\"\\]|\\.)*)\"|(\S+)", re.ASCII)
 _DEFAULT = re.compile(
     r"(?P<before>^[ \t]*set[ \t]+default=)(?P<value>\"[^\"\n]*\"|'[^'\n]*'|[^\s\"']+)", re.ASCII | re.MULTILINE
 )
-_SET = re.compile(
-    r"^[ \t]*set[ \t]+(?P<name>\w{1,64})=(?P<value>\"[^\"\n]*\"|[^\n]*?)[ \t\r]*$", re.ASCII | re.MULTILINE
-)
+_SET = re.compile(r"^[ \t]*set[ \t]+(?P<name>\w{1,64})=(?P<value>\"[^\"\n]*\"|[^\n]*)", re.ASCII | re.MULTILINE)
 _LEADS_ON = re.compile(
     r"^[ \t]*(?:configfile|source|normal|\.)[ \t]+(?P<path>[^\n]+?)[ \t\r]*$", re.ASCII | re.MULTILINE
 )
@@ -27,6 +25,8 @@ _SAVED = frozenset({"${saved_entry}", "$saved_entry"})
 _NEXT = frozenset({"${next_entry}", "$next_entry"})
 #: The most variables in a text that are put in: values may name one another without an end.
 _EXPANDED = 64
+#: More entries, and deeper submenus, than any menu has that somebody chooses from.
+_MOST_ENTRIES, _DEEPEST = 2000, 32
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,8 @@ def everything(data: bytes, bls: Sequence[BlsEntry] = ()) -> list[MenuEntry]:
     stack: list[_Open] = []
     found: list[_Open] = []
     for line in data.decode("latin-1").split("\n"):
+        if len(found) > _MOST_ENTRIES or len(stack) > _DEEPEST:
+            break
         match = _ENTRY.match(line)
         named = [block for block in stack if block.names]
         if match:
@@ -122,7 +124,7 @@ def leads_to(data: bytes) -> str | None:
         return None
     set_here = variables(data)
     for match in reversed(list(_LEADS_ON.finditer(data.decode("latin-1")))):
-        path = expand(match["path"].strip("\"'"), set_here)
+        path = expand(match["path"].strip().strip("\"'"), set_here)
         path = re.sub(r"^\([^)]*\)", "", path).replace("'", "").replace('"', "")
         if path.startswith("/") and "$" not in path:
             return path
@@ -131,7 +133,9 @@ def leads_to(data: bytes) -> str | None:
 
 def variables(data: bytes) -> dict[str, str]:
     """Give the variables that are set to something, by name, as the last line that sets each says."""
-    return {match["name"]: match["value"].strip("\"'") for match in _SET.finditer(data.decode("latin-1"))}
+    return {
+        match["name"]: match["value"].strip(" \t\r").strip("\"'") for match in _SET.finditer(data.decode("latin-1"))
+    }
 
 
 def expand(text: str, known: Mapping[str, str]) -> str:

@@ -8,18 +8,20 @@ from dataclasses import dataclass
 
 from v2v_convert_guestfs.devices import DeviceNames
 
-_TITLE = re.compile(r"[ \t]*title(?:[ \t=]+(?P<title>[^\n]*?))?[ \t\r]*$", re.ASCII)
+_TITLE = re.compile(r"[ \t]*title(?:[ \t=](?P<title>[^\n]*)|\r?$)", re.ASCII)
 #: The path comes after options (``--no-mem-option``) and, maybe, the disk that it is on: ``(hd0,0)/vmlinuz``.
 _KERNEL = re.compile(
-    r"[ \t]*kernel[ \t=]+(?:--\S*[ \t]+)*(?:\([^)\s]*\))?(?P<path>\S+)(?:[ \t]+(?P<arguments>[^\n]*?))?[ \t\r]*$",
+    r"[ \t]*kernel[ \t=]+(?:--\S*[ \t]+)*(?:\([^)\s]*\))?(?P<path>\S+)(?P<arguments>[^\n]*)",
     re.ASCII,
 )
-_DEFAULT = re.compile(r"(?P<before>[ \t]*default[ \t]*[ \t=][ \t]*)(?P<value>[^\s#]+)", re.ASCII)
+_DEFAULT = re.compile(r"(?P<before>[ \t]*default[ \t=]+)(?P<value>[^\s#=]+)", re.ASCII)
 _COMMAND_LINE = re.compile(r"[ \t]*(?:kernel|module)[ \t=]", re.ASCII)
 #: Comments that programs read: Debian's update-grub makes entries from the first, Red Hat's grubby reads the second.
 _MAGIC = re.compile(r"#[ \t]*(?:kopt(?:_\w+)?|defoptions|altoptions|xenkopt|xenhopt|nonaltoptions)=|#boot=", re.ASCII)
 #: A hypervisor, which then gets a kernel as a module.
 _HYPERVISOR = re.compile(r"(?:^|/)xen[^/]*$", re.ASCII)
+#: More entries than any menu has that somebody chooses from.
+_MOST_ENTRIES = 1000
 _NUMBER = re.compile(r"[0-9]{1,6}", re.ASCII)
 
 
@@ -41,7 +43,7 @@ class LegacyEntry:
 def entries(data: bytes) -> list[LegacyEntry]:
     """List all the entries, in the order of the menu."""
     found: list[LegacyEntry] = []
-    for block in _blocks(_lines(data))[1:]:
+    for block in _blocks(_lines(data))[1 : _MOST_ENTRIES + 1]:
         title = _TITLE.match(block[0])
         kernels = [match for line in block[1:] if (match := _KERNEL.match(line))]
         last = kernels[-1] if kernels else None
@@ -49,9 +51,9 @@ def entries(data: bytes) -> list[LegacyEntry]:
         found.append(
             LegacyEntry(
                 index=len(found),
-                title=(title["title"] or "") if title else "",
+                title=(title["title"] or "").strip(" \t\r=") if title else "",
                 kernel=linux["path"] if linux else "",
-                arguments=(linux["arguments"] or "") if linux else "",
+                arguments=linux["arguments"].strip(" \t\r") if linux else "",
                 initrd=any(re.match(r"[ \t]*initrd[ \t=]", line) for line in block[1:]),
             )
         )

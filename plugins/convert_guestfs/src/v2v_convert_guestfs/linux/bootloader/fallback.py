@@ -36,6 +36,7 @@ _VENDORS = {
     "linuxmint": ("linuxmint", "ubuntu"),
     "kalilinux": ("kali",),
 }
+_MOST_VENDORS = 50
 _NOT_OURS = frozenset({"boot", "microsoft", "tools", "memtest86"})
 
 
@@ -64,7 +65,7 @@ def ensure(session: Session, files: GuestFiles) -> None:
     vendors = sorted(
         (f"{root}/{name}" for name in listed(session, root) if name.lower() not in _NOT_OURS),
         key=lambda directory: vendor_order(directory, session.inspection.distro),
-    )
+    )[:_MOST_VENDORS]
     try:
         done = [_ensure(session, files, root, suffix, vendors) for suffix in suffixes]
     except RuntimeError as err:

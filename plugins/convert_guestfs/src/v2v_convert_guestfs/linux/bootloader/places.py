@@ -15,6 +15,8 @@ _GRUB2 = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg")
 _LEGACY = ("/boot/grub/grub.conf", "/boot/grub/menu.lst")
 #: Bytes; a guest with thirty kernels has 200 KB.
 _LIMIT = 4 * 1024 * 1024
+#: More directories than an EFI system partition has.
+_VENDORS = 50
 #: How many signposts may follow one another.
 _SIGNPOSTS = 4
 
@@ -65,7 +67,7 @@ def systemd_boot_starts(session: Session) -> bool:
     loaders = {
         (vendor.lower(), loader.lower())
         for root in esp_directories(session)
-        for vendor in listed(session, root)
+        for vendor in listed(session, root)[:_VENDORS]
         for loader in listed(session, f"{root}/{vendor}")
     }
     return any(vendor == "systemd" for vendor, _ in loaders) and not any(
@@ -74,7 +76,7 @@ def systemd_boot_starts(session: Session) -> bool:
 
 
 def _on_esp(session: Session, files: GuestFiles, name: str) -> list[str]:
-    found = [path for esp in ESPS for path in files.glob(f"{esp}/EFI/*/{name}")]
+    found = [path for esp in ESPS for path in files.glob(f"{esp}/EFI/*/{name}")[:_VENDORS]]
     return sorted(found, key=lambda path: vendor_order(path.rpartition("/")[0], session.inspection.distro))
 
 
