@@ -21,6 +21,7 @@ EDITORS = (
     devices_in.resume,
     devices_in.resume_device,
     devices_in.kernel_lines,
+    devices_in.kernel_cmdline,
     devices_in.device_map,
     devices_in.mount_unit,
     devices_in.debconf,
