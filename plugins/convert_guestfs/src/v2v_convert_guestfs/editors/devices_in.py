@@ -11,9 +11,11 @@ from v2v_convert_guestfs.editors.shell import edit_values
 
 #: fstab(5), crypttab(5): blank, then fields divided by blanks.
 _FIELDS = re.compile(r"(?P<indent>[ \t]*)(?P<fields>[^#\s][^\n]*)", re.ASCII)
-_GRUB_CMDLINE = re.compile(r"GRUB_CMDLINE_[A-Z_]+|GRUB_DEVICE(?:_BOOT)?|boot")
+_GRUB_CMDLINE = re.compile(r"GRUB_CMDLINE_[A-Z_]+|GRUB_DEVICE(?:_BOOT)?|boot|[A-Z_]*APPEND")
 _RESUME = re.compile(r"RESUME|resume|ROOT|CRYPTDEVICE")
-_KERNEL_LINE = re.compile(r"[ \t]*(?:linux(?:16|efi)?|kernel|options|append)[ \t]", re.ASCII)
+_KERNEL_LINE = re.compile(
+    r"[ \t]*(?:(?:linux(?:16|efi)?|kernel|options|append)[ \t]|set[ \t]+(?:default_)?kernelopts=)", re.ASCII
+)
 _DEVICE_MAP = re.compile(r"(?P<drive>[ \t]*\(hd(?P<number>\d{1,3})\)[ \t]+)(?P<device>\S+)(?P<rest>[^\n]*)", re.ASCII)
 
 
@@ -51,16 +53,29 @@ def kernel_lines(data: bytes, names: DeviceNames, *, root: str | None = None) ->
     def edit(line: str) -> str:
         if not _KERNEL_LINE.match(line):
             return line
-        if root is not None:
-            line = re.sub(
-                r"(?<=[ \t])root=(/dev/[^\s\"']+)",
-                lambda m: f"root={root}" if names.rename(m[1]) else m[0],
-                line,
-                flags=re.A,
-            )
-        return names.rename_in(line)
+        return command_line(line, names, root=root)
 
     return _by_line(data, edit)
+
+
+def command_line(text: str, names: DeviceNames, *, root: str | None = None) -> str:
+    """Rename on a kernel command line; what else is in the text may not look like a disk.
+
+    :param root: what takes the place of a disk's name in root=, in place of its new name: UUID=….
+    """
+    if root is not None:
+        text = re.sub(
+            r"(?<![\w./-])root=(/dev/[^\s\"']+)",
+            lambda match: f"root={root}" if names.rename(match[1]) else match[0],
+            text,
+            flags=re.ASCII,
+        )
+    return names.rename_in(text)
+
+
+def kernel_cmdline(data: bytes, names: DeviceNames, *, root: str | None = None) -> bytes:
+    """Rename in /etc/kernel/cmdline, which is a kernel command line and comments."""
+    return _by_line(data, lambda line: line if line.lstrip().startswith("#") else command_line(line, names, root=root))
 
 
 def device_map(data: bytes, names: DeviceNames) -> bytes:
