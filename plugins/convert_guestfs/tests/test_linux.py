@@ -186,6 +186,6 @@ def test_all_blockers_are_named() -> None:
 def test_the_first_boot_script_is_a_shell_script() -> None:
     shell = shutil.which("dash") or shutil.which("sh")
     assert shell is not None
-    text = guest_agent.script(Dpkg.install_command)
+    text = guest_agent.script(Dpkg)
     subprocess.run([shell, "-n"], input=text.encode(), check=True)
     assert "qemu-guest-agent" in text

@@ -17,6 +17,7 @@ class Session:
     """One conversion.
 
     :param filesystems: type by device, as libguestfs lists them.
+    :param created: files, links and directories that were not there before, or are other ones now; in the order of time.
     :param inspection: set once an operating system was chosen. :param firmware: set once it was found out.
     """
 
@@ -26,6 +27,7 @@ class Session:
     found: Inspection | None = None
     firmware: Firmware = Firmware.UNKNOWN
     changes: list[Change] = field(default_factory=list)
+    created: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     current: str = "start"
 
