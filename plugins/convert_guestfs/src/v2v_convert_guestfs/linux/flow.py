@@ -3,9 +3,19 @@
 
 from __future__ import annotations
 
+from v2v_convert_guestfs import identity
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
-from v2v_convert_guestfs.linux import block_devices, console, display, guest_agent, modprobe, selinux, tools_removal
+from v2v_convert_guestfs.linux import (
+    block_devices,
+    console,
+    display,
+    guest_agent,
+    immutable,
+    modprobe,
+    selinux,
+    tools_removal,
+)
 from v2v_convert_guestfs.linux.bootloader import find_bootloader
 from v2v_convert_guestfs.linux.capabilities import capabilities_of, drives_virtio_disks
 from v2v_convert_guestfs.linux.families import DISTRIBUTIONS, family_of
@@ -15,6 +25,9 @@ from v2v_convert_guestfs.linux.network import room as network
 from v2v_convert_guestfs.linux.packages import find_package_manager
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import Bus, Capabilities, ConversionError
+
+#: What a new initramfs of old must load for the disks; nothing for IDE, which it has always.
+_BLOCK_DRIVERS = {Bus.VIRTIO_BLK: "virtio_blk", Bus.VIRTIO_SCSI: "virtio_scsi", Bus.SATA: "ahci"}
 
 
 def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
@@ -40,17 +53,19 @@ def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
                 "no kernel was found in /boot of the guest, or none with its modules in /lib/modules",
                 "check that /boot of the guest is on one of the disks given, and that a kernel is installed",
             )
+        immutable.check_configuration(session, files, blockers)
         if packages is None or bootloader is None or not kernels:
             blockers.stop()
             raise ConversionError("internal error: something is missing in the guest and nobody said what")
         kernel = choose_kernel(kernels, bootloader.bootable(kernels), blockers)
         capabilities = capabilities_of(kernel, session.inspection)
-        prefix = "vd" if capabilities.block_bus is Bus.VIRTIO_BLK else "sd"
-        names = DeviceNames.of(session.request.guest.disks, prefix)
+        prefix = block_devices.prefix_of(capabilities.block_bus, session.inspection)
+        names = DeviceNames.of(session.request.guest.disks, prefix, block_devices.renamed_drives(session))
         others = [other for other in bootloader.bootable(kernels) if other is not kernel and drives_virtio_disks(other)]
         nic_names = network.examine(session, files)
         net_driver = "virtio_net" if capabilities.net_model == "virtio" else capabilities.net_model
         work = initramfs.examine_kernels(session, files, [kernel, *others], names, blockers)
+        immutable.check_images(session, work, blockers)
 
     try:
         blockers.stop()
@@ -64,18 +79,22 @@ def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
             bootloader.rename_devices(names)
             bootloader.ensure_fallback(session.firmware)
         with session.stage("convert/configuration"):
-            display.set_display_driver(files)
+            display.set_display_driver(session, files)
             block_devices.rename_devices(session, files, names)
             modprobe.set_aliases(
+                session,
                 files,
-                block_driver="virtio_blk" if prefix == "vd" else "ahci",
+                block_driver=_BLOCK_DRIVERS.get(capabilities.block_bus),
                 net_driver=net_driver,
             )
             network.pin_names(files, nic_names)
         with session.stage("convert/initramfs"):
             work.carry({path.lstrip("/"): content for path, (content, _) in nic_names.files.items()}, net_driver)
             initramfs.update(session, files, work, names)
-        selinux.relabel_at_boot(files)
+        with session.stage("convert/finish"):
+            identity.renew(session, files)
+            # The last: it labels what all the others have written.
+            selinux.label(session, files)
     finally:
         work.discard()
     session.report.info(
