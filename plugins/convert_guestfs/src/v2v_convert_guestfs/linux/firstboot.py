@@ -64,7 +64,8 @@ for script in {_BASE}/todo/*; do
     mv -f "$script" "{_BASE}/done/$name" || continue
     echo "$(date): $name starts"
     "{_BASE}/done/$name"
-    echo "$(date): $name has ended with the status $?"
+    status=$?
+    echo "$(date): $name has ended with the status $status"
 done
 
 rmdir {_BASE}/todo || exit 0
