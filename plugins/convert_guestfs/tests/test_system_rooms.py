@@ -667,5 +667,5 @@ def test_mapper_names() -> None:
 
 
 def test_places_of_fstab() -> None:
-    data = b"#/dev/sda1 /a ext4\nUUID=1 / ext4 x\n/dev/mapper/x /var/ xfs x\nn:/x /usr nfs x\nproc /proc proc\n\xff\n/dev/sr0\n"
+    data = b"#/dev/a /a x\nUUID=1 / ext4 x\n/dev/mapper/x /var/ xfs x\nn:/x /usr nfs x\nproc /p proc\n\xff\n/dev/sr0\n"
     assert fstab_places(data) == {"/", "/var"}

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import suppress
 
-from v2v_convert_guestfs.appliance import brief
+from v2v_convert_guestfs.appliance import Handle, brief
 from v2v_convert_guestfs.encryption import encrypted
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.families import Family, family_of
@@ -96,8 +97,26 @@ def _check(session: Session, device: str, kind: str, *, replay: bool) -> None:
         else:
             handle.btrfs_fsck(device)
     else:
-        # Neither correct nor forceall with repairs: -n is what libguestfs gives e2fsck without them.
-        handle.e2fsck(device, forceall=True)
+        _check_ext(handle, device)
+
+
+def _check_ext(handle: Handle, device: str) -> None:
+    """Run e2fsck so that it changes nothing.
+
+    :raises RuntimeError: the file system is damaged.
+    """
+    try:
+        handle.e2fsck(device, forceno=True)
+    except TypeError:
+        # This libguestfs can have it repair only: "correct" is -p, "forceall" is -y, and without a terminal there is
+        # nothing in between. The appliance may know the disk by another name, which is the one that it mounts.
+        handle.mount_ro(device, "/")
+        try:
+            mounts = [line.split() for line in str(handle.debug("sh", ["cat /proc/mounts"])).splitlines()]
+        finally:
+            handle.umount_all()
+        for source in [fields[0] for fields in mounts if fields[1:2] == ["/sysroot"]]:
+            handle.debug("sh", [f"e2fsck -fn {shlex.quote(source)} 1>&2"])
 
 
 def _btrfs_bytes_used(superblock: bytes) -> int | None:
