@@ -115,7 +115,10 @@ def _check_ext(handle: Handle, device: str) -> None:
             mounts = [line.split() for line in str(handle.debug("sh", ["cat /proc/mounts"])).splitlines()]
         finally:
             handle.umount_all()
-        for source in [fields[0] for fields in mounts if fields[1:2] == ["/sysroot"]]:
+        sources = [fields[0] for fields in mounts if fields[1:2] == ["/sysroot"]]
+        if not sources:
+            raise RuntimeError("the appliance does not say what it has mounted") from None
+        for source in sources:
             handle.debug("sh", [f"e2fsck -fn {shlex.quote(source)} 1>&2"])
 
 
@@ -208,7 +211,9 @@ def _check_locked(session: Session, blockers: Blockers) -> None:
             f"give the key, for example {form}",
         )
     else:
-        session.report.warning(f"{listed} is encrypted and no key was given: what is inside stays as it is")
+        session.report.warning(
+            f"encrypted and without a key: {listed}. What is inside stays as it is; to have it looked at, give {form}"
+        )
 
 
 def fstab_places(data: bytes) -> set[str]:
