@@ -18,7 +18,6 @@ from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConvertRequest, ConvertSettings, Firmware, Guest, Inspection
 from v2v_core.testing import FakeReporter
 
-
 # On a busy machine, any example may take a second.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import re
 import shutil
 import struct
@@ -131,6 +132,7 @@ def phony_debian(root: Path, *, kernel: bool) -> None:
         "etc/os-release": b'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12 (phony)"\n',
         "etc/debian_version": b"12.5\n",
         "etc/fstab": b"/dev/sda1 / ext4 defaults 0 1\n/dev/sda2 none swap sw 0 0\n/dev/sdz1 /z ext4 noauto 0 0\n",
+        "etc/crypttab": b"x UUID=1 none luks\n",
         "etc/machine-id": b"",
         "etc/blkid.tab": b"old",
         "var/lib/dpkg/status": b"Package: qemu-guest-agent\nStatus: install ok installed\nVersion: 1\n",
@@ -221,11 +223,26 @@ def test_a_blank_disk_is_refused(tmp_path: Path, server: list[subprocess.Popen[b
 def test_everything_in_the_way_is_said_at_once(tmp_path: Path, server: list[subprocess.Popen[bytes]]) -> None:
     phony_debian(tmp_path / "root", kernel=False)
     image = disk(tmp_path / "sda.img", tmp_path / "root", swap=swap_area(b"S1SUSPEND\0"))
+    debugfs(image, "set_inode_field /etc/fstab flags 0x80010")
+    debugfs(image, "set_inode_field /etc/crypttab flags 0x80010")
     with pytest.raises(ConversionError) as caught:
         convert(tmp_path, image, server, Recorder())
-    for reason in ("hibernated", "no boot loader", "no kernel"):
+    for reason in ("hibernated", "no boot loader", "no kernel", "/etc/fstab in the guest is immutable"):
         assert reason in caught.value.message
+    assert "crypttab" not in caught.value.message
     assert in_guest(image, "/etc/fstab").startswith(b"/dev/sda1 ")
+
+
+def test_damage_is_told_with_everything_else(tmp_path: Path, server: list[subprocess.Popen[bytes]]) -> None:
+    phony_debian(tmp_path / "root", kernel=False)
+    image = disk(tmp_path / "sda.img", tmp_path / "root")
+    debugfs(image, "clri /root/.keep")
+    before = hashlib.sha256(image.read_bytes()).digest()
+    with pytest.raises(ConversionError) as caught:
+        convert(tmp_path, image, server, Recorder())
+    for reason in ("/dev/sda1 (ext4) is damaged", "no boot loader", "no kernel"):
+        assert reason in caught.value.message
+    assert hashlib.sha256(image.read_bytes()).digest() == before
 
 
 def test_a_guest_is_converted(tmp_path: Path, server: list[subprocess.Popen[bytes]]) -> None:

@@ -143,30 +143,11 @@ def test_logins_of_systemd(phony: Callable[..., Any]) -> None:
     assert guest.tree.links == {f"{wants}ttyS0.service": template}
 
 
-def test_display() -> None:
-    old = (
-        b'Section "Device"\n  Identifier "x"\n  Driver "vmware"\n  BoardName "SVGA"\nEndSection\n'
-        b'Section "InputDevice"\n  Driver "vmmouse"\nEndSection\n'
-    )
-    new = display.xorg(old)
-    assert b'  Driver "modesetting"\n' in new
-    assert b'"vmmouse"' in new
-    assert b"BoardName" not in new
-    assert display.xorg(new) == new
-
-
-def test_aliases() -> None:
-    old = b"alias eth0 pcnet32\nalias scsi_hostadapter mptspi\nalias scsi_hostadapter1 ata_piix\nalias x y\n"
-    assert modprobe.aliases(old, block_driver="virtio_blk", net_driver="virtio_net") == (
-        b"alias eth0 virtio_net\nalias scsi_hostadapter virtio_blk\nalias x y\n"
-    )
-
-
 @given(st.binary(max_size=300))
 def test_unknown_lines_stay(data: bytes) -> None:
     plain = data.replace(b"alias", b"").replace(b"vc0", b"").replace(b"ection", b"")
     assert modprobe.aliases(plain, block_driver="a", net_driver="b") == plain
-    assert display.xorg(plain) == plain
+    assert display.xorg(plain, "modesetting") == plain
     assert console.inittab(plain) == console.securetty(plain) == plain
 
 
@@ -218,6 +199,6 @@ def test_a_change_is_said_when_it_happens(tmp_path: Path) -> None:
 def test_the_first_boot_script_is_a_shell_script() -> None:
     shell = shutil.which("dash") or shutil.which("sh")
     assert shell is not None
-    text = guest_agent.script(Dpkg.install_command)
+    text = guest_agent.script(Dpkg)
     subprocess.run([shell, "-n"], input=text.encode(), check=True)
     assert "qemu-guest-agent" in text

@@ -216,7 +216,7 @@ def test_no_file_takes_long(data: bytes) -> None:
     fast(lambda data: shell.set_value(data, "A", "b"), data)
     fast(console.inittab, data)
     fast(console.securetty, data)
-    fast(display.xorg, data)
+    fast(lambda text: display.xorg(text, "modesetting"), data)
     fast(lambda data: modprobe.aliases(data, block_driver="a", net_driver="b"), data)
 
 

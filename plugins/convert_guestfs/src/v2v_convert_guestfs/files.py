@@ -115,10 +115,9 @@ class GuestFiles:
 
         :raises ConversionError: it cannot be written.
         """
-        directory = path.rpartition("/")[0] or "/"
         temporary = None
         try:
-            self._handle.mkdir_p(directory)
+            self._make_directories(path.rpartition("/")[0])
             temporary = self.temporary_beside(path)
             self._handle.write(temporary, content)
             self._handle.chmod(mode, temporary)
@@ -128,6 +127,23 @@ class GuestFiles:
             raise ConversionError(
                 f"{path} in the guest cannot be written: {brief(err)}", hint="look for a full or read-only file system"
             ) from err
+        self._session.created.append(path)
+        self._session.changed(path, what, why)
+
+    def create_directory(self, path: str, *, mode: int, what: str, why: str) -> None:
+        """Make a directory, root's own, with those above it; one that exists stays as it is.
+
+        :raises ConversionError: it cannot be made.
+        """
+        try:
+            if self._handle.is_dir(path):
+                return
+            self._make_directories(path)
+            self._handle.chmod(mode, path)
+        except RuntimeError as err:
+            raise ConversionError(
+                f"{path} in the guest cannot be made: {brief(err)}", hint="look for a full or read-only file system"
+            ) from err
         self._session.changed(path, what, why)
 
     def link(self, target: str, path: str, *, what: str, why: str) -> None:
@@ -136,10 +152,11 @@ class GuestFiles:
         :raises ConversionError: it cannot be made.
         """
         try:
-            self._handle.mkdir_p(path.rpartition("/")[0] or "/")
+            self._make_directories(path.rpartition("/")[0])
             self._handle.ln_sf(target, path)
         except RuntimeError as err:
             raise ConversionError(f"{path} in the guest cannot be made: {brief(err)}") from err
+        self._session.created.append(path)
         self._session.changed(path, what, why)
 
     def remove(self, path: str, *, what: str, why: str) -> bool:
@@ -162,6 +179,16 @@ class GuestFiles:
     def temporary_beside(self, path: str) -> str:
         """Make an empty file, readable by root only, in the directory of another, and give its path."""
         return str(self._handle.mktemp(f"{path}.v2v-XXXXXX"))
+
+    def _make_directories(self, path: str) -> None:
+        """Make a directory and those above it, and take note of the new ones."""
+        new: list[str] = []
+        while path not in {"", "/"} and not self._handle.exists(path):
+            new.insert(0, path)
+            path = path.rpartition("/")[0]
+        if new:
+            self._handle.mkdir_p(new[-1])
+            self._session.created += new
 
     def _discard(self, path: str | None) -> None:
         if path is not None:

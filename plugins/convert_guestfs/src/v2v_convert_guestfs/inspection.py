@@ -9,21 +9,26 @@ from v2v_convert_guestfs.appliance import explained
 from v2v_convert_guestfs.editors import shell
 from v2v_convert_guestfs.encryption import encrypted
 from v2v_convert_guestfs.files import GuestFiles
-from v2v_convert_guestfs.session import Session
+from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConversionError, Inspection
 
 
-def inspect(session: Session) -> None:
-    """Choose the root file system and fill in ``session.found``.
+def inspect(session: Session, blockers: Blockers) -> None:
+    """Choose the root file system and fill in ``session.found``. What nobody knows stands in the way.
 
-    :raises ConversionError: there is no operating system, no choice between several, or nobody knows what it is.
+    :raises ConversionError: there is no operating system, or no choice between several.
     """
     handle = session.handle
     with explained("the operating system of the guest cannot be looked for"):
         roots = [str(root) for root in handle.inspect_os()]
+    if not roots:
+        blockers.add(*_nothing_found(session))
+        blockers.stop()
     root = choose_root(session, roots)
     with explained(f"the operating system on {root} cannot be inspected"):
         mountpoints = {str(place): str(device) for place, device in handle.inspect_get_mountpoints(root).items()}
+        # A name of an encrypted device in fstab is crypttab's, which nobody has read yet.
+        mountpoints["/"] = root
         session.found = Inspection(
             root=root,
             os_type=str(handle.inspect_get_type(root)),
@@ -39,13 +44,17 @@ def inspect(session: Session) -> None:
             mountpoints=tuple(sorted(mountpoints.items(), key=lambda item: (len(item[0]), item[0]))),
         )
     found = session.found
-    for what, value in (("type", found.os_type), ("distribution", found.distro), ("architecture", found.arch)):
-        if value == "unknown":
-            raise ConversionError(
-                f"the operating system on {root} is of an unknown {what} "
-                f"(type {found.os_type}, distribution {found.distro}, architecture {found.arch})",
-                hint="virt-inspector shows what libguestfs can find out about the guest",
-            )
+    unknown = [
+        what
+        for what, value in (("type", found.os_type), ("distribution", found.distro), ("architecture", found.arch))
+        if value == "unknown"
+    ]
+    if unknown:
+        blockers.add(
+            f"the operating system on {root} is of an unknown {' and '.join(unknown)} "
+            f"(type {found.os_type}, distribution {found.distro}, architecture {found.arch})",
+            "virt-inspector shows what libguestfs can find out about the guest",
+        )
 
 
 def name_system(session: Session) -> str:
@@ -60,12 +69,10 @@ def name_system(session: Session) -> str:
 
 
 def choose_root(session: Session, roots: list[str]) -> str:
-    """Choose one of the root file systems as ``--root`` says.
+    """Choose one of the root file systems, of which there is one at least, as ``--root`` says.
 
-    :raises ConversionError: there is none, or nobody has chosen.
+    :raises ConversionError: it is not among them, or nobody has chosen.
     """
-    if not roots:
-        raise _nothing_found(session)
     wanted = session.request.settings.root
     described = [_described(session, root) for root in roots]
     if wanted.startswith("/"):
@@ -110,24 +117,24 @@ def _described(session: Session, root: str) -> str:
     return f"{root} ({name})" if name else root
 
 
-def _nothing_found(session: Session) -> ConversionError:
-    """Say why there is no operating system, as far as the disks show it."""
+def _nothing_found(session: Session) -> tuple[str, str]:
+    """Say why there is no operating system, as far as the disks show it, and what to do about it."""
     locked = encrypted(session)
     if locked:
-        return ConversionError(
-            f"no operating system was found; these file systems are encrypted: {', '.join(locked)}",
-            hint=f"give the key, for example --key {locked[0]}:file:FILE",
+        return (
+            f"no operating system was found; these devices are encrypted: {', '.join(locked)}",
+            f"give the key, for example --key {locked[0]}:file:FILE",
         )
     kinds = {device: kind for device, kind in session.filesystems.items() if kind != "unknown"}
     if kinds:
         listed = ", ".join(f"{device} ({kind})" for device, kind in sorted(kinds.items()))
-        return ConversionError(
+        return (
             f"no operating system was found on the guest's disks, only the file systems {listed}",
-            hint="check that every disk of the guest was given, and that they are no installation media",
+            "check that every disk of the guest was given, and that they are no installation media",
         )
-    return ConversionError(
+    return (
         "no operating system was found on the guest's disks: they are blank, or nothing on them is known",
-        hint="check that the right disk was given, and its format (-if): a qcow2 file read as raw looks like this",
+        "check that the right disk was given, and its format (-if): a qcow2 file read as raw looks like this",
     )
 
 

@@ -17,17 +17,22 @@ class Session:
     """One conversion.
 
     :param filesystems: type by device, as libguestfs lists them.
+    :param opened: the encrypted devices that were opened.
+    :param created: files, links and directories that are new, or others now, in the order of time.
     :param inspection: set once an operating system was chosen. :param firmware: set once it was found out.
     """
 
     request: ConvertRequest
     handle: Handle
     filesystems: dict[str, str] = field(default_factory=dict)
+    opened: list[str] = field(default_factory=list)
     found: Inspection | None = None
     firmware: Firmware = Firmware.UNKNOWN
     changes: list[Change] = field(default_factory=list)
+    created: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     current: str = "start"
+    started: float = field(default_factory=time.monotonic)
 
     @property
     def report(self) -> Reporter:

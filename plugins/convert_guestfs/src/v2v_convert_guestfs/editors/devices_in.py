@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.editors.shell import edit_values
@@ -16,6 +16,12 @@ _RESUME = re.compile(r"RESUME|resume|ROOT|CRYPTDEVICE")
 _KERNEL_LINE = re.compile(
     r"[ \t]*(?:(?:linux(?:16|efi)?|kernel|options|append)[ \t]|set[ \t]+(?:default_)?kernelopts=)", re.ASCII
 )
+_CRYPTTAB_DEVICE = re.compile(r"(?P<before>[ \t]*[^#\s]\S*[ \t]+)(?P<device>/dev/\S+)", re.ASCII)
+#: filter = [ "a|^/dev/sda|", "r|.*|" ]: a bracket inside the quotes does not end it.
+_LVM_FILTER = re.compile(
+    r"^([ \t]*(?:global_)?filter[ \t]*=\s*)(\[(?:[^\"\]]|\"(?:[^\"\\]|\\.)*\")*\]|\"(?:[^\"\\]|\\.)*\")",
+    re.ASCII | re.MULTILINE,
+)
 _DEVICE_MAP = re.compile(r"(?P<drive>[ \t]*\(hd(?P<number>\d{1,3})\)[ \t]+)(?P<device>\S+)(?P<rest>[^\n]*)", re.ASCII)
 
 
@@ -24,9 +30,39 @@ def fstab(data: bytes, names: DeviceNames) -> bytes:
     return _by_line(data, lambda line: _fields(line, names, columns={0, 3}))
 
 
-def crypttab(data: bytes, names: DeviceNames) -> bytes:
-    """Rename in crypttab(5): the device, the key file (``/dev/sdb1:/key``) and the options of each line."""
-    return _by_line(data, lambda line: _fields(line, names, columns={1, 2, 3}))
+def crypttab(data: bytes, names: DeviceNames, uuids: Mapping[str, str] | None = None) -> bytes:
+    """Rename in crypttab(5): the device, the key file (``/dev/sdb1:/key``) and the options of each line.
+
+    :param uuids: UUIDs of encrypted devices by their new names; they take the place of a disk's name.
+    """
+
+    def edit(line: str) -> str:
+        line = _fields(line, names, columns={1, 2, 3})
+        match = _CRYPTTAB_DEVICE.match(line)
+        uuid = (uuids or {}).get(match["device"]) if match else None
+        return line if match is None or uuid is None else f"{match['before']}UUID={uuid}{line[match.end() :]}"
+
+    return _by_line(data, edit)
+
+
+def lvm_filters(data: bytes, names: DeviceNames) -> bytes:
+    """Rename in the filters of lvm.conf(5), where disks that are not let through are none for LVM."""
+    return _LVM_FILTER.sub(lambda match: match[1] + names.rename_patterns_in(match[2]), data.decode("latin-1")).encode(
+        "latin-1"
+    )
+
+
+def mdadm(data: bytes, names: DeviceNames) -> bytes:
+    """Rename in mdadm.conf(5): in the lines DEVICE and ARRAY, and what continues them."""
+    wanted = False
+
+    def edit(line: str) -> str:
+        nonlocal wanted
+        if line and line[0] not in " \t#":
+            wanted = line[:3].lower() in {"dev", "arr"}
+        return names.rename_patterns_in(line) if wanted and not line.startswith("#") else line
+
+    return _by_line(data, edit)
 
 
 def grub_defaults(data: bytes, names: DeviceNames) -> bytes:

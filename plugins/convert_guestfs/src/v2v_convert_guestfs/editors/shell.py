@@ -32,6 +32,18 @@ def assignments(text: str) -> Iterator[Assignment]:
         position = end
 
 
+def is_whole(data: bytes) -> bool:
+    """Tell whether every quote ends: otherwise nobody knows what a line added at the end would mean."""
+    text = data.decode("latin-1")
+    position = 0
+    while match := _ASSIGNMENT.search(text, position):
+        end = _end_of_word(text, match.end())
+        if end is None:
+            return False
+        position = end
+    return True
+
+
 def edit_values(data: bytes, names: re.Pattern[str], edit: Callable[[str], str]) -> bytes:
     """Edit the values of the variables whose whole name matches; ``edit`` sees them with their quotes."""
     text = data.decode("latin-1")

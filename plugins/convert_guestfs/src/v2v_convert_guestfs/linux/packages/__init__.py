@@ -17,6 +17,8 @@ class PackageManager(Protocol):
     installed: frozenset[str]
     #: The words of a shell command that installs a package at the first boot, its name comes last.
     install_command: str
+    #: A shell command that is to be run first where the lists of packages are old, or "".
+    refresh_command: str
 
     def remove(self, names: Sequence[str]) -> None:
         """Remove packages, and what depends on them.

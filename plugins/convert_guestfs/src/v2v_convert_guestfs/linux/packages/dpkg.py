@@ -23,6 +23,7 @@ class Dpkg:
         "DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=60 -o Acquire::Retries=1 "
         "-o Acquire::http::Timeout=20 --no-install-recommends install"
     )
+    refresh_command = "apt-get -q update"
 
     def __init__(self, session: Session, files: GuestFiles) -> None:
         self._session = session

@@ -109,6 +109,8 @@ def _is_meant(data: bytes, path: str, wanted: Wanted) -> bool:
         return False
     if any(shell.value(data, key) for key in _PORT) or shell.value(data, "SLAVE") == "yes":
         raise NotEditable("it makes the NIC a port of a bridge, bond or team")
+    if not shell.is_whole(data):
+        raise NotEditable("a quote in it never ends")
     return True
 
 
