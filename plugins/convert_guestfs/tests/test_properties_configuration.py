@@ -157,7 +157,11 @@ def test_mount_unit(lines: list[tuple[bytes, Piece]]) -> None:
     assert devices_in.mount_unit(old, NAMES) == new
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), either(True), st.sampled_from([b"\n", b"\r\n", b" \n"]))))
+# A link by hardware is replaced by the disk of that number; test_editors.py has that.
+_NO_LINKS = either(True).filter(lambda piece: not piece[0].startswith(b"/dev/disk/"))
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), _NO_LINKS, st.sampled_from([b"\n", b"\r\n", b" \n"]))))
 def test_device_map(lines: list[tuple[int, Piece, bytes]]) -> None:
     old = b"".join(b"(hd%d)\t" % number + piece[0] + end for number, piece, end in lines)
     new = b"".join(b"(hd%d)\t" % number + piece[1] + end for number, piece, end in lines)
