@@ -23,13 +23,14 @@ class Dpkg:
         "DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=60 -o Acquire::Retries=1 "
         "-o Acquire::http::Timeout=20 --no-install-recommends install"
     )
+    refresh_command = "apt-get -q update"
 
     def __init__(self, session: Session, files: GuestFiles) -> None:
         self._session = session
         self._files = files
         self.installed = installed_packages(files.read("/var/lib/dpkg/status", limit=_STATUS_LIMIT) or b"")
 
-    def remove(self, names: Sequence[str]) -> None:
+    def remove(self, names: Sequence[str], *, dependents: bool = True) -> None:
         """Remove packages with dpkg, and if others depend on them with apt-get.
 
         :raises RuntimeError: libguestfs's: it failed.
@@ -38,6 +39,8 @@ class Dpkg:
         try:
             self._session.run(["dpkg", "--no-triggers", "--force-unsafe-io", "--remove", *names], environment)
         except RuntimeError as err:
+            if not dependents:
+                raise
             self._session.report.debug(f"dpkg alone cannot remove them: {brief(err)}")
             options = ["-q", "-y", "-o", "Dpkg::Use-Pty=0", "-o", "Dpkg::Options::=--force-confnew", "--no-download"]
             self._session.run(["apt-get", *options, "remove", *names], environment)
