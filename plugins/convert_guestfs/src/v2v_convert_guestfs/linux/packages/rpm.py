@@ -175,9 +175,12 @@ class Rpm:
         place = self._database()
         if place is None:
             return ()
-        copy, old = f"{place}.v2v-new", f"{place}.v2v-old"
+        # A rebuilding that fails leaves a third directory beside the one that it works on.
+        room = f"{place}.v2v"
+        copy, old = f"{room}/new", f"{room}/old"
         try:
-            handle.rm_rf(copy)
+            handle.rm_rf(room)
+            handle.mkdir(room)
             handle.cp_a(place, copy)
             self._session.run(["rpm", "--dbpath", copy, "--rebuilddb"])
             found = self._list("--dbpath", copy)
@@ -188,10 +191,9 @@ class Rpm:
                 except RuntimeError:
                     handle.mv(old, place)
                     raise
-                handle.rm_rf(old)
                 self._session.changed(place, "rpm's database rebuilt", "it could not be read")
         finally:
-            handle.rm_rf(copy)
+            handle.rm_rf(room)
         return found
 
     def _database(self) -> str | None:

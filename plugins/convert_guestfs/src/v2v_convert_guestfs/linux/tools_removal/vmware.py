@@ -53,10 +53,10 @@ def uninstall(session: Session, files: GuestFiles) -> None:
 def disable_sections(data: bytes) -> bytes:
     """Set ``enabled=0`` in those sections of a file of dnf's, yum's or zypper's whose baseurl is at vmware.com."""
     heads = list(_SECTION.finditer(data))
+    ends = [head.start() for head in heads[1:]] + [len(data)]
     parts = [data[: heads[0].start()]] if heads else [data]
-    for head, following in zip(heads, [*heads[1:], None], strict=True):
-        body = data[head.end() : following.start() if following else len(data)]
-        parts += [head[0], _disabled(head[0], body)]
+    for head, end in zip(heads, ends, strict=False):
+        parts += [head[0], _disabled(head[0], data[head.end() : end])]
     return b"".join(parts)
 
 
