@@ -26,10 +26,10 @@ pytestmark = pytest.mark.slow
 
 #: Name, epoch, what it requires, and what is run when it is removed.
 PACKAGES = (
-    ("open-vm-tools", 1, "", "/usr/sbin/dracut --force"),
+    ("open-vm-tools", 1, "", "echo ran >>/scriptlet-ran; /usr/sbin/dracut --force"),
     ("open-vm-tools-desktop", 0, "open-vm-tools", ""),
     ("dashboard", 0, "open-vm-tools", ""),
-    ("kmod-vmware-tools-vsock", 0, "", "/usr/sbin/dracut --force"),
+    ("kmod-vmware-tools-vsock", 0, "", "echo ran >>/scriptlet-ran; /usr/sbin/dracut --force"),
     ("vmware-tools-libraries-nox", 0, "", ""),
     ("vmware-tools-libraries-x", 0, "", ""),
     ("viewer", 2, "vmware-tools-libraries-x", ""),
@@ -237,6 +237,7 @@ def test_tools_are_removed(guest: Session) -> None:
     assert "depends on" in reasons["dashboard"]
     assert report.warnings == []
     assert any("vmware-tools-libraries-x stays" in text for text in report.infos)
+    assert handle.read_file("/scriptlet-ran") == b"ran\nran\n"
     assert not handle.exists("/dracut-ran")
     assert handle.read_file("/usr/sbin/dracut").decode() == DRACUT
     assert b"enabled=0" in handle.read_file("/etc/yum.repos.d/vmware.repo")

@@ -13,6 +13,8 @@ from v2v_convert_guestfs.session import Session
 
 #: Bytes: modules.dep of a distribution's kernel has half a megabyte, its configuration a quarter.
 _TABLE_LIMIT = 16 * 1024 * 1024
+#: Images and initramfs.
+_IN_BOOT = ("/boot/vmlinu[xz]-[0-9]*", "/boot/[iI]mage-[0-9]*", "/boot/init*-[0-9]*")
 #: What images are called elsewhere, beside vmlinuz.
 _OTHER_IMAGES = {
     "aarch64": ("Image-",),
@@ -115,7 +117,7 @@ class Kernel:
 def find_kernels(session: Session, files: GuestFiles) -> list[Kernel]:
     """Find the kernels that have modules, the best first: those in /boot, and those that lie beside their modules."""
     handle = session.handle
-    boot = [str(name) for name in handle.ls("/boot")] if handle.is_dir("/boot", followsymlinks=True) else []
+    boot = [path.rpartition("/")[2] for pattern in _IN_BOOT for path in files.glob(pattern)]
     found = {version: [f"/boot/{name}"] for version, name in images_in(boot, session.inspection.arch).items()}
     for path in files.glob("/lib/modules/*/vmlinuz"):
         version = path.split("/")[-2]
@@ -185,7 +187,7 @@ def _kernel(session: Session, files: GuestFiles, boot: Sequence[str], version: s
 def _modules_in(session: Session, directory: str) -> dict[str, str]:
     try:
         return modules_below(str(path) for path in session.handle.find(directory))
-    except RuntimeError as err:
+    except (RuntimeError, UnicodeDecodeError) as err:
         session.not_done(f"the modules in {directory} of the guest cannot be listed", err)
         return {}
 
