@@ -21,7 +21,7 @@ from v2v_convert_guestfs.linux.capabilities import capabilities_of
 from v2v_convert_guestfs.linux.flow import choose_kernel
 from v2v_convert_guestfs.linux.kernels import Kernel, Modules
 from v2v_convert_guestfs.linux.packages.dpkg import Dpkg, installed_packages, pending_triggers
-from v2v_convert_guestfs.linux.tools_removal import tools_installed
+from v2v_convert_guestfs.linux.tools_removal.names import tools_installed
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import Bus, ConversionError, ConvertRequest, ConvertSettings, DiskEndpoint, Guest, Inspection
 from v2v_core.testing import FakeReporter

@@ -72,7 +72,11 @@ class Session:
         :raises RuntimeError: libguestfs's: the program is missing or failed.
         """
         words = [f"{name}={value}" for name, value in {"LC_ALL": "C", **(environment or {})}.items()]
-        output = str(self.handle.command(["/usr/bin/env", *words, *argv]))
+        try:
+            output = str(self.handle.command(["/usr/bin/env", *words, *argv]))
+        except UnicodeDecodeError as err:
+            # libguestfs's binding wants UTF-8; what the program has done, it has done.
+            raise RuntimeError(f"{argv[0]}: it printed what is not UTF-8") from err
         for line in output.splitlines():
             self.report.debug(f"{argv[0]}: {line}")
         return output

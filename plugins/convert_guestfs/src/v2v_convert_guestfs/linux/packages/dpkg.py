@@ -30,7 +30,7 @@ class Dpkg:
         self._files = files
         self.installed = installed_packages(files.read("/var/lib/dpkg/status", limit=_STATUS_LIMIT) or b"")
 
-    def remove(self, names: Sequence[str]) -> None:
+    def remove(self, names: Sequence[str], *, dependents: bool = True) -> None:
         """Remove packages with dpkg, and if others depend on them with apt-get.
 
         :raises RuntimeError: libguestfs's: it failed.
@@ -39,6 +39,8 @@ class Dpkg:
         try:
             self._session.run(["dpkg", "--no-triggers", "--force-unsafe-io", "--remove", *names], environment)
         except RuntimeError as err:
+            if not dependents:
+                raise
             self._session.report.debug(f"dpkg alone cannot remove them: {brief(err)}")
             options = ["-q", "-y", "-o", "Dpkg::Use-Pty=0", "-o", "Dpkg::Options::=--force-confnew", "--no-download"]
             self._session.run(["apt-get", *options, "remove", *names], environment)
