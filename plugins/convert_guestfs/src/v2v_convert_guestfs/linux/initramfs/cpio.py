@@ -15,7 +15,8 @@ TRAILER = "TRAILER!!!"
 _HEADER = 110
 _NAME_LIMIT = 4096
 _ENTRY_LIMIT = 200_000
-_SYMLINK, _REGULAR, _DIRECTORY = 0o120000, 0o100000, 0o040000
+REGULAR = 0o100000
+_SYMLINK, _DIRECTORY = 0o120000, 0o040000
 
 
 class ArchiveError(Exception):
@@ -40,7 +41,12 @@ class Entry:
     @property
     def is_regular(self) -> bool:
         """Tell whether it is a regular file."""
-        return self.mode & 0o170000 == _REGULAR
+        return self.mode & 0o170000 == REGULAR
+
+    @property
+    def is_directory(self) -> bool:
+        """Tell whether it is a directory."""
+        return self.mode & 0o170000 == _DIRECTORY
 
     @property
     def is_symlink(self) -> bool:
@@ -92,12 +98,20 @@ def content(file: BinaryIO, entry: Entry) -> bytes:
 
 def file_entry(name: str, data: bytes, *, number: int, mode: int = 0o644) -> bytes:
     """Make the entry of a regular file, root's own. Each needs a number (inode) of its own."""
-    return _entry(name, data, number=number, mode=_REGULAR | mode, links=1)
+    return _entry(name, data, number=number, mode=REGULAR | mode, links=1)
 
 
 def directory_entry(name: str, *, number: int) -> bytes:
     """Make the entry of a directory, root's own."""
     return _entry(name, b"", number=number, mode=_DIRECTORY | 0o755, links=2)
+
+
+def entry(name: str, data: bytes, *, number: int, mode: int) -> bytes:
+    """Make an entry of any type but a device, root's own.
+
+    :param mode: with the type in it. :param data: the content of a file, or the target of a link.
+    """
+    return _entry(name, data, number=number, mode=mode, links=2 if mode & 0o170000 == _DIRECTORY else 1)
 
 
 def trailer(length: int) -> bytes:
