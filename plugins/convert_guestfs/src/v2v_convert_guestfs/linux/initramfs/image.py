@@ -30,6 +30,19 @@ class Segment:
     expanded: Path
     entries: tuple[Entry, ...]
 
+    @cached_property
+    def hard_links(self) -> Mapping[int, tuple[Entry, ...]]:
+        """Give all the names of each file that has more than one, by the offset of each of them."""
+        return cpio.hard_links(self.entries)
+
+    def content(self, file: BinaryIO, entry: Entry) -> bytes:
+        """Read the content of an entry, wherever among its hard links it is.
+
+        :raises ArchiveError: the archive ends too early.
+        """
+        group = self.hard_links.get(entry.start, (entry,))
+        return cpio.content(file, max(group, key=lambda link: (link.size, link.start)))
+
 
 @dataclass(frozen=True)
 class Image:
@@ -63,7 +76,7 @@ class Image:
         if found is None or not (found[1].is_regular or found[1].is_symlink):
             return None
         with found[0].expanded.open("rb") as file:
-            return cpio.content(file, found[1])
+            return found[0].content(file, found[1])
 
     def place(self, name: str) -> str:
         """Give the name without links in its directories: ``lib/a`` is ``usr/lib/a`` where ``lib`` is a link.
@@ -167,9 +180,11 @@ def _changed(segment: Segment, files: Mapping[str, bytes], moved: Mapping[str, s
 def _pieces(segment: Segment, files: Mapping[str, bytes], moved: Mapping[str, str]) -> Iterator[bytes]:
     old = {_plain(entry.name): entry for entry in segment.entries}
     changed = dict.fromkeys((*moved, *files))
-    for name in changed:
-        if name in old and old[name].is_regular and old[name].links > 1:
-            raise ArchiveError(f"{name} in it is a hard link")
+    # dracut makes hard links of files that are alike. One of them cannot be changed without the others: they are
+    # written as files of their own.
+    touched = [entry.start for entry in segment.entries if _plain(entry.name) in changed]
+    groups = [segment.hard_links.get(start, ()) for start in touched]
+    changed.update(dict.fromkeys(_plain(entry.name) for group in groups for entry in group))
     known = old.keys() - moved.keys()
     # Numbers that no cpio gives: the kernel takes files of the same number for hard links.
     number = 0x70000000
@@ -188,7 +203,7 @@ def _pieces(segment: Segment, files: Mapping[str, bytes], moved: Mapping[str, st
                     yield cpio.directory_entry(parent, number=number)
             known.add(place)
             number += 1
-            data = files[name] if before is None or name in files else cpio.content(file, before)
+            data = files[name] if before is None or name in files else segment.content(file, before)
             yield cpio.entry(place, data, number=number, mode=before.mode if before else cpio.REGULAR | 0o644)
 
 
