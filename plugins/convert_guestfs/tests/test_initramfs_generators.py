@@ -29,7 +29,7 @@ from v2v_convert_guestfs.linux.initramfs.generators.protocol import Command, Job
 from v2v_convert_guestfs.linux.initramfs.generators.suse_mkinitrd import with_initrd_modules
 from v2v_convert_guestfs.linux.initramfs.image import Image
 from v2v_convert_guestfs.linux.initramfs.kinds import Kind
-from v2v_convert_guestfs.linux.initramfs.rebuild import lost_modules, modules_of
+from v2v_convert_guestfs.linux.initramfs.rebuild import lost_modules, modules_of, root_modules
 from v2v_convert_guestfs.linux.kernels import Kernel, parse_modules
 from v2v_convert_guestfs.session import Blockers, Session
 
@@ -255,11 +255,32 @@ def test_encrypted_disks_for_initramfs_tools(old: bytes, new: bytes | None) -> N
 
 def test_modules_that_a_new_image_lost() -> None:
     old = Examination(KERNEL, present=frozenset({"xfs", "mptspi", "virtio_blk"}))
-    image = cast("Image", object())
-    assert lost_modules(old, Examination(KERNEL, image=image, present=frozenset({"virtio_blk"}))) == ["xfs"]
-    assert lost_modules(old, Examination(KERNEL, image=image, present=frozenset({"xfs"}))) == []
-    assert lost_modules(old, Examination(KERNEL)) == []
+    image, wanted = cast("Image", object()), frozenset({"xfs", "dm_mod"})
+    without = Examination(KERNEL, image=image, present=frozenset({"virtio_blk"}))
+    assert lost_modules(old, without, wanted) == ["xfs"]
+    assert lost_modules(old, without, frozenset({"ext4"})) == []
+    assert lost_modules(old, Examination(KERNEL, image=image, present=frozenset({"xfs"})), wanted) == []
+    assert lost_modules(old, Examination(KERNEL), wanted) == []
     assert modules_of(KERNEL) == DRIVERS
+
+
+@pytest.mark.parametrize(
+    ("root", "filesystems", "modules"),
+    [
+        ("/dev/sda2", {"/dev/sda1": "vfat", "/dev/sda2": "xfs"}, {"xfs"}),
+        ("/dev/rhel/root", {"/dev/rhel/root": "xfs"}, {"xfs", "dm_mod"}),
+        (
+            "/dev/mapper/luks-1",
+            {"/dev/sda2": "crypto_LUKS", "/dev/mapper/luks-1": "ext4"},
+            {"ext4", "dm_mod", "dm_crypt"},
+        ),
+        ("btrfsvol:/dev/sda2/@", {"btrfsvol:/dev/sda2/@": "btrfs"}, {"btrfs"}),
+        ("/dev/md0", {"/dev/md0": "ext4"}, {"ext4", "raid0", "raid1", "raid456", "raid10"}),
+    ],
+)
+def test_what_the_root_is_read_with(root: str, filesystems: dict[str, str], modules: set[str]) -> None:
+    session = SimpleNamespace(inspection=SimpleNamespace(root=root), filesystems=filesystems)
+    assert root_modules(cast("Session", session)) == modules
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ The tool sees the appliance's hardware, and the appliance's names of disks, whic
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -22,8 +23,8 @@ from v2v_convert_guestfs.linux.kernels import Kernel
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError
 
-#: Where the modules are that the guest's root file system is reached and read with, beside those of the hardware.
-_STORAGE = ("kernel/fs/", "kernel/drivers/md/", "kernel/drivers/dax/")
+#: In /dev/sda2; a logical volume has one more.
+_SLASHES = 2
 
 
 def generator_for(session: Session, files: GuestFiles, found: Examination) -> Installed | None:
@@ -77,18 +78,19 @@ def make_anew(session: Session, files: GuestFiles, found: Examination, names: De
             root=_root(session),
             major=session.inspection.major_version,
         )
+        wanted = root_modules(session)
         *firsts, last = installed.generator.commands(job)
         for command in firsts:
             try:
                 new = _made(session, files, found, names, command, output)
-                if lost := lost_modules(found, new):
+                if lost := lost_modules(found, new, wanted):
                     raise ConversionError(f"the new initramfs has no {', '.join(lost)} any more")
                 break
             except ConversionError as err:
                 session.report.debug(f"{err}: trying {installed.program} again with other settings")
         else:
             new = _made(session, files, found, names, last, output)
-            if lost := lost_modules(found, new):
+            if lost := lost_modules(found, new, wanted):
                 session.report.warning(
                     f"the new initramfs of the kernel {kernel.version} has no {', '.join(lost)} any more: "
                     "if the guest's root file system needs that, it does not boot"
@@ -102,16 +104,27 @@ def make_anew(session: Session, files: GuestFiles, found: Examination, names: De
     session.changed(place, f"made anew by {installed.program}" + (f"; the old one is {kept}" if kept else ""), WHY)
 
 
-def lost_modules(old: Examination, new: Examination) -> list[str]:
-    """List the modules for file systems and volumes that an image had, and the one that takes its place has not.
+def root_modules(session: Session) -> frozenset[str]:
+    """List the modules that the guest's root file system may be read with, wherever they are not built in."""
+    root = session.inspection.root
+    if root.startswith("btrfsvol:"):
+        return frozenset({"btrfs"})
+    modules = {session.filesystems.get(root, "")}
+    if root.startswith("/dev/mapper/") or root.count("/") > _SLASHES:
+        modules.add("dm_mod")
+        if "crypto_LUKS" in session.filesystems.values():
+            modules.add("dm_crypt")
+    if re.match(r"/dev/md\d", root):
+        modules |= {"raid0", "raid1", "raid456", "raid10"}
+    return frozenset(modules)
+
+
+def lost_modules(old: Examination, new: Examination, wanted: frozenset[str]) -> list[str]:
+    """List those of the wanted modules that an image had, and the one that takes its place has not.
 
     That is how it shows that the tool did not see in the appliance what the guest's root file system is on.
     """
-    if new.image is None:
-        return []
-    paths = old.kernel.modules.paths
-    lost = (name for name in old.present - new.present if paths.get(name, "").startswith(_STORAGE))
-    return sorted(lost)
+    return sorted((old.present - new.present) & wanted) if new.image is not None else []
 
 
 def _made(
