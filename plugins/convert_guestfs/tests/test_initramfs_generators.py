@@ -319,6 +319,8 @@ def test_forbidden_on_command_lines(text: str, names: list[str]) -> None:
         ("/etc/modprobe.d/local.conf", b"install virtio_ring /bin/true\n", True, False),
         ("/etc/modprobe.d/local.conf", b"blacklist virtio_net\n", False, True),
         ("/etc/modprobe.d/local.conf", b"blacklist nouveau\n", False, False),
+        ("/etc/modprobe.d/local.conf.disabled", b"blacklist virtio_blk\n", False, False),
+        ("/etc/modprobe.d/blacklist", b"blacklist virtio_blk\n", True, False),
         ("/etc/default/grub", b'GRUB_CMDLINE_LINUX="rd.driver.blacklist=virtio_pci"\n', True, False),
         ("/boot/grub2/grub.cfg", b"linux /vmlinuz module_blacklist=virtio_pci\n", True, False),
     ],
@@ -332,6 +334,13 @@ def test_what_is_forbidden_is_said_before_anything_is_changed(
     if blocked:
         assert path in blockers.reasons[0][0]
         assert path in blockers.reasons[0][1]
+
+
+def test_a_file_in_etc_stands_in_for_one_in_lib() -> None:
+    files = {"/etc/modprobe.d/virtio.conf": b"", "/usr/lib/modprobe.d/virtio.conf": b"blacklist virtio_blk\n"}
+    guest, blockers = Guest(files), Blockers()
+    look_for_blacklists(guest.session, guest.files, KERNEL, blockers)
+    assert blockers.reasons == []
 
 
 def test_what_is_built_in_cannot_be_forbidden() -> None:

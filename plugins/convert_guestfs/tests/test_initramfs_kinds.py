@@ -125,6 +125,7 @@ def test_old_names_in_an_image_of_dracut(tmp_path: Path) -> None:
     assert new.content("etc/block_uuid.map") == b"/dev/vda3 11-22\n"
     assert new.content(f"{UNITS}/initrd.target.wants/dev-vda2.device") == b"../dev-vda2.device"
     assert new.content(f"{HOOKS}/initqueue/finished/devexists-\\x2fdev\\x2fvda2.sh") == b'[ -e "/dev/vda2" ]\n'
+    assert str(found).endswith(" more")
     # Once it is right it stays so.
     assert not stale_files(new, NAMES)
 

@@ -35,15 +35,12 @@ def look_for_blacklists(session: Session, files: GuestFiles, kernel: Kernel, blo
     Somebody wrote it on purpose: it is theirs to take back.
     """
     found: dict[str, str] = {}
-    seen: set[str] = set()
-    for patterns, reader in ((_CONFIGURATIONS, forbidden_modules), (_COMMAND_LINES, forbidden_on_command_lines)):
-        for path in (path for pattern in patterns for path in files.glob(pattern)):
-            real = files.resolve(path)
-            if real is None or real in seen:
-                continue
-            seen.add(real)
-            for name in reader(files.read(path) or b""):
-                found.setdefault(name, path)
+    for path in configurations_in_force(path for pattern in _CONFIGURATIONS for path in files.glob(pattern)):
+        for name in forbidden_modules(files.read(path) or b""):
+            found.setdefault(name, path)
+    for path in (path for pattern in _COMMAND_LINES for path in files.glob(pattern)):
+        for name in forbidden_on_command_lines(files.read(path) or b""):
+            found.setdefault(name, path)
     essential = needed(kernel, _DISK)
     for name, path in found.items():
         if name in essential:
@@ -60,6 +57,19 @@ def needed(kernel: Kernel, names: Iterable[str]) -> Mapping[str, None]:
     """Give the modules that some drivers are and require; what is built in cannot be forbidden like this."""
     modular = [name for name in names if not kernel.builds_in(name)]
     return dict.fromkeys(module_name(path) for path in kernel.modules.closure(modular))
+
+
+def configurations_in_force(paths: Iterable[str]) -> list[str]:
+    """Leave out what modprobe does not read, and what a file of the same name in /etc stands in for.
+
+    Old versions read names without a dot as well.
+    """
+    found: dict[str, str] = {}
+    for path in paths:
+        name = path.rpartition("/")[2]
+        if name.endswith(".conf") or "." not in name:
+            found.setdefault(name, path)
+    return list(found.values())
 
 
 def forbidden_modules(data: bytes) -> list[str]:

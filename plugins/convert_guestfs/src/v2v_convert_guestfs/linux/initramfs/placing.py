@@ -71,7 +71,7 @@ def upload(session: Session, files: GuestFiles, found: Examination, target: Path
     if found.lacking:
         what.append(f"{', '.join(found.lacking)} added")
     if found.stale:
-        what.append(f"disks called by their new names in {', '.join(found.stale.names)}")
+        what.append(f"disks called by their new names in {found.stale}")
     if found.carried:
         what.append(f"{', '.join(found.carried)} added")
     why = WHY if found.lacking or found.stale else "udev names NICs before the root file system is there"

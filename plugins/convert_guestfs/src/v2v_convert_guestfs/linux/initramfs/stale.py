@@ -43,6 +43,8 @@ _HARDWARE_LINK = ("/dev/disk/by-id/", "/dev/disk/by-path/")
 #: LVM takes a disk for its own by its number at the source's controller; without the file it looks at all disks.
 _LVM_DEVICES = "etc/lvm/devices/system.devices"
 
+_NAMED = 3
+
 
 @dataclass(frozen=True)
 class Stale:
@@ -58,10 +60,11 @@ class Stale:
     def __bool__(self) -> bool:
         return bool(self.contents or self.moved)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """List the files, by their old names."""
-        return tuple(dict.fromkeys((*self.contents, *self.moved)))
+    def __str__(self) -> str:
+        """Name the first few files by their old names, without anything in them that a terminal would obey."""
+        names = list(dict.fromkeys((*self.contents, *self.moved)))
+        text = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+        return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def stale_files(image: Image, names: DeviceNames) -> Stale:

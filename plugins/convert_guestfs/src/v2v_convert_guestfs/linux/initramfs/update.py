@@ -160,7 +160,7 @@ def _say(session: Session, found: Examination) -> None:
     elif found.is_fine:
         session.report.info(f"The initramfs of the kernel {found.kernel.version} has the virtio drivers already")
     else:
-        wrong = [*found.lacking, *found.stale.names]
+        wrong = [*found.lacking, *([str(found.stale)] if found.stale else [])]
         session.report.debug(
             f"{name}: of {found.kind}, {len(found.present)} modules; to be put right: {', '.join(wrong)}"
         )

@@ -33,7 +33,7 @@ def find_generators(files: GuestFiles, family: Family | None) -> list[Installed]
     """List the tools that are installed."""
     found = []
     for generator in GENERATORS:
-        program = next((path for path in generator.programs if files.glob(path) and files.resolve(path)), None)
+        program = next((path for path in generator.programs if files.resolve(path)), None)
         if program is not None and (family is None or family in generator.families):
             found.append(Installed(generator, program))
     return found

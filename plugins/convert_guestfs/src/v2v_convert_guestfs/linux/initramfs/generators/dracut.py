@@ -27,7 +27,7 @@ class Dracut:
     def configure(self, files: GuestFiles, modules: Sequence[str]) -> None:
         """Add the drivers: with hostonly=yes it sees the hardware of the day only."""
         content = drop_in(modules)
-        if files.glob(_DROP_IN) and files.read(_DROP_IN) == content:
+        if files.read(_DROP_IN) == content:
             return
         files.create(
             _DROP_IN,
