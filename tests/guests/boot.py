@@ -84,10 +84,12 @@ def boot(
     controller: Controller = "virtio",
     memory: int = 1024,
     nics: Sequence[str] = (),
+    kernel: Sequence[str | Path] = (),
 ) -> BootResult:
     """Boot the disks and wait until the console matches the expression, or something ends all hope for it.
 
     :param nics: the MAC addresses of virtio NICs, each on a network where there is nobody else.
+    :param kernel: the kernel, its initramfs and its arguments, in place of the disk's boot loader.
 
     A machine that got there is switched off as if by the plug. Call it from a thread that lives on: the machine dies
     with the thread that started it.
@@ -97,6 +99,8 @@ def boot(
         console = Path(name, "console.log")
         console.touch()
         command = _command(disks, Path(name), firmware, machine, controller, memory, nics)
+        for option, value in zip(("-kernel", "-initrd", "-append"), kernel, strict=False):
+            command += [option, str(value)]
         started = time.monotonic()
         with Path(name, "stderr").open("wb") as errors, _running(command, errors.fileno()) as process:
             reason = ""

@@ -45,6 +45,11 @@ printf '\\n{MARKER} root=%s failed=%s units=%s swap=%s mounts=%s\\n' "$root" "$f
 
 def bootstrap(recipe: Recipe, root: Path) -> None:
     """Install the packages into the root directory."""
+    install_packages(recipe.suite, (*BASE_PACKAGES, *recipe.packages), root)
+
+
+def install_packages(suite: str, packages: Sequence[str], root: Path) -> None:
+    """Install packages of a suite, and what they need, into the root directory."""
     unneeded = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
     run(
         [
@@ -57,10 +62,10 @@ def bootstrap(recipe: Recipe, root: Path) -> None:
             "--mode=root",
             "--variant=minbase",
             *(f"--dpkgopt=path-exclude={pattern}" for pattern in unneeded),
-            f"--include={','.join((*BASE_PACKAGES, *recipe.packages))}",
-            recipe.suite,
+            f"--include={','.join(packages)}",
+            suite,
             root,
-            *_apt_line(recipe.suite),
+            *_apt_line(suite),
         ]
     )
 
@@ -128,10 +133,10 @@ def configure(recipe: Recipe, root: Path) -> None:
     write_file(root, f"/usr/local/sbin/{MARKER.lower()}", _MARKER_SCRIPT, 0o755)
     for path, text in recipe.files:
         write_file(root, path, text)
-    _in_root(root, ["systemctl", "enable", "--quiet", f"{MARKER.lower()}.service"])
-    _in_root(root, ["chpasswd"], stdin=f"root:{ROOT_PASSWORD}\n")
+    in_root(root, ["systemctl", "enable", "--quiet", f"{MARKER.lower()}.service"])
+    in_root(root, ["chpasswd"], stdin=f"root:{ROOT_PASSWORD}\n")
     # What the installer answers for the administrator: where a later upgrade of GRUB writes its boot sector.
-    _in_root(root, ["debconf-set-selections"], stdin="grub-pc grub-pc/install_devices multiselect /dev/sda\n")
+    in_root(root, ["debconf-set-selections"], stdin="grub-pc grub-pc/install_devices multiselect /dev/sda\n")
 
 
 def _fstab(recipe: Recipe) -> str:
@@ -160,11 +165,11 @@ def make_initramfs(recipe: Recipe, root: Path) -> list[str]:
         modules_file = root / "etc/initramfs-tools/modules"
         before = modules_file.read_text()
         modules_file.write_text("\n".join(recipe.initramfs_modules) + "\n")
-        _in_root(root, ["update-initramfs", "-u", "-k", "all"])
+        in_root(root, ["update-initramfs", "-u", "-k", "all"])
         modules_file.write_text(before)
         settings.write_text(_replace_setting(original, "MODULES", "dep"))
     else:
-        _in_root(root, ["update-initramfs", "-u", "-k", "all"])
+        in_root(root, ["update-initramfs", "-u", "-k", "all"])
     images = sorted((root / "boot").glob("initrd.img-*"))
     if len(images) != 1:
         raise HostError(f"the guest {recipe.name} has {len(images)} initramfs images, not one")
@@ -190,7 +195,7 @@ def _replace_setting(text: str, name: str, value: str) -> str:
     return changed
 
 
-def _in_root(root: Path, arguments: Sequence[str], *, stdin: str | None = None) -> None:
+def in_root(root: Path, arguments: Sequence[str], *, stdin: str | None = None) -> None:
     """Run one of the guest's programs in its root directory; its /proc goes away with it."""
     inside = [*_NAMESPACES, f"--root={root}", "--mount-proc=/proc", "--"]
     clean = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}

@@ -61,7 +61,7 @@ def build(recipe: Recipe) -> Path:
     finished = cache / f"{recipe.name}-{key(recipe)}"
     if finished.is_dir():
         return finished
-    with _locked(cache / f".{finished.name}.lock"):
+    with locked(cache / f".{finished.name}.lock"):
         if finished.is_dir():
             return finished
         # Only the holder of the lock uses these names: what lies there was left by a build that was killed.
@@ -161,7 +161,7 @@ def _install_grub(recipe: Recipe, work: Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold the lock file, waiting for whoever else holds it."""
     with path.open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)

@@ -75,6 +75,32 @@ def resume(data: bytes, names: DeviceNames) -> bytes:
     return edit_values(data, _RESUME, names.rename_in)
 
 
+def kernel_arguments(data: bytes, names: DeviceNames) -> bytes:
+    """Rename wherever a disk is named: dracut's cmdline.d, and what it makes of it, has nothing but such names."""
+    return _by_line(data, names.rename_in)
+
+
+def crypttab_in_initramfs(data: bytes) -> bytes:
+    """Let initramfs-tools take along what is unlocked with a passphrase, whatever the appliance calls it now.
+
+    A key file is on a disk of the guest, of which the initramfs knows nothing.
+    """
+
+    def edit(line: str) -> str:
+        match = _FIELDS.match(line)
+        parts = re.split(r"([ \t]+)", match["fields"].rstrip(), flags=re.ASCII) if match else []
+        if not match or len(parts) < 5 or parts[4] not in {"none", "-"}:
+            return line
+        rest = line[match.start("fields") + len("".join(parts)) :]
+        if len(parts) == 5:
+            parts += [" ", "initramfs"]
+        elif "initramfs" not in parts[6].split(","):
+            parts[6] += ",initramfs"
+        return match["indent"] + "".join(parts) + rest
+
+    return _by_line(data, edit)
+
+
 def resume_device(data: bytes, names: DeviceNames) -> bytes:
     """Rename in uswsusp.conf: ``resume device = /dev/sda5``."""
     return _by_line(data, lambda line: names.rename_in(line) if line.lstrip().startswith("resume device") else line)

@@ -6,7 +6,7 @@ A header is the magic 070701 and 13 numbers of 8 hexadecimal digits; header with
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -15,7 +15,8 @@ TRAILER = "TRAILER!!!"
 _HEADER = 110
 _NAME_LIMIT = 4096
 _ENTRY_LIMIT = 200_000
-_SYMLINK, _REGULAR, _DIRECTORY = 0o120000, 0o100000, 0o040000
+REGULAR = 0o100000
+_SYMLINK, _DIRECTORY = 0o120000, 0o040000
 
 
 class ArchiveError(Exception):
@@ -27,6 +28,8 @@ class Entry:
     """One entry; the offsets count from the beginning of the file that the archive is in.
 
     :param start: of the header. :param data: of the content, of ``size`` bytes. :param end: of the padding.
+    :param inode: its number with that of the device; hard links of each other have the same, and only the last of
+        them, or the first, has the content.
     """
 
     name: str
@@ -36,11 +39,17 @@ class Entry:
     start: int
     data: int
     end: int
+    inode: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def is_regular(self) -> bool:
         """Tell whether it is a regular file."""
-        return self.mode & 0o170000 == _REGULAR
+        return self.mode & 0o170000 == REGULAR
+
+    @property
+    def is_directory(self) -> bool:
+        """Tell whether it is a directory."""
+        return self.mode & 0o170000 == _DIRECTORY
 
     @property
     def is_symlink(self) -> bool:
@@ -71,11 +80,24 @@ def read_entries(file: BinaryIO, offset: int) -> Iterator[Entry]:
         data = _padded(offset + _HEADER + name_size)
         end = _padded(data + size)
         text = name.rstrip(b"\0").decode("utf-8", "surrogateescape")
-        yield Entry(text, mode, links, size, offset, data, end)
+        yield Entry(text, mode, links, size, offset, data, end, (numbers[0], numbers[7], numbers[8]))
         if text == TRAILER:
             return
         offset = end
     raise ArchiveError("there are too many entries")
+
+
+def hard_links(entries: Iterable[Entry]) -> dict[int, tuple[Entry, ...]]:
+    """Give all the names of each file that has more than one, by the offset of each of them."""
+    groups: dict[tuple[int, tuple[int, int, int]], list[Entry]] = {}
+    archive = 0
+    for entry in entries:
+        if entry.name == TRAILER:
+            # What comes after it has numbers of its own.
+            archive += 1
+        elif entry.is_regular and entry.links > 1:
+            groups.setdefault((archive, entry.inode), []).append(entry)
+    return {entry.start: tuple(group) for group in groups.values() if len(group) > 1 for entry in group}
 
 
 def content(file: BinaryIO, entry: Entry) -> bytes:
@@ -92,12 +114,20 @@ def content(file: BinaryIO, entry: Entry) -> bytes:
 
 def file_entry(name: str, data: bytes, *, number: int, mode: int = 0o644) -> bytes:
     """Make the entry of a regular file, root's own. Each needs a number (inode) of its own."""
-    return _entry(name, data, number=number, mode=_REGULAR | mode, links=1)
+    return _entry(name, data, number=number, mode=REGULAR | mode, links=1)
 
 
 def directory_entry(name: str, *, number: int) -> bytes:
     """Make the entry of a directory, root's own."""
     return _entry(name, b"", number=number, mode=_DIRECTORY | 0o755, links=2)
+
+
+def entry(name: str, data: bytes, *, number: int, mode: int, links: int = 1) -> bytes:
+    """Make an entry of any type but a device, root's own.
+
+    :param mode: with the type in it. :param data: the content of a file, or the target of a link.
+    """
+    return _entry(name, data, number=number, mode=mode, links=2 if mode & 0o170000 == _DIRECTORY else links)
 
 
 def trailer(length: int) -> bytes:

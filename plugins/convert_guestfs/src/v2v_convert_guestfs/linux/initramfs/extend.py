@@ -41,7 +41,9 @@ def extend(session: Session, found: Examination, target: Path) -> None:
     image = found.image
     if image is None:
         raise ArchiveError(found.unreadable)
-    files: dict[str, bytes] = {**found.stale, **found.carried}
+    if not found.extendable:
+        raise ArchiveError(f"it is of {found.kind}: more modules in it would not be loaded")
+    files: dict[str, bytes] = {**found.stale.contents, **found.carried}
     if found.lacking:
         base = _base(image, found.kernel.version)
         files.update(_lacking_modules(session, found, image, base))
@@ -53,7 +55,7 @@ def extend(session: Session, found: Examination, target: Path) -> None:
             more = [name for name in found.lacking if name not in listed]
             files[_TO_LOAD] = to_load + (b"" if not to_load or to_load.endswith(b"\n") else b"\n")
             files[_TO_LOAD] += "".join(f"{name}\n" for name in more).encode()
-    write_image(image, target, files)
+    write_image(image, target, files, found.stale.moved)
 
 
 def _base(image: Image, version: str) -> str:
