@@ -67,7 +67,11 @@ class Session:
         :raises RuntimeError: libguestfs's: the program is missing or failed.
         """
         words = [f"{name}={value}" for name, value in {"LC_ALL": "C", **(environment or {})}.items()]
-        output = str(self.handle.command(["/usr/bin/env", *words, *argv]))
+        try:
+            output = str(self.handle.command(["/usr/bin/env", *words, *argv]))
+        except UnicodeDecodeError as err:
+            # It succeeded, and what it said is another encoding.
+            output = err.object.decode("utf-8", "backslashreplace")
         for line in output.splitlines():
             self.report.debug(f"{argv[0]}: {line}")
         return output
