@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,9 @@ from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.session import Session
 
 #: Bytes: modules.dep of a distribution's kernel has half a megabyte, its configuration a quarter.
-_TABLE_LIMIT = 16 * 1024 * 1024
+_TABLE_LIMIT, _CONFIG_LIMIT = 4 * 1024 * 1024, 1024 * 1024
+#: Modules of one kernel, of which distributions have 7000; what they require, all together; kernels.
+_MODULES_LIMIT, _REQUIRED_LIMIT, _KERNELS_LIMIT = 30_000, 300_000, 24
 _CONFIG = {
     "virtio_pci": "VIRTIO_PCI",
     "virtio_blk": "VIRTIO_BLK",
@@ -77,10 +80,13 @@ def find_kernels(session: Session, files: GuestFiles) -> list[Kernel]:
     """Find the kernels in /boot that have modules, the best first."""
     handle = session.handle
     kernels = []
-    for image in files.glob("/boot/vmlinuz-*"):
-        version = image.removeprefix("/boot/vmlinuz-")
-        if "rescue" in version or not re.fullmatch(r"[0-9][A-Za-z0-9.+~_-]*", version):
-            continue
+    images = {image.removeprefix("/boot/vmlinuz-"): image for image in files.glob("/boot/vmlinuz-*")}
+    versions = [name for name in images if "rescue" not in name and re.fullmatch(r"[0-9][A-Za-z0-9.+~_-]*", name)]
+    versions.sort(key=version_key, reverse=True)
+    if len(versions) > _KERNELS_LIMIT:
+        session.report.warning(f"the guest has {len(versions)} kernels: the {_KERNELS_LIMIT} newest are looked at")
+    for version in versions[:_KERNELS_LIMIT]:
+        image = images[version]
         directory = f"/lib/modules/{version}"
         if not handle.is_dir(directory):
             session.report.debug(f"{image} is passed over: there is no {directory}")
@@ -93,9 +99,9 @@ def find_kernels(session: Session, files: GuestFiles) -> list[Kernel]:
                 initramfs=_initramfs(files, version),
                 modules=parse_modules(
                     files.read(f"{directory}/modules.dep", limit=_TABLE_LIMIT) or b"",
-                    files.read(f"{directory}/modules.builtin", limit=_TABLE_LIMIT) or b"",
+                    files.read(f"{directory}/modules.builtin", limit=_CONFIG_LIMIT) or b"",
                 ),
-                config=parse_config(files.read(f"/boot/config-{version}", limit=_TABLE_LIMIT) or b""),
+                config=parse_config(files.read(f"/boot/config-{version}", limit=_CONFIG_LIMIT) or b""),
                 debug=bool(re.search(r"[-.+](?:dbg|debug)\b", version)),
             )
         )
@@ -126,15 +132,20 @@ def version_key(version: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def parse_modules(dependencies: bytes, builtin: bytes) -> Modules:
-    """Read modules.dep and modules.builtin."""
+    """Read modules.dep and modules.builtin; tables that are longer than any kernel's are cut off."""
     paths: dict[str, str] = {}
     requires: dict[str, tuple[str, ...]] = {}
-    for line in dependencies.decode("utf-8", "replace").splitlines():
+    required = 0
+    for line in io.StringIO(dependencies.decode("utf-8", "replace")):
         path, colon, rest = line.partition(":")
         if colon and path:
             paths[module_name(path)] = path
             requires[path] = tuple(rest.split())
-    built = frozenset(module_name(line) for line in builtin.decode("utf-8", "replace").split())
+            required += len(requires[path])
+        if len(requires) > _MODULES_LIMIT or required > _REQUIRED_LIMIT:
+            break
+    listed = builtin.decode("utf-8", "replace").split(maxsplit=_MODULES_LIMIT)[:_MODULES_LIMIT]
+    built = frozenset(module_name(line) for line in listed)
     return Modules(paths, requires, built)
 
 

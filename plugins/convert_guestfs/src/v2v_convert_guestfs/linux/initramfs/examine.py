@@ -22,6 +22,8 @@ WANTED = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod")
 ESSENTIAL = ("virtio_pci", "virtio_blk")
 #: Bytes; larger ones are left to the guest's own tools.
 _LIMIT = 512 * 1024 * 1024
+#: Bytes of a configuration file in one, and of all that are changed.
+_FILE_LIMIT, _FILES_LIMIT = 1024 * 1024, 4 * 1024 * 1024
 
 _MODULE = re.compile(r"(?P<base>(?:usr/)?lib/modules/[^/]+)/.+\.ko(?:\.(?:gz|xz|zst))?")
 
@@ -110,7 +112,9 @@ def stale_files(image: Image, names: DeviceNames) -> dict[str, bytes]:
             editor = devices_in.fstab
         else:
             continue
-        old = image.read(name)
+        old = image.read(name, _FILE_LIMIT)
         if old is not None and (new := editor(old, names)) != old:
             changed[name] = new
+            if sum(map(len, changed.values())) > _FILES_LIMIT:
+                raise ArchiveError("too much of it names disks")
     return changed

@@ -39,16 +39,16 @@ class Image:
         """Give what the kernel has after unpacking: the last of each name."""
         return {_plain(entry.name): (segment, entry) for segment in self.segments for entry in segment.entries}
 
-    def read(self, name: str) -> bytes | None:
+    def read(self, name: str, limit: int = cpio.CONTENT_LIMIT) -> bytes | None:
         """Read a file of it, or give None.
 
-        :raises ArchiveError: it is damaged.
+        :raises ArchiveError: it is damaged, or the file is longer than limit (bytes).
         """
         found = self.entries().get(name)
         if found is None or not found[1].is_regular:
             return None
         with found[0].expanded.open("rb") as file:
-            return cpio.content(file, found[1])
+            return cpio.content(file, found[1], limit)
 
 
 def read_image(path: Path, directory: Path) -> Image:
@@ -57,6 +57,7 @@ def read_image(path: Path, directory: Path) -> Image:
     :raises ArchiveError: it is damaged, or of a kind that is not known.
     """
     segments: list[Segment] = []
+    allowance, room = cpio.Allowance(), compression.EXPANDED_LIMIT
     size = path.stat().st_size
     with path.open("rb") as file:
         offset = _skip_zeros(file, 0)
@@ -64,7 +65,7 @@ def read_image(path: Path, directory: Path) -> Image:
             file.seek(offset)
             start = file.read(6)
             if start in cpio.MAGICS:
-                entries = tuple(cpio.read_entries(file, offset))
+                entries = tuple(cpio.read_entries(file, offset, allowance))
                 # With the zeros after it: tools that list an initramfs count in blocks of 512 bytes.
                 segments.append(Segment(offset, _skip_zeros(file, entries[-1].end), None, path, entries))
             else:
@@ -72,8 +73,9 @@ def read_image(path: Path, directory: Path) -> Image:
                 if kind is None:
                     raise ArchiveError(f"unknown data at offset {offset}")
                 expanded = directory / f"{path.name}.{len(segments)}"
-                end = compression.expand(kind, file, offset, expanded)
-                segments.append(Segment(offset, end, kind, expanded, tuple(_all_entries(expanded))))
+                end = compression.expand(kind, file, offset, expanded, room)
+                room -= expanded.stat().st_size
+                segments.append(Segment(offset, end, kind, expanded, tuple(_all_entries(expanded, allowance))))
             offset = _skip_zeros(file, segments[-1].end)
     if not segments:
         raise ArchiveError("it is empty")
@@ -137,13 +139,13 @@ def _changed(segment: Segment, files: Mapping[str, bytes]) -> Iterator[bytes]:
     yield cpio.trailer(length)
 
 
-def _all_entries(path: Path) -> Iterator[Entry]:
+def _all_entries(path: Path, allowance: cpio.Allowance) -> Iterator[Entry]:
     """Read all the archives in an expanded file."""
     size = path.stat().st_size
     with path.open("rb") as file:
         offset = _skip_zeros(file, 0)
         while offset < size:
-            for entry in cpio.read_entries(file, offset):
+            for entry in cpio.read_entries(file, offset, allowance):
                 yield entry
                 offset = entry.end
             offset = _skip_zeros(file, offset)
