@@ -7,6 +7,7 @@ import bz2
 import gzip
 import io
 import lzma
+import random
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +32,7 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("kind", COMPRESSORS)
 def test_a_bomb_takes_no_memory_and_little_disk(tmp_path: Path, kind: str) -> None:
     bomb, target = tmp_path / "bomb", tmp_path / "expanded"
-    bomb.write_bytes(COMPRESSORS[kind](bytes(128 * _MIB)))
+    bomb.write_bytes(COMPRESSORS[kind](bytes(64 * _MIB)))
     tracemalloc.start()
     try:
         with bomb.open("rb") as source, pytest.raises(ArchiveError, match="too large"):
@@ -44,9 +45,9 @@ def test_a_bomb_takes_no_memory_and_little_disk(tmp_path: Path, kind: str) -> No
 
 
 @pytest.mark.parametrize("kind", COMPRESSORS)
-@pytest.mark.parametrize("size", [0, 1, _MIB - 1, _MIB, 5 * _MIB + 3])
+@pytest.mark.parametrize("size", [0, 1, _MIB - 1, _MIB, 2 * _MIB + 3])
 def test_what_follows_is_found_whatever_the_size(tmp_path: Path, kind: str, size: int) -> None:
-    data = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    data = random.Random(size).randbytes(size)
     packed = COMPRESSORS[kind](data)
     source, target = tmp_path / "source", tmp_path / "expanded"
     source.write_bytes(b"before" + packed + b"after")
@@ -86,11 +87,11 @@ def test_tables_of_modules_are_cut_off() -> None:
 
 
 def test_packages_are_read_without_copies_of_it_all() -> None:
-    status = b"a\n\n" * (4 * _MIB) + b"Package: dpkg\nStatus: install ok installed\n"
+    status = b"a\n\n" * 200_000 + b"Package: dpkg\nStatus: install ok installed\n"
     tracemalloc.start()
     try:
         assert installed_packages(status) == {"dpkg"}
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < _MIB
+    assert peak < _MIB / 2
