@@ -27,6 +27,11 @@ def convert(request: ConvertRequest) -> ConvertResult:
             f"the conversion cannot go on (stage: {session.current}): {err}",
             hint=f"look at the free space and the permissions of {request.temporary}",
         ) from err
+    except UnicodeDecodeError as err:
+        raise ConversionError(
+            f"the conversion cannot go on (stage: {session.current}): not UTF-8: {str(err.object)[:200]}",
+            hint="the log of this step shows where; rename the file in the guest at its hypervisor",
+        ) from err
     except RuntimeError as err:
         if type(err) is not RuntimeError:
             raise

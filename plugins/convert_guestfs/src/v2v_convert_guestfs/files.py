@@ -7,7 +7,10 @@ written anew beside the old one, is given its attributes, and takes its place in
 
 from __future__ import annotations
 
+import fnmatch
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 from v2v_convert_guestfs.appliance import Handle, brief
 from v2v_convert_guestfs.session import Session
@@ -18,6 +21,10 @@ CONFIGURATION_LIMIT = 1024 * 1024
 
 #: Bytes: half of the longest message that libguestfs's appliance sends.
 _MESSAGE_LIMIT = 2 * 1024 * 1024
+
+#: How many files of a kind are looked at, and how many bytes of a directory's names.
+_GLOB_LIMIT = 500
+_NAMES_LIMIT = 4 * 1024 * 1024
 
 Editor = Callable[[bytes], bytes]
 
@@ -52,7 +59,7 @@ class GuestFiles:
             real = str(self._handle.realpath(path))
             if self._handle.is_file(real, followsymlinks=False):
                 return real
-        except RuntimeError as err:
+        except (RuntimeError, UnicodeDecodeError) as err:
             self._session.report.warning(f"{path} in the guest is left alone: {brief(err)}")
             return None
         self._session.report.warning(f"{path} in the guest is left alone: it is not a regular file")
@@ -172,9 +179,50 @@ class GuestFiles:
         return True
 
     def glob(self, pattern: str) -> list[str]:
-        """List the paths that match, sorted, without those that package managers have put aside."""
+        """List the paths that match, sorted, without those that package managers have put aside.
+
+        Names that are not UTF-8 are passed over. Of very many paths the first are taken, with a warning.
+        """
         asides = (".dpkg-old", ".dpkg-new", ".dpkg-dist", ".dpkg-bak", ".rpmsave", ".rpmnew", ".bak", "~")
-        return sorted(str(path) for path in self._handle.glob_expand(pattern) if not str(path).endswith(asides))
+        try:
+            found = [str(path) for path in self._handle.glob_expand(pattern)]
+        except UnicodeDecodeError:
+            found = self._readable_names(pattern)
+        except RuntimeError as err:
+            self._session.report.warning(f"{pattern} in the guest cannot be looked at: {brief(err)}")
+            return []
+        found = sorted(path for path in found if not path.endswith(asides))
+        if len(found) > _GLOB_LIMIT:
+            self._session.report.warning(
+                f"{len(found)} files in the guest are called {pattern}: only {_GLOB_LIMIT} of them are looked at"
+            )
+        return found[:_GLOB_LIMIT]
+
+    def _readable_names(self, pattern: str) -> list[str]:
+        """List the paths that match a pattern, which is in the last part of it, and are UTF-8."""
+        directory, _, last = pattern.rpartition("/")
+        try:
+            with tempfile.TemporaryDirectory(prefix="names-", dir=self._session.request.temporary) as place:
+                listing = Path(place, "names")
+                self._handle.ls0(directory or "/", str(listing))
+                with listing.open("rb") as file:
+                    data = file.read(_NAMES_LIMIT)
+        except RuntimeError as err:
+            self._session.report.warning(f"{pattern} in the guest cannot be looked at: {brief(err)}")
+            return []
+        found = []
+        for raw in data.split(b"\0"):
+            try:
+                name = raw.decode()
+            except UnicodeDecodeError:
+                self._session.report.warning(
+                    f"{directory}/{raw.decode('utf-8', 'backslashreplace')} in the guest is left alone: "
+                    "its name is not UTF-8"
+                )
+                continue
+            if name and not (name.startswith(".") and not last.startswith(".")) and fnmatch.fnmatchcase(name, last):
+                found.append(f"{directory}/{name}")
+        return found
 
     def temporary_beside(self, path: str) -> str:
         """Make an empty file, readable by root only, in the directory of another, and give its path."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 from v2v_convert_guestfs.appliance import explained
 from v2v_convert_guestfs.editors import shell
@@ -11,6 +12,9 @@ from v2v_convert_guestfs.encryption import encrypted
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConversionError, Inspection
+
+#: Characters of what a guest calls itself.
+_WORDS_LIMIT = 200
 
 
 def inspect(session: Session, blockers: Blockers) -> None:
@@ -36,9 +40,9 @@ def inspect(session: Session, blockers: Blockers) -> None:
             arch=str(handle.inspect_get_arch(root)),
             major_version=int(handle.inspect_get_major_version(root)),
             minor_version=int(handle.inspect_get_minor_version(root)),
-            osinfo=_known(handle.inspect_get_osinfo(root)),
-            product_name=_known(handle.inspect_get_product_name(root)),
-            product_variant=_known(handle.inspect_get_product_variant(root)),
+            osinfo=_known(_words(handle.inspect_get_osinfo, root)),
+            product_name=_known(_words(handle.inspect_get_product_name, root)),
+            product_variant=_known(_words(handle.inspect_get_product_variant, root)),
             package_format=_known(handle.inspect_get_package_format(root)),
             package_management=_known(handle.inspect_get_package_management(root)),
             mountpoints=tuple(sorted(mountpoints.items(), key=lambda item: (len(item[0]), item[0]))),
@@ -111,7 +115,7 @@ def _asked(roots: list[str], described: list[str]) -> str:
 
 def _described(session: Session, root: str) -> str:
     try:
-        name = _known(session.handle.inspect_get_product_name(root))
+        name = _known(_words(session.handle.inspect_get_product_name, root))
     except RuntimeError:
         name = None
     return f"{root} ({name})" if name else root
@@ -136,6 +140,15 @@ def _nothing_found(session: Session) -> tuple[str, str]:
         "no operating system was found on the guest's disks: they are blank, or nothing on them is known",
         "check that the right disk was given, and its format (-if): a qcow2 file read as raw looks like this",
     )
+
+
+def _words(ask: Callable[[str], object], root: str) -> str:
+    """Give words that the guest has written itself: on one line, without control characters, and not without end."""
+    try:
+        text = str(ask(root))
+    except UnicodeDecodeError as err:
+        text = err.object.decode("utf-8", "replace")
+    return "".join(char if char.isprintable() else " " for char in text[:_WORDS_LIMIT]).strip()
 
 
 def _known(value: object) -> str | None:

@@ -33,6 +33,8 @@ _CACHES = ("/etc/blkid/blkid.tab", "/etc/blkid.tab", "/etc/lvm/cache/.cache")
 _LVM_DEVICES = "/etc/lvm/devices/system.devices"
 #: The last major versions whose kernels call IDE disks hda; later ones have libata, which calls them sda.
 _LAST_WITH_HD = {Family.REDHAT: 5, Family.SUSE: 10, Family.DEBIAN: 5, Family.ALT: 4}
+#: How many devices of one file are warned of.
+_WARNINGS = 10
 _LINKS = re.compile(r"/dev/disk/by-(?:id|path)/[^\s\"',:]+", re.ASCII)
 
 
@@ -53,7 +55,8 @@ def rename_devices(session: Session, files: GuestFiles, names: DeviceNames) -> N
         text = _without_comments(files.read(path) if files.glob(path) else None)
         stale = names.stale_in(text)
         if stale:
-            session.report.warning(f"{path} in the guest names {', '.join(sorted(set(stale)))}: look at it by hand")
+            listed = ", ".join(sorted(set(stale))[:_WARNINGS])
+            session.report.warning(f"{path} in the guest names {listed}: look at it by hand")
     for path in _CACHES:
         files.remove(path, what="removed", why="it remembers disks by their old names")
     if files.remove(_LVM_DEVICES, what="removed", why="it lists disks by their old names and serial numbers"):
@@ -117,11 +120,16 @@ def _with_uuids(names: DeviceNames, uuids: dict[str, str]) -> Callable[[bytes], 
 
 def _warn_of_the_rest(session: Session, files: GuestFiles, path: str, names: DeviceNames) -> None:
     text = _without_comments(files.read(path))
-    for link in sorted(set(_LINKS.findall(text))):
+    links = sorted(set(_LINKS.findall(text)))
+    for link in links[:_WARNINGS]:
         session.report.warning(f"{path} in the guest names {link}, which may not exist on KVM: use UUID= in its place")
-    for name in sorted(set(names.unknown_in(text)) - {f"/dev/{new}" for new in names.disks.values()}):
-        if not any(name.startswith(f"/dev/{new}") for new in names.disks.values()):
-            session.report.warning(f"{path} in the guest names {name}, which is none of the guest's disks")
+    new = tuple(f"/dev/{disk}" for disk in names.disks.values())
+    unknown = sorted(name for name in set(names.unknown_in(text)) if not name.startswith(new))
+    for name in unknown[:_WARNINGS]:
+        session.report.warning(f"{path} in the guest names {name}, which is none of the guest's disks")
+    left = len(links[_WARNINGS:]) + len(unknown[_WARNINGS:])
+    if left:
+        session.report.warning(f"{path} in the guest names {left} more devices that may not exist on KVM")
 
 
 def _without_comments(data: bytes | None) -> str:

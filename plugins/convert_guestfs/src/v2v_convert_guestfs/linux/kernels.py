@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,9 @@ from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.session import Session
 
 #: Bytes: modules.dep of a distribution's kernel has half a megabyte, its configuration a quarter.
-_TABLE_LIMIT = 16 * 1024 * 1024
+_TABLE_LIMIT, _CONFIG_LIMIT = 4 * 1024 * 1024, 1024 * 1024
+#: Modules of one kernel, of which distributions have 7000; what they require, all together; kernels.
+_MODULES_LIMIT, _REQUIRED_LIMIT, _KERNELS_LIMIT = 30_000, 300_000, 24
 #: Images and initramfs.
 _IN_BOOT = ("/boot/vmlinu[xz]-[0-9]*", "/boot/[iI]mage-[0-9]*", "/boot/init*-[0-9]*")
 #: What images are called elsewhere, beside vmlinuz.
@@ -124,7 +127,11 @@ def find_kernels(session: Session, files: GuestFiles) -> list[Kernel]:
         if is_version(version):
             found.setdefault(version, []).append(path)
     kernels = []
-    for version, paths in found.items():
+    versions = sorted(found, key=version_key, reverse=True)
+    if len(versions) > _KERNELS_LIMIT:
+        session.report.warning(f"the guest has {len(versions)} kernels: the {_KERNELS_LIMIT} newest are looked at")
+    for version in versions[:_KERNELS_LIMIT]:
+        paths = found[version]
         image = next((path for path in paths if files.resolve(path)), None)
         if image and handle.is_dir(f"/lib/modules/{version}", followsymlinks=True):
             kernels.append(_kernel(session, files, boot, version, image))
@@ -164,13 +171,13 @@ def choose_initramfs(names: Iterable[str], version: str) -> str | None:
 def _kernel(session: Session, files: GuestFiles, boot: Sequence[str], version: str, image: str) -> Kernel:
     directory = f"/lib/modules/{version}"
     dependencies = files.read(f"{directory}/modules.dep", limit=_TABLE_LIMIT) or b""
-    modules = parse_modules(dependencies, files.read(f"{directory}/modules.builtin", limit=_TABLE_LIMIT) or b"")
+    modules = parse_modules(dependencies, files.read(f"{directory}/modules.builtin", limit=_CONFIG_LIMIT) or b"")
     if not modules.paths:
         session.report.debug(f"{directory} has no modules.dep: what requires what is not known")
         modules = Modules(_modules_in(session, directory), {}, modules.builtin)
     config = b""
     for path in (f"/boot/config-{version}", f"{directory}/config"):
-        config = config or files.read(path, limit=_TABLE_LIMIT) or b""
+        config = config or files.read(path, limit=_CONFIG_LIMIT) or b""
     options = parse_config(config)
     return Kernel(
         version=version,
@@ -253,14 +260,23 @@ def is_debug(version: str) -> bool:
 
 
 def parse_modules(dependencies: bytes, builtin: bytes) -> Modules:
-    """Read modules.dep, of old with whole paths and continued lines, and modules.builtin."""
+    """Read modules.dep, of old with whole paths and continued lines, and modules.builtin.
+
+    Tables that are longer than any kernel's are cut off.
+    """
     requires: dict[str, tuple[str, ...]] = {}
-    for line in dependencies.decode("utf-8", "replace").replace("\\\n", " ").splitlines():
+    required = 0
+    for line in io.StringIO(dependencies.decode("utf-8", "replace").replace("\\\n", " ")):
         path, colon, rest = line.partition(":")
         if colon and path:
-            requires[_below(path.strip())] = tuple(_below(other) for other in rest.split())
+            others = tuple(_below(other) for other in rest.split())
+            requires[_below(path.strip())] = others
+            required += len(others)
+        if len(requires) > _MODULES_LIMIT or required > _REQUIRED_LIMIT:
+            break
     paths = {module_name(path): path for path in requires}
-    built = frozenset(module_name(line) for line in builtin.decode("utf-8", "replace").split())
+    listed = builtin.decode("utf-8", "replace").split(maxsplit=_MODULES_LIMIT)[:_MODULES_LIMIT]
+    built = frozenset(module_name(line) for line in listed)
     return Modules(paths, requires, built)
 
 

@@ -14,7 +14,10 @@ MAGICS = (b"070701", b"070702")
 TRAILER = "TRAILER!!!"
 _HEADER = 110
 _NAME_LIMIT = 4096
-_ENTRY_LIMIT = 200_000
+#: What the tables of one image may have; the largest of distributions have 20 000 files.
+_ENTRY_LIMIT, _ALL_NAMES_LIMIT = 100_000, 16 * 1024 * 1024
+#: Bytes of a file that is read as a whole: a module has a few hundred kilobytes.
+CONTENT_LIMIT = 32 * 1024 * 1024
 REGULAR = 0o100000
 _SYMLINK, _DIRECTORY = 0o120000, 0o040000
 
@@ -57,12 +60,32 @@ class Entry:
         return self.mode & 0o170000 == _SYMLINK
 
 
-def read_entries(file: BinaryIO, offset: int) -> Iterator[Entry]:
+@dataclass
+class Allowance:
+    """What may still be read of the tables of an image, which are kept in memory."""
+
+    entries: int = _ENTRY_LIMIT
+    names: int = _ALL_NAMES_LIMIT
+
+    def spend(self, name: bytes) -> None:
+        """Take one entry into account.
+
+        :raises ArchiveError: it is one too many.
+        """
+        self.entries -= 1
+        self.names -= len(name)
+        if self.entries < 0 or self.names < 0:
+            raise ArchiveError("there are too many entries")
+
+
+def read_entries(file: BinaryIO, offset: int, allowance: Allowance | None = None) -> Iterator[Entry]:
     """Read the table of the archive at an offset, up to its trailer, which is the last entry given.
 
+    :param allowance: of the whole image, if it has more archives.
     :raises ArchiveError: it is damaged or ends too early.
     """
-    for _ in range(_ENTRY_LIMIT):
+    allowance = allowance or Allowance()
+    while True:
         file.seek(offset)
         header = file.read(_HEADER)
         if len(header) != _HEADER or header[:6] not in MAGICS:
@@ -77,6 +100,7 @@ def read_entries(file: BinaryIO, offset: int) -> Iterator[Entry]:
         name = file.read(name_size)
         if len(name) != name_size:
             raise ArchiveError("the archive ends too early")
+        allowance.spend(name)
         data = _padded(offset + _HEADER + name_size)
         end = _padded(data + size)
         text = name.rstrip(b"\0").decode("utf-8", "surrogateescape")
@@ -84,7 +108,6 @@ def read_entries(file: BinaryIO, offset: int) -> Iterator[Entry]:
         if text == TRAILER:
             return
         offset = end
-    raise ArchiveError("there are too many entries")
 
 
 def hard_links(entries: Iterable[Entry]) -> dict[int, tuple[Entry, ...]]:
@@ -100,11 +123,13 @@ def hard_links(entries: Iterable[Entry]) -> dict[int, tuple[Entry, ...]]:
     return {entry.start: tuple(group) for group in groups.values() if len(group) > 1 for entry in group}
 
 
-def content(file: BinaryIO, entry: Entry) -> bytes:
+def content(file: BinaryIO, entry: Entry, limit: int = CONTENT_LIMIT) -> bytes:
     """Read the content of an entry.
 
-    :raises ArchiveError: the archive ends too early.
+    :raises ArchiveError: the archive ends too early, or the content is longer than limit (bytes).
     """
+    if entry.size > limit:
+        raise ArchiveError(f"{entry.name} has {entry.size} bytes, which are too many")
     file.seek(entry.data)
     data = file.read(entry.size)
     if len(data) != entry.size:

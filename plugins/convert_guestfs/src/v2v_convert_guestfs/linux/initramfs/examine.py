@@ -23,6 +23,8 @@ WANTED = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod")
 ESSENTIAL = ("virtio_pci", "virtio_blk")
 #: Bytes; larger ones are left to the guest's own tools.
 _LIMIT = 512 * 1024 * 1024
+#: Bytes of a configuration file in one, and of all that are changed.
+_FILE_LIMIT, _FILES_LIMIT = 1024 * 1024, 4 * 1024 * 1024
 
 _MODULE = re.compile(r"(?P<base>(?:usr/)?lib/modules/[^/]+)/.+\.ko(?:\.(?:gz|xz|zst))?")
 

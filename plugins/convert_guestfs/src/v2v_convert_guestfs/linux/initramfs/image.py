@@ -35,13 +35,13 @@ class Segment:
         """Give all the names of each file that has more than one, by the offset of each of them."""
         return cpio.hard_links(self.entries)
 
-    def content(self, file: BinaryIO, entry: Entry) -> bytes:
+    def content(self, file: BinaryIO, entry: Entry, limit: int = cpio.CONTENT_LIMIT) -> bytes:
         """Read the content of an entry, wherever among its hard links it is.
 
-        :raises ArchiveError: the archive ends too early.
+        :raises ArchiveError: the archive ends too early, or the content is longer than limit (bytes).
         """
         group = self.hard_links.get(entry.start, (entry,))
-        return cpio.content(file, max(group, key=lambda link: (link.size, link.start)))
+        return cpio.content(file, max(group, key=lambda link: (link.size, link.start)), limit)
 
 
 @dataclass(frozen=True)
@@ -59,24 +59,24 @@ class Image:
     def _table(self) -> Mapping[str, tuple[Segment, Entry]]:
         return {_plain(entry.name): (segment, entry) for segment in self.segments for entry in segment.entries}
 
-    def read(self, name: str) -> bytes | None:
+    def read(self, name: str, limit: int = cpio.CONTENT_LIMIT) -> bytes | None:
         """Read a file of it, or give None.
 
-        :raises ArchiveError: it is damaged.
+        :raises ArchiveError: it is damaged, or the file is longer than limit (bytes).
         """
         found = self.entries().get(name)
-        return self.content(name) if found is not None and found[1].is_regular else None
+        return self.content(name, limit) if found is not None and found[1].is_regular else None
 
-    def content(self, name: str) -> bytes | None:
+    def content(self, name: str, limit: int = cpio.CONTENT_LIMIT) -> bytes | None:
         """Read a file of it, or the target of a link, or give None if it is neither.
 
-        :raises ArchiveError: it is damaged.
+        :raises ArchiveError: it is damaged, or the content is longer than limit (bytes).
         """
         found = self.entries().get(name)
         if found is None or not (found[1].is_regular or found[1].is_symlink):
             return None
         with found[0].expanded.open("rb") as file:
-            return found[0].content(file, found[1])
+            return found[0].content(file, found[1], limit)
 
     def place(self, name: str) -> str:
         """Give the name without links in its directories: ``lib/a`` is ``usr/lib/a`` where ``lib`` is a link.
@@ -117,6 +117,7 @@ def read_image(path: Path, directory: Path) -> Image:
     :raises ArchiveError: it is damaged, or of a kind that is not known.
     """
     segments: list[Segment] = []
+    allowance, room = cpio.Allowance(), compression.EXPANDED_LIMIT
     size = path.stat().st_size
     with path.open("rb") as file:
         offset = _skip_zeros(file, 0)
@@ -124,7 +125,7 @@ def read_image(path: Path, directory: Path) -> Image:
             file.seek(offset)
             start = file.read(6)
             if start in cpio.MAGICS:
-                entries = tuple(cpio.read_entries(file, offset))
+                entries = tuple(cpio.read_entries(file, offset, allowance))
                 # With the zeros after it: tools that list an initramfs count in blocks of 512 bytes.
                 segments.append(Segment(offset, _skip_zeros(file, entries[-1].end), None, path, entries))
             else:
@@ -132,8 +133,9 @@ def read_image(path: Path, directory: Path) -> Image:
                 if kind is None:
                     raise ArchiveError(f"unknown data at offset {offset}")
                 expanded = directory / f"{path.name}.{len(segments)}"
-                end = compression.expand(kind, file, offset, expanded)
-                segments.append(Segment(offset, end, kind, expanded, tuple(_all_entries(expanded))))
+                end = compression.expand(kind, file, offset, expanded, room)
+                room -= expanded.stat().st_size
+                segments.append(Segment(offset, end, kind, expanded, tuple(_all_entries(expanded, allowance))))
             offset = _skip_zeros(file, segments[-1].end)
     if not segments:
         raise ArchiveError("it is empty")
@@ -212,13 +214,13 @@ def _parents(name: str) -> list[str]:
     return ["/".join(parts[: depth + 1]) for depth in range(len(parts) - 1)]
 
 
-def _all_entries(path: Path) -> Iterator[Entry]:
+def _all_entries(path: Path, allowance: cpio.Allowance) -> Iterator[Entry]:
     """Read all the archives in an expanded file."""
     size = path.stat().st_size
     with path.open("rb") as file:
         offset = _skip_zeros(file, 0)
         while offset < size:
-            for entry in cpio.read_entries(file, offset):
+            for entry in cpio.read_entries(file, offset, allowance):
                 yield entry
                 offset = entry.end
             offset = _skip_zeros(file, offset)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.editors import devices_in
+from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
 from v2v_convert_guestfs.linux.initramfs.image import Image
 
 _Editor = Callable[[bytes, DeviceNames], bytes]
@@ -44,6 +45,8 @@ _HARDWARE_LINK = ("/dev/disk/by-id/", "/dev/disk/by-path/")
 _LVM_DEVICES = "etc/lvm/devices/system.devices"
 
 _NAMED = 3
+#: Bytes of a configuration file, and of all that are changed.
+_FILE_LIMIT, _FILES_LIMIT = 1024 * 1024, 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Stale:
 def stale_files(image: Image, names: DeviceNames) -> Stale:
     """Find what names disks by their old names in the configuration that the tools copy into their images.
 
-    :raises ArchiveError: it is damaged.
+    :raises ArchiveError: it is damaged, or a configuration file in it is larger than any.
     """
     contents: dict[str, bytes] = {}
     moved: dict[str, str] = {}
@@ -81,9 +84,11 @@ def stale_files(image: Image, names: DeviceNames) -> Stale:
         if new_name == "":
             continue
         editor = _unit_link if entry.is_symlink else _editor_of(name)
-        old = image.content(name) if editor is not None else None
+        old = image.content(name, _FILE_LIMIT) if editor is not None else None
         if editor is not None and old is not None and (new := editor(old, names)) != old:
             contents[name] = new
+            if sum(map(len, contents.values())) > _FILES_LIMIT:
+                raise ArchiveError("too much of it names disks")
     return Stale(contents, moved)
 
 

@@ -24,6 +24,8 @@ from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConversionError
 
 _MIB = 1024 * 1024
+#: Bytes that the images of all kernels may take on this host, with what is expanded of them.
+_HOST_LIMIT = 2048 * _MIB
 
 
 @dataclass
@@ -58,7 +60,14 @@ def examine_kernels(
     work = InitramfsWork([], [])
     if kernels:
         look_for_blacklists(session, files, kernels[0], blockers)
+    taken = 0
     for number, kernel in enumerate(kernels):
+        if taken > _HOST_LIMIT:
+            session.report.warning(
+                f"the initramfs images of {len(kernels) - number} more kernels are not looked at, the others take "
+                f"{taken // _MIB} MB: those kernels may not boot from a virtio disk"
+            )
+            break
         if kernel.initramfs is None:
             if number == 0 and not all(kernel.builds_in(name) for name in ESSENTIAL):
                 session.report.warning(
@@ -68,6 +77,10 @@ def examine_kernels(
         directory = Path(tempfile.mkdtemp(prefix="initramfs-", dir=session.request.temporary))
         work.directories.append(directory)
         found = examine(session, kernel, names, directory)
+        if found.image is None:
+            # What cannot be read is of no more use, and may be a bomb.
+            shutil.rmtree(directory, ignore_errors=True)
+        taken += sum(path.stat().st_size for path in directory.glob("*"))
         work.examinations.append(found)
         _say(session, found)
         if number == 0 and not found.is_fine:

@@ -10,7 +10,8 @@ from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.session import Session
 
-_STATUS_LIMIT = 64 * 1024 * 1024
+#: Bytes; a guest with 5000 packages has 5 MB.
+_STATUS_LIMIT = 32 * 1024 * 1024
 #: Packages whose triggers take minutes without hardware virtualization, and whose work is done here by other means or
 #: can wait: they stay pending, and the guest's next apt run does them.
 _SLOW_TRIGGERS = frozenset({"man-db", "initramfs-tools", "dracut"})
@@ -71,11 +72,16 @@ def pending_triggers(status: bytes) -> frozenset[str]:
 
 
 def _states(status: bytes) -> list[tuple[str, str]]:
-    text = status.decode("utf-8", "replace")
     found = []
-    for stanza in re.split(r"\n\n+", text):
-        name = re.search(r"^Package: (\S+)", stanza, re.MULTILINE)
-        state = re.search(r"^Status: (?:install|hold) ok (\S+)", stanza, re.MULTILINE)
+    # One stanza after the other, and as bytes: as text, all of it at once, it could take many times as much memory.
+    start = 0
+    while start < len(status):
+        end = status.find(b"\n\n", start)
+        end = len(status) if end == -1 else end
+        stanza = status[start:end]
+        name = re.search(rb"^Package: (\S+)", stanza, re.MULTILINE)
+        state = re.search(rb"^Status: (?:install|hold) ok (\S+)", stanza, re.MULTILINE)
         if name and state:
-            found.append((name[1], state[1]))
+            found.append((name[1].decode("utf-8", "replace"), state[1].decode("utf-8", "replace")))
+        start = end + 1
     return [(name, state) for name, state in found if state in {"installed", "triggers-pending", "triggers-awaited"}]
