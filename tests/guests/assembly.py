@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,19 @@ def _open_luks(guest: Any, layer: Luks) -> None:
     guest.cryptsetup_open(f"/dev/{layer.on}", LUKS_PASSPHRASE, layer.name)
 
 
-def install_grub(recipe: Recipe, work: Path, *, initramfs: bool) -> list[str]:
-    """Install GRUB and return the kernel lines of the menu that it wrote; before it, make every initramfs if asked to.
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """What the finished guest has: the kernel lines of GRUB's menu, and the lists of files of its initramfs images."""
+
+    menu: list[str]
+    initramfs: dict[str, str]
+
+
+def finish(recipe: Recipe, work: Path, kernels: Sequence[str], afterwards: Mapping[str, str]) -> Finished:
+    """Make the initramfs of a guest behind a key, install GRUB and have it write its menu.
+
+    :param kernels: their versions.
+    :param afterwards: the files of the guest that have other contents after its initramfs has been made.
 
     On a loop device of the host, grub-mkconfig writes a menu without entries and says nothing.
     """
@@ -87,8 +99,10 @@ def install_grub(recipe: Recipe, work: Path, *, initramfs: bool) -> list[str]:
             guest.lvm_scan(True)
         for mountpoint, device, options in recipe.mounts:
             guest.mount_options(options, device, mountpoint)
-        if initramfs:
+        if recipe.encrypted:
             guest.command(["update-initramfs", "-u", "-k", "all"])
+            for path, text in afterwards.items():
+                guest.write(path, text.encode())
         if recipe.boot == "bios":
             boot_disks = [
                 "/dev/sda",
@@ -103,13 +117,14 @@ def install_grub(recipe: Recipe, work: Path, *, initramfs: bool) -> list[str]:
             if guest.exists("/boot/efi/EFI/BOOT"):
                 raise HostError(f"{recipe.name} boots without variables of its firmware, which a guest here must not")
         guest.command(["update-grub"])
+        listings = {version: guest.command(["lsinitramfs", f"/boot/initrd.img-{version}"]) for version in kernels}
         text = bytes(guest.read_file("/boot/grub/grub.cfg")).decode(errors="replace")
         guest.umount_all()
     menu = [line.strip() for line in text.splitlines() if re.match(r"\s*linux\s", line)]
     wanted = f"root={_root_in_menu(recipe)}"
     if not menu or not all(wanted in line.split() for line in menu):
         raise HostError(f"grub-mkconfig wrote these kernel lines for {recipe.name}, without {wanted}: {menu}")
-    return menu
+    return Finished(menu, listings)
 
 
 def _root_in_menu(recipe: Recipe) -> str:

@@ -233,45 +233,45 @@ def take_virtio_away(recipe: Recipe, root: Path) -> None:
     in_root(root, ["depmod", version])
 
 
-def make_initramfs(recipe: Recipe, root: Path) -> None:
-    """Make every initramfs as the recipe wants it.
+def make_initramfs(recipe: Recipe, root: Path) -> dict[str, str]:
+    """Make every initramfs as the recipe wants it, or write the settings for it where only the appliance can make it.
 
-    With a key in the way of the root filesystem only the appliance can: cryptsetup looks for what is mounted there.
+    With a key in the way of the root filesystem it is the appliance that can: cryptsetup looks for what is mounted.
+
+    :return: the files of the guest, with their contents, that belong there after the initramfs has been made.
     """
-    settings = root / "etc/initramfs-tools/initramfs.conf"
-    original = settings.read_text()
+    settings, modules = "/etc/initramfs-tools/initramfs.conf", "/etc/initramfs-tools/modules"
+    afterwards: dict[str, str] = {}
     if recipe.initramfs_modules:
         # MODULES=dep looks at the hardware it runs on, which is this host's: name what it would have found on VMware.
+        original = (root / settings.lstrip("/")).read_text()
+        afterwards[settings] = _replace_setting(original, "MODULES", "dep")
+        afterwards[modules] = (root / modules.lstrip("/")).read_text()
         (root_type,) = (place.volume.filesystem for place in recipe.places if "/" in dict(place.volume.mounts))
         listed = _replace_setting(_replace_setting(original, "MODULES", "list"), "FSTYPE", root_type)
-        settings.write_text(listed)
-        modules_file = root / "etc/initramfs-tools/modules"
-        before = modules_file.read_text()
-        modules_file.write_text("\n".join(recipe.initramfs_modules) + "\n")
-        in_root(root, ["update-initramfs", "-u", "-k", "all"])
-        modules_file.write_text(before)
-        settings.write_text(_replace_setting(original, "MODULES", "dep"))
-    elif not recipe.encrypted:
-        in_root(root, ["update-initramfs", "-u", "-k", "all"])
+        write_file(root, settings, listed)
+        write_file(root, modules, "\n".join(recipe.initramfs_modules) + "\n")
+    if recipe.encrypted:
+        return afterwards
+    in_root(root, ["update-initramfs", "-u", "-k", "all"])
+    for path, text in afterwards.items():
+        write_file(root, path, text)
+    return {}
 
 
-def initramfs_modules(recipe: Recipe, root: Path) -> dict[str, list[str]]:
-    """Return the names of the modules in every initramfs by the kernel's version, having checked them."""
-    result: dict[str, list[str]] = {}
-    for version in kernel_versions(root):
-        # the guest's own program: a host of another family has none
-        listing = run(["chroot", root, "lsinitramfs", f"/boot/initrd.img-{version}"])
-        modules = sorted(Path(line).name.split(".ko")[0] for line in listing.splitlines() if ".ko" in line)
-        virtio = [name for name in modules if "virtio" in name]
-        without = bool(recipe.initramfs_modules) or (bool(recipe.own_kernel) and version == own_kernel(recipe, root))
-        if bool(virtio) == without:
-            raise HostError(f"the initramfs of {recipe.name} for {version} has these virtio modules: {virtio}")
-        if missing := set(recipe.initramfs_modules) - {name.replace("-", "_") for name in modules}:
-            raise HostError(f"the initramfs of {recipe.name} for {version} lacks {sorted(missing)}")
-        result[version] = modules
-    if len(result) != len(recipe.kernels):
-        raise HostError(f"the guest {recipe.name} has the kernels {sorted(result)}, not one of {recipe.kernels} each")
-    return result
+def check_initramfs(recipe: Recipe, version: str, listing: str, *, own: bool) -> list[str]:
+    """Return the names of the modules in an initramfs, having checked them.
+
+    :param listing: what the guest's own lsinitramfs says: a host of another family has none.
+    :param own: whether its kernel is the one that has no virtio drivers.
+    """
+    modules = sorted({Path(line).name.split(".ko")[0] for line in listing.splitlines() if ".ko" in line})
+    virtio = [name for name in modules if "virtio" in name]
+    if bool(virtio) == (own or bool(recipe.initramfs_modules)):
+        raise HostError(f"the initramfs of {recipe.name} for {version} has these virtio modules: {virtio}")
+    if missing := set(recipe.initramfs_modules) - {name.replace("-", "_") for name in modules}:
+        raise HostError(f"the initramfs of {recipe.name} for {version} lacks {sorted(missing)}")
+    return modules
 
 
 def _replace_setting(text: str, name: str, value: str) -> str:

@@ -24,13 +24,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from guests.assembly import assemble, install_grub
+from guests.assembly import assemble, finish
 from guests.bootstrap import (
     bootstrap,
+    check_initramfs,
     configure,
-    initramfs_modules,
     kernel_versions,
     make_initramfs,
+    own_kernel,
     take_virtio_away,
     unpack,
 )
@@ -131,21 +132,25 @@ def _build_in(recipe: Recipe, work: Path) -> None:
     with timed("initramfs"):
         take_virtio_away(recipe, root)
         configure(recipe, root)
-        make_initramfs(recipe, root)
-    # Behind a key it is made once more, where the key is known.
-    modules = initramfs_modules(recipe, root)
+        afterwards = make_initramfs(recipe, root)
     kernels = kernel_versions(root)
+    if len(kernels) != len(recipe.kernels):
+        raise HostError(f"the guest {recipe.name} has the kernels {kernels}, not one of {recipe.kernels} each")
+    own = own_kernel(recipe, root) if recipe.own_kernel else ""
     with timed("fill"):
         layered = make_disks(recipe, root, work)
     with timed("assemble"):
         assemble(recipe, work, layered)
-    with timed("grub"):
-        menu = install_grub(recipe, work, initramfs=recipe.encrypted)
+    with timed("finish"):
+        finished = finish(recipe, work, kernels, afterwards)
     facts = {
         "recipe": dataclasses.asdict(recipe),
         "kernels": kernels,
-        "initramfs_modules": modules,
-        "grub_linux_lines": menu,
+        "initramfs_modules": {
+            version: check_initramfs(recipe, version, listing, own=version == own)
+            for version, listing in finished.initramfs.items()
+        },
+        "grub_linux_lines": finished.menu,
         "seconds": seconds,
     }
     _discard(root)

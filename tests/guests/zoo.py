@@ -51,6 +51,7 @@ _GUESTS = (
             Luks("sda2_crypt", "sda2", Volume("ext4", size=1888, mountpoint="/")),
             RandomSwap("sda3_crypt", "sda3"),
         ),
+        initramfs_modules=(*_VMWARE, "ext4", "dm_mod", "dm_crypt"),
         network="ifupdown",
     ),
     Recipe(
