@@ -43,6 +43,9 @@ from guests.recipes import DAILY, RECIPES, ZOO
 # Raise it whenever the same recipe gives another guest than before: it is part of the cache's key.
 BUILDER_VERSION = 2
 
+# The same for what was bootstrapped, which takes longest and changes least.
+TREE_VERSION = 1
+
 
 def cache_directory() -> Path:
     """Return the directory that holds the finished guests."""
@@ -104,7 +107,7 @@ def _bootstrapped(recipe: Recipe) -> Path:
     """Return the tar file of the guest's packages, which others of its suite may have brought already."""
     cache = cache_directory() / "trees"
     cache.mkdir(exist_ok=True)
-    tree = cache / f"{recipe.suite}-{_hash(sorted(recipe.all_packages))}.tar"
+    tree = cache / f"{recipe.suite}-{_hash([TREE_VERSION, sorted(recipe.all_packages)])}.tar"
     with _locked(cache / f".{tree.name}.lock"):
         if not tree.exists():
             unfinished = cache / f".{tree.name}.tmp"

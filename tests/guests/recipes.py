@@ -7,7 +7,7 @@ from guests.recipe import MARKER, Recipe
 from guests.storage import Disk, Volume
 from guests.zoo import DAILY_OF_THE_ZOO, ZOO
 
-__all__ = ["DAILY", "MARKER", "RECIPES", "ZOO"]
+__all__ = ["DAILY", "DAILY_OF_THE_ZOO", "MARKER", "RECIPES", "ZOO"]
 
 _PLAIN: dict[str, Recipe] = {
     recipe.name: recipe
