@@ -9,6 +9,9 @@ from guests.storage import Disk, Luks, Raid, RandomSwap, Volume, VolumeGroup
 #: What the kernel of a guest on VMware needs before its root filesystem, and what MODULES=dep would have found there.
 _VMWARE = ("mptspi", "mptsas", "vmw_pvscsi", "ata_piix", "sd_mod")
 
+#: So that two guests share one bootstrap, as the installer has both ready.
+_BOTH = ("cryptsetup-initramfs", "lvm2")
+
 _BTRFS = Volume("btrfs", named_by="uuid", subvolumes=(("@", "/"), ("@home", "/home")))
 
 _ESP = Volume("esp", size=64, mountpoint="/boot/efi", named_by="uuid", options="umask=0077")
@@ -31,6 +34,7 @@ _GUESTS = (
         ),
         initramfs_modules=(*_VMWARE, "ext4", "dm_mod"),
         resume="/dev/mapper/debian11--vg-swap_1",
+        packages=_BOTH,
         network="ifupdown",
     ),
     Recipe(
@@ -52,6 +56,7 @@ _GUESTS = (
             RandomSwap("sda3_crypt", "sda3"),
         ),
         initramfs_modules=(*_VMWARE, "ext4", "dm_mod", "dm_crypt"),
+        packages=_BOTH,
         network="ifupdown",
     ),
     Recipe(
