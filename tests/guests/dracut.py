@@ -80,7 +80,7 @@ def dracut_guest() -> Path:
 
 def _build_in(work: Path) -> None:
     root = work / "root"
-    bootstrap.install_packages("bookworm", _PACKAGES, root)
+    bootstrap.install_packages("bookworm", _PACKAGES, root, form="directory")
     write_file(root, "/etc/fstab", "/dev/sda / ext4 defaults 0 1\n")
     write_file(root, "/etc/hostname", "dracut\n")
     write_file(root, "/etc/machine-id", "0123456789abcdef0123456789abcdef\n")
