@@ -65,7 +65,7 @@ def bootstrap(recipe: Recipe, tree: Path) -> None:
             f"--include={','.join(recipe.all_packages)}",
             recipe.suite,
             tree,
-            *_apt_line(recipe.suite),
+            *apt_line(recipe.suite),
         ]
     )
 
@@ -76,7 +76,7 @@ def unpack(tree: Path, root: Path) -> None:
     run(["tar", "--extract", "--file", tree, "--directory", root, "--numeric-owner", "--xattrs", "--xattrs-include=*"])
 
 
-def _apt_line(suite: str) -> list[str]:
+def apt_line(suite: str) -> list[str]:
     """Return a Debian host's own package source, turned to another suite: mirrors are the host's business.
 
     On a host that is no Debian there is nothing to return, and mmdebstrap uses the mirror that it knows.
@@ -142,7 +142,7 @@ def configure(recipe: Recipe, root: Path) -> None:
     for unit in (f"{MARKER.lower()}.service", *UNITS[recipe.network]):
         in_root(root, ["systemctl", "enable", "--quiet", unit])
     in_root(root, ["chpasswd"], stdin=f"root:{ROOT_PASSWORD}\n")
-    if recipe.boot == "bios":
+    if recipe.boot == "bios" and not recipe.brand:
         # What the installer answers for the administrator: where a later upgrade of GRUB writes its boot sector.
         in_root(root, ["debconf-set-selections"], stdin="grub-pc grub-pc/install_devices multiselect /dev/sda\n")
 
