@@ -115,6 +115,9 @@ def rebrand(recipe: Recipe, root: Path, grub: Path) -> None:
     copy_modules(grub, root / "boot/grub2/i386-pc")
     _write_settings(recipe, brand, root)
     _add_tools(root)
+    if recipe.network == "ifcfg":
+        unused = ("NetworkManager", "NetworkManager-dispatcher", "NetworkManager-wait-online")
+        in_root(root, ["systemctl", "disable", "--quiet", *(f"{name}.service" for name in unused)])
     for version in kernel_versions(root):
         _make_initramfs(recipe, root, version)
     _add_rescue(recipe, root)
@@ -221,8 +224,19 @@ def _add_tools(root: Path) -> None:
 def _make_initramfs(recipe: Recipe, root: Path, version: str) -> None:
     """Make the initramfs as dracut makes it on VMware: hostonly looks at the hardware it runs on, which is this one."""
     modules = " ".join((*recipe.initramfs_modules, "crc32c_generic"))
+    quickly = ["--compress", "gzip -1"]
     layers = ["--add", "lvm"] if recipe.layers else []
-    options = ["--force", "--quiet", "--no-hostonly", "--omit-drivers", r".*virtio.*", "--drivers", modules, *layers]
+    options = [
+        "--force",
+        "--quiet",
+        "--no-hostonly",
+        "--omit-drivers",
+        r".*virtio.*",
+        "--drivers",
+        modules,
+        *layers,
+        *quickly,
+    ]
     in_root(root, ["dracut", *options, f"/boot/initramfs-{version}.img", version])
 
 

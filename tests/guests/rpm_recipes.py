@@ -8,6 +8,8 @@ from guests.storage import Disk, Volume, VolumeGroup
 
 _VMWARE = ("mptspi", "mptsas", "vmw_pvscsi", "ata_piix", "sd_mod", "xfs")
 
+_KERNELS = ("linux-image-amd64", "linux-image-cloud-amd64")
+
 _GUESTS = (
     # The default layout. The kernel which is the default has no virtio drivers, as one that somebody built himself.
     Recipe(
@@ -25,7 +27,7 @@ _GUESTS = (
                 ),
             ),
         ),
-        kernels=("linux-image-amd64", "linux-image-cloud-amd64"),
+        kernels=_KERNELS,
         own_kernel="amd64",
         kernel_arguments="resume=/dev/mapper/rhel-swap",
         initramfs_modules=(*_VMWARE, "dm_mod"),
@@ -47,6 +49,9 @@ _GUESTS = (
                 ),
             ),
         ),
+        # The same ones as the other guest has, so that one bootstrap is enough for both.
+        packages=("lvm2", "network-manager"),
+        kernels=_KERNELS,
         linux_uuid=False,
         device_map=True,
         kernel_arguments="resume=/dev/sda2",
