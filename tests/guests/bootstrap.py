@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 from collections.abc import Iterator, Sequence
@@ -69,7 +70,9 @@ def bootstrap(recipe: Recipe, tree: Path) -> None:
             recipe.suite,
             tree,
             *apt_line(recipe.suite),
-        ]
+        ],
+        # Debian's hook of dracut heeds it: each image takes minutes, and none of them is kept.
+        environment={**os.environ, **({"INITRD": "No"} if recipe.brand else {})},
     )
 
 

@@ -129,7 +129,7 @@ def rebrand(recipe: Recipe, root: Path, grub: Path) -> None:
 
 def default_version(recipe: Recipe, root: Path) -> str:
     """Return the version of the kernel that the menu's default is."""
-    return own_kernel(recipe, root) if recipe.own_kernel else max(_versions(root))
+    return own_kernel(recipe, root) if recipe.own_kernel else _versions(root)[0]
 
 
 def _versions(root: Path) -> list[str]:

@@ -13,7 +13,7 @@ from guests.disk_images import make_disks
 from guests.grub_with_bls import write_boot_sector
 from guests.host import HostError
 from guests.recipe import Recipe, disk_names
-from guests.rpm_family import BRANDS, environment, rebrand
+from guests.rpm_family import BRANDS, default_version, environment, rebrand
 
 _MENU = "/boot/grub2/grub.cfg"
 
@@ -30,14 +30,15 @@ def make_rpm_guest(recipe: Recipe, root: Path, work: Path, grub: Path) -> dict[s
     take_virtio_away(recipe, root)
     configure(recipe, root)
     rebrand(recipe, root, grub)
+    default = default_version(recipe, root)
     assemble(recipe, work, make_disks(recipe, root, work))
     write_boot_sector(grub, work / disk_names(recipe)[0])
-    menu, listings = _finish(recipe, work, kernels)
+    menu, listings = _finish(recipe, work, kernels, default)
     modules = {version: _checked_modules(recipe, version, listing) for version, listing in listings.items()}
     return {"kernels": kernels, "initramfs_modules": modules, "grub_menu": menu}
 
 
-def _finish(recipe: Recipe, work: Path, kernels: list[str]) -> tuple[list[str], dict[str, str]]:
+def _finish(recipe: Recipe, work: Path, kernels: list[str], default: str) -> tuple[list[str], dict[str, str]]:
     """Have the guest write its menu and choose its default; return the menu's lines and the images' lists of files."""
     with appliance(recipe, work) as guest:
         for mountpoint, device, options in recipe.mounts:
@@ -50,10 +51,11 @@ def _finish(recipe: Recipe, work: Path, kernels: list[str]) -> tuple[list[str], 
                 raise HostError(f"grub2-mkconfig wrote no menu of {recipe.name} that reads its entries: {menu}")
         else:
             titles = re.findall(r"^menuentry '([^']+)'", text, re.MULTILINE)
-            if len(titles) != len(kernels) + 1 or "rescue" in titles[0]:
+            chosen = [title for title in titles if title.endswith(f" {default}")]
+            if len(titles) != len(kernels) + 1 or len(chosen) != 1:
                 raise HostError(f"grub2-mkconfig wrote these entries for {recipe.name}: {titles}")
             # What RHEL 7 remembers is a title.
-            guest.write("/boot/grub2/grubenv", environment(titles[0]).encode())
+            guest.write("/boot/grub2/grubenv", environment(chosen[0]).encode())
             guest.chmod(0o644, "/boot/grub2/grubenv")
         listings = {version: guest.command(["lsinitrd", f"/boot/initramfs-{version}.img"]) for version in kernels}
         guest.umount_all()
