@@ -26,7 +26,7 @@ def assemble(recipe: Recipe, work: Path, filesystems: Sequence[tuple[Placed, Pat
     if not recipe.layers:
         return
     sources = [part for _, part in filesystems]
-    with _appliance(recipe, work, sources) as guest:
+    with appliance(recipe, work, sources) as guest:
         for layer in recipe.layers:
             match layer:
                 case Raid():
@@ -91,7 +91,7 @@ def finish(recipe: Recipe, work: Path, kernels: Sequence[str], afterwards: Mappi
 
     On a loop device of the host, grub-mkconfig writes a menu without entries and says nothing.
     """
-    with _appliance(recipe, work) as guest:
+    with appliance(recipe, work) as guest:
         for layer in recipe.layers:
             if isinstance(layer, Luks):
                 _open_luks(guest, layer)
@@ -137,7 +137,7 @@ def _root_in_menu(recipe: Recipe) -> str:
 
 
 @contextlib.contextmanager
-def _appliance(recipe: Recipe, work: Path, more: Sequence[Path] = ()) -> Iterator[Any]:
+def appliance(recipe: Recipe, work: Path, more: Sequence[Path] = ()) -> Iterator[Any]:
     """Start an appliance with the guest's disks and more images after them; what it wrote is on the disks at the end.
 
     There the disks are called sda and sdb as in the guest itself, mostly: the appliance's kernel names them in the

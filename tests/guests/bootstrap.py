@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 from collections.abc import Iterator, Sequence
@@ -76,8 +77,10 @@ def install_packages(
             f"--include={','.join(packages)}",
             suite,
             target,
-            *_apt_line(suite),
-        ]
+            *apt_line(suite),
+        ],
+        # Debian's hook of dracut heeds it: each image takes minutes, and none of them is kept.
+        environment={**os.environ, "INITRD": "No"} if "dracut" in packages else None,
     )
 
 
@@ -87,7 +90,7 @@ def unpack(tree: Path, root: Path) -> None:
     run(["tar", "--extract", "--file", tree, "--directory", root, "--numeric-owner", "--xattrs", "--xattrs-include=*"])
 
 
-def _apt_line(suite: str) -> list[str]:
+def apt_line(suite: str) -> list[str]:
     """Return a Debian host's own package source, turned to another suite: mirrors are the host's business.
 
     On a host that is no Debian there is nothing to return, and mmdebstrap uses the mirror that it knows.
@@ -153,7 +156,7 @@ def configure(recipe: Recipe, root: Path) -> None:
     for unit in (f"{MARKER.lower()}.service", *UNITS[recipe.network]):
         in_root(root, ["systemctl", "enable", "--quiet", unit])
     in_root(root, ["chpasswd"], stdin=f"root:{ROOT_PASSWORD}\n")
-    if recipe.boot == "bios":
+    if recipe.boot == "bios" and not recipe.brand:
         # What the installer answers for the administrator: where a later upgrade of GRUB writes its boot sector.
         in_root(root, ["debconf-set-selections"], stdin="grub-pc grub-pc/install_devices multiselect /dev/sda\n")
 

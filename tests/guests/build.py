@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from guests.assembly import assemble, finish
 from guests.bootstrap import (
@@ -36,9 +36,11 @@ from guests.bootstrap import (
     unpack,
 )
 from guests.disk_images import make_disks, unmount_below
+from guests.grub_with_bls import fetch_grub
 from guests.host import HostError
 from guests.recipe import Recipe, disk_names
 from guests.recipes import DAILY, RECIPES, ZOO
+from guests.rpm_guest import make_rpm_guest
 
 # Raise it whenever the same recipe gives another guest than before: it is part of the cache's key.
 BUILDER_VERSION = 2
@@ -117,6 +119,15 @@ def _bootstrapped(recipe: Recipe) -> Path:
     return tree
 
 
+def _grub_with_bls() -> Path:
+    """Return the directory of a GRUB that knows the Boot Loader Specification, bringing it first if it is not there."""
+    target = cache_directory() / "trees" / "grub-with-bls"
+    with _locked(target.parent / f".{target.name}.lock"):
+        if not target.is_dir():
+            fetch_grub(target)
+    return target
+
+
 def _build_in(recipe: Recipe, work: Path) -> None:
     """Build the guest's disks in the work directory and leave nothing else there."""
     if os.geteuid() != 0:
@@ -132,6 +143,11 @@ def _build_in(recipe: Recipe, work: Path) -> None:
     root = work / "root"
     with timed("bootstrap"):
         unpack(_bootstrapped(recipe), root)
+    if recipe.brand:
+        with timed("all else"):
+            facts = make_rpm_guest(recipe, root, work, _grub_with_bls())
+        _leave_disks(recipe, work, {**facts, "seconds": seconds})
+        return
     with timed("initramfs"):
         take_virtio_away(recipe, root)
         configure(recipe, root)
@@ -147,7 +163,6 @@ def _build_in(recipe: Recipe, work: Path) -> None:
     with timed("finish"):
         finished = finish(recipe, work, kernels, afterwards)
     facts = {
-        "recipe": dataclasses.asdict(recipe),
         "kernels": kernels,
         "initramfs_modules": {
             version: check_initramfs(recipe, version, listing, own=version == own)
@@ -156,8 +171,13 @@ def _build_in(recipe: Recipe, work: Path) -> None:
         "grub_linux_lines": finished.menu,
         "seconds": seconds,
     }
-    _discard(root)
-    (work / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
+    _leave_disks(recipe, work, facts)
+
+
+def _leave_disks(recipe: Recipe, work: Path, facts: dict[str, Any]) -> None:
+    """Leave nothing in the work directory but the disks and what is to be known about them."""
+    _discard(work / "root")
+    (work / "facts.json").write_text(json.dumps({"recipe": dataclasses.asdict(recipe), **facts}, indent=2) + "\n")
     for path in work.iterdir():
         path.chmod(0o444)
 

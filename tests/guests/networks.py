@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-Network = Literal["none", "ifupdown", "networkd", "netplan", "networkmanager"]
+Network = Literal["none", "ifupdown", "networkd", "netplan", "networkmanager", "ifcfg"]
 
 # The name that the first NIC has on VMware, where it sits in PCI slot 192.
 NIC = "ens192"
@@ -20,6 +20,7 @@ PACKAGES: dict[Network, tuple[str, ...]] = {
     "networkd": ("iproute2",),
     "netplan": ("netplan.io", "iproute2"),
     "networkmanager": ("network-manager", "iproute2"),
+    "ifcfg": ("iproute2",),
 }
 
 UNITS: dict[Network, tuple[str, ...]] = {
@@ -28,6 +29,7 @@ UNITS: dict[Network, tuple[str, ...]] = {
     "networkd": ("systemd-networkd.service",),
     "netplan": ("systemd-networkd.service",),
     "networkmanager": (),
+    "ifcfg": ("network.service",),
 }
 
 SCRIPT_PATH = "/usr/local/share/v2v-addresses"
@@ -52,6 +54,43 @@ udevadm settle --timeout=60
 _TELL = f"""\
 links=$(ls /sys/class/net | paste -sd,)
 printf '\\n{NETWORK_MARKER} addresses=%s links=%s\\n' "$addresses" "$links"
+"""
+
+# In place of Red Hat's own scripts, which no other distribution has.
+_IFCFG_UNIT = """\
+[Unit]
+Description=Bring the NICs up that have a configuration
+Before=network.target
+Wants=network.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/libexec/initscripts/network
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+_IFCFG_SCRIPT = """\
+#!/bin/sh
+cd /etc/sysconfig/network-scripts || exit 1
+failed=0
+for file in ifcfg-*; do
+    (
+        . "./$file"
+        [ "$ONBOOT" = yes ] || exit 0
+        tries=0
+        until [ -e "/sys/class/net/$DEVICE" ]; do
+            [ $tries -lt 30 ] || { echo "Device $DEVICE does not seem to be present." >&2; exit 1; }
+            tries=$((tries + 1))
+            sleep 1
+        done
+        ip address add "$IPADDR/$PREFIX" dev "$DEVICE" && ip link set "$DEVICE" up || exit 1
+        [ -z "$GATEWAY" ] || ip route add default via "$GATEWAY"
+    ) || failed=1
+done
+exit $failed
 """
 
 DROP_IN = f"""\
@@ -97,3 +136,17 @@ def configuration(network: Network) -> tuple[tuple[str, str, int], ...]:
                 "[ipv6]\nmethod=ignore\n"
             )
             return (("/etc/NetworkManager/system-connections/wired.nmconnection", text, 0o600),)
+        case "ifcfg":
+            address, prefix = ADDRESS.split("/")
+            # As the installers of RHEL 7 leave it.
+            text = (
+                "TYPE=Ethernet\nBOOTPROTO=none\nDEFROUTE=yes\nIPV6INIT=no\n"
+                f"NAME={NIC}\nUUID=2f5c5a6e-1f0a-4d0e-9a53-0d4f1c9d7a12\nDEVICE={NIC}\nONBOOT=yes\n"
+                f"IPADDR={address}\nPREFIX={prefix}\nGATEWAY=192.0.2.1\n"
+            )
+            return (
+                (f"/etc/sysconfig/network-scripts/ifcfg-{NIC}", text, 0o644),
+                ("/etc/sysconfig/network", "# Created by anaconda\n", 0o644),
+                ("/usr/libexec/initscripts/network", _IFCFG_SCRIPT, 0o755),
+                ("/usr/lib/systemd/system/network.service", _IFCFG_UNIT, 0o644),
+            )

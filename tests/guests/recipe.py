@@ -19,6 +19,12 @@ _BASE_PACKAGES = (
     "initramfs-tools",
 )
 
+# Of a guest that is made to look like another family: mmdebstrap and what comes after it find them all here.
+_RPM_PACKAGES = (
+    *("systemd-sysv", "udev", "dbus", "kmod", "procps", "zstd", "e2fsprogs"),
+    *("dracut", "rpm", "dnf", "grub2-common", "grub-pc-bin"),
+)
+
 _BOOT_LOADERS = {
     "bios": ("grub-pc",),
     "uefi": ("grub-efi-amd64",),
@@ -44,6 +50,7 @@ class Recipe:
     initramfs_modules: tuple[str, ...] = ()  # exactly these in the initramfs, then MODULES=dep; else MODULES=most
     resume: str = ""
     network: Network = "none"
+    brand: Literal["", "rhel7", "rhel9"] = ""  # made to look like it, with packages of rpm, dracut and grub2
     more_links: bool = False  # whether the guest makes a VLAN and a bridge before it tells of its network
     files: tuple[tuple[str, str], ...] = ()
 
@@ -65,9 +72,8 @@ class Recipe:
         ]
         storage += ["dosfstools"] if "esp" in filesystems else []
         wanted = (
-            *_BASE_PACKAGES,
+            *(_RPM_PACKAGES if self.brand else (*_BASE_PACKAGES, *_BOOT_LOADERS[self.boot])),
             *self.kernels,
-            *_BOOT_LOADERS[self.boot],
             *storage,
             *PACKAGES[self.network],
             *self.packages,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from guests.recipe import MARKER, Recipe
+from guests.rpm_recipes import RPM_GUESTS
 from guests.storage import Disk, Volume
 from guests.zoo import DAILY_OF_THE_ZOO, ZOO
 
@@ -51,7 +52,9 @@ _PLAIN: dict[str, Recipe] = {
     )
 }
 
-#: The guests of ``make test``, among them those of the zoo that tell most.
-DAILY: dict[str, Recipe] = _PLAIN | {name: recipe for name, recipe in ZOO.items() if name in DAILY_OF_THE_ZOO}
+#: The guests of ``make test``, among them those of the zoo that tell most, and the Red Hats.
+DAILY: dict[str, Recipe] = (
+    _PLAIN | {name: recipe for name, recipe in ZOO.items() if name in DAILY_OF_THE_ZOO} | RPM_GUESTS
+)
 
-RECIPES: dict[str, Recipe] = _PLAIN | ZOO
+RECIPES: dict[str, Recipe] = _PLAIN | ZOO | RPM_GUESTS
