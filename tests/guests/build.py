@@ -122,7 +122,7 @@ def _bootstrapped(recipe: Recipe) -> Path:
 def _grub_with_bls() -> Path:
     """Return the directory of a GRUB that knows the Boot Loader Specification, bringing it first if it is not there."""
     target = cache_directory() / "trees" / "grub-with-bls"
-    with _locked(target.parent / f".{target.name}.lock"):
+    with locked(target.parent / f".{target.name}.lock"):
         if not target.is_dir():
             fetch_grub(target)
     return target
