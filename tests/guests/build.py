@@ -39,7 +39,7 @@ from guests.disk_images import make_disks, unmount_below
 from guests.grub_with_bls import fetch_grub
 from guests.host import HostError
 from guests.recipe import Recipe, disk_names
-from guests.recipes import DAILY, RECIPES, ZOO
+from guests.recipes import DAILY, RECIPES
 from guests.rpm_guest import make_rpm_guest
 
 # Raise it whenever the same recipe gives another guest than before: it is part of the cache's key.
@@ -209,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--zoo", action="store_true", help="all guests of the zoo")
     chosen = parser.parse_args(arguments)
-    names: list[str] = [*chosen.names, *(ZOO if chosen.zoo else ())]
+    names: list[str] = [*chosen.names, *(RECIPES if chosen.zoo else ())]
     if unknown := set(names) - set(RECIPES):
         parser.error(f"no such guest: {', '.join(sorted(unknown))}")
     signal.signal(signal.SIGTERM, _terminate)

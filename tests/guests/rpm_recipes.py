@@ -61,3 +61,6 @@ _GUESTS = (
 )
 
 RPM_GUESTS: dict[str, Recipe] = {recipe.name: recipe for recipe in _GUESTS}
+
+#: The one whose entries are files of their own, as they are since Red Hat 8.
+DAILY_RPM_GUESTS = ("rhel9-like-bls",)

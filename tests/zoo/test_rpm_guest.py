@@ -18,9 +18,10 @@ from guests.look import Entry, difference, guest_tree_digest, installed_packages
 from guests.networks import ADDRESS, NIC
 from guests.recipe import Recipe, identity_of
 from guests.recipes import RECIPES
+from guests.rpm_recipes import DAILY_RPM_GUESTS, RPM_GUESTS
 from runs import new_place
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = pytest.mark.timeout(3600)
 
 MAC = "52:54:00:72:70:6d"
 
@@ -53,7 +54,13 @@ class Converted:
         return {path: data.decode() for path, data in read_files([self.source], paths).items()}
 
 
-@pytest.fixture(scope="module", params=["rhel9-like-bls", "rhel7-like-grub2"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=pytest.mark.slow if name in DAILY_RPM_GUESTS else pytest.mark.zoo)
+        for name in RPM_GUESTS
+    ],
+)
 def converted(request: pytest.FixtureRequest) -> Iterator[Converted]:
     """Convert each of the guests, and boot it, once for all tests."""
     recipe = RECIPES[request.param]
@@ -71,6 +78,7 @@ def converted(request: pytest.FixtureRequest) -> Iterator[Converted]:
         )
 
 
+@pytest.mark.zoo
 def test_the_source_boots_where_it_comes_from_and_not_on_virtio(converted: Converted) -> None:
     controller = boot([converted.source], controller="pvscsi", timeout=BOOT_TIMEOUT)
     assert controller.reached, controller.tail()
