@@ -331,6 +331,17 @@ def test_the_agent_comes_with_a_timer_or_at_first_boot(tmp_path: Path) -> None:
     assert bare.everything() == set()
 
 
+def test_no_agent_where_nothing_installs_packages(tmp_path: Path) -> None:
+    guest = GuestDirectory(tmp_path)
+    with_systemd(guest)
+    packages = Dpkg(guest.session, guest.files)
+    packages.install_command = ""
+    before = guest.everything()
+    guest_agent.install_at_first_boot(guest.session, guest.files, packages)
+    assert len(guest.report.warnings) == 1
+    assert guest.everything() == before
+
+
 # SELinux
 
 

@@ -109,9 +109,11 @@ def install_at_first_boot(session: Session, files: GuestFiles, packages: Package
     """
     if _AGENT in packages.installed:
         return
-    if firstboot.has_systemd(session, files):
+    if packages.install_command and firstboot.has_systemd(session, files):
         _leave_timer(files, packages)
-    elif not firstboot.add_script(session, files, _NAME, first_boot_script(packages).encode(), why=_WHY):
+    elif not packages.install_command or not firstboot.add_script(
+        session, files, _NAME, first_boot_script(packages).encode(), why=_WHY
+    ):
         session.report.warning(
             "the QEMU guest agent is not installed in the guest: nothing is known in it that could do so at first boot"
         )
