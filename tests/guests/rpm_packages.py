@@ -62,7 +62,8 @@ def enter_packages(root: Path, packages: Sequence[Package]) -> None:
             raise HostError(f"{len(packages)} packages were to be built, and there are {built}")
         # All at once and with what they require checked; the files are there.
         in_root(root, ["rpm", "-i", "--justdb", "--noscripts", "--ignoresize", *(f"/{path}" for path in built)])
-        in_root(root, ["rpm", "-q", "--quiet", *(package.name for package in packages)])
+        if not (root / "var/lib/rpm/rpmdb.sqlite").exists():
+            raise HostError("the guest's rpm has its database elsewhere")
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
