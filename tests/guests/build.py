@@ -45,6 +45,9 @@ from guests.rpm_guest import make_rpm_guest
 # Raise it whenever the same recipe gives another guest than before: it is part of the cache's key.
 BUILDER_VERSION = 2
 
+# The same for guests of the Red Hat family alone.
+RPM_FAMILY_VERSION = 2
+
 # The same for what was bootstrapped, which takes longest and changes least.
 TREE_VERSION = 1
 
@@ -57,7 +60,7 @@ def cache_directory() -> Path:
 
 def key(recipe: Recipe) -> str:
     """Return what changes whenever the recipe or the builder does."""
-    return _hash([BUILDER_VERSION, _stated(recipe)])
+    return _hash([BUILDER_VERSION, _stated(recipe), *([RPM_FAMILY_VERSION] if recipe.brand else [])])
 
 
 def _stated(value: object) -> object:

@@ -17,7 +17,7 @@ from guests import bootstrap
 from guests.build import cache_directory, locked
 from guests.disk_images import write_file
 from guests.host import run
-from guests.recipes import MARKER, ROOT_PASSWORD
+from guests.recipe import MARKER, ROOT_PASSWORD
 
 _PACKAGES = ("systemd-sysv", "udev", "dbus", "kmod", "procps", "e2fsprogs", "dracut", "linux-image-amd64")
 _LACKING = (
