@@ -288,7 +288,7 @@ def bombs_and_crowds(root: Path, bait: Bait, images: dict[str, bytes]) -> None:
             (root / directory / name.format(number)).write_text(text.format(number))
     (root / "etc/modprobe.d/0.conf").rename(root / os.fsdecode(b"etc/modprobe.d/0\xe9\n.conf"))
     (root / "etc/fstab").write_text(
-        "/dev/sda1 / ext4 defaults 0 1\n" + "".join(f"/dev/sdz{n} /mnt/{n} ext4 noauto 0 0\n" for n in range(20_000))
+        "/dev/sda1 / ext4 defaults 0 1\n" + "".join(f"/dev/sdz{n} /mnt/{n} ext4 noauto 0 0\n" for n in range(300))
     )
     # What depmod of the guest makes is read by the host.
     depmod = root / "sbin/depmod"
@@ -313,3 +313,30 @@ def test_bombs_crowds_and_lies(place: Place, bait: Bait) -> None:
     with looked_into(disk) as found:
         assert found.calls("update-initramfs") != []  # the tables of depmod were not taken
         see_nowhere(found, bait)
+
+
+def nothing_to_convert(root: Path, bait: Bait) -> None:
+    """Take away what the conversion cannot do without."""
+    (root / "boot/grub/grub.cfg").unlink()
+    os.mkfifo(root / "boot/grub/grub.cfg")
+    (root / "var/lib/dpkg/status").unlink()
+    (root / "var/lib/dpkg/status").symlink_to(out_of(bait))
+    (kernel,) = debian.DEBIAN7.kernels
+    (root / kernel.image.lstrip("/")).unlink()
+    (root / kernel.image.lstrip("/")).symlink_to(bait.file)
+    (root / "etc/os-release").write_text(f'PRETTY_NAME="{ESCAPES}"\nNAME="Debian"\nVERSION_ID="7"\nID=debian\n')
+
+
+def test_what_cannot_be_read_stands_in_the_way(place: Place, bait: Bait) -> None:
+    """One line names all of it, and no file is changed."""
+    disk = make(place, debian.DEBIAN7, lambda root: nothing_to_convert(root, bait))
+    outcome = convert(place, disk)
+    see_harmless(outcome, bait)
+    assert outcome.code == 6, outcome.words
+    (error,) = outcome.errors
+    assert "boot loader" in error
+    assert "packages" in error
+    assert "kernel" in error
+    with looked_into(disk) as found:
+        assert found.calls() == []
+        assert found.text("/etc/fstab") == debian.DEBIAN7.files["/etc/fstab"]
