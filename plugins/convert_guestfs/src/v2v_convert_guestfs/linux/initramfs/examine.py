@@ -26,7 +26,8 @@ _LIMIT = 512 * 1024 * 1024
 #: Bytes of a configuration file in one, and of all that are changed.
 _FILE_LIMIT, _FILES_LIMIT = 1024 * 1024, 4 * 1024 * 1024
 
-_MODULE = re.compile(r"(?P<base>(?:usr/)?lib/modules/[^/]+)/.+\.ko(?:\.(?:gz|xz|zst))?")
+#: Where the tools put modules; Red Hat's mkinitrd puts them all beside each other into /lib.
+_MODULE = re.compile(r"(?P<base>(?:usr/)?lib/modules/[^/]+)/.+\.ko(?:\.(?:gz|xz|zst))?|lib/[^/]+\.ko(?:\.gz)?")
 
 
 @dataclass(frozen=True)
