@@ -31,7 +31,7 @@ _PRELUDE = (
 
 _RPM = f"""\
 format='%{{NAME}}-%{{VERSION}}-%{{RELEASE}}.%{{ARCH}}\\n'
-mode= all= files= names= test=
+mode= all= files= owner= names= test=
 while [ $# -gt 0 ]; do
     case $1 in
         --qf|--queryformat) format=$2; shift ;;
@@ -46,7 +46,8 @@ while [ $# -gt 0 ]; do
         -*)
             case $1 in *q*) mode=query ;; esac
             case $1 in *a*) all=1 ;; esac
-            case $1 in *l*) files=1 ;; esac ;;
+            case $1 in *l*) files=1 ;; esac
+            case $1 in *f*) owner=1 ;; esac ;;
         *) names="$names $1" ;;
     esac
     shift
@@ -88,6 +89,11 @@ if [ -n "$all" ]; then
 fi
 status=0
 for name in $names; do
+    if [ -n "$owner" ]; then
+        path=$(cd {RPM_FILES} && grep -lxF "$name" * | head -n 1)
+        [ -n "$path" ] || {{ echo "file $name is not owned by any package"; exit 1; }}
+        name=$path
+    fi
     found=$(fits "$name")
     if [ -z "$found" ]; then
         echo "package $name is not installed"
