@@ -140,7 +140,14 @@ def _ubuntu(name: str, version: str, codename: str, kernels: tuple[Kernel, ...],
             "/etc/default/grub": grub_defaults("Ubuntu", "console=hvc0"),
             "/boot/grub/grub.cfg": grub_cfg(f"Ubuntu, with Linux {newest}", newest, "/dev/sda1", "ro console=hvc0"),
         },
-        directories=("etc/init.d", "etc/rc2.d", "etc/rc3.d", "etc/rc5.d"),
+        directories=(
+            "etc/init.d",
+            "etc/rc2.d",
+            "etc/rc3.d",
+            "etc/rc5.d",
+            *(("etc/systemd/system",) if merged_usr else ()),
+        ),
+        systemd="/usr/lib/systemd/systemd" if merged_usr else "",
     )
 
 

@@ -59,6 +59,7 @@ class Phony:
 
     :param commands: paths of commands that are written down when they are called; ``commands`` has what they do.
     :param executables: files with this content and execution rights. :param links: targets by path.
+    :param systemd: path of the program, in guests that start by it.
     :param size: of the disk, in MiB; its first partition is the root file system, its second one swap.
     """
 
@@ -72,6 +73,7 @@ class Phony:
     links: Mapping[str, str] = dataclasses.field(default_factory=dict)
     directories: tuple[str, ...] = ()
     merged_usr: bool = True
+    systemd: str = ""
     machine: Literal["x86_64", "i686"] = "x86_64"
     filesystem: Literal["ext3", "ext4"] = "ext4"
     size: int = 280

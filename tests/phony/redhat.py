@@ -332,6 +332,7 @@ menuentry 'CentOS Linux ({_CENTOS7}) 7 (Core)' --class centos --unrestricted {{
     },
     links={"/etc/sysconfig/grub": "/etc/default/grub", "/etc/grub2.cfg": "../boot/grub2/grub.cfg"},
     directories=(*_NEW_DIRECTORIES, "etc/rc.d/init.d", "etc/dracut.conf.d"),
+    systemd="/usr/lib/systemd/systemd",
 )
 
 
@@ -367,6 +368,7 @@ def _bls(
         },
         links={"/etc/sysconfig/grub": "../default/grub"},
         directories=(*_NEW_DIRECTORIES, "etc/dracut.conf.d"),
+        systemd="/usr/lib/systemd/systemd",
     )
 
 

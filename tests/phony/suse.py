@@ -132,6 +132,7 @@ menuentry 'SLES 15-SP5'  --class sles --class gnu-linux --class gnu --class os {
     },
     links={"/boot/vmlinuz": f"vmlinuz-{_SLES15}", "/boot/initrd": f"initrd-{_SLES15}"},
     directories=("etc/systemd/system/multi-user.target.wants", "usr/lib/systemd/system", "etc/dracut.conf.d"),
+    systemd="/usr/lib/systemd/systemd",
 )
 
 _ALT = "5.10.82-std-def-alt1"
@@ -188,4 +189,5 @@ menuentry 'ALT Server 10.0' --class gnu-linux --class gnu --class os {{
         "/etc/default/grub": "../sysconfig/grub2",
     },
     directories=("etc/rc.d/init.d", "etc/rc.d/rc3.d", "etc/systemd/system", "lib/systemd/system"),
+    systemd="/lib/systemd/systemd",
 )

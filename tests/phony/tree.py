@@ -92,7 +92,12 @@ def _plant_shell(recipe: Phony, root: Path) -> None:
         below(root, f"/bin/{name}").symlink_to(commands.SHELL)
     write(root, "/usr/bin/env", commands.ENV, 0o755)
     # Inspection asks this one for the guest's machine; what runs in the appliance is of the host's.
-    write(root, "/sbin/init", executable(recipe.machine, 2), 0o755)
+    program = executable(recipe.machine, 2)
+    if recipe.systemd:
+        write(root, recipe.systemd, program, 0o755)
+        below(root, "/sbin/init").symlink_to(recipe.systemd)
+    else:
+        write(root, "/sbin/init", program, 0o755)
 
 
 def _plant_kernel(recipe: Phony, kernel: Kernel, root: Path) -> None:
