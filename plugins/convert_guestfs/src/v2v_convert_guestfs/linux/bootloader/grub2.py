@@ -37,7 +37,7 @@ _MKCONFIG = ("grub-mkconfig", "grub2-mkconfig")
 #: Bytes; a guest with thirty kernels has 200 KB.
 _LIMIT = 4 * 1024 * 1024
 #: More entries than any menu can show.
-_MOST_ENTRIES = 200
+_MOST_ENTRIES = 100
 
 
 class Grub2:
@@ -48,6 +48,8 @@ class Grub2:
         self._files = files
         self._path = path
         self._environment = path.rpartition("/")[0] + "/grubenv"
+        #: The entries as they were read last; None when a file of theirs was written since.
+        self._entries: list[BlsEntry] | None = None
 
     def bootable(self, kernels: Sequence[Kernel]) -> list[Kernel]:
         """Give those of the kernels that the menu offers."""
@@ -105,6 +107,7 @@ class Grub2:
         self._edit_menu(grub_cfg.replace_consoles, *CONSOLES)
         for path in (_CMDLINE, *self._bls_paths()):
             self._files.edit(path, grub_cfg.replace_consoles, what=CONSOLES[0], why=CONSOLES[1])
+        self._entries = None
         self._edit_environment(
             lambda text: grub_cfg.replace_consoles(text.encode("latin-1")).decode("latin-1"), *CONSOLES
         )
@@ -123,6 +126,7 @@ class Grub2:
         self._edit_menu(lambda data: devices_in.kernel_lines(data, names, root=root), what, why)
         for path in self._bls_paths():
             self._files.edit(path, lambda data: devices_in.kernel_lines(data, names, root=root), what=what, why=why)
+        self._entries = None
         self._files.edit(_CMDLINE, lambda data: devices_in.kernel_cmdline(data, names, root=root), what=what, why=why)
         try:
             self._edit_environment(lambda text: devices_in.command_line(text, names, root=root), what, why)
@@ -170,8 +174,10 @@ class Grub2:
         return self._files.glob(_BLS_ENTRIES)[:_MOST_ENTRIES] if grub_cfg.uses_bls(self._read()) else []
 
     def _bls_entries(self) -> list[BlsEntry]:
-        found = (bls.parse(path, self._files.read(path) or b"") for path in self._bls_paths())
-        return bls.in_order(entry for entry in found if entry is not None)
+        if self._entries is None:
+            found = (bls.parse(path, self._files.read(path) or b"") for path in self._bls_paths())
+            self._entries = bls.in_order(entry for entry in found if entry is not None)
+        return self._entries
 
     def _menu(self) -> list[MenuEntry]:
         return grub_cfg.menu(self._read(), self._bls_entries())
@@ -256,6 +262,7 @@ class Grub2:
                     what=f"an entry for the kernel {kernel.version}, made from {base(path)}",
                     why="the boot loader did not offer the kernel to boot",
                 )
+                self._entries = None
                 return
 
     def _regenerate(self) -> None:
@@ -269,6 +276,7 @@ class Grub2:
                     self._session.run([program, "-o", self._path])
                 except RuntimeError as err:
                     raise ConversionError(f"{program} failed in the guest: {brief(err)}") from err
+                self._entries = None
                 what, why = f"made anew by {program}", "it did not offer the kernel to boot"
                 self._session.changed(self._path, what, why)
                 if self._session.firmware is Firmware.UEFI:

@@ -23,6 +23,8 @@ from v2v_convert_guestfs.session import Session
 _LIMIT = 64 * 1024
 _GRUB_LIMIT = 4 * 1024 * 1024
 _FILES_LIMIT = 200
+#: How many NICs a warning names.
+_LISTED = 10
 _PLACES: tuple[tuple[str, Callable[[bytes, str], Reading]], ...] = (
     ("/etc/network/interfaces", lambda data, _: ifupdown.interfaces(data)),
     ("/etc/network/interfaces.d/*", lambda data, _: ifupdown.interfaces(data)),
@@ -216,8 +218,8 @@ def _say(session: Session, found: Pairing) -> None:
 
 
 def _warn_without_macs(session: Session, configured: Reading, existing: Reading) -> None:
-    listed = ", ".join(sorted(configured.nics))
-    kept = ", ".join(f"{name} has {mac}" for name, mac in sorted(existing.nics.items()) if mac)
+    listed = ", ".join(sorted(configured.nics)[:_LISTED])
+    kept = ", ".join(f"{name} has {mac}" for name, mac in sorted(existing.nics.items())[:_LISTED] if mac)
     session.report.warning(
         f"the guest configures {listed} by name, and the source does not say which MAC addresses its NICs have: on KVM "
         "they may have other names, and the guest no network. Convert from a source that describes the machine, or "
