@@ -9,7 +9,7 @@ BUILD_GUESTS := cd tests && $(SUDO) env V2V_TEST_CACHE="$${V2V_TEST_CACHE:-$(HOM
     /usr/bin/python3 -m guests.build
 DISTS  := core plugins/input_disk plugins/input_vmware plugins/output_local plugins/convert_guestfs
 
-.PHONY: demo test dev check setup format clean
+.PHONY: demo test test-zoo zoo dev check setup format clean
 
 demo: setup dev                    ## build a small real guest, convert it, boot the result
 	$(BUILD_GUESTS) debian12-vmware
@@ -17,7 +17,13 @@ demo: setup dev                    ## build a small real guest, convert it, boot
 
 test: setup dev                    ## everything: unit, contract, packaging, whole conversions, booted guests
 	$(BUILD_GUESTS)
-	$(BIN)/python -m pytest --durations=15
+	$(BIN)/python -m pytest --durations=15 -m "not zoo"
+
+zoo: setup                         ## build every guest of the zoo
+	$(BUILD_GUESTS) --zoo
+
+test-zoo: dev zoo                  ## convert and boot every guest of the zoo; up to an hour and a half without KVM
+	$(BIN)/python -m pytest --durations=0 tests/zoo tests/phony
 
 dev: $(VENV)/installed             ## the commands in .venv/bin, editable
 
@@ -25,7 +31,7 @@ check: dev                         ## format, lint, types, fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(addsuffix /src,$(DISTS))
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow and not zoo"
 
 setup:                             ## system packages, with sudo when not root
 	./setup-system

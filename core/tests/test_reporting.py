@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from v2v_core.conversion_dir import ConversionDir
-from v2v_core.errors import CommandError, CopyError, Interrupted, SourceError, V2VError
+from v2v_core.errors import CommandError, ConversionError, CopyError, Interrupted, Obstacle, SourceError, V2VError
 from v2v_core.events import Event, EventKind, Step
 from v2v_core.reporting import StepReport, forward, running
 from v2v_core.testing.fake_plugins import read_events
@@ -103,6 +103,39 @@ def test_control_characters_reach_neither_listeners_nor_the_log(v2v_directory: C
     report.close()
     texts = heard[0].text + v2v_directory.log(Step.CONVERT).read_text().replace("\n", "")
     assert not [c for c in texts if ord(c) < 32 or 127 <= ord(c) < 160]
+
+
+def test_change_is_an_event_and_a_line_of_the_log(v2v_directory: ConversionDir) -> None:
+    heard: list[Event] = []
+    with running(v2v_directory, Step.CONVERT, [heard.append]) as report:
+        report.changed("/etc/fstab", "new names", "disks have other names")
+    change = heard[1]
+    assert (change.kind, change.path, change.what) == (EventKind.CHANGE, "/etc/fstab", "new names")
+    assert (change.why, change.text) == ("disks have other names", "/etc/fstab: new names (disks have other names)")
+    assert read_events(v2v_directory.events) == heard
+    line = "change: /etc/fstab: new names (disks have other names)"
+    assert line in v2v_directory.log(Step.CONVERT).read_text()
+
+
+@pytest.mark.parametrize("nasty", ["\x1b[31mred", "two\nlines", "c1\x9b31m", "a\u2028b", "half\ud800"])
+def test_change_cannot_say_more_than_one_line(v2v_directory: ConversionDir, nasty: str) -> None:
+    report = StepReport(v2v_directory, Step.CONVERT, [])
+    report.changed(f"/{nasty}", nasty, nasty)
+    report.close()
+    (event,) = read_events(v2v_directory.events)
+    said = "".join(filter(None, [event.path, event.what, event.why, event.text]))
+    said += v2v_directory.log(Step.CONVERT).read_text().removesuffix("\n")
+    assert not [c for c in said if ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u2028\ud800"]
+
+
+def test_reasons_of_a_failure_come_one_by_one(v2v_directory: ConversionDir) -> None:
+    obstacles = [Obstacle(reason="no \x1bkernel", remedy="install\none"), Obstacle(reason="b", remedy="d")]
+    with pytest.raises(ConversionError), running(v2v_directory, Step.CONVERT, []):
+        raise ConversionError.for_obstacles(obstacles)
+    failed = read_events(v2v_directory.events)[-1]
+    assert failed.text == "the guest cannot be converted for 2 reasons: (1) no  kernel; (2) b"
+    assert failed.hint == "install one; d"
+    assert failed.obstacles == (Obstacle(reason="no  kernel", remedy="install one"), obstacles[1])
 
 
 def test_progress_is_thinned_out_and_its_end_is_not_lost(v2v_directory: ConversionDir) -> None:

@@ -16,17 +16,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NoReturn, get_args
 
+from guests.console import Console
 from guests.host import HostError, image_format, tethered
-from guests.recipes import MARKER
+from guests.networks import NETWORK_MARKER
+from guests.recipe import MARKER
+from guests.storage import LUKS_PASSPHRASE
 
 Firmware = Literal["bios", "uefi"]
 Controller = Literal["virtio", "virtio-scsi", "mptsas1068", "pvscsi", "lsi53c895a", "ide"]
 
 LOGIN = r"\S+ login: "
+
+# What the initramfs of a guest with an encrypted root asks for, and systemd for any other one.
+PASSPHRASE = {r"(?i:please (?:unlock disk|enter passphrase))[^\n]*:": LUKS_PASSPHRASE}
 
 # What a console shows that will show no login prompt any more. Nobody answers it: the guest sits there for ever.
 _HOPELESS = (
@@ -61,13 +67,21 @@ class BootResult:
     @property
     def facts(self) -> dict[str, str]:
         """Return what the guest said about itself (root, failed, units, swap, mounts), or nothing if it did not."""
-        found = re.findall(rf"^{MARKER} (.*)$", self.log, re.MULTILINE)
-        return dict(word.split("=", 1) for word in found[-1].split() if "=" in word) if found else {}
+        return self._words(MARKER)
+
+    @property
+    def network(self) -> dict[str, str]:
+        """Return what the guest said about its network: addresses (name=address) and links."""
+        return self._words(NETWORK_MARKER)
 
     @property
     def mounts(self) -> dict[str, str]:
         """Return the device of every mount point, as the guest said."""
         return dict(pair.split("=", 1) for pair in self.facts.get("mounts", "").split(",") if "=" in pair)
+
+    def _words(self, marker: str) -> dict[str, str]:
+        found = re.findall(rf"^{marker} (.*)$", self.log, re.MULTILINE)
+        return dict(word.split("=", 1) for word in found[-1].split() if "=" in word) if found else {}
 
     def tail(self, lines: int = 40) -> str:
         """Return the end of the console, for a failed test's message."""
@@ -84,32 +98,41 @@ def boot(
     controller: Controller = "virtio",
     memory: int = 1024,
     nics: Sequence[str] = (),
+    kernel: Sequence[str | Path] = (),
+    answers: Mapping[str, str] = PASSPHRASE,
 ) -> BootResult:
     """Boot the disks and wait until the console matches the expression, or something ends all hope for it.
 
     :param nics: the MAC addresses of virtio NICs, each on a network where there is nobody else.
+    :param kernel: the kernel, its initramfs and its arguments, in place of the disk's boot loader.
+    :param answers: what to type on the console by the expression of the question.
 
     A machine that got there is switched off as if by the plug. Call it from a thread that lives on: the machine dies
     with the thread that started it.
     """
     wanted = re.compile(until)
     with tempfile.TemporaryDirectory(prefix="v2v-boot.") as name:
-        console = Path(name, "console.log")
-        console.touch()
-        command = _command(disks, Path(name), firmware, machine, controller, memory, nics)
+        console = Console(Path(name), answers)
+        command = _command(disks, Path(name), firmware, machine, controller, memory, nics) + console.options
+        for option, value in zip(("-kernel", "-initrd", "-append"), kernel, strict=False):
+            command += [option, str(value)]
         started = time.monotonic()
-        with Path(name, "stderr").open("wb") as errors, _running(command, errors.fileno()) as process:
+        with (
+            Path(name, "stderr").open("wb") as errors,
+            contextlib.closing(console),
+            _running(command, errors.fileno()) as process,
+        ):
             reason = ""
             while not reason:
                 ended = process.poll()
-                log = _read(console)
+                log = console.read()
                 if wanted.search(log):
                     reason = "reached"
                 elif hopeless := _HOPELESS_PATTERN.search(log):
                     reason = f"the console shows {hopeless[0]!r}"
                     # What follows the alarm is what a person wants to read about it.
                     time.sleep(1.5)
-                    log = _read(console)
+                    log = console.read()
                 elif ended is not None:
                     reason = f"the machine ended with exit code {ended}"
                 elif time.monotonic() - started > timeout:
@@ -141,7 +164,6 @@ def _command(
         command += ["-nic", "none"]
     # Without graphics the BIOS and GRUB's first stages complain on the serial line too.
     command += ["-machine", f"{machine},graphics=off" if firmware == "bios" else machine]
-    command += ["-serial", f"file:{work / 'console.log'}"]
     if firmware == "uefi":
         command += _ovmf(work)
     if controller not in {"virtio", "ide"}:
@@ -187,12 +209,6 @@ def _running(command: Sequence[str], errors: int) -> Iterator[subprocess.Popen[b
     finally:
         process.kill()
         process.wait()
-
-
-def _read(console: Path) -> str:
-    """Return the console's text without the control sequences that a terminal would have eaten."""
-    text = console.read_bytes().decode(errors="replace").replace("\r", "")
-    return re.sub(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[()][A-Z0-9]|[=>cM78])", "", text)
 
 
 def _terminate(number: int, frame: object) -> NoReturn:

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from guests.disk_images import write_file
 from guests.host import HostError, run
-from guests.recipes import BASE_PACKAGES, MARKER, ROOT_PASSWORD, Recipe, identity_of
+from guests.networks import DROP_IN, SCRIPT_PATH, UNITS, configuration, script
+from guests.recipe import MARKER, ROOT_PASSWORD, Recipe, filesystem_identity, identity_of, source_of
+from guests.storage import Luks, Raid, RandomSwap
 
 _NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
 
@@ -34,17 +38,26 @@ WantedBy=multi-user.target
 # The empty line first: the kernel may have left the cursor in the middle of one.
 _MARKER_SCRIPT = f"""\
 #!/bin/sh
+kernel=$(uname -r)
 root=$(findmnt -vno SOURCE /)
 mounts=$(findmnt -rvno TARGET,SOURCE --real | tr ' ' '=' | paste -sd,)
 swap=$(swapon --show=NAME --noheadings | paste -sd,)
 failed=$(systemctl --failed --no-legend --plain | wc -l)
 units=$(systemctl --failed --no-legend --plain | cut -d' ' -f1 | paste -sd,)
-printf '\\n{MARKER} root=%s failed=%s units=%s swap=%s mounts=%s\\n' "$root" "$failed" "$units" "$swap" "$mounts"
+facts=$(printf 'kernel=%s root=%s failed=%s units=%s' "$kernel" "$root" "$failed" "$units")
+printf '\\n{MARKER} %s swap=%s mounts=%s\\n' "$facts" "$swap" "$mounts"
 """
 
 
-def bootstrap(recipe: Recipe, root: Path) -> None:
-    """Install the packages into the root directory."""
+def bootstrap(recipe: Recipe, tree: Path) -> None:
+    """Install the packages and write the result as a tar file, which guests with the same packages share."""
+    install_packages(recipe.suite, recipe.all_packages, tree)
+
+
+def install_packages(
+    suite: str, packages: Sequence[str], target: Path, *, form: Literal["tar", "directory"] = "tar"
+) -> None:
+    """Install packages of a suite, and what they need, into a tar file or a directory."""
     unneeded = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
     run(
         [
@@ -56,16 +69,28 @@ def bootstrap(recipe: Recipe, root: Path) -> None:
             "--quiet",
             "--mode=root",
             "--variant=minbase",
+            f"--format={form}",
+            # A mirror that has stood still for weeks, of a testing suite mostly, is good enough for a test; what it
+            # serves is checked against the signatures as ever.
+            '--aptopt=Acquire::Check-Valid-Until "false"',
             *(f"--dpkgopt=path-exclude={pattern}" for pattern in unneeded),
-            f"--include={','.join((*BASE_PACKAGES, *recipe.packages))}",
-            recipe.suite,
-            root,
-            *_apt_line(recipe.suite),
-        ]
+            f"--include={','.join(packages)}",
+            suite,
+            target,
+            *apt_line(suite),
+        ],
+        # Debian's hook of dracut heeds it: each image takes minutes, and none of them is kept.
+        environment={**os.environ, "INITRD": "No"} if "dracut" in packages else None,
     )
 
 
-def _apt_line(suite: str) -> list[str]:
+def unpack(tree: Path, root: Path) -> None:
+    """Make the root directory of a guest from what was bootstrapped."""
+    root.mkdir()
+    run(["tar", "--extract", "--file", tree, "--directory", root, "--numeric-owner", "--xattrs", "--xattrs-include=*"])
+
+
+def apt_line(suite: str) -> list[str]:
     """Return a Debian host's own package source, turned to another suite: mirrors are the host's business.
 
     On a host that is no Debian there is nothing to return, and mmdebstrap uses the mirror that it knows.
@@ -103,19 +128,14 @@ def _apt_sources() -> Iterator[tuple[str, Sequence[str], str]]:
 
 def configure(recipe: Recipe, root: Path) -> None:
     """Write what an administrator of such a machine would have written."""
-    arguments = " ".join(filter(None, ("console=tty0 console=ttyS0,115200", recipe.kernel_arguments)))
-    grub = [
-        "GRUB_DEFAULT=0",
-        "GRUB_TIMEOUT=1",
-        'GRUB_DISTRIBUTOR="Debian"',
-        'GRUB_CMDLINE_LINUX_DEFAULT=""',
-        f'GRUB_CMDLINE_LINUX="{arguments}"',
-        'GRUB_TERMINAL="serial console"',
-        'GRUB_SERIAL_COMMAND="serial --unit=0 --speed=115200"',
-        *(() if recipe.linux_uuid else ("GRUB_DISABLE_LINUX_UUID=true",)),
-    ]
-    write_file(root, "/etc/default/grub", "\n".join(grub) + "\n")
+    write_file(root, "/etc/default/grub", _grub_settings(recipe, root))
     write_file(root, "/etc/fstab", _fstab(recipe))
+    if crypttab := _crypttab(recipe):
+        write_file(root, "/etc/crypttab", crypttab)
+    if arrays := [layer for layer in recipe.layers if isinstance(layer, Raid)]:
+        lines = [f"ARRAY /dev/{array.device} metadata=1.2 UUID={raid_identity(recipe, array)}" for array in arrays]
+        text = "\n".join(["HOMEHOST <system>", "MAILADDR root", *lines])
+        write_file(root, "/etc/mdadm/mdadm.conf", text + "\n")
     write_file(root, "/etc/hostname", recipe.name + "\n")
     write_file(root, "/etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {recipe.name}\n")
     # With an identity the guest is no first boot, which would redo every unit's preset.
@@ -126,59 +146,145 @@ def configure(recipe: Recipe, root: Path) -> None:
         write_file(root, "/boot/grub/device.map", "(hd0)\t/dev/sda\n")
     write_file(root, f"/etc/systemd/system/{MARKER.lower()}.service", _MARKER_UNIT)
     write_file(root, f"/usr/local/sbin/{MARKER.lower()}", _MARKER_SCRIPT, 0o755)
+    if recipe.network != "none":
+        write_file(root, SCRIPT_PATH, script(more_links=recipe.more_links))
+        write_file(root, f"/etc/systemd/system/{MARKER.lower()}.service.d/addresses.conf", DROP_IN)
+    for path, text, mode in configuration(recipe.network):
+        write_file(root, path, text, mode)
     for path, text in recipe.files:
         write_file(root, path, text)
-    _in_root(root, ["systemctl", "enable", "--quiet", f"{MARKER.lower()}.service"])
-    _in_root(root, ["chpasswd"], stdin=f"root:{ROOT_PASSWORD}\n")
-    # What the installer answers for the administrator: where a later upgrade of GRUB writes its boot sector.
-    _in_root(root, ["debconf-set-selections"], stdin="grub-pc grub-pc/install_devices multiselect /dev/sda\n")
+    for unit in (f"{MARKER.lower()}.service", *UNITS[recipe.network]):
+        in_root(root, ["systemctl", "enable", "--quiet", unit])
+    in_root(root, ["chpasswd"], stdin=f"root:{ROOT_PASSWORD}\n")
+    if recipe.boot == "bios" and not recipe.brand:
+        # What the installer answers for the administrator: where a later upgrade of GRUB writes its boot sector.
+        in_root(root, ["debconf-set-selections"], stdin="grub-pc grub-pc/install_devices multiselect /dev/sda\n")
+
+
+def _grub_settings(recipe: Recipe, root: Path) -> str:
+    """Return the guest's /etc/default/grub."""
+    arguments = " ".join(filter(None, ("console=tty0 console=ttyS0,115200", recipe.kernel_arguments)))
+    default = "0"
+    if recipe.own_kernel:
+        (identity,) = (filesystem_identity(recipe, place) for place in recipe.places if place.volume.mountpoint == "/")
+        default = f'"gnulinux-advanced-{identity}>gnulinux-{own_kernel(recipe, root)}-advanced-{identity}"'
+    lines = [
+        f"GRUB_DEFAULT={default}",
+        "GRUB_TIMEOUT=1",
+        'GRUB_DISTRIBUTOR="Debian"',
+        'GRUB_CMDLINE_LINUX_DEFAULT=""',
+        f'GRUB_CMDLINE_LINUX="{arguments}"',
+        'GRUB_TERMINAL="serial console"',
+        'GRUB_SERIAL_COMMAND="serial --unit=0 --speed=115200"',
+        *(() if recipe.linux_uuid else ("GRUB_DISABLE_LINUX_UUID=true",)),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _fstab(recipe: Recipe) -> str:
     """Return the guest's /etc/fstab."""
     lines = ["# <file system> <mount point> <type> <options> <dump> <pass>"]
-    for disk_index, disk in enumerate(recipe.disks):
-        for number, partition in enumerate(disk.partitions, start=1):
-            name = f"sd{chr(ord('a') + disk_index)}{number}"
-            source = f"/dev/{name}" if partition.named_by == "device" else f"UUID={identity_of(recipe, name)}"
-            if partition.filesystem == "swap":
-                lines.append(f"{source} none swap sw 0 0")
-            elif partition.mountpoint:
-                order = 0 if partition.filesystem == "xfs" else 1 if partition.mountpoint == "/" else 2
-                lines.append(f"{source} {partition.mountpoint} {partition.filesystem} {partition.options} 0 {order}")
+    for place in recipe.places:
+        volume = place.volume
+        source = source_of(recipe, place)
+        if volume.filesystem == "swap":
+            lines.append(f"{source} none swap sw 0 0")
+        for mountpoint, needed in volume.mounts:
+            options = ",".join(filter(None, (volume.options, needed)))
+            unchecked = volume.filesystem in {"xfs", "btrfs"}
+            order = 0 if unchecked else 1 if mountpoint == "/" else 2
+            kind = "vfat" if volume.filesystem == "esp" else volume.filesystem
+            lines.append(f"{source} {mountpoint} {kind} {options} 0 {order}")
+    lines += [f"/dev/mapper/{layer.name} none swap sw 0 0" for layer in recipe.layers if isinstance(layer, RandomSwap)]
     return "\n".join(lines) + "\n"
 
 
-def make_initramfs(recipe: Recipe, root: Path) -> list[str]:
-    """Make the initramfs as the recipe wants it, check it, and return the names of the modules in it."""
-    settings = root / "etc/initramfs-tools/initramfs.conf"
-    original = settings.read_text()
+def _crypttab(recipe: Recipe) -> str:
+    """Return the guest's /etc/crypttab, or nothing."""
+    lines: list[str] = []
+    for layer in recipe.layers:
+        match layer:
+            case Luks():
+                by_uuid = f"UUID={identity_of(recipe, layer.name)}"
+                lines.append(f"{layer.name} {by_uuid if layer.named_by == 'uuid' else f'/dev/{layer.on}'} none luks")
+            case RandomSwap():
+                lines.append(f"{layer.name} /dev/{layer.on} /dev/urandom swap,cipher=aes-xts-plain64,size=256")
+            case _:
+                pass
+    return "".join(f"{line}\n" for line in lines)
+
+
+def raid_identity(recipe: Recipe, array: Raid) -> str:
+    """Return the UUID of the array in md's own notation."""
+    digits = identity_of(recipe, array.device).hex
+    return ":".join(digits[place : place + 8] for place in range(0, 32, 8))
+
+
+def own_kernel(recipe: Recipe, root: Path) -> str:
+    """Return the version of the kernel that the administrator has made without virtio."""
+    flavour = re.compile(rf"[0-9.+~-]+(?:deb\d+-)?{recipe.own_kernel}")
+    found = [version for version in kernel_versions(root) if flavour.fullmatch(version)]
+    if len(found) != 1:
+        raise HostError(f"the guest {recipe.name} has these kernels of its own: {found}")
+    return found[0]
+
+
+def kernel_versions(root: Path) -> list[str]:
+    """Return the versions of the guest's kernels."""
+    return sorted(path.name.removeprefix("vmlinuz-") for path in (root / "boot").glob("vmlinuz-*"))
+
+
+def take_virtio_away(recipe: Recipe, root: Path) -> None:
+    """Make one of the kernels such as an administrator builds for the hardware that he has."""
+    if not recipe.own_kernel:
+        return
+    version = own_kernel(recipe, root)
+    drivers = [path for path in (root / "lib/modules" / version).rglob("*.ko*") if "virtio" in path.name]
+    if not drivers:
+        raise HostError(f"the kernel {version} of {recipe.name} has no virtio drivers to be taken away")
+    for path in drivers:
+        path.unlink()
+    in_root(root, ["depmod", version])
+
+
+def make_initramfs(recipe: Recipe, root: Path) -> dict[str, str]:
+    """Make every initramfs as the recipe wants it, or write the settings for it where only the appliance can make it.
+
+    With a key in the way of the root filesystem it is the appliance that can: cryptsetup looks for what is mounted.
+
+    :return: the files of the guest, with their contents, that belong there after the initramfs has been made.
+    """
+    settings, modules = "/etc/initramfs-tools/initramfs.conf", "/etc/initramfs-tools/modules"
+    afterwards: dict[str, str] = {}
     if recipe.initramfs_modules:
         # MODULES=dep looks at the hardware it runs on, which is this host's: name what it would have found on VMware.
-        listed = _replace_setting(_replace_setting(original, "MODULES", "list"), "FSTYPE", "ext4")
-        settings.write_text(listed)
-        modules_file = root / "etc/initramfs-tools/modules"
-        before = modules_file.read_text()
-        modules_file.write_text("\n".join(recipe.initramfs_modules) + "\n")
-        _in_root(root, ["update-initramfs", "-u", "-k", "all"])
-        modules_file.write_text(before)
-        settings.write_text(_replace_setting(original, "MODULES", "dep"))
-    else:
-        _in_root(root, ["update-initramfs", "-u", "-k", "all"])
-    images = sorted((root / "boot").glob("initrd.img-*"))
-    if len(images) != 1:
-        raise HostError(f"the guest {recipe.name} has {len(images)} initramfs images, not one")
-    modules = sorted(
-        # the guest's own program: a host of another family has none
-        Path(line).name.split(".ko")[0]
-        for line in run(["chroot", root, "lsinitramfs", f"/boot/{images[0].name}"]).splitlines()
-        if ".ko" in line
-    )
+        original = (root / settings.lstrip("/")).read_text()
+        afterwards[settings] = _replace_setting(original, "MODULES", "dep")
+        afterwards[modules] = (root / modules.lstrip("/")).read_text()
+        (root_type,) = (place.volume.filesystem for place in recipe.places if "/" in dict(place.volume.mounts))
+        listed = _replace_setting(_replace_setting(original, "MODULES", "list"), "FSTYPE", root_type)
+        write_file(root, settings, listed)
+        write_file(root, modules, "\n".join(recipe.initramfs_modules) + "\n")
+    if recipe.encrypted:
+        return afterwards
+    in_root(root, ["update-initramfs", "-u", "-k", "all"])
+    for path, text in afterwards.items():
+        write_file(root, path, text)
+    return {}
+
+
+def check_initramfs(recipe: Recipe, version: str, listing: str, *, own: bool) -> list[str]:
+    """Return the names of the modules in an initramfs, having checked them.
+
+    :param listing: what the guest's own lsinitramfs says: a host of another family has none.
+    :param own: whether its kernel is the one that has no virtio drivers.
+    """
+    modules = sorted({Path(line).name.split(".ko")[0] for line in listing.splitlines() if ".ko" in line})
     virtio = [name for name in modules if "virtio" in name]
-    if bool(virtio) == bool(recipe.initramfs_modules):
-        raise HostError(f"the initramfs of {recipe.name} has these virtio modules: {virtio}")
-    if missing := set(recipe.initramfs_modules) - set(modules):
-        raise HostError(f"the initramfs of {recipe.name} lacks {sorted(missing)}")
+    if bool(virtio) == (own or bool(recipe.initramfs_modules)):
+        raise HostError(f"the initramfs of {recipe.name} for {version} has these virtio modules: {virtio}")
+    if missing := set(recipe.initramfs_modules) - {name.replace("-", "_") for name in modules}:
+        raise HostError(f"the initramfs of {recipe.name} for {version} lacks {sorted(missing)}")
     return modules
 
 
@@ -190,7 +296,7 @@ def _replace_setting(text: str, name: str, value: str) -> str:
     return changed
 
 
-def _in_root(root: Path, arguments: Sequence[str], *, stdin: str | None = None) -> None:
+def in_root(root: Path, arguments: Sequence[str], *, stdin: str | None = None) -> None:
     """Run one of the guest's programs in its root directory; its /proc goes away with it."""
     inside = [*_NAMESPACES, f"--root={root}", "--mount-proc=/proc", "--"]
     clean = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Build real, bootable guests once and keep them in a cache; make tiny images in passing.
 
-From the tests directory, ``python3 -m guests.build [NAME…]`` builds the named guests (all, without a name) and prints
-the paths of their disks. The work needs root: it makes the guest's files with their owners, and mounts one of them.
+From the tests directory, ``python3 -m guests.build [NAME…]`` builds the named guests (without a name those of
+``make test``) and prints the paths of their disks. The work needs root: it makes the guest's files with their owners,
+and mounts filesystems.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import shutil
 import signal
 import sys
@@ -22,21 +22,34 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from guests.bootstrap import bootstrap, configure, make_initramfs
+from guests.assembly import assemble, finish
+from guests.bootstrap import (
+    bootstrap,
+    check_initramfs,
+    configure,
+    kernel_versions,
+    make_initramfs,
+    own_kernel,
+    take_virtio_away,
+    unpack,
+)
 from guests.disk_images import make_disks, unmount_below
-from guests.host import HostError, appliance_environment, run
-from guests.recipes import RECIPES, Recipe, disk_names, identity_of
+from guests.grub_with_bls import fetch_grub
+from guests.host import HostError
+from guests.recipe import Recipe, disk_names
+from guests.recipes import DAILY, RECIPES
+from guests.rpm_guest import make_rpm_guest
 
 # Raise it whenever the same recipe gives another guest than before: it is part of the cache's key.
-BUILDER_VERSION = 1
+BUILDER_VERSION = 2
 
-_NAMES_DIFFER = "v2v-checking-device-names"
+# The same for guests of the Red Hat family alone.
+RPM_FAMILY_VERSION = 2
 
-_NAMES_AGREE = "v2v-device-names-agree"
-
-_APPLIANCE_ATTEMPTS = 6
+# The same for what was bootstrapped, which takes longest and changes least.
+TREE_VERSION = 1
 
 
 def cache_directory() -> Path:
@@ -47,8 +60,19 @@ def cache_directory() -> Path:
 
 def key(recipe: Recipe) -> str:
     """Return what changes whenever the recipe or the builder does."""
-    text = json.dumps([BUILDER_VERSION, dataclasses.asdict(recipe)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return _hash([BUILDER_VERSION, _stated(recipe), *([RPM_FAMILY_VERSION] if recipe.brand else [])])
+
+
+def _stated(value: object) -> object:
+    """Return a value with the fields of records that are not at their default: a new field makes no old guest anew."""
+    if dataclasses.is_dataclass(value):
+        fields = [field for field in dataclasses.fields(value) if getattr(value, field.name) != field.default]
+        return [type(value).__name__, {field.name: _stated(getattr(value, field.name)) for field in fields}]
+    return [_stated(entry) for entry in value] if isinstance(value, tuple) else value
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def build(recipe: Recipe) -> Path:
@@ -61,7 +85,7 @@ def build(recipe: Recipe) -> Path:
     finished = cache / f"{recipe.name}-{key(recipe)}"
     if finished.is_dir():
         return finished
-    with _locked(cache / f".{finished.name}.lock"):
+    with locked(cache / f".{finished.name}.lock"):
         if finished.is_dir():
             return finished
         # Only the holder of the lock uses these names: what lies there was left by a build that was killed.
@@ -84,84 +108,85 @@ def disks(recipe: Recipe) -> tuple[Path, ...]:
     return tuple(directory / name for name in disk_names(recipe))
 
 
+def _bootstrapped(recipe: Recipe) -> Path:
+    """Return the tar file of the guest's packages, which others of its suite may have brought already."""
+    cache = cache_directory() / "trees"
+    cache.mkdir(exist_ok=True)
+    tree = cache / f"{recipe.suite}-{_hash([TREE_VERSION, sorted(recipe.all_packages)])}.tar"
+    with locked(cache / f".{tree.name}.lock"):
+        if not tree.exists():
+            unfinished = cache / f".{tree.name}.tmp"
+            unfinished.unlink(missing_ok=True)
+            bootstrap(recipe, unfinished)
+            unfinished.rename(tree)
+    return tree
+
+
+def _grub_with_bls() -> Path:
+    """Return the directory of a GRUB that knows the Boot Loader Specification, bringing it first if it is not there."""
+    target = cache_directory() / "trees" / "grub-with-bls"
+    with locked(target.parent / f".{target.name}.lock"):
+        if not target.is_dir():
+            fetch_grub(target)
+    return target
+
+
 def _build_in(recipe: Recipe, work: Path) -> None:
     """Build the guest's disks in the work directory and leave nothing else there."""
     if os.geteuid() != 0:
         raise HostError(f"building the guest {recipe.name} needs root; set V2V_TEST_CACHE to where it is built already")
-    started = time.monotonic()
+    seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def timed(what: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        seconds[what] = round(time.monotonic() - started, 1)
+
     root = work / "root"
-    bootstrap(recipe, root)
-    bootstrapped = time.monotonic()
-    configure(recipe, root)
-    modules = make_initramfs(recipe, root)
-    kernels = sorted(path.name.removeprefix("vmlinuz-") for path in (root / "boot").glob("vmlinuz-*"))
-    make_disks(recipe, root, work)
-    filled = time.monotonic()
-    menu = _install_grub(recipe, work)
+    with timed("bootstrap"):
+        unpack(_bootstrapped(recipe), root)
+    if recipe.brand:
+        with timed("all else"):
+            facts = make_rpm_guest(recipe, root, work, _grub_with_bls())
+        _leave_disks(recipe, work, {**facts, "seconds": seconds})
+        return
+    with timed("initramfs"):
+        take_virtio_away(recipe, root)
+        configure(recipe, root)
+        afterwards = make_initramfs(recipe, root)
+    kernels = kernel_versions(root)
+    if len(kernels) != len(recipe.kernels):
+        raise HostError(f"the guest {recipe.name} has the kernels {kernels}, not one of {recipe.kernels} each")
+    own = own_kernel(recipe, root) if recipe.own_kernel else ""
+    with timed("fill"):
+        layered = make_disks(recipe, root, work)
+    with timed("assemble"):
+        assemble(recipe, work, layered)
+    with timed("finish"):
+        finished = finish(recipe, work, kernels, afterwards)
     facts = {
-        "recipe": dataclasses.asdict(recipe),
         "kernels": kernels,
-        "initramfs_modules": modules,
-        "grub_linux_lines": menu,
-        "seconds": {
-            "bootstrap": round(bootstrapped - started, 1),
-            "fill": round(filled - bootstrapped, 1),
-            "grub": round(time.monotonic() - filled, 1),
+        "initramfs_modules": {
+            version: check_initramfs(recipe, version, listing, own=version == own)
+            for version, listing in finished.initramfs.items()
         },
+        "grub_linux_lines": finished.menu,
+        "seconds": seconds,
     }
-    _discard(root)
-    (work / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
+    _leave_disks(recipe, work, facts)
+
+
+def _leave_disks(recipe: Recipe, work: Path, facts: dict[str, Any]) -> None:
+    """Leave nothing in the work directory but the disks and what is to be known about them."""
+    _discard(work / "root")
+    (work / "facts.json").write_text(json.dumps({"recipe": dataclasses.asdict(recipe), **facts}, indent=2) + "\n")
     for path in work.iterdir():
         path.chmod(0o444)
 
 
-def _install_grub(recipe: Recipe, work: Path) -> list[str]:
-    """Install GRUB inside the libguestfs appliance and return the kernel lines of the menu that it wrote.
-
-    There the disks are called sda and sdb as in the guest itself, mostly: the appliance's kernel names them in the
-    order in which they answer, and libguestfs translates names for its own calls only, not for the guest's programs.
-    So the names are checked before anything is written, and another appliance is started if they are not the guest's.
-    On a loop device of the host, grub-mkconfig writes a menu without entries and says nothing.
-    """
-    mounts = sorted(
-        (partition.mountpoint, f"/dev/sd{chr(ord('a') + index)}{number}")
-        for index, disk in enumerate(recipe.disks)
-        for number, partition in enumerate(disk.partitions, start=1)
-        if partition.mountpoint
-    )
-    script = [
-        "run",
-        *(f"mount {device} {mountpoint}" for mountpoint, device in mounts),
-        f"echo {_NAMES_DIFFER}",
-        *(f'command "findmnt --source {device} --mountpoint {mountpoint}"' for mountpoint, device in mounts),
-        f"echo {_NAMES_AGREE}",
-        'command "grub-install --target=i386-pc /dev/sda"',
-        'command "update-grub"',
-        "cat /boot/grub/grub.cfg",
-        "umount-all",
-        "shutdown",
-    ]
-    adds = [argument for name in disk_names(recipe) for argument in ("--format=raw", "--add", str(work / name))]
-    output = ""
-    for attempt in range(1, _APPLIANCE_ATTEMPTS + 1):
-        try:
-            output = run(["guestfish", *adds], stdin="\n".join(script) + "\n", environment=appliance_environment())
-            break
-        except HostError as error:
-            names_differ = _NAMES_DIFFER in str(error) and _NAMES_AGREE not in str(error)
-            if not names_differ or attempt == _APPLIANCE_ATTEMPTS:
-                raise
-    menu = [line.strip() for line in output.splitlines() if re.match(r"\s*linux\s", line)]
-    root = next(device for mountpoint, device in mounts if mountpoint == "/")
-    identity = identity_of(recipe, root.removeprefix("/dev/"))
-    wanted = f"root=UUID={identity}" if recipe.linux_uuid else f"root={root}"
-    if not menu or not all(wanted in line.split() for line in menu):
-        raise HostError(f"grub-mkconfig wrote these kernel lines for {recipe.name}, without {wanted}: {menu}")
-    return menu
-
-
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold the lock file, waiting for whoever else holds it."""
     with path.open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
@@ -182,12 +207,16 @@ def _terminate(number: int, frame: object) -> NoReturn:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build the guests that are named on the command line and print their disks."""
     parser = argparse.ArgumentParser(prog="guests.build", description="Build the test guests and print their disks.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(RECIPES)} (default: all)")
-    names: list[str] = parser.parse_args(arguments).names
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"one of {', '.join(RECIPES)} (default: those of 'make test')"
+    )
+    parser.add_argument("--zoo", action="store_true", help="all guests of the zoo")
+    chosen = parser.parse_args(arguments)
+    names: list[str] = [*chosen.names, *(RECIPES if chosen.zoo else ())]
     if unknown := set(names) - set(RECIPES):
         parser.error(f"no such guest: {', '.join(sorted(unknown))}")
     signal.signal(signal.SIGTERM, _terminate)
-    for name in names or RECIPES:
+    for name in dict.fromkeys(names or DAILY):
         for path in disks(RECIPES[name]):
             print(path, flush=True)
     return 0

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Literal
 
 from guests.host import HostError, run
-from guests.recipes import Disk, Partition, Recipe, disk_names, identity_of
+from guests.recipe import Recipe, disk_names, filesystem_identity
+from guests.storage import Disk, Placed, Volume
 
 _MIB = 1024 * 1024
 
 _TYPE_BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"
+
+_TYPE_ESP = {"dos": "ef", "gpt": "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"}
 
 _TYPE_LINUX = {"dos": "83", "gpt": "0FC63DAF-8483-4772-8E79-3D69D8477DE4"}
 
@@ -50,39 +53,73 @@ def no_os(
 def partitioned(target: Path, *, size: int = 16, label: Literal["dos", "gpt"] = "dos") -> Path:
     """Make a raw image with a partition table and one partition that nobody has formatted."""
     _truncate(target, size)
-    _write_table(target, Disk(label, size, (Partition("ext4"),)))
+    _write_table(target, Disk(label, size, (Volume("ext4"),)))
     return target
 
 
-def make_disks(recipe: Recipe, root: Path, work: Path) -> None:
-    """Make every disk from the root directory, taking the mounted parts out of it from the deepest up."""
-    parts: list[tuple[Path, Partition, str, Path, int]] = []
+def make_disks(recipe: Recipe, root: Path, work: Path) -> list[tuple[Placed, Path]]:
+    """Make every disk from the root directory, taking the mounted parts out of it from the deepest up.
+
+    :return: the images of the filesystems that belong into a layer above the partitions, which the appliance makes.
+    """
+    targets: dict[str, tuple[Path, int, int]] = {}
     for index, (name, disk) in enumerate(zip(disk_names(recipe), recipe.disks, strict=True)):
         image = work / name
         _truncate(image, disk.size)
         for number, (start, size) in enumerate(_write_table(image, disk), start=1):
-            device = f"sd{chr(ord('a') + index)}{number}"
-            part = work / f"{device}.part"
-            with part.open("wb") as stream:
-                stream.truncate(size)
-            parts.append((part, disk.partitions[number - 1], device, image, start))
-    for part, partition, device, image, start in sorted(parts, key=lambda entry: -len(entry[1].mountpoint)):
-        identity = str(identity_of(recipe, device))
-        if partition.filesystem == "swap":
-            run(["mkswap", "--quiet", "--uuid", identity, part])
-        elif partition.filesystem in {"ext4", "xfs"}:
-            content = root / partition.mountpoint.lstrip("/")
-            if partition.filesystem == "ext4":
-                run(["mkfs.ext4", "-q", "-F", "-U", identity, "-d", content, part])
-            else:
-                run(["mkfs.xfs", "-q", "-m", f"uuid={identity}", part])
-                with _mounted(part, work / f"{device}.mount") as mountpoint:
-                    run(["cp", "--archive", f"{content}/.", mountpoint])
-            if partition.mountpoint != "/":
-                # The filesystem above keeps the mount point and none of the files.
-                _empty(content)
+            targets[f"sd{chr(ord('a') + index)}{number}"] = (image, start, size)
+    layered: list[tuple[Placed, Path]] = []
+    # The root filesystem, with what is left, comes last.
+    deepest_first = sorted(
+        recipe.places, key=lambda place: -min((len(path) for path, _ in place.volume.mounts), default=0)
+    )
+    for place in deepest_first:
+        if place.volume.filesystem in {"nothing", "bios-boot"}:
+            continue
+        part = work / f"{place.short}.part"
+        image, start, size = targets.get(place.device, (part, 0, place.volume.size * _MIB))
+        with part.open("wb") as stream:
+            stream.truncate(size)
+        _make_filesystem(place, filesystem_identity(recipe, place), root, part, work)
+        if place.layered:
+            layered.append((place, part))
+            continue
         run(["dd", "status=none", f"if={part}", f"of={image}", "bs=1M", f"seek={start // _MIB}", "conv=notrunc,sparse"])
         part.unlink()
+    return layered
+
+
+def _make_filesystem(place: Placed, identity: str, root: Path, part: Path, work: Path) -> None:
+    """Make the filesystem in its image and move what belongs there from the root directory into it."""
+    volume = place.volume
+    contents = [(name, root / mountpoint.lstrip("/")) for name, mountpoint in volume.subvolumes]
+    if volume.mountpoint:
+        contents.append(("", root / volume.mountpoint.lstrip("/")))
+    for _, content in contents:
+        content.mkdir(parents=True, exist_ok=True)
+    match volume.filesystem:
+        case "swap":
+            run(["mkswap", "--quiet", "--uuid", identity, part])
+        case "esp":
+            # GRUB's files get there inside the appliance: this host may have no vfat.
+            run(["mkfs.vfat", "-F", "32", "-i", identity.replace("-", ""), part])
+        case "ext4":
+            run(["mkfs.ext4", "-q", "-F", "-U", identity, "-d", contents[0][1], part])
+        case "xfs":
+            run(["mkfs.xfs", "-q", "-m", f"uuid={identity}", part])
+        case "btrfs":
+            run(["mkfs.btrfs", "--quiet", "--uuid", identity, part])
+    if volume.filesystem in {"xfs", "btrfs"}:
+        with _mounted(part, work / f"{place.short}.mount") as top:
+            for name, content in sorted(contents, key=lambda entry: -len(str(entry[1]))):
+                if name:
+                    run(["btrfs", "subvolume", "create", top / name])
+                run(["cp", "--archive", f"{content}/.", top / name])
+                if content != root:
+                    _empty(content)
+    elif contents and contents[0][1] != root:
+        # The filesystem above keeps the mount point and none of the files.
+        _empty(contents[0][1])
 
 
 def _empty(directory: Path) -> None:
@@ -100,10 +137,10 @@ def _write_table(image: Path, disk: Disk) -> list[tuple[int, int]]:
     position = 1
     for partition in disk.partitions:
         size = partition.size or end - position
-        kind = {"bios-boot": _TYPE_BIOS_BOOT, "swap": _TYPE_SWAP[disk.label]}.get(
+        kind = {"bios-boot": _TYPE_BIOS_BOOT, "esp": _TYPE_ESP[disk.label], "swap": _TYPE_SWAP[disk.label]}.get(
             partition.filesystem, _TYPE_LINUX[disk.label]
         )
-        bootable = ", bootable" if disk.label == "dos" and partition.mountpoint == "/" else ""
+        bootable = ", bootable" if disk.label == "dos" and partition.mountpoint in {"/", "/boot"} else ""
         lines.append(f"start={position * 2048}, size={size * 2048}, type={kind}{bootable}")
         places.append((position * _MIB, size * _MIB))
         position += size

@@ -52,6 +52,13 @@ def read_files(disks: Sequence[Path], paths: Sequence[str]) -> dict[str, bytes]:
         return {path: bytes(guest.read_file(path)) for path in found if guest.is_file(path, followsymlinks=True)}
 
 
+def installed_packages(disks: Sequence[Path]) -> list[str]:
+    """Return the names of the guest's packages, sorted, as libguestfs reads them from its database."""
+    with _opened(disks) as guest:
+        (root,) = guest.inspect_get_roots()
+        return sorted(application["app2_name"] for application in guest.inspect_list_applications2(root))
+
+
 def guest_tree_digest(disks: Sequence[Path], exclude: Sequence[str] = ()) -> dict[str, Entry]:
     """Return a digest of every file of the guest by its path, over all its mounted filesystems.
 

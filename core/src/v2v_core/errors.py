@@ -20,7 +20,16 @@ Exit codes (the command line maps errors to these in one place, ``cli/exit.py``)
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Obstacle:
+    """One of the reasons why something cannot be done, and what the user can do about this one."""
+
+    reason: str
+    remedy: str
 
 
 class V2VError(Exception):
@@ -31,6 +40,8 @@ class V2VError(Exception):
     """
 
     exit_code = 1
+    #: Where there are several reasons, each of them; the message names all of them as well.
+    obstacles: tuple[Obstacle, ...] = ()
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -38,6 +49,11 @@ class V2VError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
+        return self.message
+
+    @property
+    def headline(self) -> str:
+        """The message, without the reasons where each of them is shown by itself."""
         return self.message
 
 
@@ -127,9 +143,34 @@ class DestinationError(V2VError):
 
 
 class ConversionError(V2VError):
-    """The guest cannot be converted."""
+    """The guest cannot be converted.
+
+    :param obstacles: the reasons one by one, where there may be more than one; ``for_obstacles`` makes the message.
+    """
 
     exit_code = 6
+
+    def __init__(self, message: str, *, hint: str | None = None, obstacles: Iterable[Obstacle] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.obstacles = tuple(obstacles)
+
+    @classmethod
+    def for_obstacles(cls, obstacles: Sequence[Obstacle]) -> ConversionError:
+        """Make the error whose message and hint name everything that stands in the way of the conversion."""
+        hint = "; ".join(dict.fromkeys(obstacle.remedy for obstacle in obstacles))
+        if len(obstacles) == 1:
+            return cls(obstacles[0].reason, hint=hint, obstacles=obstacles)
+        listed = "; ".join(f"({number}) {obstacle.reason}" for number, obstacle in enumerate(obstacles, 1))
+        return cls(f"{cls._count(len(obstacles))}: {listed}", hint=hint, obstacles=obstacles)
+
+    @property
+    def headline(self) -> str:
+        """The message, without the reasons where each of them is shown by itself: where there are several."""
+        return self._count(len(self.obstacles)) if len(self.obstacles) > 1 else self.message
+
+    @staticmethod
+    def _count(number: int) -> str:
+        return f"the guest cannot be converted for {number} reasons"
 
 
 class CopyError(V2VError):

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from v2v_core.errors import Obstacle
+
 
 class Step(StrEnum):
     """The steps, in the order in which they run. The same word names hook, module, event, log and docs page."""
@@ -36,6 +38,7 @@ class EventKind(StrEnum):
     MESSAGE = "message"
     INFO = "info"
     WARNING = "warning"
+    CHANGE = "change"
     PROGRESS = "progress"
 
 
@@ -48,6 +51,8 @@ class Event:
     :param disk: number of the disk that it is about, from 1.
     :param done: of ``total``; bytes where a disk is named.
     :param log: path of the log of the step that failed. :param code: exit code that goes with the failure.
+    :param path: which file or package of the guest was changed. :param what: what was done to it. :param why: why.
+    :param obstacles: the reasons of a failure one by one, where the converter told them apart.
     """
 
     kind: EventKind
@@ -60,10 +65,14 @@ class Event:
     total: int | None = None
     log: str | None = None
     code: int | None = None
+    path: str | None = None
+    what: str | None = None
+    why: str | None = None
+    obstacles: tuple[Obstacle, ...] = ()
 
     def to_json(self) -> str:
-        """Give the event as one line of JSON, without what is None."""
-        return json.dumps({k: v for k, v in asdict(self).items() if v is not None and v != ""}, ensure_ascii=False)
+        """Give the event as one line of JSON, without what is empty."""
+        return json.dumps({k: v for k, v in asdict(self).items() if v not in (None, "", ())}, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, line: str) -> Event:
@@ -77,6 +86,9 @@ class Event:
         known: dict[str, Any] = {k: v for k, v in record.items() if k in cls.__dataclass_fields__}
         try:
             known["kind"], known["step"] = EventKind(known["kind"]), Step(known["step"])
+            known["obstacles"] = tuple(
+                Obstacle(reason=found["reason"], remedy=found["remedy"]) for found in known.get("obstacles", ())
+            )
             return cls(**known)
         except (KeyError, TypeError) as err:
             raise ValueError(f"not an event: {err}") from err
@@ -96,6 +108,9 @@ class Reporter(Protocol):
 
     def warning(self, text: str) -> None:
         """Say that something is not as it should be, though the run goes on."""
+
+    def changed(self, path: str, what: str, why: str) -> None:
+        """Say that the guest was changed: which file (or package), what was done to it, and why."""
 
     def progress(self, done: int, total: int, *, disk: int | None = None) -> None:
         """Say how far the current part has come; bytes where a disk is named."""

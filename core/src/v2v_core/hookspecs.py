@@ -30,6 +30,7 @@ from v2v_core.model import (
     Inspection,
     OptionValues,
     PluginOption,
+    StaticAddress,
     TargetGuest,
 )
 
@@ -121,7 +122,8 @@ class ConvertSettings:
     :param trim: trim file systems so that free space is not copied.
     :param keys: selectors as in ``--key``; a secret.
     :param emulation: use no hardware virtualization, it does not work on this machine.
-    :param extra: settings of this converter only (``--mac`` static addresses, customisation), JSON values by name.
+    :param static_addresses: ``--mac MAC:ip:…``, in the order of the command line; a MAC may have several.
+    :param extra: settings of this converter only (customisation), JSON values by name.
     """
 
     root: str = "ask"
@@ -132,6 +134,7 @@ class ConvertSettings:
     keys: tuple[str, ...] = field(default=(), repr=False)
     emulation: bool = False
     verbose: bool = False
+    static_addresses: tuple[StaticAddress, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 

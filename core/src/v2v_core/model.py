@@ -98,6 +98,21 @@ class Nic:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StaticAddress:
+    """An IP address that an interface of the guest is to have (``--mac MAC:ip:…``); IPv4 or IPv6.
+
+    :param mac: of the interface, in small letters. :param gateway: of the same family as the address.
+    :param prefix: its length in bits; None where the user did not say. :param nameservers: of any family.
+    """
+
+    mac: str
+    address: str
+    gateway: str | None = None
+    prefix: int | None = None
+    nameservers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Guest:
     """The guest as the source hypervisor describes it (``metadata.in``)."""
 

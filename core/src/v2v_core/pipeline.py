@@ -11,7 +11,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 
-from v2v_core import kept_logs
+from v2v_core import kept_logs, report_file
 from v2v_core.conversion_dir import ConversionDir, temporary_path
 from v2v_core.discovery import Role
 from v2v_core.events import Event, EventKind, EventSink, Step
@@ -82,6 +82,7 @@ def _run_directory(choice: RunChoice, sinks: Sequence[EventSink]) -> Iterator[Co
                     raise
                 finally:
                     with signals_wait():
+                        report_file.write(directory, choice.report, sinks)
                         cleanup.run(directory, [_only_warnings(sinks)])
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import os
 import re
@@ -11,15 +12,17 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from typing import IO
+from typing import IO, Any
 
 from v2v_core.conversion_dir import ConversionDir
-from v2v_core.errors import CommandError, Interrupted, V2VError
+from v2v_core.errors import CommandError, Interrupted, Obstacle, V2VError
 from v2v_core.events import Event, EventKind, EventSink, Step
 from v2v_core.signals import interrupted
 
-# C0, DEL and C1: a hostile guest's host name must not talk to the terminal (tabs and newlines become spaces)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# C0, DEL and C1: a hostile guest's host name must not talk to the terminal (tabs and newlines become spaces). The line
+# and paragraph separators end a line for some readers of events; lone surrogates cannot be written.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_TEXTS = ("text", "hint", "path", "what", "why")
 #: Seconds between two progress events of one disk.
 _PROGRESS_INTERVAL = 0.2
 
@@ -33,6 +36,8 @@ class StepReport:
         self._sinks = sinks
         self._lock = threading.Lock()
         self._last_progress: dict[int | None, float] = {}
+        #: (path, what, why), as they were told.
+        self.changes: list[tuple[str, str, str]] = []
         self.log_path = directory.log(step)
         self._log = _open_append(self.log_path)
         self._events = _open_append(directory.events)
@@ -58,6 +63,12 @@ class StepReport:
     def warning(self, text: str) -> None:
         """Say that something is not as it should be, though the run goes on."""
         self.emit(Event(kind=EventKind.WARNING, step=self._step, text=text))
+
+    def changed(self, path: str, what: str, why: str) -> None:
+        """Say that the guest was changed."""
+        self.changes.append((path, what, why))
+        text = f"{path}: {what} ({why})"
+        self.emit(Event(kind=EventKind.CHANGE, step=self._step, text=text, path=path, what=what, why=why))
 
     def progress(self, done: int, total: int, *, disk: int | None = None) -> None:
         """Say how far the current part has come."""
@@ -110,11 +121,14 @@ def forward(event: Event, sinks: Sequence[EventSink]) -> list[str]:
 
 def clean(event: Event) -> Event:
     """Give an event without control characters in its texts."""
-    text = _CONTROL.sub(" ", event.text)
-    hint = _CONTROL.sub(" ", event.hint) if event.hint is not None else None
-    if text == event.text and hint == event.hint:
-        return event
-    return Event(**{**{name: getattr(event, name) for name in Event.__dataclass_fields__}, "text": text, "hint": hint})
+    texts: dict[str, Any] = {
+        name: _CONTROL.sub(" ", value) for name in _TEXTS if (value := getattr(event, name)) is not None
+    }
+    obstacles = tuple(
+        Obstacle(reason=_CONTROL.sub(" ", found.reason), remedy=_CONTROL.sub(" ", found.remedy))
+        for found in event.obstacles
+    )
+    return dataclasses.replace(event, obstacles=obstacles, **texts)
 
 
 @contextlib.contextmanager
@@ -169,6 +183,7 @@ def _fail(report: StepReport, step: Step, error: V2VError) -> None:
             disk=getattr(error, "disk", None),
             log=str(report.log_path),
             code=error.exit_code,
+            obstacles=error.obstacles,
         )
     )
 

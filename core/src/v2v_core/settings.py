@@ -79,6 +79,7 @@ class RunChoice:
 
     :param directory: the conversion directory; None for one of its own, gone at the end.
     :param observers: names of observer plugins.
+    :param report: where to write what was done, see ``report_file``.
     """
 
     input: InputChoice
@@ -87,4 +88,5 @@ class RunChoice:
     copy: CopyChoice = CopyChoice()
     directory: Path | None = None
     observers: tuple[str, ...] = ()
+    report: Path | None = None
     verbose: bool = False

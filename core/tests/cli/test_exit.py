@@ -10,7 +10,7 @@ from typing import NoReturn
 import pytest
 
 from v2v_core.cli.exit import Session, guard
-from v2v_core.errors import DestinationError, Interrupted, SourceError, UsageError, V2VError
+from v2v_core.errors import ConversionError, DestinationError, Interrupted, Obstacle, SourceError, UsageError, V2VError
 
 
 def raising(error: BaseException) -> NoReturn:
@@ -39,6 +39,21 @@ def test_error_hint_and_notes(capsys: pytest.CaptureFixture[str]) -> None:
     error.add_note("logs: /somewhere")
     guard(Session("p"), lambda: raising(error))
     assert capsys.readouterr().err == "p: error: no disk\nhint: attach one\np: logs: /somewhere\n"
+
+
+def test_several_reasons_have_a_line_each_with_its_remedy(capsys: pytest.CaptureFixture[str]) -> None:
+    obstacles = [
+        Obstacle(reason="no \x1b kernel", remedy="install one"),
+        Obstacle(reason="no space", remedy="make some"),
+    ]
+    guard(Session("p"), lambda: raising(ConversionError.for_obstacles(obstacles)))
+    assert capsys.readouterr().err == (
+        "p: error: the guest cannot be converted for 2 reasons\n"
+        "p: error: (1) no \N{REPLACEMENT CHARACTER} kernel\nhint: install one\n"
+        "p: error: (2) no space\nhint: make some\n"
+    )
+    guard(Session("p"), lambda: raising(ConversionError.for_obstacles(obstacles[1:])))
+    assert capsys.readouterr().err == "p: error: no space\nhint: make some\n"
 
 
 def test_bug_is_one_line_and_its_traceback_is_for_verbose(capsys: pytest.CaptureFixture[str]) -> None:

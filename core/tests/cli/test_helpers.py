@@ -89,6 +89,17 @@ def test_convert_helper(calls: Calls, tmp_path: Path) -> None:
     assert (name, choice.settings.root, choice.nics[0].target) == ("convert", "first", "b")
 
 
+def test_convert_helper_writes_a_report(calls: Calls, tmp_path: Path) -> None:
+    directory = ConversionDir.open_or_create(tmp_path / "d")
+    directory.events.write_text(Event(kind=EventKind.STEP_STARTED, step=Step.CONVERT).to_json() + "\n")
+    argv = ["--dir", str(directory.path), "--report", str(tmp_path / "report")]
+    assert helpers.convert(argv) == 0
+    assert "did not end in the step convert" in (tmp_path / "report").read_text()
+    calls.clear()
+    assert helpers.convert([*argv[:-1], str(tmp_path / "missing" / "report")]) == 2
+    assert calls == []
+
+
 def test_copy_helper_sends_events_to_a_descriptor(calls: Calls, tmp_path: Path) -> None:
     reader, writer = os.pipe()
     assert helpers.copy(["--dir", str(tmp_path), "--parallel", "3", "--events-fd", str(writer), "-q"]) == 0

@@ -67,6 +67,29 @@ def test_json_ends_with_the_error(choices: list[RunChoice], capsys: pytest.Captu
     assert captured.err == "v2v: error: no such guest\n"
 
 
+def test_report_is_looked_at_first(
+    choices: list[RunChoice], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("convert", "a.img", "--report", str(tmp_path / "report.json")) == 0
+    assert choices.pop().report == tmp_path / "report.json"
+    assert run("convert", "a.img", "--report", str(tmp_path / "missing" / "report")) == 2
+    assert "missing/report cannot be written" in capsys.readouterr().err
+    assert run("convert", str(tmp_path / "a.img"), "--report", str(tmp_path / "a.img")) == 2
+    assert run("convert", "a.img", "--json", "--report", "-") == 2
+    assert choices == []
+
+
+def test_report_of_a_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    event = Event(kind=EventKind.STEP_FAILED, step=Step.COPY, text="disk 1: gone", disk=1, code=7)
+    (tmp_path / "events.jsonl").write_text(event.to_json() + "\n")
+    assert run("report", str(tmp_path)) == 0
+    assert capsys.readouterr().out.startswith("The conversion failed in the step copy (disk 1).\n")
+    assert run("report", "--json", str(tmp_path)) == 0
+    assert json.loads(capsys.readouterr().out)["failure"]["code"] == 7
+    assert run("report", str(tmp_path / "nowhere")) == 1
+    assert "v2v: error: " in capsys.readouterr().err
+
+
 def test_in_place(choices: list[RunChoice]) -> None:
     assert run("convert", "--in-place", "a.img") == 0
     assert choices[0].input.in_place

@@ -15,7 +15,7 @@ from v2v_core.cli import virt_v2v
 from v2v_core.errors import ConversionError
 from v2v_core.events import Event, EventKind, Step
 from v2v_core.hookspecs import OutputResult
-from v2v_core.model import Guest
+from v2v_core.model import Guest, StaticAddress
 from v2v_core.settings import NicMapping, RunChoice
 
 
@@ -84,13 +84,51 @@ def test_network_mappings(choices: list[RunChoice]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        ("10.0.0.1", StaticAddress(mac="aa:bb:cc:dd:ee:ff", address="10.0.0.1")),
+        ("10.0.0.1,,", StaticAddress(mac="aa:bb:cc:dd:ee:ff", address="10.0.0.1")),
+        ("10.0.0.1,,0", StaticAddress(mac="aa:bb:cc:dd:ee:ff", address="10.0.0.1", prefix=0)),
+        (
+            "10.0.0.1,10.0.0.254,24,9.9.9.9,FD00::53",
+            StaticAddress(
+                mac="aa:bb:cc:dd:ee:ff",
+                address="10.0.0.1",
+                gateway="10.0.0.254",
+                prefix=24,
+                nameservers=("9.9.9.9", "fd00::53"),
+            ),
+        ),
+        (
+            "fd00:0::1,fe80::1,64",
+            StaticAddress(mac="aa:bb:cc:dd:ee:ff", address="fd00::1", gateway="fe80::1", prefix=64),
+        ),
+    ],
+)
+def test_static_addresses(choices: list[RunChoice], value: str, address: StaticAddress) -> None:
+    mac = "AA:bb:cc:dd:ee:ff"
+    assert run("g", "--mac", f"{mac}:ip:{value}", "--mac", f"{mac}:network:lan", "--mac", f"{mac}:ip:{value}") == 0
+    assert choices[0].convert.settings.static_addresses == (address,)
+    assert [mapping.target for mapping in choices[0].convert.nics] == ["lan"]
+
+
+@pytest.mark.parametrize(
     ("words", "complaint"),
     [
         ("-n a -n b: g", "duplicate -n"),
         ("-b a:b -b a:c g", "duplicate -b"),
         ("--mac 00:11:22:33:44:55:network:a --mac 00:11:22:33:44:55:network:b g", "duplicate --mac parameter"),
         ("--mac 00:11:22:33:44:55:network: g", "cannot understand"),
-        ("--mac 00:11:22:33:44:55:ip:10.0.0.1 g", "not supported yet by this version: --mac with a static IP"),
+        ("--mac 00:11:22:33:44:55:ip: g", "cannot understand"),
+        ("--mac 00:11:22:33:44:55:ip:10.0.0.256 g", "'10.0.0.256' in"),
+        ("--mac 00:11:22:33:44:55:ip:10.0.0.1,10.0.0 g", "'10.0.0' in"),
+        ("--mac 00:11:22:33:44:55:ip:10.0.0.1,fd00::1 g", "of another family"),
+        ("--mac 00:11:22:33:44:55:ip:10.0.0.1,,33 g", "'33' is no prefix length of 10.0.0.1"),
+        ("--mac 00:11:22:33:44:55:ip:fd00::1,,129 g", "'129' is no prefix length"),
+        ("--mac 00:11:22:33:44:55:ip:fd00::1,,+1 g", "'+1' is no prefix length"),
+        ("--mac 00:11:22:33:44:55:ip:10.0.0.1,,,x g", "'x' in"),
+        ("--mac 00:11:22:33:44:55:ip:fe80::1%eth0 g", "is not the address of one machine"),
+        ("--mac 00:11:22:33:44:55:ip:224.0.0.1 g", "is not the address of one machine"),
         ("-b : g", "-b needs a name"),
         ("-i disk -i ova g", "the option -i was given more than once"),
         ("--hostname x g", "not supported yet by this version: --hostname"),
@@ -180,7 +218,7 @@ def test_capabilities_are_listed_without_a_guest(choices: list[RunChoice], capsy
     assert run("--machine-readable", "-o", "null") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:3] == ["virt-v2v", "virt-v2v-2.0", "libguestfs-rewrite"]
-    assert "mac-option" in lines
+    assert {"mac-option", "mac-ip-option"} <= set(lines)
     assert not choices
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from v2v_core.errors import SourceError, UsageError
+from v2v_core.errors import ConversionError, Obstacle, SourceError, UsageError
 from v2v_core.events import Event, EventKind, Step
 from v2v_core.render.machine import JsonLines, MachineReadable, open_channel, timestamp
 
@@ -50,9 +50,15 @@ def test_error_is_the_last_line() -> None:
     assert json.loads(stream.getvalue())["type"] == "error"
 
 
-def test_steps_and_progress_are_not_written() -> None:
+def test_what_virt_v2v_does_not_say_is_not_written() -> None:
     stream = io.StringIO()
-    for kind in (EventKind.STEP_STARTED, EventKind.STEP_FINISHED, EventKind.STEP_FAILED, EventKind.PROGRESS):
+    for kind in (
+        EventKind.STEP_STARTED,
+        EventKind.STEP_FINISHED,
+        EventKind.STEP_FAILED,
+        EventKind.PROGRESS,
+        EventKind.CHANGE,
+    ):
         MachineReadable(stream)(Event(kind=kind, step=Step.COPY, text="x"))
     assert stream.getvalue() == ""
 
@@ -68,6 +74,17 @@ def test_json_lines_say_everything_and_the_result() -> None:
     assert Event.from_json(first) == event
     assert json.loads(second) == {"kind": "error", "text": "no disk", "hint": "attach one", "code": 4}
     assert json.loads(third) == {"kind": "result", "created": ["a"]}
+
+
+def test_json_lines_say_the_reasons_one_by_one() -> None:
+    stream = io.StringIO()
+    obstacles = [Obstacle(reason="a", remedy="b"), Obstacle(reason="c", remedy="d")]
+    JsonLines(stream).failed(ConversionError.for_obstacles(obstacles))
+    written = json.loads(stream.getvalue())
+    assert written["obstacles"] == [{"reason": "a", "remedy": "b"}, {"reason": "c", "remedy": "d"}]
+    stream = io.StringIO()
+    MachineReadable(stream).failed(ConversionError.for_obstacles(obstacles))
+    assert "(1) a; (2) c" in json.loads(stream.getvalue())["message"]
 
 
 def test_channels(tmp_path: Path) -> None:

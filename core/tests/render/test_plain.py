@@ -86,6 +86,15 @@ def test_steps_are_for_debugging() -> None:
     )
 
 
+def test_changes_are_for_debugging() -> None:
+    silent, verbose = Screen(), Screen(verbose=True)
+    for screen in (silent, verbose):
+        screen.show(EventKind.CHANGE, "/etc/f\u202estab: new names (why)", step=Step.CONVERT)
+    assert silent.err.getvalue() + silent.out.getvalue() == ""
+    shown = "virt-v2v: debug: change convert: /etc/f\N{REPLACEMENT CHARACTER}stab: new names (why)\n"
+    assert verbose.err.getvalue() == shown
+
+
 def test_guest_cannot_talk_to_the_terminal() -> None:
     screen = Screen(verbose=True)
     for kind in EventKind:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v2v_core.render.sanitize import sanitize
+from v2v_core.render.sanitize import sanitize, sanitize_path
 
 
 @pytest.mark.parametrize("text", ["plain", "Grüße, 世界", "a b", ""])
@@ -27,3 +27,8 @@ def test_no_control_character_is_left(text: str) -> None:
     assert len(clean) == len(text)
     assert not [character for character in clean if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}]
     clean.encode()
+
+
+def test_invisible_characters_are_seen_in_paths() -> None:
+    assert sanitize_path("/grüße/世界") == "/grüße/世界"
+    assert sanitize_path("/a\u200bb\xad\ufeff") == "/a\N{REPLACEMENT CHARACTER}b" + 2 * "\N{REPLACEMENT CHARACTER}"

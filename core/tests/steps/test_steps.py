@@ -25,11 +25,11 @@ from v2v_core.errors import (
     V2VError,
 )
 from v2v_core.events import Event, EventKind, Step
-from v2v_core.hookspecs import OwnedObject
-from v2v_core.model import Bus
+from v2v_core.hookspecs import ConvertSettings, OwnedObject
+from v2v_core.model import Bus, StaticAddress
 from v2v_core.settings import CopyChoice, InputChoice, RunChoice
 from v2v_core.steps import cleanup, convert, copy, input_setup, output_check, output_finalize, output_setup
-from v2v_core.steps.convert_apart import convert_apart
+from v2v_core.steps.convert_apart import CHOICE, convert_apart, load_choice
 from v2v_core.testing import MARKER, read_endpoint, write_endpoint
 from v2v_core.testing.fixtures import Install
 from v2v_core.testing.images import tree_of
@@ -167,10 +167,19 @@ def test_convert_apart_tells_what_the_child_says(choice: RunChoice, v2v_director
     assert [event.kind for event in heard] == [
         EventKind.STEP_STARTED,
         EventKind.MESSAGE,
+        EventKind.CHANGE,
         EventKind.MESSAGE,
         EventKind.STEP_FINISHED,
     ]
     assert not (v2v_directory.path / "convert.json").exists(), "it may hold keys"
+
+
+def test_choice_of_the_child_is_that_of_the_parent(choice: RunChoice, v2v_directory: ConversionDir) -> None:
+    address = StaticAddress(mac="52:54:00:00:00:01", address="192.0.2.7", prefix=24, nameservers=("192.0.2.1",))
+    settings = ConvertSettings(keys=("all:clevis",), static_addresses=(address,))
+    given = dataclasses.replace(choice.convert, settings=settings)
+    v2v_directory.write_json(CHOICE, dataclasses.asdict(given))
+    assert load_choice(v2v_directory) == given
 
 
 def test_convert_apart_raises_what_the_child_failed_with(

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import re
 import shutil
+import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -47,6 +50,9 @@ class Recorder:
 
     def warning(self, text: str) -> None:
         self.lines.append(("warning", text))
+
+    def changed(self, path: str, what: str, why: str) -> None:
+        self.lines.append(("change", path))
 
     def progress(self, done: int, total: int, *, disk: int | None = None) -> None:
         pass
@@ -126,6 +132,7 @@ def phony_debian(root: Path, *, kernel: bool) -> None:
         "etc/os-release": b'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12 (phony)"\n',
         "etc/debian_version": b"12.5\n",
         "etc/fstab": b"/dev/sda1 / ext4 defaults 0 1\n/dev/sda2 none swap sw 0 0\n/dev/sdz1 /z ext4 noauto 0 0\n",
+        "etc/crypttab": b"x UUID=1 none luks\n",
         "etc/machine-id": b"",
         "etc/blkid.tab": b"old",
         "var/lib/dpkg/status": b"Package: qemu-guest-agent\nStatus: install ok installed\nVersion: 1\n",
@@ -168,6 +175,41 @@ def in_guest(image: Path, path: str) -> bytes:
     return subprocess.run(argv, capture_output=True, check=True).stdout
 
 
+#: u::rw-,u:1234:r--,g::r--,m::r--,o::--- as an attribute, version 2: tag, permissions and id of each, as debugfs
+#: gives it, which knows no id where there is none.
+ACL = struct.pack("<I", 2) + b"".join(
+    struct.pack("<HHI", *entry) for entry in ((1, 6, 0), (2, 4, 1234), (4, 4, 0), (16, 4, 0), (32, 0, 0))
+)
+ATTRIBUTES = {
+    "user.note": b"keep\0me",
+    "security.selinux": b"system_u:object_r:bootloader_etc_t:s0\0",
+    "trusted.other": b"\xff",
+    "system.posix_acl_access": ACL,
+}
+
+
+def debugfs(image: Path, command: str) -> str:
+    argv = ["debugfs", "-w", "-R", command, f"{image}?offset={_START}"]
+    return subprocess.run(argv, capture_output=True, check=True).stdout.decode()
+
+
+def set_attributes(tmp_path: Path, image: Path, path: str) -> None:
+    for field, value in (("uid", "1001"), ("gid", "1002")):
+        debugfs(image, f"set_inode_field {path} {field} {value}")
+    for name, value in ATTRIBUTES.items():
+        (tmp_path / "value").write_bytes(value)
+        debugfs(image, f"ea_set -f {tmp_path / 'value'} {path} {name}")
+
+
+def attributes(tmp_path: Path, image: Path, path: str) -> dict[str, bytes]:
+    found = {}
+    for name in ATTRIBUTES:
+        debugfs(image, f"ea_get -f {tmp_path / 'value'} {path} {name}")
+        found[name] = (tmp_path / "value").read_bytes()
+        (tmp_path / "value").unlink()
+    return found
+
+
 def test_a_blank_disk_is_refused(tmp_path: Path, server: list[subprocess.Popen[bytes]]) -> None:
     image = tmp_path / "blank.img"
     with image.open("wb") as file:
@@ -181,16 +223,33 @@ def test_a_blank_disk_is_refused(tmp_path: Path, server: list[subprocess.Popen[b
 def test_everything_in_the_way_is_said_at_once(tmp_path: Path, server: list[subprocess.Popen[bytes]]) -> None:
     phony_debian(tmp_path / "root", kernel=False)
     image = disk(tmp_path / "sda.img", tmp_path / "root", swap=swap_area(b"S1SUSPEND\0"))
+    debugfs(image, "set_inode_field /etc/fstab flags 0x80010")
+    debugfs(image, "set_inode_field /etc/crypttab flags 0x80010")
     with pytest.raises(ConversionError) as caught:
         convert(tmp_path, image, server, Recorder())
-    for reason in ("hibernated", "no boot loader", "no kernel"):
+    for reason in ("hibernated", "no boot loader", "no kernel", "/etc/fstab in the guest is immutable"):
         assert reason in caught.value.message
+    assert "crypttab" not in caught.value.message
     assert in_guest(image, "/etc/fstab").startswith(b"/dev/sda1 ")
+
+
+def test_damage_is_told_with_everything_else(tmp_path: Path, server: list[subprocess.Popen[bytes]]) -> None:
+    phony_debian(tmp_path / "root", kernel=False)
+    image = disk(tmp_path / "sda.img", tmp_path / "root")
+    debugfs(image, "clri /root/.keep")
+    before = hashlib.sha256(image.read_bytes()).digest()
+    with pytest.raises(ConversionError) as caught:
+        convert(tmp_path, image, server, Recorder())
+    for reason in ("/dev/sda1 (ext4) is damaged", "no boot loader", "no kernel"):
+        assert reason in caught.value.message
+    assert hashlib.sha256(image.read_bytes()).digest() == before
 
 
 def test_a_guest_is_converted(tmp_path: Path, server: list[subprocess.Popen[bytes]]) -> None:
     phony_debian(tmp_path / "root", kernel=True)
     image = disk(tmp_path / "sda.img", tmp_path / "root", swap=swap_area(b"SWAPSPACE2"))
+    set_attributes(tmp_path, image, "/etc/default/grub")
+    assert attributes(tmp_path, image, "/etc/default/grub") == ATTRIBUTES
     report = Recorder()
     result = convert(tmp_path, image, server, report)
 
@@ -210,8 +269,10 @@ def test_a_guest_is_converted(tmp_path: Path, server: list[subprocess.Popen[byte
     assert len(in_guest(image, "/etc/machine-id")) == 33
     changed = {change.path for change in result.changes}
     assert {"/etc/fstab", "/etc/default/grub", "/boot/grub/grub.cfg", "/etc/blkid.tab"} <= changed
-    stat = subprocess.run(
-        ["debugfs", "-R", "stat /etc/default/grub", f"{image}?offset={_START}"], capture_output=True, check=True
-    ).stdout
-    assert b"Mode:  0640" in stat
+    # Another file has taken its place: it is the same to everybody who may look at it.
+    stat = debugfs(image, "stat /etc/default/grub")
+    assert "Mode:  0640" in stat
+    assert re.search(r"User: +1001 +Group: +1002 ", stat)
+    assert attributes(tmp_path, image, "/etc/default/grub") == ATTRIBUTES
+    assert changed == set(report.of("change")), "each was said when it happened"
     subprocess.run(["e2fsck", "-fn", f"{image}?offset={_START}"], check=True, capture_output=True)

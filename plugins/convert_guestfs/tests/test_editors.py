@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v2v_convert_guestfs.devices import DeviceNames
-from v2v_convert_guestfs.editors import devices_in, grub_cfg, shell
+from v2v_convert_guestfs.editors import devices_in, grub_cfg, grubenv, shell
 from v2v_core.api import SourceDisk
 
 NAMES = DeviceNames.of([SourceDisk(index=1), SourceDisk(index=2)], "vd")
@@ -21,6 +21,7 @@ EDITORS = (
     devices_in.resume,
     devices_in.resume_device,
     devices_in.kernel_lines,
+    devices_in.kernel_cmdline,
     devices_in.device_map,
     devices_in.mount_unit,
     devices_in.debconf,
@@ -195,7 +196,7 @@ def test_the_default_is_found_however_it_is_named(default: str) -> None:
 
 def test_the_default_may_be_saved() -> None:
     data = GRUB_CFG.replace(b'default="0"', b'default="${saved_entry}"')
-    saved = grub_cfg.saved_entry(b"# GRUB Environment Block\nsaved_entry=advanced>two\n####")
+    saved = grubenv.parse(b"# GRUB Environment Block\nsaved_entry=advanced>two\n####")["saved_entry"]
     assert saved == "advanced>two"
     entry = grub_cfg.default_entry(data, saved)
     assert entry is not None

@@ -19,7 +19,7 @@ from v2v_convert_guestfs.linux.initramfs import cpio
 from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
 from v2v_convert_guestfs.linux.initramfs.examine import examine_file, lacking_modules
 from v2v_convert_guestfs.linux.initramfs.image import read_image, write_image
-from v2v_convert_guestfs.linux.initramfs.update import with_modules
+from v2v_convert_guestfs.linux.initramfs.stale import Stale
 from v2v_convert_guestfs.linux.kernels import Kernel, Modules, best_first, parse_config, parse_modules, version_key
 from v2v_core.api import SourceDisk
 
@@ -164,7 +164,7 @@ def test_what_is_lacking_and_stale_is_found(tmp_path: Path) -> None:
     found = examine_file(kernel(), path, NAMES, tmp_path)
     assert found.lacking == ("virtio_pci", "virtio_blk")
     assert not found.boots
-    assert found.stale == {"conf/conf.d/resume": b"RESUME=/dev/vda5\n"}
+    assert found.stale == Stale({"conf/conf.d/resume": b"RESUME=/dev/vda5\n"})
 
 
 def test_built_in_drivers_lack_nowhere() -> None:
@@ -172,12 +172,6 @@ def test_built_in_drivers_lack_nowhere() -> None:
     everything = frozenset({"virtio_pci", "virtio_blk", "virtio", "virtio_ring", "sd_mod"})
     assert lacking_modules(kernel(), everything) == ()
     assert lacking_modules(kernel(), everything - {"virtio_ring"}) == ("virtio_pci", "virtio_blk")
-
-
-def test_modules_are_listed_once() -> None:
-    once = with_modules(b"# List\nvirtio-blk")
-    assert once.endswith(b"virtio_pci\nvirtio_scsi\n")
-    assert with_modules(once) == once
 
 
 def test_the_best_kernel() -> None:

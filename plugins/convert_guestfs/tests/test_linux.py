@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,9 +21,10 @@ from v2v_convert_guestfs.linux.capabilities import capabilities_of
 from v2v_convert_guestfs.linux.flow import choose_kernel
 from v2v_convert_guestfs.linux.kernels import Kernel, Modules
 from v2v_convert_guestfs.linux.packages.dpkg import Dpkg, installed_packages, pending_triggers
-from v2v_convert_guestfs.linux.tools_removal import tools_installed
-from v2v_convert_guestfs.session import Blockers
-from v2v_core.api import Bus, ConversionError, DiskEndpoint, Inspection
+from v2v_convert_guestfs.linux.tools_removal.names import tools_installed
+from v2v_convert_guestfs.session import Blockers, Session
+from v2v_core.api import Bus, ConversionError, ConvertRequest, ConvertSettings, DiskEndpoint, Guest, Inspection
+from v2v_core.testing import FakeReporter
 
 STATUS = b"""\
 Package: open-vm-tools
@@ -124,34 +127,27 @@ def test_tools() -> None:
 def test_consoles() -> None:
     old = b"#hvc0\nco:2345:respawn:/sbin/agetty xvc0 9600\n1:2345:respawn:/sbin/getty tty1\n"
     assert console.inittab(old) == old.replace(b"xvc0", b"ttyS0")
+    ids = b"hvc0:2345:respawn:/sbin/getty -L 9600 hvc0\nx:2:off:/sbin/getty xvc0 xvc0\n"
+    assert console.inittab(ids) == (b"hvc0:2345:respawn:/sbin/getty -L 9600 ttyS0\n#x:2:off:/sbin/getty xvc0 xvc0\n")
+    serial = b"T0:23:respawn:/sbin/getty -L ttyS0 9600 vt100\n"
+    assert console.inittab(serial + old) == serial + old.replace(b"\nco:", b"\n#co:")
     assert console.securetty(b"tty1\nhvc0\n") == b"tty1\nttyS0\n"
     assert console.securetty(b"ttyS0\nhvc0\n") == b"ttyS0\nhvc0\n"
 
 
-def test_display() -> None:
-    old = (
-        b'Section "Device"\n  Identifier "x"\n  Driver "vmware"\n  BoardName "SVGA"\nEndSection\n'
-        b'Section "InputDevice"\n  Driver "vmmouse"\nEndSection\n'
-    )
-    new = display.xorg(old)
-    assert b'  Driver "modesetting"\n' in new
-    assert b'"vmmouse"' in new
-    assert b"BoardName" not in new
-    assert display.xorg(new) == new
-
-
-def test_aliases() -> None:
-    old = b"alias eth0 pcnet32\nalias scsi_hostadapter mptspi\nalias scsi_hostadapter1 ata_piix\nalias x y\n"
-    assert modprobe.aliases(old, block_driver="virtio_blk", net_driver="virtio_net") == (
-        b"alias eth0 virtio_net\nalias scsi_hostadapter virtio_blk\nalias x y\n"
-    )
+def test_logins_of_systemd(phony: Callable[..., Any]) -> None:
+    wants = "/etc/systemd/system/getty.target.wants/serial-getty@"
+    template = "/usr/lib/systemd/system/serial-getty@.service"
+    guest = phony({template: b"", "/boot/grub2/grub.cfg": b""}, links={f"{wants}hvc0.service": template})
+    console.replace_consoles(guest.files, guest.bootloader())
+    assert guest.tree.links == {f"{wants}ttyS0.service": template}
 
 
 @given(st.binary(max_size=300))
 def test_unknown_lines_stay(data: bytes) -> None:
     plain = data.replace(b"alias", b"").replace(b"vc0", b"").replace(b"ection", b"")
     assert modprobe.aliases(plain, block_driver="a", net_driver="b") == plain
-    assert display.xorg(plain) == plain
+    assert display.xorg(plain, "modesetting") == plain
     assert console.inittab(plain) == console.securetty(plain) == plain
 
 
@@ -181,11 +177,28 @@ def test_all_blockers_are_named() -> None:
     with pytest.raises(ConversionError, match=r"2 reasons: \(1\) first; \(2\) second") as caught:
         blockers.stop()
     assert caught.value.hint == "do this; do that"
+    assert [(one.reason, one.remedy) for one in caught.value.obstacles] == [("first", "do this"), ("second", "do that")]
+
+
+def test_a_change_is_said_when_it_happens(tmp_path: Path) -> None:
+    report = FakeReporter()
+    request = ConvertRequest(
+        directory=tmp_path,
+        temporary=tmp_path,
+        guest=Guest(name="g"),
+        disks=(),
+        settings=ConvertSettings(),
+        report=report,
+    )
+    session = Session(request=request, handle=None)
+    session.changed("/etc/fstab", "new names", "disks have other names")
+    assert report.changes == [("/etc/fstab", "new names", "disks have other names")]
+    assert [change.path for change in session.changes] == ["/etc/fstab"]
 
 
 def test_the_first_boot_script_is_a_shell_script() -> None:
     shell = shutil.which("dash") or shutil.which("sh")
     assert shell is not None
-    text = guest_agent.script(Dpkg.install_command)
+    text = guest_agent.script(Dpkg)
     subprocess.run([shell, "-n"], input=text.encode(), check=True)
     assert "qemu-guest-agent" in text

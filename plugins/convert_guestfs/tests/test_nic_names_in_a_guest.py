@@ -18,8 +18,9 @@ from v2v_convert_guestfs.linux.initramfs.image import read_image, write_image
 from v2v_convert_guestfs.linux.initramfs.update import InitramfsWork
 from v2v_convert_guestfs.linux.kernels import Kernel, Modules
 from v2v_convert_guestfs.linux.network import room
+from v2v_convert_guestfs.linux.network.addresses import room as addresses
 from v2v_convert_guestfs.session import Session
-from v2v_core.api import Nic, SourceDisk
+from v2v_core.api import ConvertSettings, Nic, SourceDisk, StaticAddress
 
 A, B = "00:50:56:aa:00:01", "00:50:56:aa:00:02"
 INTERFACES = {"/etc/network/interfaces": "allow-hotplug ens192\niface ens192 inet dhcp\n"}
@@ -32,12 +33,15 @@ RULES = "/etc/udev/rules.d/70-v2v-net.rules"
 class Simulator:
     """The calls of libguestfs that look at files, on a mapping from path to content; a link begins with ``->``."""
 
-    def __init__(self, files: dict[str, str], macs: tuple[str | None, ...]) -> None:
+    def __init__(
+        self, files: dict[str, str], macs: tuple[str | None, ...], asked: tuple[StaticAddress, ...] = ()
+    ) -> None:
         self.files = {RULE: "", **files}
         self.warnings: list[str] = []
         report = SimpleNamespace(warning=self.warnings.append, info=lambda text: None, debug=lambda text: None)
         guest = SimpleNamespace(nics=tuple(Nic(mac=mac) for mac in macs))
-        session = SimpleNamespace(handle=self, report=report, request=SimpleNamespace(guest=guest))
+        request = SimpleNamespace(guest=guest, settings=ConvertSettings(static_addresses=asked))
+        session = SimpleNamespace(handle=self, report=report, request=request)
         session.changed = lambda path, what, why: None
         self.session = cast("Session", session)
 
@@ -64,6 +68,13 @@ class Simulator:
 
     def pread(self, path: str, count: int, offset: int) -> bytes:
         return self.files[path].encode()[offset : offset + count]
+
+    def addresses(self) -> dict[str, bytes]:
+        """Give what is to be written for the addresses that were asked for."""
+        files = GuestFiles(self.session)
+        found = addresses.asked_for(self.session)
+        names = room.examine(self.session, files, addresses.need_names(self.session, files, found))
+        return addresses.examine(self.session, files, found, names.by_mac).contents
 
     def examine(self) -> dict[str, tuple[bytes, str]]:
         return room.examine(self.session, GuestFiles(self.session)).files
@@ -162,3 +173,99 @@ def test_an_initramfs_with_the_driver_carries_the_names(tmp_path: Path) -> None:
         assert found.image is not None
         write_image(found.image, tmp_path / "new", found.carried)
         assert read_image(tmp_path / "new", tmp_path).read(LINK.lstrip("/")) == (b"content" if carries else None)
+
+
+def test_a_nic_that_needs_a_name_gets_one_and_no_other_does() -> None:
+    guest = Simulator(INTERFACES, (A, B))
+    files = GuestFiles(guest.session)
+    guest.files["/etc/network/interfaces"] = f"iface ens192 inet dhcp\n  hwaddress {A}\n"
+    guest.files["/etc/systemd/network/70-x.link"] = f"[Match]\nMACAddress={A}\n[Link]\nName=ens192\n"
+    names = room.examine(guest.session, files, [A, B])
+    assert names.by_mac == {A: "ens192", B: "v2v0"}
+    assert list(names.files) == ["/etc/systemd/network/10-v2v-v2v0.link"]
+
+
+def test_a_name_that_is_pinned_now_is_known() -> None:
+    guest = Simulator(INTERFACES, (A,))
+    names = room.examine(guest.session, GuestFiles(guest.session), [A])
+    assert (names.by_mac, list(names.files)) == ({A: "ens192"}, [LINK])
+
+
+ASKED = StaticAddress(mac=A, address="192.0.2.77", gateway="192.0.2.1", prefix=24, nameservers=("192.0.2.53",))
+NETWORKD = {"/etc/systemd/system/multi-user.target.wants/systemd-networkd.service": "->/x"}
+SUSE = {"/usr/sbin/wicked": "", "/etc/sysconfig/network/config": 'NETCONFIG_DNS_STATIC_SERVERS=""\n'}
+
+
+@pytest.mark.parametrize(
+    ("files", "paths"),
+    [
+        ({"/sbin/ifup": "", **INTERFACES}, {"/etc/network/interfaces"}),
+        ({"/sbin/ifup": "", "/etc/network/interfaces": "auto lo\n"}, {"/etc/network/interfaces"}),
+        (
+            {"/sbin/ifup": "", "/etc/resolv.conf": "nameserver 9.9.9.9\n", **INTERFACES},
+            {"/etc/network/interfaces", "/etc/resolv.conf"},
+        ),
+        ({"/sbin/ifup": "", "/etc/resolv.conf": "->../run/x", **INTERFACES}, {"/etc/network/interfaces"}),
+        (NETWORKD, {"/etc/systemd/network/05-v2v-005056aa0001.network"}),
+        # what is configured for a system that is not there does not help
+        (NETWORKD | INTERFACES, {"/etc/network/interfaces", "/etc/systemd/network/05-v2v-005056aa0001.network"}),
+        (
+            {"/usr/sbin/NetworkManager": ""},
+            {"/etc/NetworkManager/system-connections/v2v-005056aa0001.nmconnection"},
+        ),
+        (
+            {"/usr/sbin/NetworkManager": "", "/sbin/ifup": "", **INTERFACES},
+            {"/etc/network/interfaces"},
+        ),
+        ({"/usr/sbin/netplan": "", **NETWORKD}, {"/etc/netplan/90-v2v-005056aa0001.yaml"}),
+        (
+            {"/usr/sbin/netplan": "", "/etc/netplan/01.yaml": "network: {ethernets: {ens192: {dhcp4: true}}}\n"},
+            {"/etc/netplan/01.yaml"},
+        ),
+        (
+            {"/etc/sysconfig/network-scripts/ifup-eth": "", "/usr/sbin/NetworkManager": ""},
+            {"/etc/sysconfig/network-scripts/ifcfg-v2v-005056aa0001"},
+        ),
+        (
+            {**SUSE, "/etc/sysconfig/network/ifcfg-eth0": "BOOTPROTO=dhcp\n"},
+            {f"/etc/sysconfig/network/{name}" for name in ("ifcfg-eth0", "ifroute-eth0", "config")},
+        ),
+        (SUSE, {f"/etc/sysconfig/network/{name}" for name in ("ifcfg-v2v0", "ifroute-v2v0", "config")}),
+    ],
+)
+def test_an_address_is_written_for_the_system_that_reads_it(files: dict[str, str], paths: set[str]) -> None:
+    guest = Simulator(files, (A,), (ASKED,))
+    found = guest.addresses()
+    assert set(found) == paths
+    text = b"".join(found.values())
+    assert b"192.0.2.77" in text
+    assert b"192.0.2.53" in text
+    assert guest.warnings == []
+
+
+def test_two_nics_in_one_file() -> None:
+    text = "iface ens192 inet dhcp\niface ens224 inet dhcp\n"
+    other = StaticAddress(mac=B, address="192.0.2.78", prefix=24)
+    guest = Simulator({"/sbin/ifup": "", "/etc/network/interfaces": text}, (A, B), (ASKED, other))
+    (content,) = guest.addresses().values()
+    assert content.index(b"192.0.2.77") < content.index(b"iface ens224 inet static") < content.index(b"192.0.2.78")
+
+
+def test_a_mac_address_that_no_nic_has_is_a_warning() -> None:
+    guest = Simulator({"/sbin/ifup": "", **INTERFACES}, (B,), (ASKED,))
+    assert guest.addresses() == {}
+    assert [text for text in guest.warnings if f"--mac {A}:ip: no NIC of the source" in text and B in text]
+
+
+def test_a_port_of_a_bridge_is_a_warning_and_nothing_is_half_done() -> None:
+    text = "network:\n  ethernets: {ens192: {}}\n  bridges:\n    br0: {interfaces: [ens192]}\n"
+    scripts = {"/etc/sysconfig/network-scripts/ifcfg-ens192": "DEVICE=ens192\nBRIDGE=br0\n"}
+    guest = Simulator({"/usr/sbin/netplan": "", "/etc/netplan/1.yaml": text, **scripts, **INTERFACES}, (A,), (ASKED,))
+    assert guest.addresses() == {}
+    assert [text for text in guest.warnings if "port of a bridge" in text and "/etc/netplan/1.yaml" in text]
+
+
+def test_a_guest_that_is_configured_by_nothing_known_is_a_warning() -> None:
+    guest = Simulator({}, (A,), (ASKED,))
+    assert guest.addresses() == {}
+    assert [text for text in guest.warnings if "nothing that is known" in text]

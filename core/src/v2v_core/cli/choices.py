@@ -16,6 +16,7 @@ from v2v_core.cli.option_values import (
     one_of,
     readable_file,
     root_choice,
+    static_addresses,
 )
 from v2v_core.errors import UsageError
 from v2v_core.hookspecs import ConvertSettings
@@ -105,6 +106,7 @@ def convert_choice(
         trim=trim,
         keys=key_selectors(keys or ()),
         verbose=verbose,
+        static_addresses=static_addresses(macs or ()),
     )
     return ConvertChoice(
         mode=converter, settings=settings, nics=nic_mappings(networks or (), bridges or (), macs or ())

@@ -53,6 +53,7 @@ def convert(
     cpus: opt.Cpus = None,
     in_place: opt.InPlace = False,
     directory: _OptionalDirectory = None,
+    report: opt.Report = None,
     json: _Json = False,
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
@@ -107,6 +108,7 @@ def convert(
         copy=copy_choice(parallel, copier=copier, connections=connections),
         directory=directory,
         observers=tuple(observers or ()),
+        report=_report(report, guests, json=json),
         verbose=verbose,
     )
     _begin(session, quiet, verbose, json)
@@ -163,6 +165,14 @@ def inspect(
 
     sys.stdout.write(print_source(pipeline.print_source(choice, session.renderers)))
     return 0
+
+
+def _report(path: Path | None, guests: list[str], *, json: bool) -> Path | None:
+    from v2v_core import report_file
+
+    if json and path == report_file.STDOUT:
+        raise UsageError("--report - and --json both want stdout", hint="name a file for the report")
+    return report_file.checked(path, guests)
 
 
 def _begin(session: Session, quiet: bool, verbose: bool, json: bool) -> None:

@@ -54,8 +54,12 @@ def guard(session: Session, body: Callable[[], int | None]) -> int:
 def _report(session: Session, error: V2VError, code: int | None = None) -> int:
     for renderer in session.renderers:
         _quietly(lambda renderer=renderer: renderer.failed(error))  # type: ignore[misc]
-    lines = [_error_line(session, error.message)]
-    if error.hint:
+    lines = [_error_line(session, error.headline)]
+    if len(error.obstacles) > 1:
+        for number, obstacle in enumerate(error.obstacles, start=1):
+            lines.append(_error_line(session, f"({number}) {obstacle.reason}"))
+            lines.append(f"hint: {sanitize(obstacle.remedy)}")
+    elif error.hint:
         lines.append(f"hint: {sanitize(error.hint)}")
     lines += [f"{session.program}: {sanitize(note)}" for note in getattr(error, "__notes__", ())]
     if session.verbose and not isinstance(error, UsageError):

@@ -20,6 +20,7 @@ _CAPABILITIES = (
     "colours-option",
     "io/oo",
     "mac-option",
+    "mac-ip-option",
     "parallel-option",
     "block-driver-option",
 )

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from v2v_core.errors import UsageError
+from v2v_core.model import StaticAddress
 from v2v_core.settings import NicMapping, RawOptions
 
 _MAC = re.compile(r"((?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}):(network|bridge|ip):(.*)", re.DOTALL)
@@ -42,6 +44,8 @@ def nic_mappings(networks: Iterable[str], bridges: Iterable[str], macs: Iterable
     seen: set[str] = set()
     for word in macs:
         mapping = _map_mac(word)
+        if mapping is None:
+            continue
         if mapping.mac is None or mapping.mac in seen:
             raise UsageError(f"duplicate --mac parameter for {mapping.mac}", hint="give one --mac for each interface")
         seen.add(mapping.mac)
@@ -64,17 +68,62 @@ def _map_all(option: str, kind: str, words: Iterable[str]) -> Iterable[NicMappin
         yield NicMapping(kind=kind, target=target, source=source)
 
 
-def _map_mac(word: str) -> NicMapping:
+def static_addresses(macs: Iterable[str]) -> tuple[StaticAddress, ...]:
+    """Read those of ``--mac`` that give an address: ``MAC:ip:ADDRESS[,GATEWAY[,LENGTH[,NAMESERVER…]]]``.
+
+    :raises UsageError: an address or a length makes no sense.
+    """
+    found = [
+        _static_address(word, mac, rest) for word in macs for mac, kind, rest in [_mac_words(word)] if kind == "ip"
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def _mac_words(word: str) -> tuple[str, str, str]:
     match = _MAC.fullmatch(word)
-    if match is None or not match.group(3):
+    if match is None or not match[3]:
         raise UsageError(
             f"--mac: cannot understand {word!r}",
-            hint="write --mac AA:BB:CC:DD:EE:FF:network:NAME or --mac AA:BB:CC:DD:EE:FF:bridge:NAME",
+            hint="write --mac AA:BB:CC:DD:EE:FF:network:NAME, --mac AA:BB:CC:DD:EE:FF:bridge:NAME or "
+            "--mac AA:BB:CC:DD:EE:FF:ip:ADDRESS,GATEWAY,LENGTH,NAMESERVER",
         )
-    mac, kind, target = match.groups()
-    if kind == "ip":
-        raise UsageError("not supported yet by this version: --mac with a static IP address")
-    return NicMapping(kind=kind, target=target, mac=mac.lower())
+    return match[1].lower(), match[2], match[3]
+
+
+def _map_mac(word: str) -> NicMapping | None:
+    mac, kind, target = _mac_words(word)
+    return None if kind == "ip" else NicMapping(kind=kind, target=target, mac=mac)
+
+
+def _static_address(word: str, mac: str, rest: str) -> StaticAddress:
+    first, *others = rest.split(",")
+    gateway_word, length_word, *nameservers = [*others, "", ""][: max(2, len(others))]
+    address = _ip_address(word, first)
+    gateway = _ip_address(word, gateway_word) if gateway_word else None
+    if gateway is not None and gateway.version != address.version:
+        raise UsageError(f"--mac: the gateway {gateway} is of another family than the address {address}")
+    if length_word and not (re.fullmatch("[0-9]{1,3}", length_word) and int(length_word) <= address.max_prefixlen):
+        raise UsageError(
+            f"--mac: {length_word!r} is no prefix length of {address}",
+            hint=f"write a number from 0 to {address.max_prefixlen}",
+        )
+    return StaticAddress(
+        mac=mac,
+        address=str(address),
+        gateway=str(gateway) if gateway is not None else None,
+        prefix=int(length_word) if length_word else None,
+        nameservers=tuple(str(_ip_address(word, name)) for name in nameservers if name),
+    )
+
+
+def _ip_address(word: str, text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError as err:
+        raise UsageError(f"--mac: {text!r} in {word!r} is no IP address") from err
+    if getattr(address, "scope_id", None) is not None or address.is_multicast or address.is_unspecified:
+        raise UsageError(f"--mac: {text!r} in {word!r} is not the address of one machine")
+    return address
 
 
 def key_selectors(words: Iterable[str]) -> tuple[str, ...]:

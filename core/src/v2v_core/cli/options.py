@@ -185,7 +185,12 @@ Bridges = Annotated[
 ]
 Macs = Annotated[
     list[str] | None,
-    typer.Option("--mac", metavar="MAC:network|bridge:TARGET", help="Map one interface.", rich_help_panel=_CONVERSION),
+    typer.Option(
+        "--mac",
+        metavar="MAC:network|bridge:TARGET",
+        help="Map one interface; or give it an address: MAC:ip:ADDRESS[,GATEWAY[,LENGTH[,NAMESERVER…]]].",
+        rich_help_panel=_CONVERSION,
+    ),
 ]
 Root = Annotated[
     str,
@@ -256,6 +261,15 @@ Directory = Annotated[
     Path, typer.Option("--dir", metavar="DIR", help="The conversion directory.", rich_help_panel=_GENERAL)
 ]
 InPlace = Annotated[bool, typer.Option("--in-place", help="Change the source itself.", rich_help_panel=_CONVERSION)]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        help="Write down what was done: JSON if it ends in .json, else text; '-' is stdout.",
+        rich_help_panel=_GENERAL,
+    ),
+]
 EventsFd = Annotated[
     int | None,
     typer.Option(

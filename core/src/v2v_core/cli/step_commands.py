@@ -17,6 +17,7 @@ from v2v_core.cli.exit import Session
 from v2v_core.cli.rendering import renderers
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import UsageError
+from v2v_core.signals import signals_wait
 
 if TYPE_CHECKING:
     from typer.core import TyperCommand
@@ -75,6 +76,7 @@ def convert_command() -> TyperCommand:
         bridges: opt.Bridges = None,
         macs: opt.Macs = None,
         converter: opt.Converter = "guestfs",
+        report: opt.Report = None,
         quiet: opt.Quiet = False,
         verbose: opt.Verbose = False,
         trace: opt.Trace = False,
@@ -98,9 +100,15 @@ def convert_command() -> TyperCommand:
             os.environ["LIBGUESTFS_TRACE"] = "1"
         session = _begin(ctx, quiet, verbose, events_fd)
         # in a process of its own: this one stays able to stop it
+        from v2v_core import report_file
         from v2v_core.steps.convert_apart import convert_apart
 
-        convert_apart(_open(directory), choice, session.renderers)
+        path, opened = report_file.checked(report), _open(directory)
+        try:
+            convert_apart(opened, choice, session.renderers)
+        finally:
+            with signals_wait():
+                report_file.write(opened, path, session.renderers)
         return 0
 
     return single_command(convert)

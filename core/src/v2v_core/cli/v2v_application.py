@@ -11,6 +11,7 @@ from v2v_core.cli.command import GetoptCommand
 from v2v_core.cli.convert_command import convert, inspect
 from v2v_core.cli.doctor_command import doctor
 from v2v_core.cli.plugins_command import plugins_application
+from v2v_core.cli.report_command import report
 from v2v_core.cli.version_command import version
 
 
@@ -22,7 +23,7 @@ def application() -> Any:
         pretty_exceptions_enable=False,  # they would show local variables, and with them secrets
         context_settings={"help_option_names": ["--help", "-h"]},
     )
-    for function in (convert, inspect, doctor):
+    for function in (convert, inspect, doctor, report):
         app.command(cls=GetoptCommand)(function)
     app.add_typer(plugins_application(), name="plugins")
     app.command()(version)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
@@ -58,6 +59,8 @@ class JsonLines:
         record: dict[str, object] = {"kind": "error", "text": error.message, "code": error.exit_code}
         if error.hint is not None:
             record["hint"] = error.hint
+        if error.obstacles:
+            record["obstacles"] = [asdict(obstacle) for obstacle in error.obstacles]
         self._line(json.dumps(record, ensure_ascii=False))
 
     def finished(self, **result: object) -> None:

@@ -23,3 +23,10 @@ def _harmless(character: str) -> str:
     if character in _DIRECTIONAL or unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}:
         return _REPLACEMENT
     return character
+
+
+def sanitize_path(text: str) -> str:
+    """Give the path of a file on one line; characters that nobody sees, which make two paths look alike, are shown."""
+    return "".join(
+        _REPLACEMENT if unicodedata.category(character) == "Cf" else character for character in sanitize(text)
+    )

@@ -46,6 +46,9 @@ def run(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSi
                 report=report,
             )
         )
+        for change in result.changes:
+            if (change.path, change.what, change.why) not in report.changes:
+                report.changed(change.path, change.what, change.why)
         target = dataclasses.replace(_target(guest, result, report), nics=nics)
         metadata.write_target(directory.metadata_out, directory.metadata_in, target)
         return target

@@ -6,6 +6,7 @@ Library code that waits for an appliance cannot be interrupted; a process can.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import ConversionError, V2VError
 from v2v_core.events import Event, EventKind, EventSink, Step
 from v2v_core.hookspecs import ConvertSettings
-from v2v_core.reporting import forward
+from v2v_core.model import StaticAddress
+from v2v_core.reporting import StepReport, forward
 from v2v_core.settings import ConvertChoice, NicMapping
 
 #: The user's wishes for the child; it may hold keys, and is readable for this user only.
@@ -66,17 +68,23 @@ def convert_apart(directory: ConversionDir, choice: ConvertChoice, sinks: Sequen
     if status != 0:
         how = f"was killed by signal {-status}" if status < 0 else f"ended with exit status {status}"
         error = ConversionError(f"the conversion process {how}", hint=f"see {directory.log(Step.CONVERT)}")
-        forward(
-            Event(
-                kind=EventKind.STEP_FAILED, step=Step.CONVERT, text=error.message, hint=error.hint, code=error.exit_code
-            ),
-            sinks,
-        )
+        # it could not say so itself
+        with contextlib.suppress(OSError), contextlib.closing(StepReport(directory, Step.CONVERT, sinks)) as report:
+            report.emit(
+                Event(
+                    kind=EventKind.STEP_FAILED,
+                    step=Step.CONVERT,
+                    text=error.message,
+                    hint=error.hint,
+                    log=str(report.log_path),
+                    code=error.exit_code,
+                )
+            )
         raise error
 
 
 def _error(failed: Event) -> V2VError:
-    error = ConversionError(failed.text, hint=failed.hint)
+    error = ConversionError(failed.text, hint=failed.hint, obstacles=failed.obstacles)
     if failed.code is not None:
         error.exit_code = failed.code
     return error
@@ -86,6 +94,9 @@ def load_choice(directory: ConversionDir) -> ConvertChoice:
     """Read what ``convert_apart`` wrote for its child."""
     record = directory.read_json(CHOICE)
     settings = {**record["settings"], "keys": tuple(record["settings"]["keys"])}
+    settings["static_addresses"] = tuple(
+        StaticAddress(**{**found, "nameservers": tuple(found["nameservers"])}) for found in settings["static_addresses"]
+    )
     nics = tuple(NicMapping(**mapping) for mapping in record["nics"])
     return ConvertChoice(mode=record["mode"], settings=ConvertSettings(**settings), nics=nics)
 

@@ -112,13 +112,15 @@ class FakeConvert:
                 ["qemu-io", "-f", "raw", "-c", f"write -P {MARKER[0]:#x} 0 {len(MARKER)}", "-c", "flush", disk.uri],
                 timeout=60,
             )
+        change = Change(path="(first sector)", what="marked", why="to be recognised by the test")
+        request.report.changed(change.path, change.what, change.why)
         _trouble("v2v_convert", request.settings.extra, self.fail_in, ConversionError)
         return ConvertResult(
             inspection=Inspection(root="/dev/sda1", os_type="linux", distro="fakeos", arch="x86_64", major_version=1),
             capabilities=Capabilities(virtio_rng=True),
             firmware=Firmware.BIOS,
             boot_disk=1,
-            changes=(Change(path="(first sector)", what="marked", why="to be recognised by the test"),),
+            changes=(change,),
         )
 
 

@@ -17,6 +17,8 @@ class FakeReporter:
     infos: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     debugs: list[str] = field(default_factory=list)
+    #: (path, what, why), in the order in which they came.
+    changes: list[tuple[str, str, str]] = field(default_factory=list)
     #: (done, total, disk), in the order in which they came.
     progresses: list[tuple[int, int, int | None]] = field(default_factory=list)
 
@@ -32,6 +34,10 @@ class FakeReporter:
         """Keep a warning."""
         self.warnings.append(text)
 
+    def changed(self, path: str, what: str, why: str) -> None:
+        """Keep a change."""
+        self.changes.append((path, what, why))
+
     def progress(self, done: int, total: int, *, disk: int | None = None) -> None:
         """Keep how far it has come."""
         self.progresses.append((done, total, disk))
@@ -43,7 +49,8 @@ class FakeReporter:
     @property
     def said(self) -> str:
         """Everything that was said, for a search."""
-        return "\n".join([*self.messages, *self.infos, *self.warnings, *self.debugs])
+        changes = [" ".join(change) for change in self.changes]
+        return "\n".join([*self.messages, *self.infos, *self.warnings, *changes, *self.debugs])
 
 
 @dataclass

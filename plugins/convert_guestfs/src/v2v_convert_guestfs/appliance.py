@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from v2v_convert_guestfs.library_events import listen
 from v2v_core.api import ConversionError, ConvertRequest, DiskEndpoint
 
 #: A handle of libguestfs; its Python binding has no types.
@@ -85,6 +86,7 @@ class Appliance:
     def __init__(self, request: ConvertRequest) -> None:
         self._request = request
         self.handle: Handle = None
+        self._heard: object = None
 
     def __enter__(self) -> Self:
         """Start it.
@@ -147,12 +149,14 @@ class Appliance:
         if settings.verbose:
             handle.set_verbose(True)
             wanted |= guestfs.EVENT_LIBRARY | guestfs.EVENT_APPLIANCE
-        handle.set_trace(True)
-
-        def log(_event: int, _handle: int, text: str, _array: list[int]) -> None:
-            report.debug(text.rstrip())
-
-        handle.set_event_callback(log, wanted)
+        try:
+            self._heard = listen(handle, wanted, lambda text: report.debug(text.rstrip()))
+        except OSError as err:
+            # Without somebody who hears it, it would write to stderr.
+            handle.set_verbose(False)
+            report.debug(f"libguestfs's calls are not in this log: {err}")
+        else:
+            handle.set_trace(True)
         return handle
 
     def _cpus(self) -> int:

@@ -3,7 +3,13 @@
 
 from __future__ import annotations
 
-from v2v_convert_guestfs.appliance import brief
+import shlex
+from contextlib import suppress
+
+from v2v_convert_guestfs.appliance import Handle, brief
+from v2v_convert_guestfs.encryption import encrypted
+from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.families import Family, family_of
 from v2v_convert_guestfs.mounts import check_writable
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConversionError
@@ -13,34 +19,68 @@ _MIB = 1024 * 1024
 #: usual size; elsewhere, for what is left in a hurry.
 _ROOT_NEEDS, _BOOT_NEEDS, _OTHERS_NEED = 100 * _MIB, 50 * _MIB, 10 * _MIB
 _INODES = 100
+_BTRFS_SUPERBLOCK = 64 * 1024
+#: Bytes in use on a file system that btrfs check can look at in the memory of the appliance.
+_BTRFS_MOST = 64 * 1024 * _MIB
+#: Parts of the system that the conversion must see; /home and the like can stay closed.
+_SYSTEM_PLACES = ("/boot", "/etc", "/usr", "/var", "/opt", "/root")
 #: Where Linux writes "S1SUSPEND" in a swap area that holds a hibernated system: the end of its first page.
 _SWAP_SIGNATURE_OFFSETS = (4086, 65526)
 _HIBERNATED = (b"S1SUSPEND\0", b"S2SUSPEND\0", b"ULSUSPEND\0", b"LINHIB0001")
 
 
-def check_filesystems(session: Session, *, after: bool) -> None:
-    """Check the file systems that can be checked; nothing is repaired.
+def check_filesystems(session: Session, blockers: Blockers) -> bool:
+    """Check the file systems before anything is changed; tell whether one is damaged, which stands in the way.
 
-    A journal that was not played back when the guest stopped is played back first, which is what mounting does.
+    Nothing is repaired. A journal that was not played back when the guest stopped is played back first, which is what
+    mounting does.
+    """
+    damaged = False
+    for device, kind in sorted(session.filesystems.items()):
+        try:
+            _check(session, device, kind, replay=True)
+        except RuntimeError as err:
+            damaged = True
+            blockers.add(
+                f"the file system on {device} ({kind}) is damaged: {brief(err)}",
+                "start the guest at its hypervisor, let it check and repair its file systems, and shut it down",
+            )
+            with suppress(RuntimeError):
+                session.handle.umount_all()
+    return damaged
+
+
+def check_filesystems_after(session: Session) -> None:
+    """Check the file systems after everything was changed.
 
     :raises ConversionError: one is damaged.
     """
     for device, kind in sorted(session.filesystems.items()):
         try:
-            _check(session, device, kind, replay=not after)
+            _check(session, device, kind, replay=False)
         except RuntimeError as err:
-            if after:
-                message = f"the file system on {device} ({kind}) is damaged after the conversion: {brief(err)}"
-                hint = "this should never happen, please report it with the log; the source has not been changed"
-            else:
-                message = f"the file system on {device} ({kind}) is damaged: {brief(err)}"
-                hint = "start the guest at its hypervisor, let it check and repair its file systems, and shut it down"
-            raise ConversionError(message, hint=hint) from err
+            if kind == "xfs" and _counts_blocks_otherwise(session):
+                # Red Hat's kernel puts it right by itself.
+                session.report.warning(
+                    f"the file system on {device} (xfs) was changed by a newer kernel, which counts free blocks in "
+                    f"another way than this guest's: {brief(err)}"
+                )
+                continue
+            raise ConversionError(
+                f"the file system on {device} ({kind}) is damaged after the conversion: {brief(err)}",
+                hint="this should never happen, please report it with the log; the source has not been changed",
+            ) from err
+
+
+def _counts_blocks_otherwise(session: Session) -> bool:
+    """Tell whether the guest's own XFS is that of Linux 3.10 and its blocks are counted differently by others."""
+    found = session.inspection
+    return family_of(found.distro) is Family.REDHAT and found.major_version == 7
 
 
 def _check(session: Session, device: str, kind: str, *, replay: bool) -> None:
     handle = session.handle
-    if kind not in {"ext4", "ext3", "ext2", "xfs"}:
+    if kind not in {"ext4", "ext3", "ext2", "xfs", "btrfs"} or device.startswith("btrfsvol:"):
         return
     if replay:
         handle.mount_ro(device, "/")
@@ -48,9 +88,44 @@ def _check(session: Session, device: str, kind: str, *, replay: bool) -> None:
     if kind == "xfs":
         if handle.xfs_repair(device, nomodify=True, noprefetch=True) != 0:
             raise RuntimeError("xfs_repair found errors, the log has the details")
+    elif kind == "btrfs":
+        # Its trees only. A scrub would read all data, which the copy does anyway, and a checksum that is wrong is found
+        # by whoever reads it; but what the check keeps in memory may be more than the appliance has.
+        used = _btrfs_bytes_used(bytes(handle.pread_device(device, 4096, _BTRFS_SUPERBLOCK)))
+        if used is None or used > _BTRFS_MOST:
+            session.report.debug(f"{device} is not checked: it is too large for btrfs check")
+        else:
+            handle.btrfs_fsck(device)
     else:
-        # Neither correct nor forceall with repairs: -n is what libguestfs gives e2fsck without them.
-        handle.e2fsck(device, forceall=True)
+        _check_ext(handle, device)
+
+
+def _check_ext(handle: Handle, device: str) -> None:
+    """Run e2fsck so that it changes nothing.
+
+    :raises RuntimeError: the file system is damaged.
+    """
+    try:
+        handle.e2fsck(device, forceno=True)
+    except TypeError:
+        # This libguestfs can have it repair only: "correct" is -p, "forceall" is -y, and without a terminal there is
+        # nothing in between. The appliance may know the disk by another name, which is the one that it mounts.
+        handle.mount_ro(device, "/")
+        try:
+            mounts = [line.split() for line in str(handle.debug("sh", ["cat /proc/mounts"])).splitlines()]
+        finally:
+            handle.umount_all()
+        sources = [fields[0] for fields in mounts if fields[1:2] == ["/sysroot"]]
+        if not sources:
+            raise RuntimeError("the appliance does not say what it has mounted") from None
+        for source in sources:
+            handle.debug("sh", [f"e2fsck -fn {shlex.quote(source)} 1>&2"])
+
+
+def _btrfs_bytes_used(superblock: bytes) -> int | None:
+    if superblock[64:72] != b"_BHRfS_M":
+        return None
+    return int.from_bytes(superblock[120:128], "little")
 
 
 def find_hibernated(session: Session) -> list[str]:
@@ -96,8 +171,10 @@ def check_guest(session: Session, blockers: Blockers, *, untouched: bool) -> Non
             f"the root file system of the guest cannot be written: {refused}",
             "shut the guest down cleanly; look at the mount options and at the file system's flags",
         )
-    places = [place for place, _ in session.inspection.mountpoints]
-    for place in places:
+    _check_locked(session, blockers)
+    # Where a file system could not be mounted there is the one above it, and that is looked at already.
+    mounted = {"/", *(str(place) for place in session.handle.mountpoints().values())}
+    for place in (place for place, _ in session.inspection.mountpoints if place in mounted):
         try:
             found = session.handle.statvfs(place)
         except RuntimeError as err:
@@ -115,6 +192,38 @@ def check_guest(session: Session, blockers: Blockers, *, untouched: bool) -> Non
                 f"{place} in the guest has {found['ffree']} free inodes and {_INODES} are needed",
                 f"delete files on {place} in the guest",
             )
+
+
+def _check_locked(session: Session, blockers: Blockers) -> None:
+    """Look at what is encrypted and was not opened: the guest's data may stay so, its system may not."""
+    locked = encrypted(session)
+    if not locked:
+        return
+    listed, form = ", ".join(locked), " ".join(f"--key {device}:file:FILE" for device in locked)
+    present = {place for place, _ in session.inspection.mountpoints}
+    wanted = fstab_places(GuestFiles(session).read("/etc/fstab") or b"") - present
+    lacking = sorted(
+        place for place in wanted if any(place == part or place.startswith(f"{part}/") for part in _SYSTEM_PLACES)
+    )
+    if lacking:
+        blockers.add(
+            f"{', '.join(lacking)} of the guest may be on what is encrypted and has no key: {listed}",
+            f"give the key, for example {form}",
+        )
+    else:
+        session.report.warning(
+            f"encrypted and without a key: {listed}. What is inside stays as it is; to have it looked at, give {form}"
+        )
+
+
+def fstab_places(data: bytes) -> set[str]:
+    """Read the places that fstab(5) mounts local devices on."""
+    fields = [line.split() for line in data.decode("latin-1").split("\n") if not line.lstrip().startswith("#")]
+    return {
+        found[1].rstrip("/") or "/"
+        for found in fields
+        if len(found) >= 3 and found[1].startswith("/") and found[0].startswith(("/dev/", "UUID=", "LABEL=", "PART"))
+    }
 
 
 def space_needed(place: str, total: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from v2v_convert_guestfs import checks, encryption, identity, inspection, mounts
+from v2v_convert_guestfs import checks, encryption, inspection, mounts
 from v2v_convert_guestfs.appliance import Appliance, brief, explained
 from v2v_convert_guestfs.disks import list_filesystems
 from v2v_convert_guestfs.firmware import find_boot_disk, find_firmware
@@ -27,6 +27,11 @@ def convert(request: ConvertRequest) -> ConvertResult:
             f"the conversion cannot go on (stage: {session.current}): {err}",
             hint=f"look at the free space and the permissions of {request.temporary}",
         ) from err
+    except UnicodeDecodeError as err:
+        raise ConversionError(
+            f"the conversion cannot go on (stage: {session.current}): not UTF-8: {str(err.object)[:200]}",
+            hint="the log of this step shows where; rename the file in the guest at its hypervisor",
+        ) from err
     except RuntimeError as err:
         if type(err) is not RuntimeError:
             raise
@@ -43,26 +48,24 @@ def _convert(session: Session) -> ConvertResult:
         with session.stage("open", "Opening the source"):
             session.handle = stack.enter_context(Appliance(request)).handle
 
+        blockers = Blockers()
         with session.stage("inspect", "Inspecting the source"):
             with explained("the file systems of the guest cannot be listed"):
                 session.filesystems = list_filesystems(session.handle)
-            encryption.open_encrypted(session)
-            inspection.inspect(session)
+            encryption.open_encrypted(session, blockers)
+            inspection.inspect(session, blockers)
             session.firmware = find_firmware(session)
 
         with session.stage("check", "Checking the file systems of the guest"):
-            blockers = Blockers()
-            hibernated = checks.check_hibernation(session, blockers)
-            if not hibernated:
-                checks.check_filesystems(session, after=False)
+            # What must not be written to is still looked at: everything that stands in the way is told at once.
+            untouched = checks.check_hibernation(session, blockers) or checks.check_filesystems(session, blockers)
 
         with session.stage("space", "Checking for sufficient free disk space in the guest"):
-            mounts.mount_guest(session, untouched=hibernated)
-            checks.check_guest(session, blockers, untouched=hibernated)
+            mounts.mount_guest(session, blockers, untouched=untouched)
+            checks.check_guest(session, blockers, untouched=untouched)
 
         with session.stage("convert", f"Converting {inspection.name_system(session)} to run on KVM"):
             capabilities = _convert_system(session, blockers)
-            identity.renew(session)
             boot_disk = find_boot_disk(session)
             mounts.unmount_guest(session)
 
@@ -71,7 +74,7 @@ def _convert(session: Session) -> ConvertResult:
                 trim(session)
 
         with session.stage("check again", "Checking the file systems of the converted guest"):
-            checks.check_filesystems(session, after=True)
+            checks.check_filesystems_after(session)
 
         with session.stage("close", "Closing the overlay"):
             stack.close()
@@ -97,7 +100,9 @@ def _convert_system(session: Session, blockers: Blockers) -> Capabilities:
         from v2v_convert_guestfs.linux.flow import convert_linux
 
         return convert_linux(session, blockers)
-    raise ConversionError(
+    blockers.add(
         f"guests of the type {found.os_type} ({found.distro}) cannot be converted",
-        hint="this converter knows Linux guests only so far",
+        "this converter knows Linux guests only so far",
     )
+    blockers.stop()
+    raise ConversionError("internal error: nobody converts the guest, and nothing stands in the way")

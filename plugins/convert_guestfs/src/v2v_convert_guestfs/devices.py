@@ -16,6 +16,9 @@ _DEVICE = re.compile(
 )
 #: The same inside other text: not in the middle of a longer path or word.
 _TOKEN = re.compile(rf"(?<![\w./-]){_DEVICE.pattern}(?![\w/.-])", re.ASCII)
+#: The same in a pattern of a shell or a regular expression: of a disk with all its partitions, of any disks.
+_ONE_PATTERN = re.compile(r"(?<![\w./-])/dev/((?:sd|hd|xvd)[a-z])(?=[.*?\[({\\+])", re.ASCII)
+_ANY_PATTERN = re.compile(r"(?<![\w./-])/dev/(?:sd|hd|xvd)(?=[.*?\[({\\+])", re.ASCII)
 
 #: The families of names, which of them a bus gives, and how the i-th disk of it is called.
 _NAMES: Mapping[str, Callable[[int], str]] = {
@@ -50,19 +53,23 @@ def letters(index: int) -> str:
 
 @dataclass(frozen=True)
 class DeviceNames:
-    """The new name of each disk by its old one, both without /dev/: ``{"sda": "vda"}``."""
+    """The new name of each disk by its old one, both without /dev/: ``{"sda": "vda"}``.
+
+    :param drives: the same of CD-ROM drives: ``{"hdc": "cdrom"}``.
+    """
 
     disks: Mapping[str, str] = field(default_factory=dict)
+    drives: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, disks: Sequence[SourceDisk], prefix: str) -> DeviceNames:
+    def of(cls, disks: Sequence[SourceDisk], prefix: str, drives: Mapping[str, str] | None = None) -> DeviceNames:
         """Work out the names from the buses of the source's disks.
 
         A disk is counted among those of its own bus. A family of names that no disk's bus gives is counted over all the
         disks, since a bus may be wrong or unknown (an import as plain files) and a configuration file may be older
         than the bus.
 
-        :param prefix: how disks are called on KVM: vd or sd.
+        :param prefix: how disks are called on KVM: vd, sd or hd.
         """
         names: dict[str, str] = {}
         known = all(disk.bus in _FAMILIES for disk in disks)
@@ -76,7 +83,7 @@ class DeviceNames:
             if family not in counted:
                 for index in range(len(disks)):
                     names.setdefault(name(index), prefix + letters(index))
-        return cls(names)
+        return cls(names, drives or {})
 
     def rename(self, device: str) -> str | None:
         """Give the new name of a disk or partition, or None if it is none of the disks'. Both are with /dev/."""
@@ -87,6 +94,12 @@ class DeviceNames:
         """Rename every disk and partition in the text, and leave every other byte as it is."""
         return _TOKEN.sub(lambda match: self._new_name(match) or match[0], text)
 
+    def rename_patterns_in(self, text: str) -> str:
+        """Rename what stands for many disks: ``/dev/sd*``, ``/dev/sda.*``, ``/dev/sd[ab]1``; single ones as well."""
+        text = _ONE_PATTERN.sub(lambda match: "/dev/" + self.disks.get(match[1], match[1]), self.rename_in(text))
+        prefixes = {re.sub(r"[a-z]$", "", name) for name in self.disks.values() if len(name) <= len("xvda")}
+        return _ANY_PATTERN.sub(f"/dev/{prefixes.pop()}", text) if len(prefixes) == 1 else text
+
     def unknown_in(self, text: str) -> tuple[str, ...]:
         """List the names in the text that look like disks and are none of the guest's."""
         return tuple(match[0] for match in _TOKEN.finditer(text) if self._new_name(match) is None)
@@ -96,7 +109,7 @@ class DeviceNames:
         return tuple(match[0] for match in _TOKEN.finditer(text) if (self._new_name(match) or match[0]) != match[0])
 
     def _new_name(self, match: re.Match[str]) -> str | None:
-        disk = self.disks.get(match["disk"])
+        disk = self.drives.get(match["disk"]) or self.disks.get(match["disk"])
         if disk is None:
             return None
         number = match["after_p"] or match["number"] or ""

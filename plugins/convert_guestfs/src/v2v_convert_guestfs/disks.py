@@ -15,6 +15,8 @@ from v2v_convert_guestfs.appliance import Handle
 
 #: Members of what libguestfs has to put together first.
 _MEMBERS = frozenset({"LVM2_member", "linux_raid_member", "zfs_member", "bcache"})
+#: Types of what has to be opened with a key first.
+ENCRYPTED = frozenset({"crypto_LUKS", "BitLocker"})
 _SECTORS = (512, 4096)
 _GPT = b"EFI PART"
 #: The types of partitions that Windows makes dynamic disks of.
@@ -27,25 +29,26 @@ _DYNAMIC_MBR = 0x42
 _TABLE_SIZE = 2 * 4096 + 128 * 128
 
 
-def list_filesystems(handle: Handle) -> dict[str, str]:
-    """Give the type of each file system by its device: unknown for what is none.
+def list_filesystems(handle: Handle, *, everything: bool = False) -> dict[str, str]:
+    """Give the type of each file system by its device: unknown for what is none. Encrypted devices are among them.
 
+    :param everything: look into mapped devices too; this is done anyway if there are volume groups or arrays.
     :raises RuntimeError: libguestfs's.
     """
     partitions = [str(partition) for partition in handle.list_partitions()]
     disks = [str(disk) for disk in handle.list_devices()]
     if any(is_dynamic(bytes(handle.pread_device(disk, _TABLE_SIZE, 0))) for disk in disks):
-        return _all_by_libguestfs(handle)
+        everything = True
     divided = {re.sub(r"(?<=\d)p\d+$|\d+$", "", partition) for partition in partitions}
     whole = [disk for disk in disks if disk not in divided]
     found = {device: str(handle.vfs_type(device)) or "unknown" for device in (*whole, *partitions)}
-    if _MEMBERS & set(found.values()):
-        return _all_by_libguestfs(handle)
-    return found
-
-
-def _all_by_libguestfs(handle: Handle) -> dict[str, str]:
-    return {str(device): str(kind) for device, kind in handle.list_filesystems().items()}
+    if not everything and not _MEMBERS & set(found.values()):
+        return found
+    mapped = [str(device) for device in (*handle.lvs(), *handle.list_md_devices(), *handle.list_dm_devices())]
+    found |= {device: str(handle.vfs_type(device)) for device in mapped}
+    # libguestfs leaves out what is encrypted.
+    listed = {str(device): str(kind) for device, kind in handle.list_filesystems().items()}
+    return listed | {device: kind for device, kind in found.items() if kind in ENCRYPTED}
 
 
 def gpt_types(handle: Handle, disk: str) -> frozenset[uuid.UUID]:

@@ -7,7 +7,10 @@ written anew beside the old one, is given its attributes, and takes its place in
 
 from __future__ import annotations
 
+import fnmatch
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 from v2v_convert_guestfs.appliance import Handle, brief
 from v2v_convert_guestfs.session import Session
@@ -18,6 +21,10 @@ CONFIGURATION_LIMIT = 1024 * 1024
 
 #: Bytes: half of the longest message that libguestfs's appliance sends.
 _MESSAGE_LIMIT = 2 * 1024 * 1024
+
+#: How many files of a kind are looked at, and how many bytes of a directory's names.
+_GLOB_LIMIT = 500
+_NAMES_LIMIT = 4 * 1024 * 1024
 
 Editor = Callable[[bytes], bytes]
 
@@ -52,7 +59,7 @@ class GuestFiles:
             real = str(self._handle.realpath(path))
             if self._handle.is_file(real, followsymlinks=False):
                 return real
-        except RuntimeError as err:
+        except (RuntimeError, UnicodeDecodeError) as err:
             self._session.report.warning(f"{path} in the guest is left alone: {brief(err)}")
             return None
         self._session.report.warning(f"{path} in the guest is left alone: it is not a regular file")
@@ -115,10 +122,9 @@ class GuestFiles:
 
         :raises ConversionError: it cannot be written.
         """
-        directory = path.rpartition("/")[0] or "/"
         temporary = None
         try:
-            self._handle.mkdir_p(directory)
+            self._make_directories(path.rpartition("/")[0])
             temporary = self.temporary_beside(path)
             self._handle.write(temporary, content)
             self._handle.chmod(mode, temporary)
@@ -128,6 +134,23 @@ class GuestFiles:
             raise ConversionError(
                 f"{path} in the guest cannot be written: {brief(err)}", hint="look for a full or read-only file system"
             ) from err
+        self._session.created.append(path)
+        self._session.changed(path, what, why)
+
+    def create_directory(self, path: str, *, mode: int, what: str, why: str) -> None:
+        """Make a directory, root's own, with those above it; one that exists stays as it is.
+
+        :raises ConversionError: it cannot be made.
+        """
+        try:
+            if self._handle.is_dir(path):
+                return
+            self._make_directories(path)
+            self._handle.chmod(mode, path)
+        except RuntimeError as err:
+            raise ConversionError(
+                f"{path} in the guest cannot be made: {brief(err)}", hint="look for a full or read-only file system"
+            ) from err
         self._session.changed(path, what, why)
 
     def link(self, target: str, path: str, *, what: str, why: str) -> None:
@@ -136,10 +159,11 @@ class GuestFiles:
         :raises ConversionError: it cannot be made.
         """
         try:
-            self._handle.mkdir_p(path.rpartition("/")[0] or "/")
+            self._make_directories(path.rpartition("/")[0])
             self._handle.ln_sf(target, path)
         except RuntimeError as err:
             raise ConversionError(f"{path} in the guest cannot be made: {brief(err)}") from err
+        self._session.created.append(path)
         self._session.changed(path, what, why)
 
     def remove(self, path: str, *, what: str, why: str) -> bool:
@@ -155,13 +179,64 @@ class GuestFiles:
         return True
 
     def glob(self, pattern: str) -> list[str]:
-        """List the paths that match, sorted, without those that package managers have put aside."""
+        """List the paths that match, sorted, without those that package managers have put aside.
+
+        Names that are not UTF-8 are passed over. Of very many paths the first are taken, with a warning.
+        """
         asides = (".dpkg-old", ".dpkg-new", ".dpkg-dist", ".dpkg-bak", ".rpmsave", ".rpmnew", ".bak", "~")
-        return sorted(str(path) for path in self._handle.glob_expand(pattern) if not str(path).endswith(asides))
+        try:
+            found = [str(path) for path in self._handle.glob_expand(pattern)]
+        except UnicodeDecodeError:
+            found = self._readable_names(pattern)
+        except RuntimeError as err:
+            self._session.report.warning(f"{pattern} in the guest cannot be looked at: {brief(err)}")
+            return []
+        found = sorted(path for path in found if not path.endswith(asides))
+        if len(found) > _GLOB_LIMIT:
+            self._session.report.warning(
+                f"{len(found)} files in the guest are called {pattern}: only {_GLOB_LIMIT} of them are looked at"
+            )
+        return found[:_GLOB_LIMIT]
+
+    def _readable_names(self, pattern: str) -> list[str]:
+        """List the paths that match a pattern, which is in the last part of it, and are UTF-8."""
+        directory, _, last = pattern.rpartition("/")
+        try:
+            with tempfile.TemporaryDirectory(prefix="names-", dir=self._session.request.temporary) as place:
+                listing = Path(place, "names")
+                self._handle.ls0(directory or "/", str(listing))
+                with listing.open("rb") as file:
+                    data = file.read(_NAMES_LIMIT)
+        except RuntimeError as err:
+            self._session.report.warning(f"{pattern} in the guest cannot be looked at: {brief(err)}")
+            return []
+        found = []
+        for raw in data.split(b"\0"):
+            try:
+                name = raw.decode()
+            except UnicodeDecodeError:
+                self._session.report.warning(
+                    f"{directory}/{raw.decode('utf-8', 'backslashreplace')} in the guest is left alone: "
+                    "its name is not UTF-8"
+                )
+                continue
+            if name and not (name.startswith(".") and not last.startswith(".")) and fnmatch.fnmatchcase(name, last):
+                found.append(f"{directory}/{name}")
+        return found
 
     def temporary_beside(self, path: str) -> str:
         """Make an empty file, readable by root only, in the directory of another, and give its path."""
         return str(self._handle.mktemp(f"{path}.v2v-XXXXXX"))
+
+    def _make_directories(self, path: str) -> None:
+        """Make a directory and those above it, and take note of the new ones."""
+        new: list[str] = []
+        while path not in {"", "/"} and not self._handle.exists(path):
+            new.insert(0, path)
+            path = path.rpartition("/")[0]
+        if new:
+            self._handle.mkdir_p(new[-1])
+            self._session.created += new
 
     def _discard(self, path: str | None) -> None:
         if path is not None:

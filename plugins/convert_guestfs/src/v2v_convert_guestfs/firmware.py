@@ -35,6 +35,27 @@ def detect_firmware(session: Session) -> Firmware:
     return Firmware.UEFI if _ESP in types and _BIOS_BOOT not in types else Firmware.BIOS
 
 
+def installed_grub(session: Session) -> int | None:
+    """Tell which GRUB a BIOS starts, 1 (legacy) or 2, by the first boot sector that is GRUB's; disks come first."""
+    handle = session.handle
+    for device in (*handle.list_devices(), *handle.list_partitions()):
+        try:
+            version = grub_version(bytes(handle.pread_device(device, 512, 0)))
+        except RuntimeError as err:
+            session.report.debug(f"{device}: {err}")
+            continue
+        if version is not None:
+            return version
+    return None
+
+
+def grub_version(sector: bytes) -> int | None:
+    """Tell GRUBs apart by the jump at the beginning of a boot sector, over less in GRUB legacy than in GRUB 2."""
+    if b"GRUB" not in sector[:512] or sector[:1] != b"\xeb":
+        return None
+    return 1 if sector[1] == 0x48 else 2
+
+
 def find_boot_disk(session: Session) -> int | None:
     """Give the number, from 1, of the disk that a BIOS would boot GRUB from, or of the one with /boot, or None."""
     handle = session.handle

@@ -7,31 +7,50 @@ import secrets
 
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.families import Family, family_of
 from v2v_convert_guestfs.session import Session
+from v2v_core.api import ConversionError
 
-_SEEDS = (
-    "/var/lib/systemd/random-seed",
-    "/var/lib/urandom/random-seed",
-    "/var/lib/misc/random-seed",
-    "/var/lib/random-seed",
-)
+_SYSTEMD_SEED = "/var/lib/systemd/random-seed"
+#: Where the init scripts of each family keep the seed.
+_SEEDS = {
+    Family.REDHAT: "/var/lib/random-seed",
+    Family.ALT: "/var/lib/random-seed",
+    Family.DEBIAN: "/var/lib/urandom/random-seed",
+    Family.SUSE: "/var/lib/misc/random-seed",
+}
 _SEED_SIZE = 512
-_MACHINE_ID = "/etc/machine-id"
+_WHY = "the machine that it came from may run on"
+_MACHINE_IDS = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 
 
-def renew(session: Session) -> None:
+def renew(session: Session, files: GuestFiles) -> None:
     """Write a new random seed, and a machine id if it is an empty file. Neither is worth failing for."""
-    if session.inspection.os_type != "linux":
+    for what, do in (("random seed", _renew_seed), ("machine id", _fill_machine_id)):
+        try:
+            do(session, files)
+        except (RuntimeError, ConversionError) as err:
+            session.report.warning(f"the {what} of the guest stays as it is: {brief(err)}")
+
+
+def _renew_seed(session: Session, files: GuestFiles) -> None:
+    handle = session.handle
+    existing = [path for path in dict.fromkeys((_SYSTEMD_SEED, *_SEEDS.values())) if handle.is_file(path)]
+    for path in existing:
+        files.replace(path, secrets.token_bytes(_SEED_SIZE), what="new random seed", why=_WHY)
+    if existing:
         return
-    files = GuestFiles(session)
-    why = "the machine that it came from may run on"
-    try:
-        seeds = [path for path in _SEEDS if session.handle.is_file(path)]
-        for path in seeds:
-            files.replace(path, secrets.token_bytes(_SEED_SIZE), what="new random seed", why=why)
-        if not seeds and session.handle.is_dir("/var/lib/systemd"):
-            files.create(_SEEDS[0], secrets.token_bytes(_SEED_SIZE), mode=0o600, what="random seed", why=why)
-        if session.handle.is_file(_MACHINE_ID) and session.handle.filesize(_MACHINE_ID) == 0:
-            files.replace(_MACHINE_ID, f"{secrets.token_hex(16)}\n".encode(), what="new machine id", why="it was empty")
-    except RuntimeError as err:
-        session.report.warning(f"the random seed of the guest stays as it is: {brief(err)}")
+    family = family_of(session.inspection.distro)
+    path = _SYSTEMD_SEED if handle.is_dir("/var/lib/systemd") or family is None else _SEEDS[family]
+    if handle.is_dir(path.rpartition("/")[0]):
+        files.create(path, secrets.token_bytes(_SEED_SIZE), mode=0o600, what="random seed", why=_WHY)
+
+
+def _fill_machine_id(session: Session, files: GuestFiles) -> None:
+    handle = session.handle
+    empty = [path for path in _MACHINE_IDS if handle.is_file(path) and handle.filesize(path) == 0]
+    if _MACHINE_IDS[0] not in empty:
+        return
+    new = f"{secrets.token_hex(16)}\n".encode()
+    for path in empty:
+        files.replace(path, new, what="new machine id", why="it was empty")

@@ -4,26 +4,35 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 from v2v_convert_guestfs.appliance import explained
 from v2v_convert_guestfs.editors import shell
 from v2v_convert_guestfs.encryption import encrypted
 from v2v_convert_guestfs.files import GuestFiles
-from v2v_convert_guestfs.session import Session
+from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConversionError, Inspection
 
+#: Characters of what a guest calls itself.
+_WORDS_LIMIT = 200
 
-def inspect(session: Session) -> None:
-    """Choose the root file system and fill in ``session.found``.
 
-    :raises ConversionError: there is no operating system, no choice between several, or nobody knows what it is.
+def inspect(session: Session, blockers: Blockers) -> None:
+    """Choose the root file system and fill in ``session.found``. What nobody knows stands in the way.
+
+    :raises ConversionError: there is no operating system, or no choice between several.
     """
     handle = session.handle
     with explained("the operating system of the guest cannot be looked for"):
         roots = [str(root) for root in handle.inspect_os()]
+    if not roots:
+        blockers.add(*_nothing_found(session))
+        blockers.stop()
     root = choose_root(session, roots)
     with explained(f"the operating system on {root} cannot be inspected"):
         mountpoints = {str(place): str(device) for place, device in handle.inspect_get_mountpoints(root).items()}
+        # A name of an encrypted device in fstab is crypttab's, which nobody has read yet.
+        mountpoints["/"] = root
         session.found = Inspection(
             root=root,
             os_type=str(handle.inspect_get_type(root)),
@@ -31,21 +40,25 @@ def inspect(session: Session) -> None:
             arch=str(handle.inspect_get_arch(root)),
             major_version=int(handle.inspect_get_major_version(root)),
             minor_version=int(handle.inspect_get_minor_version(root)),
-            osinfo=_known(handle.inspect_get_osinfo(root)),
-            product_name=_known(handle.inspect_get_product_name(root)),
-            product_variant=_known(handle.inspect_get_product_variant(root)),
+            osinfo=_known(_words(handle.inspect_get_osinfo, root)),
+            product_name=_known(_words(handle.inspect_get_product_name, root)),
+            product_variant=_known(_words(handle.inspect_get_product_variant, root)),
             package_format=_known(handle.inspect_get_package_format(root)),
             package_management=_known(handle.inspect_get_package_management(root)),
             mountpoints=tuple(sorted(mountpoints.items(), key=lambda item: (len(item[0]), item[0]))),
         )
     found = session.found
-    for what, value in (("type", found.os_type), ("distribution", found.distro), ("architecture", found.arch)):
-        if value == "unknown":
-            raise ConversionError(
-                f"the operating system on {root} is of an unknown {what} "
-                f"(type {found.os_type}, distribution {found.distro}, architecture {found.arch})",
-                hint="virt-inspector shows what libguestfs can find out about the guest",
-            )
+    unknown = [
+        what
+        for what, value in (("type", found.os_type), ("distribution", found.distro), ("architecture", found.arch))
+        if value == "unknown"
+    ]
+    if unknown:
+        blockers.add(
+            f"the operating system on {root} is of an unknown {' and '.join(unknown)} "
+            f"(type {found.os_type}, distribution {found.distro}, architecture {found.arch})",
+            "virt-inspector shows what libguestfs can find out about the guest",
+        )
 
 
 def name_system(session: Session) -> str:
@@ -60,12 +73,10 @@ def name_system(session: Session) -> str:
 
 
 def choose_root(session: Session, roots: list[str]) -> str:
-    """Choose one of the root file systems as ``--root`` says.
+    """Choose one of the root file systems, of which there is one at least, as ``--root`` says.
 
-    :raises ConversionError: there is none, or nobody has chosen.
+    :raises ConversionError: it is not among them, or nobody has chosen.
     """
-    if not roots:
-        raise _nothing_found(session)
     wanted = session.request.settings.root
     described = [_described(session, root) for root in roots]
     if wanted.startswith("/"):
@@ -104,31 +115,40 @@ def _asked(roots: list[str], described: list[str]) -> str:
 
 def _described(session: Session, root: str) -> str:
     try:
-        name = _known(session.handle.inspect_get_product_name(root))
+        name = _known(_words(session.handle.inspect_get_product_name, root))
     except RuntimeError:
         name = None
     return f"{root} ({name})" if name else root
 
 
-def _nothing_found(session: Session) -> ConversionError:
-    """Say why there is no operating system, as far as the disks show it."""
+def _nothing_found(session: Session) -> tuple[str, str]:
+    """Say why there is no operating system, as far as the disks show it, and what to do about it."""
     locked = encrypted(session)
     if locked:
-        return ConversionError(
-            f"no operating system was found; these file systems are encrypted: {', '.join(locked)}",
-            hint=f"give the key, for example --key {locked[0]}:file:FILE",
+        return (
+            f"no operating system was found; these devices are encrypted: {', '.join(locked)}",
+            f"give the key, for example --key {locked[0]}:file:FILE",
         )
     kinds = {device: kind for device, kind in session.filesystems.items() if kind != "unknown"}
     if kinds:
         listed = ", ".join(f"{device} ({kind})" for device, kind in sorted(kinds.items()))
-        return ConversionError(
+        return (
             f"no operating system was found on the guest's disks, only the file systems {listed}",
-            hint="check that every disk of the guest was given, and that they are no installation media",
+            "check that every disk of the guest was given, and that they are no installation media",
         )
-    return ConversionError(
+    return (
         "no operating system was found on the guest's disks: they are blank, or nothing on them is known",
-        hint="check that the right disk was given, and its format (-if): a qcow2 file read as raw looks like this",
+        "check that the right disk was given, and its format (-if): a qcow2 file read as raw looks like this",
     )
+
+
+def _words(ask: Callable[[str], object], root: str) -> str:
+    """Give words that the guest has written itself: on one line, without control characters, and not without end."""
+    try:
+        text = str(ask(root))
+    except UnicodeDecodeError as err:
+        text = err.object.decode("utf-8", "replace")
+    return "".join(char if char.isprintable() else " " for char in text[:_WORDS_LIMIT]).strip()
 
 
 def _known(value: object) -> str | None:

@@ -6,17 +6,17 @@ from __future__ import annotations
 import secrets
 
 from v2v_convert_guestfs.appliance import brief, explained
-from v2v_convert_guestfs.session import Session
-from v2v_core.api import ConversionError
+from v2v_convert_guestfs.session import Blockers, Session
 
 #: What keeps a file system from playing its journal back when it is mounted read-only.
 _WITHOUT_JOURNAL = {"ext3": "ro,noload", "ext4": "ro,noload", "xfs": "ro,norecovery"}
 
 
-def mount_guest(session: Session, *, untouched: bool) -> None:
+def mount_guest(session: Session, blockers: Blockers, *, untouched: bool) -> None:
     """Mount the guest's file systems, the shortest mount point first.
 
     :param untouched: so that not a byte of them changes; otherwise writable.
+    :param blockers: what stands in the way so far; it is told as well if nothing can be looked at.
     :raises ConversionError: its root cannot be mounted; for any other that is a warning.
     """
     for place, device in session.inspection.mountpoints:
@@ -25,10 +25,11 @@ def mount_guest(session: Session, *, untouched: bool) -> None:
             session.handle.mount_options(options, device, place)
         except RuntimeError as err:
             if place == "/":
-                raise ConversionError(
+                blockers.add(
                     f"the root file system of the guest, {device}, cannot be mounted: {brief(err)}",
-                    hint="start the guest at its hypervisor, let it check its file systems, shut it down and try again",
-                ) from err
+                    "start the guest at its hypervisor, let it check its file systems, and shut it down",
+                )
+                blockers.stop()
             session.not_done(f"{device} cannot be mounted on {place} in the guest, it is left alone", err)
 
 

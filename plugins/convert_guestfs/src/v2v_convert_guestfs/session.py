@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from v2v_convert_guestfs.appliance import Handle, brief
-from v2v_core.api import Change, ConversionError, ConvertRequest, Firmware, Inspection, Reporter
+from v2v_core.api import Change, ConversionError, ConvertRequest, Firmware, Inspection, Obstacle, Reporter
 
 
 @dataclass
@@ -17,17 +17,22 @@ class Session:
     """One conversion.
 
     :param filesystems: type by device, as libguestfs lists them.
+    :param opened: the encrypted devices that were opened.
+    :param created: files, links and directories that are new, or others now, in the order of time.
     :param inspection: set once an operating system was chosen. :param firmware: set once it was found out.
     """
 
     request: ConvertRequest
     handle: Handle
     filesystems: dict[str, str] = field(default_factory=dict)
+    opened: list[str] = field(default_factory=list)
     found: Inspection | None = None
     firmware: Firmware = Firmware.UNKNOWN
     changes: list[Change] = field(default_factory=list)
+    created: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     current: str = "start"
+    started: float = field(default_factory=time.monotonic)
 
     @property
     def report(self) -> Reporter:
@@ -59,7 +64,7 @@ class Session:
     def changed(self, path: str, what: str, why: str) -> None:
         """Record a change to the guest."""
         self.changes.append(Change(path=path, what=what, why=why))
-        self.report.debug(f"changed {path}: {what} ({why})")
+        self.report.changed(path, what, why)
 
     def run(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
         """Run one of the guest's programs in the appliance, by argument list; its words go to the log.
@@ -67,7 +72,11 @@ class Session:
         :raises RuntimeError: libguestfs's: the program is missing or failed.
         """
         words = [f"{name}={value}" for name, value in {"LC_ALL": "C", **(environment or {})}.items()]
-        output = str(self.handle.command(["/usr/bin/env", *words, *argv]))
+        try:
+            output = str(self.handle.command(["/usr/bin/env", *words, *argv]))
+        except UnicodeDecodeError as err:
+            # It succeeded, and what it said is another encoding.
+            output = err.object.decode("utf-8", "backslashreplace")
         for line in output.splitlines():
             self.report.debug(f"{argv[0]}: {line}")
         return output
@@ -92,10 +101,5 @@ class Blockers:
 
         :raises ConversionError: naming all of them.
         """
-        if not self.reasons:
-            return
-        hints = "; ".join(dict.fromkeys(hint for _, hint in self.reasons))
-        if len(self.reasons) == 1:
-            raise ConversionError(self.reasons[0][0], hint=hints)
-        listed = "; ".join(f"({number}) {reason}" for number, (reason, _) in enumerate(self.reasons, 1))
-        raise ConversionError(f"the guest cannot be converted for {len(self.reasons)} reasons: {listed}", hint=hints)
+        if self.reasons:
+            raise ConversionError.for_obstacles([Obstacle(reason=reason, remedy=hint) for reason, hint in self.reasons])

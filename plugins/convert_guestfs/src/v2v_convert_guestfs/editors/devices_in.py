@@ -4,16 +4,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.editors.shell import edit_values
 
 #: fstab(5), crypttab(5): blank, then fields divided by blanks.
 _FIELDS = re.compile(r"(?P<indent>[ \t]*)(?P<fields>[^#\s][^\n]*)", re.ASCII)
-_GRUB_CMDLINE = re.compile(r"GRUB_CMDLINE_[A-Z_]+|GRUB_DEVICE(?:_BOOT)?|boot")
+_GRUB_CMDLINE = re.compile(r"GRUB_CMDLINE_[A-Z_]+|GRUB_DEVICE(?:_BOOT)?|boot|[A-Z_]*APPEND")
 _RESUME = re.compile(r"RESUME|resume|ROOT|CRYPTDEVICE")
-_KERNEL_LINE = re.compile(r"[ \t]*(?:linux(?:16|efi)?|kernel|options|append)[ \t]", re.ASCII)
+_KERNEL_LINE = re.compile(
+    r"[ \t]*(?:(?:linux(?:16|efi)?|kernel|options|append)[ \t]|set[ \t]+(?:default_)?kernelopts=)", re.ASCII
+)
+_CRYPTTAB_DEVICE = re.compile(r"(?P<before>[ \t]*[^#\s]\S*[ \t]+)(?P<device>/dev/\S+)", re.ASCII)
+#: filter = [ "a|^/dev/sda|", "r|.*|" ]: a bracket inside the quotes does not end it.
+_LVM_FILTER = re.compile(
+    r"^([ \t]*(?:global_)?filter[ \t]*=\s*)(\[(?:[^\"\]]|\"(?:[^\"\\]|\\.)*\")*\]|\"(?:[^\"\\]|\\.)*\")",
+    re.ASCII | re.MULTILINE,
+)
 _DEVICE_MAP = re.compile(r"(?P<drive>[ \t]*\(hd(?P<number>\d{1,3})\)[ \t]+)(?P<device>\S+)(?P<rest>[^\n]*)", re.ASCII)
 
 
@@ -22,9 +30,39 @@ def fstab(data: bytes, names: DeviceNames) -> bytes:
     return _by_line(data, lambda line: _fields(line, names, columns={0, 3}))
 
 
-def crypttab(data: bytes, names: DeviceNames) -> bytes:
-    """Rename in crypttab(5): the device, the key file (``/dev/sdb1:/key``) and the options of each line."""
-    return _by_line(data, lambda line: _fields(line, names, columns={1, 2, 3}))
+def crypttab(data: bytes, names: DeviceNames, uuids: Mapping[str, str] | None = None) -> bytes:
+    """Rename in crypttab(5): the device, the key file (``/dev/sdb1:/key``) and the options of each line.
+
+    :param uuids: UUIDs of encrypted devices by their new names; they take the place of a disk's name.
+    """
+
+    def edit(line: str) -> str:
+        line = _fields(line, names, columns={1, 2, 3})
+        match = _CRYPTTAB_DEVICE.match(line)
+        uuid = (uuids or {}).get(match["device"]) if match else None
+        return line if match is None or uuid is None else f"{match['before']}UUID={uuid}{line[match.end() :]}"
+
+    return _by_line(data, edit)
+
+
+def lvm_filters(data: bytes, names: DeviceNames) -> bytes:
+    """Rename in the filters of lvm.conf(5), where disks that are not let through are none for LVM."""
+    return _LVM_FILTER.sub(lambda match: match[1] + names.rename_patterns_in(match[2]), data.decode("latin-1")).encode(
+        "latin-1"
+    )
+
+
+def mdadm(data: bytes, names: DeviceNames) -> bytes:
+    """Rename in mdadm.conf(5): in the lines DEVICE and ARRAY, and what continues them."""
+    wanted = False
+
+    def edit(line: str) -> str:
+        nonlocal wanted
+        if line and line[0] not in " \t#":
+            wanted = line[:3].lower() in {"dev", "arr"}
+        return names.rename_patterns_in(line) if wanted and not line.startswith("#") else line
+
+    return _by_line(data, edit)
 
 
 def grub_defaults(data: bytes, names: DeviceNames) -> bytes:
@@ -35,6 +73,32 @@ def grub_defaults(data: bytes, names: DeviceNames) -> bytes:
 def resume(data: bytes, names: DeviceNames) -> bytes:
     """Rename in the shell assignments of initramfs-tools's configuration: RESUME=, ROOT=."""
     return edit_values(data, _RESUME, names.rename_in)
+
+
+def kernel_arguments(data: bytes, names: DeviceNames) -> bytes:
+    """Rename wherever a disk is named: dracut's cmdline.d, and what it makes of it, has nothing but such names."""
+    return _by_line(data, names.rename_in)
+
+
+def crypttab_in_initramfs(data: bytes) -> bytes:
+    """Let initramfs-tools take along what is unlocked with a passphrase, whatever the appliance calls it now.
+
+    A key file is on a disk of the guest, of which the initramfs knows nothing.
+    """
+
+    def edit(line: str) -> str:
+        match = _FIELDS.match(line)
+        parts = re.split(r"([ \t]+)", match["fields"].rstrip(), flags=re.ASCII) if match else []
+        if not match or len(parts) < 5 or parts[4] not in {"none", "-"}:
+            return line
+        rest = line[match.start("fields") + len("".join(parts)) :]
+        if len(parts) == 5:
+            parts += [" ", "initramfs"]
+        elif "initramfs" not in parts[6].split(","):
+            parts[6] += ",initramfs"
+        return match["indent"] + "".join(parts) + rest
+
+    return _by_line(data, edit)
 
 
 def resume_device(data: bytes, names: DeviceNames) -> bytes:
@@ -51,16 +115,29 @@ def kernel_lines(data: bytes, names: DeviceNames, *, root: str | None = None) ->
     def edit(line: str) -> str:
         if not _KERNEL_LINE.match(line):
             return line
-        if root is not None:
-            line = re.sub(
-                r"(?<=[ \t])root=(/dev/[^\s\"']+)",
-                lambda m: f"root={root}" if names.rename(m[1]) else m[0],
-                line,
-                flags=re.A,
-            )
-        return names.rename_in(line)
+        return command_line(line, names, root=root)
 
     return _by_line(data, edit)
+
+
+def command_line(text: str, names: DeviceNames, *, root: str | None = None) -> str:
+    """Rename on a kernel command line; what else is in the text may not look like a disk.
+
+    :param root: what takes the place of a disk's name in root=, in place of its new name: UUID=….
+    """
+    if root is not None:
+        text = re.sub(
+            r"(?<![\w./-])root=(/dev/[^\s\"']+)",
+            lambda match: f"root={root}" if names.rename(match[1]) else match[0],
+            text,
+            flags=re.ASCII,
+        )
+    return names.rename_in(text)
+
+
+def kernel_cmdline(data: bytes, names: DeviceNames, *, root: str | None = None) -> bytes:
+    """Rename in /etc/kernel/cmdline, which is a kernel command line and comments."""
+    return _by_line(data, lambda line: line if line.lstrip().startswith("#") else command_line(line, names, root=root))
 
 
 def device_map(data: bytes, names: DeviceNames) -> bytes:

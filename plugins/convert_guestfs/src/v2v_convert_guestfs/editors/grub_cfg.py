@@ -4,75 +4,147 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from v2v_convert_guestfs.editors.bls import BlsEntry
 
 _ENTRY = re.compile(r"[ \t]*(?P<kind>menuentry|submenu)[ \t]+(?P<rest>.*)\{[ \t]*$", re.ASCII)
 _LINUX = re.compile(r"[ \t]*(?:linux|linux16|linuxefi)[ \t]+(?P<path>\S+)(?P<arguments>.*)$", re.ASCII)
+_BLS = re.compile(r"[ \t]*blscfg(?:[ \t]|$)", re.ASCII)
 _WORD = re.compile(r"'([^']*)'|\"((?:[^\"\\]|\\.)*)\"|(\S+)", re.ASCII)
 _DEFAULT = re.compile(
     r"(?P<before>^[ \t]*set[ \t]+default=)(?P<value>\"[^\"\n]*\"|'[^'\n]*'|[^\s\"']+)", re.ASCII | re.MULTILINE
 )
-_SAVED = "${saved_entry}"
-_NEXT = "${next_entry}"
+_SET = re.compile(r"^[ \t]*set[ \t]+(?P<name>\w{1,64})=(?P<value>\"[^\"\n]*\"|[^\n]*)", re.ASCII | re.MULTILINE)
+_LEADS_ON = re.compile(
+    r"^[ \t]*(?:configfile|source|normal|\.)[ \t]+(?P<path>[^\n]+?)[ \t\r]*$", re.ASCII | re.MULTILINE
+)
+_VARIABLE = re.compile(r"\$(?:\{(\w{1,64})\}|(\w{1,64}))", re.ASCII)
+_SAVED = frozenset({"${saved_entry}", "$saved_entry"})
+_NEXT = frozenset({"${next_entry}", "$next_entry"})
+#: The most variables in a text that are put in: values may name one another without an end.
+_EXPANDED = 64
+#: More entries, and deeper submenus, than any menu has that somebody chooses from.
+_MOST_ENTRIES, _DEEPEST = 2000, 32
 
 
 @dataclass(frozen=True)
 class MenuEntry:
-    """An entry of the menu that boots a kernel.
+    """An entry of the menu.
 
     :param path: how GRUB names it: the ids (or titles) of the submenus around it, then its own.
     :param indexes: its place in the menu and in the submenus around it, each from 0.
     :param names: the title and the id at each depth.
-    :param kernel: as GRUB sees it, from the root of the file system that /boot is on.
+    :param kernel: as GRUB sees it, from the root of the file system that /boot is on; empty if it boots no Linux.
     """
 
     path: tuple[str, ...]
     indexes: tuple[int, ...]
     names: tuple[tuple[str, ...], ...]
-    kernel: str
-    arguments: str
+    kernel: str = ""
+    arguments: str = ""
 
 
 @dataclass
 class _Open:
     """A block that has not ended: an entry or submenu, or, without names, something else in braces."""
 
+    kind: str = ""
     index: int = 0
     names: tuple[str, ...] = ()
     children: int = 0
-    kernel: bool = False
+    kernel: str = ""
+    arguments: str = ""
+    around: list[_Open] = field(default_factory=list)
+
+    def entry(self) -> MenuEntry:
+        depth = [*self.around, self]
+        return MenuEntry(
+            path=tuple(block.names[-1] for block in depth),
+            indexes=tuple(block.index for block in depth),
+            names=tuple(block.names for block in depth),
+            kernel=self.kernel,
+            arguments=self.arguments,
+        )
 
 
-def menu(data: bytes) -> list[MenuEntry]:
-    """List the entries that boot Linux, in the order of the menu."""
-    return list(_menu(data.decode("latin-1")))
+def menu(data: bytes, bls: Sequence[BlsEntry] = ()) -> list[MenuEntry]:
+    """List the entries that boot Linux, in the order of the menu.
+
+    :param bls: the entries that the command blscfg puts in its place, in GRUB's order.
+    """
+    return [entry for entry in everything(data, bls) if entry.kernel]
 
 
-def _menu(text: str) -> Iterator[MenuEntry]:
+def everything(data: bytes, bls: Sequence[BlsEntry] = ()) -> list[MenuEntry]:
+    """List all the entries of the menu, also those of other systems, hypervisors and tools."""
     top = _Open()
     stack: list[_Open] = []
-    for line in text.split("\n"):
+    found: list[_Open] = []
+    for line in data.decode("latin-1").split("\n"):
+        if len(found) > _MOST_ENTRIES or len(stack) > _DEEPEST:
+            break
         match = _ENTRY.match(line)
         named = [block for block in stack if block.names]
         if match:
             parent = named[-1] if named else top
-            stack.append(_Open(parent.children, _names(match["rest"])))
+            block = _Open(match["kind"], parent.children, _names(match["rest"]), around=named)
             parent.children += 1
+            stack.append(block)
+            if block.kind == "menuentry":
+                found.append(block)
         elif line.strip() == "}":
             if stack:
                 stack.pop()
         elif line.rstrip().endswith("{"):
             stack.append(_Open())
+        elif _BLS.match(line) and not named:
+            for entry in bls:
+                names = (entry.title, entry.name)
+                found.append(_Open("menuentry", top.children, names, kernel=entry.linux, arguments=entry.options))
+                top.children += 1
         elif named and not named[-1].kernel and (linux := _LINUX.match(line)):
-            named[-1].kernel = True
-            yield MenuEntry(
-                path=tuple(block.names[-1] for block in named),
-                indexes=tuple(block.index for block in named),
-                names=tuple(block.names for block in named),
-                kernel=linux["path"].strip("\"'"),
-                arguments=linux["arguments"].strip(),
-            )
+            named[-1].kernel = linux["path"].strip("\"'")
+            named[-1].arguments = linux["arguments"].strip()
+    return [block.entry() for block in found]
+
+
+def uses_bls(data: bytes) -> bool:
+    """Tell whether the menu has the entries of the Boot Loader Specification, which lie in files of their own."""
+    return any(_BLS.match(line) for line in data.decode("latin-1").split("\n"))
+
+
+def leads_to(data: bytes) -> str | None:
+    """Give the file that a configuration without entries leads on to: ``/boot/grub2/grub.cfg`` as GRUB sees it.
+
+    The file on the EFI system partition often is nothing but such a signpost. None if this one has a menu of its own.
+    """
+    if uses_bls(data) or everything(data):
+        return None
+    set_here = variables(data)
+    for match in reversed(list(_LEADS_ON.finditer(data.decode("latin-1")))):
+        path = expand(match["path"].strip().strip("\"'"), set_here)
+        path = re.sub(r"^\([^)]*\)", "", path).replace("'", "").replace('"', "")
+        if path.startswith("/") and "$" not in path:
+            return path
+    return None
+
+
+def variables(data: bytes) -> dict[str, str]:
+    """Give the variables that are set to something, by name, as the last line that sets each says."""
+    return {
+        match["name"]: match["value"].strip(" \t\r").strip("\"'") for match in _SET.finditer(data.decode("latin-1"))
+    }
+
+
+def expand(text: str, known: Mapping[str, str]) -> str:
+    """Put values in the place of variables, also of those in values; those of unknown ones stay."""
+    for _ in range(4):
+        if len(_VARIABLE.findall(text)) > _EXPANDED:
+            break
+        text = _VARIABLE.sub(lambda match: known.get(match[1] or match[2], match[0])[:4096], text)
+    return text
 
 
 def all_have_initramfs(data: bytes) -> bool:
@@ -81,25 +153,24 @@ def all_have_initramfs(data: bytes) -> bool:
     return len(re.findall(rb"^[ \t]*initrd(?:16|efi)?[ \t]", data, re.MULTILINE)) >= len(kernels)
 
 
-def default_entry(data: bytes, saved: str | None) -> MenuEntry | None:
-    """Find the entry that boots when nobody chooses.
+def default_is_saved(data: bytes) -> bool:
+    """Tell whether the default is the one that is saved in grubenv."""
+    return _default(data) in _SAVED
+
+
+def default_entry(data: bytes, saved: str | None, bls: Sequence[BlsEntry] = ()) -> MenuEntry | None:
+    """Find the entry that boots when nobody chooses, or None if there is none or if it does not boot Linux.
 
     :param saved: saved_entry of grubenv.
     """
-    values = [match["value"].strip("\"'") for match in _DEFAULT.finditer(data.decode("latin-1"))]
-    chosen = [value for value in values if value != _NEXT]
-    wanted = chosen[-1] if chosen else "0"
-    if wanted == _SAVED:
+    wanted = _default(data)
+    if wanted in _SAVED:
         wanted = saved or "0"
-    entries = menu(data)
+    entries = everything(data, bls)
     parts = wanted.split(">")
-    for entry in entries:
-        if len(parts) <= len(entry.names) and all(
-            part.strip() == str(index) or part.strip() in names
-            for part, index, names in zip(parts, entry.indexes, entry.names, strict=False)
-        ):
-            return entry
-    return entries[0] if entries else None
+    # What GRUB does not find it replaces by the first.
+    chosen = next((entry for entry in entries if _is_named(entry, parts)), entries[0] if entries else None)
+    return chosen if chosen is not None and chosen.kernel else None
 
 
 def set_default(data: bytes, entry: MenuEntry) -> bytes:
@@ -107,20 +178,32 @@ def set_default(data: bytes, entry: MenuEntry) -> bytes:
     name = ">".join(entry.path)
 
     def edit(match: re.Match[str]) -> str:
-        return match[0] if match["value"].strip("\"'") == _NEXT else f'{match["before"]}"{name}"'
+        return match[0] if match["value"].strip("\"'") in _NEXT else f'{match["before"]}"{name}"'
 
     return _DEFAULT.sub(edit, data.decode("latin-1")).encode("latin-1")
 
 
-def saved_entry(grubenv: bytes) -> str | None:
-    """Read saved_entry from a GRUB environment block."""
-    match = re.search(r"^saved_entry=(.*)$", grubenv.decode("latin-1"), re.MULTILINE)
-    return match[1] if match and match[1] else None
+def for_uefi(data: bytes) -> bytes:
+    """Put the commands for UEFI in the place of those for a BIOS, which GRUB does not have there (RHEL 7)."""
+    return re.sub(rb"^([ \t]*(?:linux|initrd))16(?=[ \t])", rb"\1efi", data, flags=re.MULTILINE)
 
 
 def replace_consoles(data: bytes) -> bytes:
     """Turn the consoles of Xen on kernel command lines into the first serial port."""
     return re.sub(rb"(?<![\w.])console=(?:hvc|xvc)0(?=[,\s\"']|$)", b"console=ttyS0", data, flags=re.MULTILINE)
+
+
+def _default(data: bytes) -> str:
+    values = [match["value"].strip("\"'") for match in _DEFAULT.finditer(data.decode("latin-1"))]
+    chosen = [value for value in values if value not in _NEXT]
+    return chosen[-1] if chosen else "0"
+
+
+def _is_named(entry: MenuEntry, parts: list[str]) -> bool:
+    return len(parts) <= len(entry.names) and all(
+        part.strip() == str(index) or part.strip() in names
+        for part, index, names in zip(parts, entry.indexes, entry.names, strict=False)
+    )
 
 
 def _names(rest: str) -> tuple[str, ...]:

@@ -32,6 +32,18 @@ def assignments(text: str) -> Iterator[Assignment]:
         position = end
 
 
+def is_whole(data: bytes) -> bool:
+    """Tell whether every quote ends: otherwise nobody knows what a line added at the end would mean."""
+    text = data.decode("latin-1")
+    position = 0
+    while match := _ASSIGNMENT.search(text, position):
+        end = _end_of_word(text, match.end())
+        if end is None:
+            return False
+        position = end
+    return True
+
+
 def edit_values(data: bytes, names: re.Pattern[str], edit: Callable[[str], str]) -> bytes:
     """Edit the values of the variables whose whole name matches; ``edit`` sees them with their quotes."""
     text = data.decode("latin-1")
@@ -73,6 +85,30 @@ def set_value(data: bytes, name: str, new: str) -> bytes:
     else:
         text += ("" if not text or text.endswith("\n") else "\n") + f"{name}={word}\n"
     return text.encode("latin-1")
+
+
+def remove(data: bytes, names: re.Pattern[str]) -> bytes:
+    """Take out the assignments to variables whose whole name matches, each with its line.
+
+    What shares its line with something else is set to nothing.
+    """
+    text = data.decode("latin-1")
+    parts: list[str] = []
+    position = 0
+    for found in assignments(text):
+        if not names.fullmatch(found.name):
+            continue
+        begin = text.rfind("\n", 0, found.start) + 1
+        end = text.find("\n", found.end)
+        end = len(text) if end < 0 else end + 1
+        if begin >= position and re.fullmatch(r"[ \t]*(?:#[^\n]*)?\r?\n?", text[found.end : end], re.ASCII):
+            parts.append(text[position:begin])
+            position = end
+        else:
+            parts.append(text[position : found.start])
+            position = found.end
+    parts.append(text[position:])
+    return "".join(parts).encode("latin-1")
 
 
 def unquoted(word: str) -> str:

@@ -8,6 +8,10 @@ import re
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.bootloader import Bootloader
 
+_XEN_TERMINAL = re.compile(rb"\b(?:xvc0|hvc0)\b")
+_SYSTEMD = "/etc/systemd/system/*.wants/serial-getty@[hx]vc0.service"
+_TEMPLATES = ("/usr/lib/systemd/system/serial-getty@.service", "/lib/systemd/system/serial-getty@.service")
+
 
 def replace_consoles(files: GuestFiles, bootloader: Bootloader) -> None:
     """Turn the consoles of Xen into the first serial port wherever they are named.
@@ -17,12 +21,38 @@ def replace_consoles(files: GuestFiles, bootloader: Bootloader) -> None:
     what, why = "ttyS0 in place of a console of Xen", "KVM has a serial port and no console of Xen"
     files.edit("/etc/inittab", inittab, what=what, why=why)
     files.edit("/etc/securetty", securetty, what=what, why=why)
+    _replace_units(files, what, why)
     bootloader.replace_consoles()
 
 
+def _replace_units(files: GuestFiles, what: str, why: str) -> None:
+    """Have systemd offer a login on the serial port in place of one on a console that it would wait for."""
+    template = next((path for path in _TEMPLATES if files.resolve(path) is not None), None)
+    if template is None:
+        return
+    for path in files.glob(_SYSTEMD):
+        if files.remove(path, what="removed", why=why):
+            files.link(template, path.rpartition("/")[0] + "/serial-getty@ttyS0.service", what=what, why=why)
+
+
 def inittab(data: bytes) -> bytes:
-    """Replace the terminals of Xen in the processes of inittab(5)."""
-    return re.sub(rb"^(?!\s*#)(.*\b)(?:xvc0|hvc0)\b", rb"\1ttyS0", data, flags=re.MULTILINE)
+    """Replace the terminals of Xen in the processes of inittab(5). A second login on one terminal is put aside."""
+    lines = data.split(b"\n")
+    taken = any(re.search(rb"\bttyS0\b", _process(line)) for line in lines)
+    for place, line in enumerate(lines):
+        process = _process(line)
+        if not _XEN_TERMINAL.search(process):
+            continue
+        new = line[: len(line) - len(process)] + _XEN_TERMINAL.sub(b"ttyS0", process)
+        lines[place] = b"#" + line if taken else new
+        taken = True
+    return b"\n".join(lines)
+
+
+def _process(line: bytes) -> bytes:
+    """Give the last of the four fields, or nothing if it is no such line."""
+    fields = line.split(b":", 3)
+    return fields[3] if len(fields) == 4 and not line.lstrip().startswith(b"#") else b""
 
 
 def securetty(data: bytes) -> bytes:

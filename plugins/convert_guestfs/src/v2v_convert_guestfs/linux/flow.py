@@ -3,18 +3,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from v2v_convert_guestfs import identity
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
-from v2v_convert_guestfs.linux import block_devices, console, display, guest_agent, modprobe, selinux, tools_removal
-from v2v_convert_guestfs.linux.bootloader import find_bootloader
+from v2v_convert_guestfs.linux import (
+    block_devices,
+    console,
+    display,
+    guest_agent,
+    immutable,
+    modprobe,
+    selinux,
+    tools_removal,
+)
+from v2v_convert_guestfs.linux.bootloader import Bootloader, find_bootloader
 from v2v_convert_guestfs.linux.capabilities import capabilities_of, drives_virtio_disks
 from v2v_convert_guestfs.linux.families import DISTRIBUTIONS, family_of
 from v2v_convert_guestfs.linux.initramfs import update as initramfs
 from v2v_convert_guestfs.linux.kernels import Kernel, find_kernels
 from v2v_convert_guestfs.linux.network import room as network
-from v2v_convert_guestfs.linux.packages import find_package_manager
+from v2v_convert_guestfs.linux.network.addresses import room as addresses
+from v2v_convert_guestfs.linux.packages import PackageManager, find_package_manager
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import Bus, Capabilities, ConversionError
+
+#: What a new initramfs of old must load for the disks; nothing for IDE, which it has always.
+_BLOCK_DRIVERS = {Bus.VIRTIO_BLK: "virtio_blk", Bus.VIRTIO_SCSI: "virtio_scsi", Bus.SATA: "ahci"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was found in the guest, and what is to be done about it.
+
+    :param kernel: the one that it shall boot.
+    """
+
+    packages: PackageManager
+    bootloader: Bootloader
+    kernels: Sequence[Kernel]
+    kernel: Kernel
+    capabilities: Capabilities
+    names: DeviceNames
+    net_driver: str
+    nic_names: network.NicNames
+    addresses: addresses.Addresses
+    initramfs: initramfs.InitramfsWork
 
 
 def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
@@ -24,65 +60,93 @@ def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
     :raises ConversionError: something stands in the way, or a change does not succeed.
     """
     files = GuestFiles(session)
-
     with session.stage("convert/look"):
-        if family_of(session.inspection.distro) is None:
-            blockers.add(
-                f"guests of the type linux ({session.inspection.distro}) cannot be converted",
-                f"this converter knows {', '.join(sorted(DISTRIBUTIONS))}",
-            )
-            blockers.stop()
-        packages = find_package_manager(session, files, blockers)
-        bootloader = find_bootloader(session, files, blockers)
-        kernels = find_kernels(session, files)
-        if not kernels:
-            blockers.add(
-                "no kernel was found in /boot of the guest, or none with its modules in /lib/modules",
-                "check that /boot of the guest is on one of the disks given, and that a kernel is installed",
-            )
-        if packages is None or bootloader is None or not kernels:
-            blockers.stop()
-            raise ConversionError("internal error: something is missing in the guest and nobody said what")
-        kernel = choose_kernel(kernels, bootloader.bootable(kernels), blockers)
-        capabilities = capabilities_of(kernel, session.inspection)
-        prefix = "vd" if capabilities.block_bus is Bus.VIRTIO_BLK else "sd"
-        names = DeviceNames.of(session.request.guest.disks, prefix)
-        others = [other for other in bootloader.bootable(kernels) if other is not kernel and drives_virtio_disks(other)]
-        nic_names = network.examine(session, files)
-        net_driver = "virtio_net" if capabilities.net_model == "virtio" else capabilities.net_model
-        work = initramfs.examine_kernels(session, files, [kernel, *others], names, blockers)
-
+        plan = _look(session, files, blockers)
     try:
         blockers.stop()
-        with session.stage("convert/tools"):
-            tools_removal.remove_tools(session, files, packages)
-            guest_agent.install_at_first_boot(session, files, packages)
-        with session.stage("convert/boot loader"):
-            if bootloader.default_kernel(kernels) is not kernel:
-                bootloader.set_default(kernel)
-            console.replace_consoles(files, bootloader)
-            bootloader.rename_devices(names)
-            bootloader.ensure_fallback(session.firmware)
-        with session.stage("convert/configuration"):
-            display.set_display_driver(files)
-            block_devices.rename_devices(session, files, names)
-            modprobe.set_aliases(
-                files,
-                block_driver="virtio_blk" if prefix == "vd" else "ahci",
-                net_driver=net_driver,
-            )
-            network.pin_names(files, nic_names)
-        with session.stage("convert/initramfs"):
-            work.carry({path.lstrip("/"): content for path, (content, _) in nic_names.files.items()}, net_driver)
-            initramfs.update(session, files, work, names)
-        selinux.relabel_at_boot(files)
+        _change(session, files, plan)
     finally:
-        work.discard()
+        plan.initramfs.discard()
+    bus = plan.capabilities.block_bus
+    without = f"which has no virtio drivers for disks: it gets {bus.value.upper()} disks"
     session.report.info(
-        f"The guest boots the kernel {kernel.version}"
-        + (", which has virtio drivers" if prefix == "vd" else ", which has no virtio drivers: it gets a SATA disk")
+        f"The guest boots the kernel {plan.kernel.version}, "
+        + ("which has virtio drivers" if bus is Bus.VIRTIO_BLK else without)
     )
-    return capabilities
+    return plan.capabilities
+
+
+def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
+    """Look at everything, and collect what stands in the way; nothing is changed."""
+    if family_of(session.inspection.distro) is None:
+        blockers.add(
+            f"guests of the type linux ({session.inspection.distro}) cannot be converted",
+            f"this converter knows {', '.join(sorted(DISTRIBUTIONS))}",
+        )
+        blockers.stop()
+    packages = find_package_manager(session, files, blockers)
+    bootloader = find_bootloader(session, files, blockers)
+    kernels = find_kernels(session, files)
+    if not kernels:
+        blockers.add(
+            "no kernel was found in /boot of the guest, or none with its modules in /lib/modules",
+            "check that /boot of the guest is on one of the disks given, and that a kernel is installed",
+        )
+    immutable.check_configuration(session, files, blockers)
+    if packages is None or bootloader is None or not kernels:
+        blockers.stop()
+        raise ConversionError("internal error: something is missing in the guest and nobody said what")
+    kernel = choose_kernel(kernels, bootloader.bootable(kernels), blockers)
+    capabilities = capabilities_of(kernel, session.inspection)
+    prefix = block_devices.prefix_of(capabilities.block_bus, session.inspection)
+    names = DeviceNames.of(session.request.guest.disks, prefix, block_devices.renamed_drives(session))
+    others = [other for other in bootloader.bootable(kernels) if other is not kernel and drives_virtio_disks(other)]
+    asked_for = addresses.asked_for(session)
+    nic_names = network.examine(session, files, addresses.need_names(session, files, asked_for))
+    nic_addresses = addresses.examine(session, files, asked_for, nic_names.by_mac)
+    work = initramfs.examine_kernels(session, files, [kernel, *others], names, blockers)
+    immutable.check_images(session, work, blockers)
+    return Plan(
+        packages=packages,
+        bootloader=bootloader,
+        kernels=kernels,
+        kernel=kernel,
+        capabilities=capabilities,
+        names=names,
+        net_driver="virtio_net" if capabilities.net_model == "virtio" else capabilities.net_model,
+        nic_names=nic_names,
+        addresses=nic_addresses,
+        initramfs=work,
+    )
+
+
+def _change(session: Session, files: GuestFiles, plan: Plan) -> None:
+    """Change the guest, room by room."""
+    with session.stage("convert/tools"):
+        tools_removal.remove_tools(session, files, plan.packages)
+        guest_agent.install_at_first_boot(session, files, plan.packages)
+    with session.stage("convert/boot loader"):
+        if plan.bootloader.default_kernel(plan.kernels) is not plan.kernel:
+            plan.bootloader.set_default(plan.kernel)
+        console.replace_consoles(files, plan.bootloader)
+        plan.bootloader.rename_devices(plan.names)
+        plan.bootloader.ensure_fallback(session.firmware)
+    with session.stage("convert/configuration"):
+        display.set_display_driver(session, files)
+        block_devices.rename_devices(session, files, plan.names)
+        modprobe.set_aliases(
+            session, files, block_driver=_BLOCK_DRIVERS.get(plan.capabilities.block_bus), net_driver=plan.net_driver
+        )
+        network.pin_names(files, plan.nic_names)
+        addresses.write(files, plan.addresses)
+    with session.stage("convert/initramfs"):
+        naming = {path.lstrip("/"): content for path, (content, _) in plan.nic_names.files.items()}
+        plan.initramfs.carry(naming, plan.net_driver)
+        initramfs.update(session, files, plan.initramfs, plan.names)
+    with session.stage("convert/finish"):
+        identity.renew(session, files)
+        # The last: it labels what all the others have written.
+        selinux.label(session, files)
 
 
 def choose_kernel(kernels: list[Kernel], bootable: list[Kernel], blockers: Blockers) -> Kernel:

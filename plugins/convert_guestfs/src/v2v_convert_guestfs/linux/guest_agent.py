@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The QEMU guest agent: installed by the guest itself, once it is up on KVM and has a network.
 
-A timer, not a part of the boot, and after it: nothing waits for it, without a network least of all. It tries again
-later, and is gone when it has succeeded or has tried often enough. It never fails.
+With systemd by a timer of its own: no part of the boot, and after it, so that nothing waits for it, without a network
+least of all. It tries again later, and is gone when it has succeeded or has tried often enough. It never fails.
+With the init of old it is a script of the first boot, which tries a few times.
 """
 
 from __future__ import annotations
 
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux import firstboot
 from v2v_convert_guestfs.linux.packages import PackageManager
 from v2v_convert_guestfs.session import Session
 
+#: The package is called so in every family of distributions. Its service is not, nor is the program in one place.
 _AGENT = "qemu-guest-agent"
 _NAME = "v2v-guest-agent"
 _SCRIPT = f"/usr/local/sbin/{_NAME}"
 _UNITS = "/etc/systemd/system"
+_WHY = "to install the QEMU guest agent at first boot"
 
 _TIMER = f"""\
 [Unit]
@@ -42,11 +46,13 @@ SuccessExitStatus=0 1 2 100 TERM KILL
 """
 
 
-def script(install_command: str) -> str:
+def script(packages: PackageManager) -> str:
     """Give the script that the timer runs: at most ten times, and no more once the agent is there."""
     return f"""\
 #!/bin/sh
 # Written by virt-v2v. Installs the QEMU guest agent, then removes itself and its timer.
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
 count=/var/lib/{_NAME}.count
 log=/var/log/{_NAME}.log
 tries=$(cat "$count" 2>/dev/null || echo 0)
@@ -61,13 +67,10 @@ finish() {{
     exit 0
 }}
 
-install_agent() {{
-    {install_command} {_AGENT}
-}}
-
+{_install_function(packages)}
 date >>"$log"
-install_agent >>"$log" 2>&1 || {{ apt-get -q update && install_agent; }} >>"$log" 2>&1
-if [ -x /usr/sbin/qemu-ga ]; then
+install_agent >>"$log" 2>&1
+if command -v qemu-ga >/dev/null; then
     systemctl --no-block start {_AGENT} >>"$log" 2>&1
     finish
 fi
@@ -76,21 +79,63 @@ exit 0
 """
 
 
+def first_boot_script(packages: PackageManager) -> str:
+    """Give the script for a guest without systemd: it tries five times, a minute apart."""
+    return f"""\
+#!/bin/sh
+# Written by virt-v2v. Installs the QEMU guest agent and starts it.
+{_install_function(packages)}
+tries=0
+until install_agent; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 5 ] || exit 1
+    sleep 60
+done
+for service in {_AGENT} qemu-ga; do
+    if [ -x "/etc/init.d/$service" ]; then
+        if command -v chkconfig >/dev/null; then
+            chkconfig "$service" on
+        fi
+        "/etc/init.d/$service" start
+    fi
+done
+"""
+
+
 def install_at_first_boot(session: Session, files: GuestFiles, packages: PackageManager) -> None:
-    """Leave a timer in the guest that installs the agent.
+    """Leave in the guest what installs the agent.
 
     :raises ConversionError: a file cannot be written.
     """
     if _AGENT in packages.installed:
         return
-    if not session.handle.is_dir(_UNITS):
+    if packages.install_command and firstboot.has_systemd(session, files):
+        _leave_timer(files, packages)
+    elif not packages.install_command or not firstboot.add_script(
+        session, files, _NAME, first_boot_script(packages).encode(), why=_WHY
+    ):
         session.report.warning(
-            "the QEMU guest agent is not installed in the guest: it has no systemd to do it at first boot"
+            "the QEMU guest agent is not installed in the guest: nothing is known in it that could do so at first boot"
         )
         return
-    what, why = "created", "to install the QEMU guest agent at first boot"
-    files.create(_SCRIPT, script(packages.install_command).encode(), mode=0o755, what=what, why=why)
-    files.create(f"{_UNITS}/{_NAME}.service", _SERVICE.encode(), mode=0o644, what=what, why=why)
-    files.create(f"{_UNITS}/{_NAME}.timer", _TIMER.encode(), mode=0o644, what=what, why=why)
-    files.link(f"../{_NAME}.timer", f"{_UNITS}/timers.target.wants/{_NAME}.timer", what=what, why=why)
     session.report.info("The QEMU guest agent will be installed by the guest after its first boot")
+
+
+def _install_function(packages: PackageManager) -> str:
+    refreshed = f" || {{ {packages.refresh_command} && install_it; }}" if packages.refresh_command else ""
+    return f"""\
+install_it() {{
+    {packages.install_command} {_AGENT}
+}}
+
+install_agent() {{
+    install_it{refreshed}
+}}
+"""
+
+
+def _leave_timer(files: GuestFiles, packages: PackageManager) -> None:
+    files.create(_SCRIPT, script(packages).encode(), mode=0o755, what="created", why=_WHY)
+    files.create(f"{_UNITS}/{_NAME}.service", _SERVICE.encode(), mode=0o644, what="created", why=_WHY)
+    files.create(f"{_UNITS}/{_NAME}.timer", _TIMER.encode(), mode=0o644, what="created", why=_WHY)
+    files.link(f"../{_NAME}.timer", f"{_UNITS}/timers.target.wants/{_NAME}.timer", what="created", why=_WHY)

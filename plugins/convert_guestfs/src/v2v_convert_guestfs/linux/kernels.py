@@ -3,15 +3,38 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.session import Session
 
 #: Bytes: modules.dep of a distribution's kernel has half a megabyte, its configuration a quarter.
-_TABLE_LIMIT = 16 * 1024 * 1024
+_TABLE_LIMIT, _CONFIG_LIMIT = 4 * 1024 * 1024, 1024 * 1024
+#: Modules of one kernel, of which distributions have 7000; what they require, all together; kernels.
+_MODULES_LIMIT, _REQUIRED_LIMIT, _KERNELS_LIMIT = 30_000, 300_000, 24
+#: Images and initramfs.
+_IN_BOOT = ("/boot/vmlinu[xz]-[0-9]*", "/boot/[iI]mage-[0-9]*", "/boot/init*-[0-9]*")
+#: What images are called elsewhere, beside vmlinuz.
+_OTHER_IMAGES = {
+    "aarch64": ("Image-",),
+    "ppc64": ("vmlinux-",),
+    "ppc64le": ("vmlinux-",),
+    "s390x": ("image-",),
+}
+#: In the order in which to look: a kernel for x86_64 is also one for x86.
+_ARCHITECTURES = {
+    "X86_64": "x86_64",
+    "X86_32": "i386",
+    "X86": "i386",
+    "ARM64": "aarch64",
+    "PPC64": "ppc64",
+    "S390": "s390x",
+    "RISCV": "riscv64",
+}
 _CONFIG = {
     "virtio_pci": "VIRTIO_PCI",
     "virtio_blk": "VIRTIO_BLK",
@@ -22,6 +45,9 @@ _CONFIG = {
     "pvpanic": "PVPANIC",
     "vmw_vsock_virtio_transport": "VIRTIO_VSOCKETS",
 }
+
+#: What versions of kernels are compared by.
+VersionKey = tuple[tuple[tuple[int, int, str], ...], ...]
 
 
 @dataclass(frozen=True)
@@ -47,6 +73,7 @@ class Kernel:
     """An installed kernel.
 
     :param config: options of its configuration that are set (``y`` or ``m`` by name), empty if it is not there.
+    :param arch: in libguestfs's words, empty if not known. It need not be that of the programs.
     """
 
     version: str
@@ -56,6 +83,7 @@ class Kernel:
     modules: Modules
     config: Mapping[str, str]
     debug: bool = False
+    arch: str = ""
 
     def drives(self, name: str) -> bool:
         """Tell whether it has a driver, as a module or built in."""
@@ -70,45 +98,134 @@ class Kernel:
     @property
     def only_for_xen(self) -> bool:
         """Tell whether it runs as a paravirtual guest of Xen only."""
+        if not self.config:
+            return bool(re.search(r"xen[0U]?$", self.version))
         return "X86_XEN" in self.config or "X86_64_XEN" in self.config
+
+    @property
+    def knows_virtio_1(self) -> bool:
+        """Tell whether its virtio drivers know devices of version 1.0: since Linux 4.0, which RHEL 7 has them from."""
+        return (
+            "VIRTIO_PCI_LEGACY" in self.config
+            or "virtio_pci_modern_dev" in self.modules.paths
+            or "virtio_pci_modern_dev" in self.modules.builtin
+            or self.at_least("4.0")
+        )
+
+    def at_least(self, version: str) -> bool:
+        """Tell whether it is of a version of Linux or newer, whatever its distributor has put into it."""
+        return version_key(self.version)[0] >= version_key(version)[0]
 
 
 def find_kernels(session: Session, files: GuestFiles) -> list[Kernel]:
-    """Find the kernels in /boot that have modules, the best first."""
+    """Find the kernels that have modules, the best first: those in /boot, and those that lie beside their modules."""
     handle = session.handle
+    boot = [path.rpartition("/")[2] for pattern in _IN_BOOT for path in files.glob(pattern)]
+    found = {version: [f"/boot/{name}"] for version, name in images_in(boot, session.inspection.arch).items()}
+    for path in files.glob("/lib/modules/*/vmlinuz"):
+        version = path.split("/")[-2]
+        if is_version(version):
+            found.setdefault(version, []).append(path)
     kernels = []
-    for image in files.glob("/boot/vmlinuz-*"):
-        version = image.removeprefix("/boot/vmlinuz-")
-        if "rescue" in version or not re.fullmatch(r"[0-9][A-Za-z0-9.+~_-]*", version):
-            continue
-        directory = f"/lib/modules/{version}"
-        if not handle.is_dir(directory):
-            session.report.debug(f"{image} is passed over: there is no {directory}")
-            continue
-        kernels.append(
-            Kernel(
-                version=version,
-                image=image,
-                modules_directory=directory,
-                initramfs=_initramfs(files, version),
-                modules=parse_modules(
-                    files.read(f"{directory}/modules.dep", limit=_TABLE_LIMIT) or b"",
-                    files.read(f"{directory}/modules.builtin", limit=_TABLE_LIMIT) or b"",
-                ),
-                config=parse_config(files.read(f"/boot/config-{version}", limit=_TABLE_LIMIT) or b""),
-                debug=bool(re.search(r"[-.+](?:dbg|debug)\b", version)),
-            )
-        )
+    versions = sorted(found, key=version_key, reverse=True)
+    if len(versions) > _KERNELS_LIMIT:
+        session.report.warning(f"the guest has {len(versions)} kernels: the {_KERNELS_LIMIT} newest are looked at")
+    for version in versions[:_KERNELS_LIMIT]:
+        paths = found[version]
+        image = next((path for path in paths if files.resolve(path)), None)
+        if image and handle.is_dir(f"/lib/modules/{version}", followsymlinks=True):
+            kernels.append(_kernel(session, files, boot, version, image))
+        else:
+            session.report.debug(f"{paths[0]} is passed over: it leads nowhere, or there is no /lib/modules/{version}")
     return best_first(kernels)
+
+
+def images_in(names: Iterable[str], arch: str) -> dict[str, str]:
+    """Choose the images of installed kernels from the names in /boot; the versions are the keys."""
+    prefix = re.compile("|".join(("vmlinuz-", *_OTHER_IMAGES.get(arch, ()))))
+    found: dict[str, str] = {}
+    for name in sorted(names, reverse=True):  # vmlinuz comes before what is kept beside it uncompressed
+        match = prefix.match(name)
+        if match and is_version(version := name[match.end() :]):
+            found.setdefault(version, name)
+    return found
+
+
+def is_version(text: str) -> bool:
+    """Tell whether that is the version of a kernel to be booted, not that of a rescue system or of a crash dump."""
+    return bool(re.fullmatch(r"[0-9][A-Za-z0-9.+~^_-]*", text, re.ASCII)) and not re.search(
+        r"rescue|kdump$|\.(?:old|bak|orig|rpmsave|rpmnew|dpkg-[a-z]+|hmac|gz|sig)$", text
+    )
+
+
+def choose_initramfs(names: Iterable[str], version: str) -> str | None:
+    """Choose the initramfs of a kernel from the names in /boot: that for crash dumps has a longer name."""
+    spellings = {
+        f"{prefix}-{version}{suffix}"
+        for prefix in ("initrd.img", "initramfs", "initrd")
+        for suffix in ("", ".img", ".gz", ".img.gz")
+    }
+    return min((name for name in names if name in spellings), key=lambda name: (len(name), name), default=None)
+
+
+def _kernel(session: Session, files: GuestFiles, boot: Sequence[str], version: str, image: str) -> Kernel:
+    directory = f"/lib/modules/{version}"
+    dependencies = files.read(f"{directory}/modules.dep", limit=_TABLE_LIMIT) or b""
+    modules = parse_modules(dependencies, files.read(f"{directory}/modules.builtin", limit=_CONFIG_LIMIT) or b"")
+    if not modules.paths:
+        session.report.debug(f"{directory} has no modules.dep: what requires what is not known")
+        modules = Modules(_modules_in(session, directory), {}, modules.builtin)
+    config = b""
+    for path in (f"/boot/config-{version}", f"{directory}/config"):
+        config = config or files.read(path, limit=_CONFIG_LIMIT) or b""
+    options = parse_config(config)
+    return Kernel(
+        version=version,
+        image=image,
+        modules_directory=directory,
+        initramfs=_initramfs(files, boot, version),
+        modules=modules,
+        config=options,
+        debug=is_debug(version),
+        arch=arch_of(options) or _arch_of_module(session, directory, modules),
+    )
+
+
+def _modules_in(session: Session, directory: str) -> dict[str, str]:
+    try:
+        return modules_below(str(path) for path in session.handle.find(directory))
+    except (RuntimeError, UnicodeDecodeError) as err:
+        session.not_done(f"the modules in {directory} of the guest cannot be listed", err)
+        return {}
+
+
+def _initramfs(files: GuestFiles, boot: Sequence[str], version: str) -> str | None:
+    name = choose_initramfs(boot, version)
+    places = [f"/boot/{name}"] if name else [f"/lib/modules/{version}/{other}" for other in ("initramfs.img", "initrd")]
+    return next((place for place in places if files.resolve(place)), None)
+
+
+def _arch_of_module(session: Session, directory: str, modules: Modules) -> str:
+    """Ask libguestfs for the architecture of a module, virtio's best of all: others may be foreign."""
+    path = next((modules.paths[name] for name in ("virtio", "kvm") if name in modules.paths), None)
+    path = path or min(modules.paths.values(), default=None)
+    if path is None:
+        return ""
+    try:
+        return str(session.handle.file_architecture(f"{directory}/{path}"))
+    except RuntimeError as err:
+        session.report.debug(f"the architecture of the kernel is not known: {brief(err)}")
+        return ""
 
 
 def best_first(kernels: Sequence[Kernel]) -> list[Kernel]:
     """Sort: kernels that can drive virtio disks and networks first, then no debug kernels, then the newest."""
 
-    def worth(kernel: Kernel) -> tuple[bool, bool, bool, bool, tuple[tuple[int, int, str], ...]]:
+    def worth(kernel: Kernel) -> tuple[bool, bool, bool, bool, bool, VersionKey]:
         disks = kernel.drives("virtio_blk") and kernel.drives("virtio_pci")
         return (
             not kernel.only_for_xen,
+            kernel.image.startswith("/boot/"),
             disks,
             kernel.drives("virtio_net"),
             not kernel.debug,
@@ -118,24 +235,59 @@ def best_first(kernels: Sequence[Kernel]) -> list[Kernel]:
     return sorted(kernels, key=worth, reverse=True)
 
 
-def version_key(version: str) -> tuple[tuple[int, int, str], ...]:
-    """Give what kernel versions are compared by: numbers as numbers, ``~`` and ``-rc`` before everything else."""
-    parts = re.findall(r"\d+|~|-rc|[A-Za-z]+", version)
-    order = {"~": -2, "-rc": -2}
-    return (*((1, int(part), "") if part.isdigit() else (order.get(part, 0), 0, part) for part in parts), (-1, 0, ""))
+def version_key(version: str) -> VersionKey:
+    """Give what the versions of kernels are compared by: version and release, each like rpm compares them.
+
+    Debian's and Ubuntu's are ordered by it as well. The release candidates of those who build kernels themselves come
+    before what they are candidates for: ``6.1.0-rc3``, ``6.1.0-060100rc3``.
+    """
+    text = re.sub(r"[-.~]?rc(?=\d)", "~rc", version)
+    number, _, release = text.partition("-")
+    return _segments(number), _segments(release)
+
+
+def _segments(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Split what rpm compares: ``~`` is less than the end, then come ``^``, letters, and numbers."""
+    ranks = {"~": -1, "^": 1}
+    parts = re.findall(r"[0-9]+|[A-Za-z]+|[~^]", text)
+    keys = [(3, int(part), "") if part.isdigit() else (ranks.get(part, 2), 0, part) for part in parts]
+    return (*keys, (0, 0, ""))
+
+
+def is_debug(version: str) -> bool:
+    """Tell by its version whether a kernel was built for debugging: ``+debug``, ``.debug``, ``el5debug``, ``-dbg``."""
+    return bool(re.search(r"debug$|[-.+](?:dbg|debug)\b", version))
 
 
 def parse_modules(dependencies: bytes, builtin: bytes) -> Modules:
-    """Read modules.dep and modules.builtin."""
-    paths: dict[str, str] = {}
+    """Read modules.dep, of old with whole paths and continued lines, and modules.builtin.
+
+    Tables that are longer than any kernel's are cut off.
+    """
     requires: dict[str, tuple[str, ...]] = {}
-    for line in dependencies.decode("utf-8", "replace").splitlines():
+    required = 0
+    for line in io.StringIO(dependencies.decode("utf-8", "replace").replace("\\\n", " ")):
         path, colon, rest = line.partition(":")
         if colon and path:
-            paths[module_name(path)] = path
-            requires[path] = tuple(rest.split())
-    built = frozenset(module_name(line) for line in builtin.decode("utf-8", "replace").split())
+            others = tuple(_below(other) for other in rest.split())
+            requires[_below(path.strip())] = others
+            required += len(others)
+        if len(requires) > _MODULES_LIMIT or required > _REQUIRED_LIMIT:
+            break
+    paths = {module_name(path): path for path in requires}
+    listed = builtin.decode("utf-8", "replace").split(maxsplit=_MODULES_LIMIT)[:_MODULES_LIMIT]
+    built = frozenset(module_name(line) for line in listed)
     return Modules(paths, requires, built)
+
+
+def modules_below(paths: Iterable[str]) -> dict[str, str]:
+    """Choose the modules from paths, and give them by name."""
+    return {module_name(path): path for path in sorted(paths) if re.search(r"\.k?o(?:\.(?:gz|xz|zst))?$", path)}
+
+
+def _below(path: str) -> str:
+    """Cut ``/lib/modules/VERSION/`` off."""
+    return path.split("/", 4)[4] if re.match(r"/lib/modules/[^/]+/.", path) else path
 
 
 def parse_config(data: bytes) -> dict[str, str]:
@@ -143,14 +295,15 @@ def parse_config(data: bytes) -> dict[str, str]:
     return dict(re.findall(r"^CONFIG_(\w+)=([ym])$", data.decode("utf-8", "replace"), re.MULTILINE | re.ASCII))
 
 
+def arch_of(config: Mapping[str, str]) -> str:
+    """Tell the architecture by a kernel's configuration, in libguestfs's words, or give ""."""
+    for option, arch in _ARCHITECTURES.items():
+        if option in config:
+            return "ppc64le" if arch == "ppc64" and "CPU_LITTLE_ENDIAN" in config else arch
+    return ""
+
+
 def module_name(path: str) -> str:
     """Give the name of a module by its path: ``a/b/virtio-rng.ko.xz`` is ``virtio_rng``."""
     name = path.rpartition("/")[2]
     return re.sub(r"\.k?o(?:\.(?:gz|xz|zst))?$", "", name).replace("-", "_")
-
-
-def _initramfs(files: GuestFiles, version: str) -> str | None:
-    for name in (f"initrd.img-{version}", f"initramfs-{version}.img", f"initrd-{version}"):
-        if files.resolve(f"/boot/{name}"):
-            return f"/boot/{name}"
-    return None

@@ -6,34 +6,47 @@ from __future__ import annotations
 import re
 
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.session import Session
 
-_FILES = (
-    "/etc/conf.modules",
-    "/etc/modules.conf",
-    "/etc/modprobe.conf",
-    "/etc/modprobe.conf.local",
-    "/etc/modprobe.d/*",
-)
+#: The one file of old, newest name first: RHEL 5, SLES 10 and before.
+_OLD_FILES = ("/etc/modprobe.conf", "/etc/modules.conf", "/etc/conf.modules")
+_FILES = (*_OLD_FILES, "/etc/modprobe.conf.local", "/etc/modprobe.d/*")
 _ALIAS = re.compile(r"(?P<before>[ \t]*alias[ \t]+(?P<name>eth\d+|scsi_hostadapter\d*)[ \t]+)(?P<driver>\S+)", re.ASCII)
+_XEN_ALIAS = re.compile(r"^[ \t]*(alias[ \t]+\S+[ \t]+(?:xennet|xen-vnif|xenblk|xen-vbd))\b", re.ASCII | re.MULTILINE)
+_WHAT, _WHY = "aliases name the new drivers", "the old hypervisor's devices are gone"
 
 
-def set_aliases(files: GuestFiles, *, block_driver: str, net_driver: str) -> None:
-    """Let the aliases name the new drivers.
+def set_aliases(session: Session, files: GuestFiles, *, block_driver: str | None, net_driver: str) -> None:
+    """Let the aliases name the new drivers, and warn of others that name drivers of Xen.
 
+    :param block_driver: None if disks need no driver that is named in aliases: IDE.
     :raises ConversionError: a file cannot be written.
     """
+    named = False
     for pattern in _FILES:
         for path in files.glob(pattern):
             files.edit(
                 path,
                 lambda data: aliases(data, block_driver=block_driver, net_driver=net_driver),
-                what="aliases name the new drivers",
-                why="the old hypervisor's devices are gone",
+                what=_WHAT,
+                why=_WHY,
             )
+            data = files.read(path) or b""
+            named = named or has_adapter(data)
+            for alias in xen_aliases(data):
+                session.report.warning(f"{path} in the guest has an alias for a driver of Xen, look at it: {alias}")
+    if block_driver is None or named:
+        return
+    # mkinitrd of RHEL 4 and 5 takes the drivers of disks from here. What came later has no such file, and looks at the
+    # disks themselves.
+    for path in _OLD_FILES:
+        if files.glob(path):
+            files.edit(path, lambda data: with_adapter(data, block_driver), what=_WHAT, why=_WHY)
+            return
 
 
-def aliases(data: bytes, *, block_driver: str, net_driver: str) -> bytes:
-    """Set the driver of ethN, and of the first scsi_hostadapter; further ones of those go."""
+def aliases(data: bytes, *, block_driver: str | None, net_driver: str) -> bytes:
+    """Set the driver of ethN, and of the first scsi_hostadapter; further ones of those go, or all without a driver."""
     lines: list[str] = []
     adapters = 0
     for line in data.decode("latin-1").split("\n"):
@@ -44,6 +57,22 @@ def aliases(data: bytes, *, block_driver: str, net_driver: str) -> bytes:
             lines.append(match["before"] + net_driver + line[match.end() :])
         else:
             adapters += 1
-            if adapters == 1:
+            if adapters == 1 and block_driver is not None:
                 lines.append(match["before"] + block_driver + line[match.end() :])
     return "\n".join(lines).encode("latin-1")
+
+
+def has_adapter(data: bytes) -> bool:
+    """Tell whether there is an alias scsi_hostadapter."""
+    return re.search(rb"^[ \t]*alias[ \t]+scsi_hostadapter\d*[ \t]", data, re.MULTILINE) is not None
+
+
+def with_adapter(data: bytes, driver: str) -> bytes:
+    """Add an alias scsi_hostadapter at the end."""
+    end = b"" if not data or data.endswith(b"\n") else b"\n"
+    return data + end + f"alias scsi_hostadapter {driver}\n".encode()
+
+
+def xen_aliases(data: bytes) -> list[str]:
+    """List the aliases that lead to a driver of Xen."""
+    return _XEN_ALIAS.findall(data.decode("latin-1"))

@@ -8,19 +8,23 @@ from typing import Protocol
 
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.firmware import installed_grub
+from v2v_convert_guestfs.linux.bootloader import places
 from v2v_convert_guestfs.linux.bootloader.grub2 import Grub2
+from v2v_convert_guestfs.linux.bootloader.grub_legacy import GrubLegacy
 from v2v_convert_guestfs.linux.kernels import Kernel
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import Firmware
 
-#: Where GRUB 2 has its configuration, the family's own place first. What is on the EFI system partition often only
-#: leads to one of these, so it comes last.
-_GRUB2 = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg")
-_GRUB2_ESP = "/boot/efi/EFI/*/grub.cfg"
+#: What boots guests that are not converted. systemd-boot starts copies of the kernel and of the initramfs on the EFI
+#: system partition (Debian, Fedora), which would have to be made anew after the initramfs in /boot.
 _OTHERS = {
-    "/boot/grub/menu.lst": "GRUB legacy",
-    "/boot/grub/grub.conf": "GRUB legacy",
+    "/boot/grub/menu.lst": "GRUB legacy and a menu without a Linux kernel",
+    "/boot/grub/grub.conf": "GRUB legacy and a menu without a Linux kernel",
     "/boot/efi/loader/loader.conf": "systemd-boot",
+    "/efi/loader/loader.conf": "systemd-boot",
+    "/boot/loader/loader.conf": "systemd-boot",
+    "/etc/elilo.conf": "ELILO",
     "/etc/lilo.conf": "LILO",
     "/boot/extlinux/extlinux.conf": "extlinux",
 }
@@ -56,15 +60,24 @@ class Bootloader(Protocol):
 
 def find_bootloader(session: Session, files: GuestFiles, blockers: Blockers) -> Bootloader | None:
     """Find the guest's boot loader; None, and a blocker, if there is none that is understood."""
-    for path in (*_GRUB2, *files.glob(_GRUB2_ESP)):
-        real = files.resolve(path)
-        if real is not None:
-            return Grub2(session, files, real)
+    if places.systemd_boot_starts(session):
+        grub2 = legacy = None
+    else:
+        grub2, legacy = places.find_grub2(session, files), places.find_grub_legacy(session, files)
+    if (grub2 or legacy) and session.firmware is Firmware.BIOS and installed_grub(session) is None:
+        session.report.warning(
+            "GRUB is in none of the boot sectors of the guest, so that a BIOS may not find it (was it a paravirtual "
+            "guest of Xen?): if the converted guest does not boot, install GRUB from a rescue system"
+        )
+    if legacy is not None and (grub2 is None or places.legacy_is_installed(session, legacy, grub2)):
+        return GrubLegacy(session, files, legacy)
+    if grub2 is not None:
+        return Grub2(session, files, grub2)
     others = sorted({name for path, name in _OTHERS.items() if files.resolve(path)})
     blockers.add(
         f"the guest boots with {', '.join(others)}, which is not supported"
         if others
-        else "no boot loader was found: there is no /boot/grub/grub.cfg in the guest",
+        else "no boot loader was found: there is no configuration of GRUB in /boot of the guest",
         "install GRUB 2 in the guest" if others else "check that /boot of the guest is on one of the disks given",
     )
     return None

@@ -17,7 +17,9 @@ from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
 
 _CHUNK = 1024 * 1024
 #: Bytes; what does not fit in the memory of a small guest is no initramfs.
-_EXPANDED_LIMIT = 2 * 1024 * 1024 * 1024
+EXPANDED_LIMIT = 1024 * 1024 * 1024
+#: Bytes that the dictionary of xz may take; the kernel's own tools use 1 MiB to 64 MiB.
+_MEMORY_LIMIT = 192 * 1024 * 1024
 
 _MAGICS = (
     (b"\x1f\x8b", "gzip"),
@@ -41,7 +43,7 @@ class _Expander(Protocol):
     @property
     def unused_data(self) -> bytes: ...
 
-    def decompress(self, data: bytes, /) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
 class _Compressor(Protocol):
@@ -55,17 +57,19 @@ def kind_of(start: bytes) -> str | None:
     return next((name for magic, name in _MAGICS if start.startswith(magic)), None)
 
 
-def expand(kind: str, source: BinaryIO, offset: int, target: Path) -> int:
+def expand(kind: str, source: BinaryIO, offset: int, target: Path, limit: int = EXPANDED_LIMIT) -> int:
     """Expand what begins at an offset into a file, and give the offset after it.
 
-    What a program expands is taken to reach to the end of the source.
+    What a program expands is taken to reach to the end of the source. It takes the memory of two chunks, however small
+    the source is for its content.
 
+    :param limit: bytes that the file may have.
     :raises ArchiveError: it is damaged, too large, or the program is missing.
     """
     if kind in _PROGRAMS:
         # The program reads from the descriptor, whose place is not that of Python's buffer.
         os.lseek(source.fileno(), offset, os.SEEK_SET)
-        return _expand_with_program(_PROGRAMS[kind][0], source, target)
+        return _expand_with_program(_PROGRAMS[kind][0], source, target, limit)
     source.seek(offset)
     expander: _Expander
     if kind == "gzip":
@@ -73,32 +77,36 @@ def expand(kind: str, source: BinaryIO, offset: int, target: Path) -> int:
     elif kind == "bzip2":
         expander = bz2.BZ2Decompressor()
     else:
-        expander = lzma.LZMADecompressor(format=lzma.FORMAT_XZ if kind == "xz" else lzma.FORMAT_ALONE)
+        form = lzma.FORMAT_XZ if kind == "xz" else lzma.FORMAT_ALONE
+        expander = lzma.LZMADecompressor(format=form, memlimit=_MEMORY_LIMIT)
     written = 0
+    held = b""
     with target.open("wb") as out:
         while not expander.eof:
-            chunk = source.read(_CHUNK)
-            if not chunk:
-                raise ArchiveError(f"the {kind} data ends too early")
             try:
-                # A chunk of 1 MiB expands to 1 GiB at worst (zlib); that is the bound on memory.
-                data = expander.decompress(chunk)
-            except (zlib.error, lzma.LZMAError, OSError) as err:
+                data = expander.decompress(held, _CHUNK)
+                # zlib hands back what it has not read yet, the others keep it.
+                held = getattr(expander, "unconsumed_tail", b"")
+            except (zlib.error, lzma.LZMAError, OSError, EOFError) as err:
                 raise ArchiveError(f"the {kind} data is damaged: {err}") from err
             written += len(data)
-            if written > _EXPANDED_LIMIT:
+            if written > limit:
                 raise ArchiveError("it is too large")
             out.write(data)
+            if not data and not held and not expander.eof:
+                held = source.read(_CHUNK)
+                if not held:
+                    raise ArchiveError(f"the {kind} data ends too early")
     return source.tell() - len(expander.unused_data)
 
 
-def _expand_with_program(argv: list[str], source: BinaryIO, target: Path) -> int:
+def _expand_with_program(argv: list[str], source: BinaryIO, target: Path, limit: int) -> int:
     with target.open("wb") as out, _started(argv, stdin=source, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None  # noqa: S101 - narrows the type
         written = 0
         while chunk := process.stdout.read(_CHUNK):
             written += len(chunk)
-            if written > _EXPANDED_LIMIT:
+            if written > limit:
                 process.kill()
                 raise ArchiveError("it is too large")
             out.write(chunk)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.devices import DeviceNames
-from v2v_convert_guestfs.editors import devices_in
 from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
 from v2v_convert_guestfs.linux.initramfs.image import Image, read_image
+from v2v_convert_guestfs.linux.initramfs.kinds import Kind, kind_of
+from v2v_convert_guestfs.linux.initramfs.stale import Stale, stale_files
 from v2v_convert_guestfs.linux.kernels import Kernel, module_name
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError
@@ -22,8 +23,11 @@ WANTED = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod")
 ESSENTIAL = ("virtio_pci", "virtio_blk")
 #: Bytes; larger ones are left to the guest's own tools.
 _LIMIT = 512 * 1024 * 1024
+#: Bytes of a configuration file in one, and of all that are changed.
+_FILE_LIMIT, _FILES_LIMIT = 1024 * 1024, 4 * 1024 * 1024
 
-_MODULE = re.compile(r"(?P<base>(?:usr/)?lib/modules/[^/]+)/.+\.ko(?:\.(?:gz|xz|zst))?")
+#: Where the tools put modules; Red Hat's mkinitrd puts them all beside each other into /lib.
+_MODULE = re.compile(r"(?P<base>(?:usr/)?lib/modules/[^/]+)/.+\.ko(?:\.(?:gz|xz|zst))?|lib/[^/]+\.ko(?:\.gz)?")
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Examination:
 
     :param image: it, on the host; None if it cannot be read, and then ``unreadable`` says why.
     :param present: the names of the modules in it. :param lacking: those of WANTED that the kernel has and it has not.
-    :param stale: its files that name disks by their old names, with their new contents.
+    :param stale: its files that name disks by their old names. :param kind: the tool that made it.
     :param carried: files of the guest that it shall have as well; it boots without them.
     """
 
@@ -42,8 +46,9 @@ class Examination:
     unreadable: str = ""
     present: frozenset[str] = frozenset()
     lacking: tuple[str, ...] = ()
-    stale: Mapping[str, bytes] = field(default_factory=dict)
+    stale: Stale = field(default_factory=Stale)
     carried: Mapping[str, bytes] = field(default_factory=dict)
+    kind: Kind = Kind.UNKNOWN
 
     @property
     def boots(self) -> bool:
@@ -54,6 +59,11 @@ class Examination:
     def is_fine(self) -> bool:
         """Tell whether it can stay as it is, but for what it shall carry."""
         return self.boots and not self.stale
+
+    @property
+    def extendable(self) -> bool:
+        """Tell whether what is wrong can be put right in it, without the guest's tool."""
+        return self.image is not None and self.kind.extendable
 
 
 def lacking_modules(kernel: Kernel, present: frozenset[str]) -> tuple[str, ...]:
@@ -93,24 +103,7 @@ def examine_file(kernel: Kernel, path: Path, names: DeviceNames, directory: Path
         image = read_image(path, directory)
         present = frozenset(module_name(name) for name in image.entries() if _MODULE.fullmatch(name))
         stale = stale_files(image, names)
+        kind = kind_of(image)
     except (ArchiveError, OSError) as err:
         return Examination(kernel, size, unreadable=str(err))
-    return Examination(kernel, size, image, "", present, lacking_modules(kernel, present), stale)
-
-
-def stale_files(image: Image, names: DeviceNames) -> dict[str, bytes]:
-    """Rename disks in the configuration that initramfs-tools copies into its images."""
-    changed: dict[str, bytes] = {}
-    for name in image.entries():
-        if re.fullmatch(r"conf/conf\.d/[^/]+|conf/[^/]+\.conf", name):
-            editor = devices_in.resume
-        elif name in {"cryptroot/crypttab", "conf/conf.d/cryptroot"}:
-            editor = devices_in.crypttab
-        elif name == "etc/fstab":
-            editor = devices_in.fstab
-        else:
-            continue
-        old = image.read(name)
-        if old is not None and (new := editor(old, names)) != old:
-            changed[name] = new
-    return changed
+    return Examination(kernel, size, image, "", present, lacking_modules(kernel, present), stale, kind=kind)

@@ -9,9 +9,8 @@ depmod, and the archive is written by the host: about three seconds.
 from __future__ import annotations
 
 import io
-import lzma
+import re
 import tarfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,9 +26,11 @@ from v2v_core.api import ConversionError
 
 #: Bytes; a module has a few hundred kilobytes, all those of an initramfs that lacks virtio a few dozen megabytes.
 _MODULE_LIMIT = 32 * 1024 * 1024
+_MODULES_LIMIT = 64 * 1024 * 1024
 _TREE_LIMIT = 256 * 1024 * 1024
-_TABLES_LIMIT = 64 * 1024 * 1024
+_TABLES_LIMIT = 32 * 1024 * 1024
 _TO_LOAD = "conf/modules"
+_COMPRESSED = {".xz": "xz", ".gz": "gzip", ".zst": "zstd"}
 
 
 def extend(session: Session, found: Examination, target: Path) -> None:
@@ -41,7 +42,9 @@ def extend(session: Session, found: Examination, target: Path) -> None:
     image = found.image
     if image is None:
         raise ArchiveError(found.unreadable)
-    files: dict[str, bytes] = {**found.stale, **found.carried}
+    if not found.extendable:
+        raise ArchiveError(f"it is of {found.kind}: more modules in it would not be loaded")
+    files: dict[str, bytes] = {**found.stale.contents, **found.carried}
     if found.lacking:
         base = _base(image, found.kernel.version)
         files.update(_lacking_modules(session, found, image, base))
@@ -53,7 +56,7 @@ def extend(session: Session, found: Examination, target: Path) -> None:
             more = [name for name in found.lacking if name not in listed]
             files[_TO_LOAD] = to_load + (b"" if not to_load or to_load.endswith(b"\n") else b"\n")
             files[_TO_LOAD] += "".join(f"{name}\n" for name in more).encode()
-    write_image(image, target, files)
+    write_image(image, target, files, found.stale.moved)
 
 
 def _base(image: Image, version: str) -> str:
@@ -81,30 +84,22 @@ def _lacking_modules(session: Session, found: Examination, image: Image, base: s
         if compressed and Path(path).suffix not in compressed:
             path, data = _expanded_module(session, path, data)  # noqa: PLW2901 - from here on both are those of the archive
         files[f"{base}/{path}"] = data
+        if sum(map(len, files.values())) > _MODULES_LIMIT:
+            raise ArchiveError("the modules that it lacks are too large")
     return files
 
 
 def _expanded_module(session: Session, path: str, data: bytes) -> tuple[str, bytes]:
     suffix = Path(path).suffix
-    try:
-        if suffix == ".xz":
-            return path.removesuffix(suffix), lzma.decompress(data)
-        if suffix == ".gz":
-            return path.removesuffix(suffix), zlib.decompress(data, wbits=31)
-        if suffix == ".zst":
-            return path.removesuffix(suffix), _unzstd(session, data)
-    except (lzma.LZMAError, zlib.error) as err:
-        raise ArchiveError(f"{path} is damaged: {err}") from err
-    return path, data
-
-
-def _unzstd(session: Session, data: bytes) -> bytes:
-    with _host_file(session, data) as path:
-        expanded = path.with_suffix(".expanded")
+    kind = _COMPRESSED.get(suffix)
+    if kind is None:
+        return path, data
+    with _host_file(session, data) as source:
+        expanded = source.with_suffix(".expanded")
         try:
-            with path.open("rb") as source:
-                compression.expand("zstd", source, 0, expanded)
-            return expanded.read_bytes()
+            with source.open("rb") as file:
+                compression.expand(kind, file, 0, expanded, _MODULE_LIMIT)
+            return path.removesuffix(suffix), expanded.read_bytes()
         finally:
             expanded.unlink(missing_ok=True)
 
@@ -121,37 +116,32 @@ def _tables(session: Session, image: Image, files: Mapping[str, bytes], base: st
         raise ArchiveError("it has too many modules")
     with _directory_in_guest(session) as place:
         session.report.debug(f"depmod for {len(old)} and {len(new)} more files in {place}")
-        tree = io.BytesIO()
-        with tarfile.open(fileobj=tree, mode="w") as tar:
-            # kmod may look in either place.
-            _add_link(tar, "lib", "usr/lib")
-            for name in (*old, *new):
-                data = new[name] if name in new else image.read(name) or b""
-                member = tarfile.TarInfo(f"usr/lib/modules/{version}/{name.removeprefix(base + '/')}")
-                member.size = len(data)
-                tar.addfile(member, io.BytesIO(data))
-        with _host_file(session, tree.getvalue()) as path:
+        with _host_file(session, b"") as path:
+            with tarfile.open(path, mode="w") as tar:
+                # kmod may look in either place.
+                _add_link(tar, "lib", "usr/lib")
+                for name in (*old, *new):
+                    data = new[name] if name in new else image.read(name) or b""
+                    member = tarfile.TarInfo(f"usr/lib/modules/{version}/{name.removeprefix(base + '/')}")
+                    member.size = len(data)
+                    tar.addfile(member, io.BytesIO(data))
             session.handle.tar_in(str(path), place)
         session.run(["depmod", "-b", place, version])
-        where = f"{place}/usr/lib/modules/{version}"
-        session.handle.rm_rf(f"{where}/kernel")
-        with _host_file(session, b"") as path:
-            session.handle.tar_out(where, str(path))
-            return dict(_tables_in(path, image, base))
+        return _tables_in(session, image, f"{place}/usr/lib/modules/{version}", base)
 
 
-def _tables_in(path: Path, image: Image, base: str) -> Iterator[tuple[str, bytes]]:
-    wanted = {name for name in image.entries() if name.startswith(f"{base}/modules.")}
-    total = 0
-    with tarfile.open(path, mode="r:") as tar:
-        for member in tar:
-            name = f"{base}/{member.name.removeprefix('./')}"
-            file = tar.extractfile(member) if member.isreg() and name in wanted else None
-            if file is not None:
-                total += member.size
-                if total > _TABLES_LIMIT:
-                    raise ArchiveError("the tables of the modules are too large")
-                yield name, file.read()
+def _tables_in(session: Session, image: Image, directory: str, base: str) -> dict[str, bytes]:
+    """Read the tables that the guest's depmod has made: those that the image has, if they are files of usual size."""
+    handle, tables, total = session.handle, {}, 0
+    for name in sorted(name for name in image.entries() if re.fullmatch(rf"{re.escape(base)}/modules\.[a-z.]+", name)):
+        path = f"{directory}/{name.removeprefix(base + '/')}"
+        if handle.is_file(path, followsymlinks=False):
+            size = int(handle.filesize(path))
+            total += size
+            if total > _TABLES_LIMIT:
+                raise ArchiveError("the tables of the modules are too large")
+            tables[name] = read_content(handle, path, size)
+    return tables
 
 
 def _add_link(tar: tarfile.TarFile, name: str, target: str) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from v2v_convert_guestfs.linux.network.names import Reading, mac_address, nic_name, reading
 
-_ETHERNET = frozenset({"ethernet", "802-3-ethernet"})
+#: How a keyfile says that a connection is one.
+ETHERNET = frozenset({"ethernet", "802-3-ethernet"})
 #: What in a [Match] names a place or a kind of hardware that KVM has not.
 _HARDWARE = ("Path", "Driver", "OriginalName", "Property")
 
@@ -24,11 +25,11 @@ class Link:
 
 def keyfile(data: bytes) -> Reading:
     """Read a NetworkManager keyfile: ``interface-name`` of an Ethernet connection, with its ``mac-address``."""
-    found = _sections(data)
+    found = sections(data)
     connection = found.get("connection", {})
     name = connection.get("interface-name", "")
     kind = connection.get("type", "ethernet")
-    if kind in _ETHERNET:
+    if kind in ETHERNET:
         ethernet = found.get("ethernet", {}) | found.get("802-3-ethernet", {})
         mac = mac_address(ethernet.get("mac-address"))
         if mac and not name:
@@ -40,8 +41,8 @@ def keyfile(data: bytes) -> Reading:
 
 def network(data: bytes) -> Reading:
     """Read a systemd .network file: the names without globs in its [Match], with the MAC address if there is one."""
-    match = _sections(data).get("Match", {})
-    macs = _macs(match)
+    match = sections(data).get("Match", {})
+    macs = macs_of(match)
     names = [name for name in match.get("Name", "").split() if nic_name(name)]
     # It makes no NIC of those, but says which are none: bridges, WLANs.
     if match.get("Kind") or match.get("Type", "ether") != "ether":
@@ -54,27 +55,29 @@ def network(data: bytes) -> Reading:
 
 def netdev(data: bytes) -> Reading:
     """Read a systemd .netdev file: the name of what it makes."""
-    name = _sections(data).get("NetDev", {}).get("Name", "")
+    name = sections(data).get("NetDev", {}).get("Name", "")
     return reading([], [name] if name else [])
 
 
 def link(data: bytes) -> Link:
     """Read a systemd .link file."""
-    found = _sections(data)
+    found = sections(data)
     match = found.get("Match", {})
     return Link(
-        _macs(match),
+        macs_of(match),
         nic_name(found.get("Link", {}).get("Name", "")),
         any(match.get(key, "*") != "*" for key in _HARDWARE),
     )
 
 
-def _macs(match: dict[str, str]) -> tuple[str, ...]:
+def macs_of(match: dict[str, str]) -> tuple[str, ...]:
+    """Give the MAC addresses of a [Match] section."""
     words = f"{match.get('MACAddress', '')} {match.get('PermanentMACAddress', '')}".split()
     return tuple(dict.fromkeys(mac for word in words if (mac := mac_address(word))))
 
 
-def _sections(data: bytes) -> dict[str, dict[str, str]]:
+def sections(data: bytes) -> dict[str, dict[str, str]]:
+    """Give the last value of each key by section; sections of one name are taken together."""
     found: dict[str, dict[str, str]] = {}
     section: dict[str, str] = {}
     for line in data.decode("latin-1").split("\n"):

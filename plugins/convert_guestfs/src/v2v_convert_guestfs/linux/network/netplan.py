@@ -10,6 +10,8 @@ from v2v_convert_guestfs.linux.network.names import Reading, mac_address, readin
 
 #: Bytes; reading YAML takes some seconds for a megabyte.
 LIMIT = 64 * 1024
+#: Mappings in mappings; netplan's own go to about ten. The time that yaml takes grows with the square.
+_DEPTH = 40
 
 
 def netplan(data: bytes) -> Reading:
@@ -17,14 +19,14 @@ def netplan(data: bytes) -> Reading:
 
     netplan's own generator writes a link file for those at every boot.
     """
-    document = _load(data)
+    document = load(data)
     network = document.get("network") if isinstance(document, dict) else None
     if not isinstance(network, dict):
         return Reading()
     nics: list[tuple[str, str | None]] = []
     notes = []
     matched = set()
-    for name, settings in _entries(network, "ethernets"):
+    for name, settings in entries(network, "ethernets"):
         match = settings.get("match")
         if not isinstance(match, dict) or not match:
             nics.append((name, None))
@@ -37,28 +39,35 @@ def netplan(data: bytes) -> Reading:
     virtual = [
         name
         for kind in ("bridges", "bonds", "vlans", "tunnels", "dummy-devices", "vrfs")
-        for name, _ in _entries(network, kind)
+        for name, _ in entries(network, kind)
     ]
     return replace(reading(nics, virtual, notes), matched=frozenset(matched))
 
 
-def _load(data: bytes) -> Any:
-    """Read strings, lists and mappings, and nothing else. Aliases, with which small files get huge, are refused."""
+def load(data: bytes) -> Any:
+    """Read strings, lists and mappings, and nothing else; what is no such YAML is None.
+
+    Aliases, with which small files get huge, are refused, and so is a depth with which they take minutes.
+    """
     import yaml
 
     if len(data) > LIMIT:
         return None
     try:
         text = data.decode("utf-8")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.BaseLoader)):
-            return None
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.BaseLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent) or depth > _DEPTH:
+                return None
         # Makes nothing but strings of scalars, whatever tag they have.
         return yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
 
 
-def _entries(network: dict[Any, Any], kind: str) -> list[tuple[str, dict[Any, Any]]]:
+def entries(network: dict[Any, Any], kind: str) -> list[tuple[str, dict[Any, Any]]]:
+    """List the names and settings below a key of ``network:``."""
     section = network.get(kind)
     if not isinstance(section, dict):
         return []

@@ -23,6 +23,8 @@ from v2v_convert_guestfs.session import Session
 _LIMIT = 64 * 1024
 _GRUB_LIMIT = 4 * 1024 * 1024
 _FILES_LIMIT = 200
+#: How many NICs a warning names.
+_LISTED = 10
 _PLACES: tuple[tuple[str, Callable[[bytes, str], Reading]], ...] = (
     ("/etc/network/interfaces", lambda data, _: ifupdown.interfaces(data)),
     ("/etc/network/interfaces.d/*", lambda data, _: ifupdown.interfaces(data)),
@@ -41,13 +43,31 @@ _GENERATOR = "75-persistent-net-generator.rules"
 
 @dataclass(frozen=True)
 class NicNames:
-    """What is to be written, by path, with the reason."""
+    """What is to be written, by path, with the reason.
+
+    :param by_mac: the names of NICs on KVM, as far as they are known.
+    """
 
     files: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+    by_mac: dict[str, str] = field(default_factory=dict)
 
 
-def examine(session: Session, files: GuestFiles) -> NicNames:
-    """Find out which names are to be kept and how, and warn of those that cannot be."""
+def examine(session: Session, files: GuestFiles, need_names: Sequence[str] = ()) -> NicNames:
+    """Find out which names are to be kept and how, and warn of those that cannot be.
+
+    :param need_names: MAC addresses of NICs that are to have a name, if they have none yet.
+    """
+    pins, by_mac = _find_pins(session, files)
+    by_mac |= {pin.mac: pin.name for pin in pins}
+    nameless = [mac for mac in need_names if mac not in by_mac]
+    for number, mac in enumerate(nameless):
+        by_mac[mac] = f"v2v{number}"
+        pins.append(Pin(by_mac[mac], mac, "its configuration goes by a name, and it had none"))
+    return NicNames(_contents_of_pins(pins, by_link=_reads_links(session, files)), by_mac)
+
+
+def _find_pins(session: Session, files: GuestFiles) -> tuple[list[Pin], dict[str, str]]:
+    """Give what is to be pinned, and the names by MAC address that hold without that."""
     readings = [
         (path, read(data, path)) for pattern, read in _PLACES for path, data in _contents(session, files, pattern)
     ]
@@ -56,16 +76,17 @@ def examine(session: Session, files: GuestFiles) -> NicNames:
         for note in reading.notes:
             _warn_of_hardware(session, path, note)
     existing, hidden = _existing(session, files)
-    if not configured.nics:
-        return NicNames()
     source = [mac_address(nic.mac) for nic in session.request.guest.nics]
+    kept = {mac: name for name, mac in existing.nics.items() if mac in source and mac is not None}
+    if not configured.nics:
+        return [], kept
     kernel_names = _kernel_names(session, files)
     if len(source) <= 1 and list(configured.nics) == ["eth0"] and kernel_names:
         session.report.debug("the kernel calls the only NIC eth0 on KVM as well")
-        return NicNames()
+        return [], {mac: "eth0" for mac in source if mac is not None}
     if not any(source):
         _warn_without_macs(session, configured, existing)
-        return NicNames()
+        return [], {}
     found = pair(configured.nics, existing.nics, source, configured.matched)
     for pin in [pin for pin in found.pins if pin.mac in hidden]:
         session.report.warning(
@@ -74,7 +95,7 @@ def examine(session: Session, files: GuestFiles) -> NicNames:
         )
         found.pins.remove(pin)
     _say(session, found)
-    return NicNames(_contents_of_pins(found.pins, by_link=_reads_links(session, files)))
+    return found.pins, kept
 
 
 def pin_names(files: GuestFiles, names: NicNames) -> None:
@@ -197,8 +218,8 @@ def _say(session: Session, found: Pairing) -> None:
 
 
 def _warn_without_macs(session: Session, configured: Reading, existing: Reading) -> None:
-    listed = ", ".join(sorted(configured.nics))
-    kept = ", ".join(f"{name} has {mac}" for name, mac in sorted(existing.nics.items()) if mac)
+    listed = ", ".join(sorted(configured.nics)[:_LISTED])
+    kept = ", ".join(f"{name} has {mac}" for name, mac in sorted(existing.nics.items())[:_LISTED] if mac)
     session.report.warning(
         f"the guest configures {listed} by name, and the source does not say which MAC addresses its NICs have: on KVM "
         "they may have other names, and the guest no network. Convert from a source that describes the machine, or "

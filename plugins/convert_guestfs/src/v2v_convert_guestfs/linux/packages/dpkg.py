@@ -10,7 +10,8 @@ from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.session import Session
 
-_STATUS_LIMIT = 64 * 1024 * 1024
+#: Bytes; a guest with 5000 packages has 5 MB.
+_STATUS_LIMIT = 32 * 1024 * 1024
 #: Packages whose triggers take minutes without hardware virtualization, and whose work is done here by other means or
 #: can wait: they stay pending, and the guest's next apt run does them.
 _SLOW_TRIGGERS = frozenset({"man-db", "initramfs-tools", "dracut"})
@@ -23,13 +24,14 @@ class Dpkg:
         "DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=60 -o Acquire::Retries=1 "
         "-o Acquire::http::Timeout=20 --no-install-recommends install"
     )
+    refresh_command = "apt-get -q update"
 
     def __init__(self, session: Session, files: GuestFiles) -> None:
         self._session = session
         self._files = files
         self.installed = installed_packages(files.read("/var/lib/dpkg/status", limit=_STATUS_LIMIT) or b"")
 
-    def remove(self, names: Sequence[str]) -> None:
+    def remove(self, names: Sequence[str], *, dependents: bool = True) -> None:
         """Remove packages with dpkg, and if others depend on them with apt-get.
 
         :raises RuntimeError: libguestfs's: it failed.
@@ -38,6 +40,8 @@ class Dpkg:
         try:
             self._session.run(["dpkg", "--no-triggers", "--force-unsafe-io", "--remove", *names], environment)
         except RuntimeError as err:
+            if not dependents:
+                raise
             self._session.report.debug(f"dpkg alone cannot remove them: {brief(err)}")
             options = ["-q", "-y", "-o", "Dpkg::Use-Pty=0", "-o", "Dpkg::Options::=--force-confnew", "--no-download"]
             self._session.run(["apt-get", *options, "remove", *names], environment)
@@ -68,11 +72,16 @@ def pending_triggers(status: bytes) -> frozenset[str]:
 
 
 def _states(status: bytes) -> list[tuple[str, str]]:
-    text = status.decode("utf-8", "replace")
     found = []
-    for stanza in re.split(r"\n\n+", text):
-        name = re.search(r"^Package: (\S+)", stanza, re.MULTILINE)
-        state = re.search(r"^Status: (?:install|hold) ok (\S+)", stanza, re.MULTILINE)
+    # One stanza after the other, and as bytes: as text, all of it at once, it could take many times as much memory.
+    start = 0
+    while start < len(status):
+        end = status.find(b"\n\n", start)
+        end = len(status) if end == -1 else end
+        stanza = status[start:end]
+        name = re.search(rb"^Package: (\S+)", stanza, re.MULTILINE)
+        state = re.search(rb"^Status: (?:install|hold) ok (\S+)", stanza, re.MULTILINE)
         if name and state:
-            found.append((name[1], state[1]))
+            found.append((name[1].decode("utf-8", "replace"), state[1].decode("utf-8", "replace")))
+        start = end + 1
     return [(name, state) for name, state in found if state in {"installed", "triggers-pending", "triggers-awaited"}]

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a run did, told from what it left in its conversion directory: ``metadata.out`` and the events, nothing else.
+
+So every supervisor can make the report, in a process and at a time of its own; and of a run that failed there is what
+was kept of it (``kept_logs``), which is the events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+from v2v_core import metadata
+from v2v_core.errors import V2VError
+from v2v_core.events import Event, EventKind, Step
+from v2v_core.model import Change, Guest, TargetGuest
+
+MetadataT = TypeVar("MetadataT")
+
+_ORDER = list(Step)
+
+
+class Outcome(StrEnum):
+    """How far a run came."""
+
+    #: The guest exists at the destination.
+    FINISHED = "finished"
+    #: The guest is converted; it was not copied, or not yet.
+    CONVERTED = "converted"
+    #: A step failed.
+    FAILED = "failed"
+    #: A step neither finished nor failed: it was interrupted, or is running.
+    UNFINISHED = "unfinished"
+
+
+@dataclass
+class StepRun:
+    """The last run of a step. The times are seconds since the epoch, ``ended`` is None if it did not end.
+
+    :param failure: the event with which it failed.
+    """
+
+    step: Step
+    started: float
+    ended: float | None = None
+    failure: Event | None = None
+    infos: list[Event] = field(default_factory=list)
+    warnings: list[Event] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took."""
+        return None if self.ended is None else max(0.0, self.ended - self.started)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunReport:
+    """What a run did.
+
+    :param guest: as the source has it, where that is known.
+    :param target: what it became; None if it was not converted.
+    :param changes: to the guest, in their order; also those that a conversion made before it failed.
+    :param steps: those that ran, in the order in which they began.
+    """
+
+    outcome: Outcome
+    guest: Guest | None
+    target: TargetGuest | None
+    changes: tuple[Change, ...]
+    steps: tuple[StepRun, ...]
+
+    @property
+    def failure(self) -> Event | None:
+        """What ended the run, if it failed."""
+        return next((run.failure for run in self.steps if run.failure is not None), None)
+
+    @property
+    def unfinished(self) -> Step | None:
+        """The step that did not end, if there is one."""
+        return next((run.step for run in self.steps if run.ended is None), None)
+
+    @property
+    def warnings(self) -> tuple[Event, ...]:
+        """The warnings of all steps."""
+        return tuple(event for run in self.steps for event in run.warnings)
+
+    @property
+    def infos(self) -> tuple[Event, ...]:
+        """What was said that is worth knowing, of all steps."""
+        return tuple(event for run in self.steps for event in run.infos)
+
+    @property
+    def to_do(self) -> tuple[str, ...]:
+        """What is left to the user: the remedies, and the warnings, which say what to do or to look at."""
+        todo: list[str | None] = []
+        if self.failure is not None:
+            todo += [obstacle.remedy for obstacle in self.failure.obstacles] or [self.failure.hint]
+        todo += [warning.hint or warning.text for warning in self.warnings]
+        return tuple(dict.fromkeys(text for text in todo if text))
+
+
+def read_report(directory: Path) -> RunReport:
+    """Tell what a run did, from the files in its conversion directory, or from those that were kept of it.
+
+    :raises V2VError: ``events.jsonl`` cannot be read; the message names it.
+    """
+    path = directory / "events.jsonl"
+    try:
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            steps = step_runs(_events(lines))
+    except OSError as err:
+        raise V2VError(f"{path} cannot be read: {err.strerror}", hint="name a conversion directory") from err
+    by_step = {run.step: run for run in steps}
+    convert = by_step.get(Step.CONVERT)
+    # what an earlier run left does not count once the step has begun again
+    valid = convert is None or (convert.ended is not None and convert.failure is None)
+    target = _if_readable(metadata.read_target, directory / "metadata.out") if valid else None
+    guest = target.source if target else _if_readable(metadata.read_source, directory / "metadata.in")
+    return RunReport(
+        outcome=_outcome(steps, converted=target is not None),
+        guest=guest,
+        target=target,
+        changes=target.changes if target else tuple(convert.changes if convert else ()),
+        steps=steps,
+    )
+
+
+def step_runs(events: Iterable[Event]) -> tuple[StepRun, ...]:
+    """Sort events by step. A step that begins again makes void what it, and those after it, did before.
+
+    The check of the output changes nothing; helpers make it after the conversion.
+    """
+    runs: dict[Step, StepRun] = {}
+    for event in events:
+        if event.kind is EventKind.STEP_STARTED:
+            if event.step in runs and event.step is not Step.OUTPUT_CHECK:
+                runs = {step: run for step, run in runs.items() if _ORDER.index(step) < _ORDER.index(event.step)}
+            runs[event.step] = StepRun(event.step, event.time)
+            continue
+        run = runs.setdefault(event.step, StepRun(event.step, event.time))
+        if event.kind in {EventKind.STEP_FINISHED, EventKind.STEP_FAILED}:
+            run.ended = event.time
+            run.failure = event if event.kind is EventKind.STEP_FAILED else None
+        elif event.kind is EventKind.INFO:
+            run.infos.append(event)
+        elif event.kind is EventKind.WARNING:
+            run.warnings.append(event)
+        elif event.kind is EventKind.CHANGE:
+            run.changes.append(Change(path=event.path or "", what=event.what or "", why=event.why or ""))
+    return tuple(runs.values())
+
+
+def _outcome(steps: tuple[StepRun, ...], *, converted: bool) -> Outcome:
+    if any(run.failure is not None for run in steps):
+        return Outcome.FAILED
+    if any(run.ended is None for run in steps):
+        return Outcome.UNFINISHED
+    if any(run.step is Step.OUTPUT_FINALIZE for run in steps):
+        return Outcome.FINISHED
+    return Outcome.CONVERTED if converted else Outcome.UNFINISHED
+
+
+def _events(lines: Iterable[str]) -> Iterator[Event]:
+    for line in lines:
+        try:
+            yield Event.from_json(line)
+        except ValueError:
+            # cut short by a crash, or of a later version
+            continue
+
+
+def _if_readable(read: Callable[[Path], MetadataT], path: Path) -> MetadataT | None:
+    # the report tells what there is; what is missing or damaged is said by the step that needs it
+    try:
+        return read(path)
+    except V2VError:
+        return None

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Entries of the Boot Loader Specification: a small file for each, ``/boot/loader/entries/MACHINE-VERSION.conf``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_FIELD = re.compile(r"[ \t]*(?P<key>[a-z_-]+)[ \t]+(?P<value>[^\n]*)", re.ASCII)
+#: The fields that name the kernel's version in one way or another; what is on its command line is not among them.
+_OF_A_VERSION = re.compile(r"^([ \t]*(?:title|version|linux|initrd|id)[ \t][^\n]*)$", re.ASCII | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class BlsEntry:
+    """An entry that boots Linux.
+
+    :param name: of its file, without .conf; it is GRUB's id of the entry.
+    :param options: the kernel command line, with GRUB's variables (``$kernelopts``) as they stand there.
+    """
+
+    name: str
+    title: str
+    version: str
+    linux: str
+    initrd: tuple[str, ...]
+    options: str
+
+
+def parse(name: str, data: bytes) -> BlsEntry | None:
+    """Read an entry; None if it boots no Linux kernel.
+
+    :param name: of its file, with or without the directories and .conf.
+    """
+    fields: dict[str, list[str]] = {}
+    for line in data.decode("latin-1").split("\n"):
+        match = _FIELD.match(line)
+        if match:
+            fields.setdefault(match["key"], []).append(match["value"].strip(" \t\r"))
+    if not fields.get("linux", [""])[-1]:
+        return None
+    name = name.rpartition("/")[2].removesuffix(".conf")
+    return BlsEntry(
+        name=name,
+        title=fields.get("title", [name])[-1],
+        version=fields.get("version", [""])[-1],
+        linux=fields["linux"][-1],
+        initrd=tuple(word for value in fields.get("initrd", []) for word in value.split()),
+        options=" ".join(fields.get("options", [])),
+    )
+
+
+def in_order(entries: Iterable[BlsEntry]) -> list[BlsEntry]:
+    """Sort as GRUB does: by the names of the files, read as name-version-release of a package, the newest first."""
+    return sorted(entries, key=lambda entry: _package_key(entry.name), reverse=True)
+
+
+def for_version(data: bytes, old: str, new: str) -> bytes:
+    """Make the entry of another kernel from one: its version takes the place of the old one wherever it is named."""
+    text = data.decode("latin-1")
+    return _OF_A_VERSION.sub(lambda match: match[1].replace(old, new), text).encode("latin-1")
+
+
+def _package_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], ...]:
+    parts = name.rsplit("-", 2)
+    return tuple(_version_key(part) for part in (*parts, *[""] * (3 - len(parts))))
+
+
+def _version_key(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Give what rpm compares versions by: numbers are above words, an end is below both, ``~`` is below an end."""
+    parts = re.findall(r"\d{1,200}|[A-Za-z]+|~", text, re.ASCII)
+    kinds = ((1, int(part), "") if part.isdigit() else (-2 if part == "~" else 0, 0, part) for part in parts)
+    return (*kinds, (-1, 0, ""))

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+r"""The loader that UEFI starts from a disk it knows nothing about: \EFI\BOOT\BOOTX64.EFI on the EFI system partition.
+
+The new machine's NVRAM is empty, so that is how a converted guest boots. Where the loader is not there, it is made of
+the guest's own, and stays. An entry in the NVRAM, made by a script at the first boot, would be no better: the first
+boot needs the fallback anyway, and the next empty NVRAM (a restored backup, a copy of the disk) needs it again.
+
+What is copied must not become stale when the guest updates its boot loader. In this order:
+
+1. shim with its fallback program (fbx64.efi), which starts what the vendor's BOOTX64.CSV names, in the vendor's
+   directory, and enters that into the NVRAM. What is copied here only leads to what the guest keeps up to date.
+2. shim, or nothing, with GRUB. Its configuration is not copied: a signpost leads to the vendor's. Debian is told to
+   install to this place too from now on; a GRUB 2 that is older than its modules in /boot does not start.
+3. GRUB legacy (RHEL 6). It cannot be led on, its configuration is copied, and the user is warned.
+"""
+
+from __future__ import annotations
+
+from v2v_convert_guestfs.editors import debconf
+from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.session import Session
+
+#: Where the EFI system partition is mounted.
+ESPS = ("/boot/efi", "/efi", "/boot")
+_WHY = "the new machine's NVRAM is empty"
+#: The suffixes of loaders by architecture. The firmware of a PC may be of either width, whatever the guest's is.
+_SUFFIXES = {"x86_64": ("x64", "ia32"), "aarch64": ("aa64",), "arm": ("arm",), "riscv64": ("riscv64",)}
+#: Directories of vendors whose names are not libguestfs's for the distribution.
+_VENDORS = {
+    "rhel": ("redhat",),
+    "scientificlinux": ("scientific", "redhat"),
+    "oraclelinux": ("redhat", "oracle"),
+    "circle": ("circle", "centos"),
+    "sles": ("sles", "sle", "sle_hpc", "suse"),
+    "suse-based": ("sles", "opensuse"),
+    "linuxmint": ("linuxmint", "ubuntu"),
+    "kalilinux": ("kali",),
+}
+_MOST_VENDORS = 50
+_NOT_OURS = frozenset({"boot", "microsoft", "tools", "memtest86"})
+
+
+def vendor_order(directory: str, distro: str) -> tuple[int, str]:
+    """Give what the directories of vendors are sorted by: the distribution's own first, the one for all last."""
+    name = directory.rstrip("/").rpartition("/")[2].lower()
+    own = _VENDORS.get(distro, (distro,))
+    return (own.index(name) if name in own else 99 if name in _NOT_OURS else 50, name)
+
+
+def esp_directories(session: Session) -> list[str]:
+    """List the directories EFI of the guest's EFI system partitions; there is one, or none."""
+    return [found for esp in ESPS if (found := _child(session, esp, "EFI")) is not None]
+
+
+def ensure(session: Session, files: GuestFiles) -> None:
+    """Make sure that there is such a loader which leads to the guest's own. Not to have one is a warning."""
+    suffixes = _SUFFIXES.get(_family(session.inspection.arch), ())
+    root = next(iter(esp_directories(session)), None)
+    if root is None or not suffixes:
+        session.report.warning(
+            "the EFI system partition of the guest was not found: its boot loader may have to be chosen in the "
+            "firmware's setup"
+        )
+        return
+    vendors = sorted(
+        (f"{root}/{name}" for name in listed(session, root) if name.lower() not in _NOT_OURS),
+        key=lambda directory: vendor_order(directory, session.inspection.distro),
+    )[:_MOST_VENDORS]
+    try:
+        done = [_ensure(session, files, root, suffix, vendors) for suffix in suffixes]
+    except RuntimeError as err:
+        session.not_done(f"no fallback loader could be put into {root}/BOOT in the guest", err)
+        return
+    if not any(done):
+        session.report.warning(
+            f"no boot loader was found below {root} in the guest: it may have to be chosen in the firmware's setup"
+        )
+
+
+def _ensure(session: Session, files: GuestFiles, root: str, suffix: str, vendors: list[str]) -> bool:
+    """Put in place what is missing for one architecture, and tell whether there is a loader now."""
+    place = _child(session, root, "BOOT") or f"{root}/BOOT"
+    loader, there = f"BOOT{suffix.upper()}.EFI", _by_lower_name(session, place)
+    if loader.lower() in there:
+        _complete(session, files, place, there, suffix, vendors)
+        return True
+    for vendor in vendors:
+        own = _by_lower_name(session, vendor)
+        shim, grub = _named(own, "shim", suffix), _named(own, "grub", suffix)
+        helper, listed = f"fb{suffix}.efi", own.get(f"boot{suffix}.csv")
+        if shim and listed and (helper in own or helper in there):
+            _copy(session, f"{vendor}/{shim}", f"{place}/{loader}")
+            for name in (helper, f"mm{suffix}.efi"):
+                if name in own and name not in there:
+                    _copy(session, f"{vendor}/{own[name]}", f"{place}/{name}")
+            return True
+        if grub is None:
+            continue
+        _copy(session, f"{vendor}/{shim or grub}", f"{place}/{loader}")
+        if "grub.conf" in own and "grub.cfg" not in own:
+            _copy(session, f"{vendor}/{own['grub.conf']}", f"{place}/BOOT{suffix.upper()}.conf")
+            session.report.warning(
+                f"the guest boots from the copy of its boot menu in {place}, which updates of its kernel do not "
+                "change: make an entry for its boot loader with efibootmgr in the guest"
+            )
+            return True
+        if shim:
+            _copy_grub(session, vendor, own, place, suffix)
+        _lead_on(session, files, vendor, own, place, there)
+        _keep_up_to_date(files)
+        return True
+    return False
+
+
+def _complete(
+    session: Session, files: GuestFiles, place: str, there: dict[str, str], suffix: str, vendors: list[str]
+) -> None:
+    """Give a shim that stands alone in the place what it starts; one whose vendor is not known stays as it is."""
+    if f"fb{suffix}.efi" in there or "fallback.efi" in there or f"grub{suffix}.efi" in there or "grub.efi" in there:
+        return
+    size = session.handle.filesize(f"{place}/{there[f'boot{suffix}.efi']}")
+    for vendor in vendors:
+        own = _by_lower_name(session, vendor)
+        shim = _named(own, "shim", suffix)
+        if shim and session.handle.filesize(f"{vendor}/{shim}") == size:
+            _copy_grub(session, vendor, own, place, suffix)
+            _lead_on(session, files, vendor, own, place, there)
+            _keep_up_to_date(files)
+            return
+
+
+def _copy_grub(session: Session, vendor: str, own: dict[str, str], place: str, suffix: str) -> None:
+    """Copy what shim starts: grubx64.efi, of SUSE also grub.efi; and what it starts if that is not signed."""
+    for name in (f"grub{suffix}.efi", "grub.efi", f"mm{suffix}.efi", "mokmanager.efi"):
+        if name in own:
+            _copy(session, f"{vendor}/{own[name]}", f"{place}/{own[name]}")
+
+
+def _lead_on(
+    session: Session, files: GuestFiles, vendor: str, own: dict[str, str], place: str, there: dict[str, str]
+) -> None:
+    """Write a configuration for a GRUB that looks for one in its own directory. Most have the vendor's built in."""
+    if "grub.cfg" not in own or "grub.cfg" in there:
+        return
+    directory = "/" + "/".join(vendor.split("/")[-2:])
+    content = f"set prefix=($root){directory}\nconfigfile $prefix/{own['grub.cfg']}\n"
+    files.create(f"{place}/grub.cfg", content.encode(), mode=0o700, what=f"leads on to {vendor}/grub.cfg", why=_WHY)
+
+
+def _keep_up_to_date(files: GuestFiles) -> None:
+    files.edit(
+        "/var/cache/debconf/config.dat",
+        lambda data: debconf.set_value(data, "grub2/force_efi_extra_removable", "true"),
+        what="updates of GRUB change the fallback loader too",
+        why="a loader that is older than its modules does not start",
+    )
+
+
+def _named(own: dict[str, str], name: str, suffix: str) -> str | None:
+    """Find a loader by its name with the suffix of an architecture, or without one (RHEL 6, SUSE: of 64 bits)."""
+    return own.get(f"{name}{suffix}.efi") or (own.get(f"{name}.efi") if suffix != "ia32" else None)
+
+
+def _copy(session: Session, old: str, new: str) -> None:
+    session.handle.mkdir_p(new.rpartition("/")[0])
+    session.handle.cp(old, new)
+    session.changed(new, f"copied from {old}", _WHY)
+
+
+def _child(session: Session, directory: str, name: str) -> str | None:
+    """Give a directory by its name, which FAT does not care about the case of."""
+    found = _by_lower_name(session, directory).get(name.lower())
+    path = f"{directory}/{found}"
+    return path if found is not None and session.handle.is_dir(path) else None
+
+
+def _by_lower_name(session: Session, directory: str) -> dict[str, str]:
+    return {name.lower(): name for name in listed(session, directory)}
+
+
+def listed(session: Session, directory: str) -> list[str]:
+    """List the names in a directory; none if it is no directory."""
+    return [str(name) for name in session.handle.ls(directory)] if session.handle.is_dir(directory) else []
+
+
+def _family(arch: str) -> str:
+    return "x86_64" if arch in {"i386", "i486", "i586", "i686"} else arch

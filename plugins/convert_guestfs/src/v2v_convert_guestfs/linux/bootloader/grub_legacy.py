@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""GRUB legacy (RHEL 4 to 6, SLES 10 and 11, Debian up to 5): its menu is edited in place, there is nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from v2v_convert_guestfs.devices import DeviceNames
+from v2v_convert_guestfs.editors import grub_cfg, grub_legacy
+from v2v_convert_guestfs.editors.grub_legacy import LegacyEntry
+from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.bootloader import fallback, settings
+from v2v_convert_guestfs.linux.bootloader.settings import CONSOLES, NEW_DEFAULT, RENAMED, base, kernel_of
+from v2v_convert_guestfs.linux.kernels import Kernel
+from v2v_convert_guestfs.session import Session
+from v2v_core.api import ConversionError, Firmware
+
+#: Words on the command lines of entries that are not for everyday use.
+_NOT_NORMAL = frozenset({"single", "1", "S", "emergency", "rescue", "failsafe"})
+
+
+class GrubLegacy:
+    """GRUB legacy with its menu at ``path``."""
+
+    def __init__(self, session: Session, files: GuestFiles, path: str) -> None:
+        self._session = session
+        self._files = files
+        self._path = path
+
+    def bootable(self, kernels: Sequence[Kernel]) -> list[Kernel]:
+        """Give those of the kernels that the menu offers without a hypervisor under them."""
+        paths = dict.fromkeys(entry.kernel for entry in grub_legacy.entries(self._read()) if entry.kernel)
+        offered = [kernel_of(self._files, path, kernels) for path in paths]
+        return [kernel for kernel in kernels if kernel in offered]
+
+    def default_kernel(self, kernels: Sequence[Kernel]) -> Kernel | None:
+        """Give the kernel of the entry that GRUB boots by itself."""
+        content = self._read()
+        saved = b""
+        if grub_legacy.default_is_saved(content):
+            saved = self._files.read(self._path.rpartition("/")[0] + "/default") or b""
+        entry = grub_legacy.default_entry(content, saved)
+        return kernel_of(self._files, entry.kernel, kernels) if entry else None
+
+    def set_default(self, kernel: Kernel) -> None:
+        """Make a kernel the default, by its number in the menu. A default that was the one booted last is fixed then.
+
+        :raises ConversionError: the menu does not offer it.
+        """
+        what = f"the default is the kernel {kernel.version}"
+        entry = self._entry_of(kernel) or self._offer(kernel)
+        if entry is None:
+            raise ConversionError(
+                f"the boot loader of the guest does not offer the kernel {kernel.version}, which has virtio drivers",
+                hint=f"add an entry for it to {self._path} in the guest at its hypervisor and try again",
+            )
+        index = entry.index
+        self._edit(lambda data: grub_legacy.set_default(data, index), what, NEW_DEFAULT)
+        settings.remember_flavour(self._session, self._files, kernel)
+        if self.default_kernel([kernel]) is None:
+            raise ConversionError(
+                f"the kernel {kernel.version} cannot be made the default in {self._path} in the guest"
+            )
+
+    def replace_consoles(self) -> None:
+        """Turn the consoles of Xen into the first serial port, in the settings and in the menu."""
+        settings.replace_consoles(self._files)
+        self._edit(grub_cfg.replace_consoles, *CONSOLES)
+
+    def rename_devices(self, names: DeviceNames) -> None:
+        """Rename disks in the settings, in device.map and in the menu.
+
+        :raises ConversionError: an old name is left on a kernel command line of the menu.
+        """
+        settings.rename_devices(self._files, names)
+        self._edit(lambda data: grub_legacy.rename_devices(data, names), *RENAMED)
+        left = sorted({name for entry in grub_legacy.entries(self._read()) for name in names.stale_in(entry.arguments)})
+        if left:
+            raise ConversionError(
+                f"{self._path} in the guest still names {', '.join(left)} on a kernel command line",
+                hint="use LABEL= or UUID= there and try again",
+            )
+
+    def ensure_fallback(self, firmware: Firmware) -> None:
+        """Put a loader where firmware with an empty NVRAM looks for one, if there is none."""
+        if firmware is Firmware.UEFI:
+            fallback.ensure(self._session, self._files)
+
+    def _read(self) -> bytes:
+        data = self._files.read(self._path)
+        if data is None:
+            raise ConversionError(f"{self._path} in the guest cannot be read")
+        return data
+
+    def _edit(self, edit: Callable[[bytes], bytes], what: str, why: str) -> None:
+        old = self._read()
+        new = edit(old)
+        if new != old:
+            self._files.replace(self._path, new, what=what, why=why)
+
+    def _entry_of(self, kernel: Kernel) -> LegacyEntry | None:
+        fitting = [
+            entry
+            for entry in grub_legacy.entries(self._read())
+            if entry.kernel and kernel_of(self._files, entry.kernel, [kernel])
+        ]
+        normal = (entry for entry in fitting if not _NOT_NORMAL & set(entry.arguments.split()))
+        return next(normal, fitting[0] if fitting else None)
+
+    def _offer(self, kernel: Kernel) -> LegacyEntry | None:
+        """Add an entry for a kernel, made from one whose kernel and initramfs are named alike."""
+        if kernel.initramfs is None:
+            return None
+        content = self._read()
+        for entry in grub_legacy.entries(content):
+            version = base(entry.kernel).removeprefix("vmlinuz-")
+            if base(entry.kernel) != f"vmlinuz-{version}" or not entry.initrd:
+                continue
+            if _NOT_NORMAL & set(entry.arguments.split()):
+                continue
+            new = grub_legacy.add_entry(content, entry, version, kernel.version)
+            self._files.replace(
+                self._path,
+                new,
+                what=f"an entry for the kernel {kernel.version}, made from the one for {version}",
+                why="the boot loader did not offer the kernel to boot",
+            )
+            return self._entry_of(kernel)
+        return None

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which configuration of a boot loader is in effect: guests have leftovers of other loaders and of other firmware."""
+
+from __future__ import annotations
+
+from v2v_convert_guestfs.editors import grub_cfg, grub_legacy
+from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.firmware import installed_grub
+from v2v_convert_guestfs.linux.bootloader.fallback import ESPS, esp_directories, listed, vendor_order
+from v2v_convert_guestfs.session import Session
+from v2v_core.api import Firmware
+
+_GRUB2 = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg")
+#: Red Hat's GRUB legacy reads the first, everybody else's the second; at Red Hat the second is a link to the first.
+_LEGACY = ("/boot/grub/grub.conf", "/boot/grub/menu.lst")
+#: Bytes; a guest with thirty kernels has 200 KB.
+_LIMIT = 4 * 1024 * 1024
+#: More directories than an EFI system partition has.
+_VENDORS = 50
+#: How many signposts may follow one another.
+_SIGNPOSTS = 4
+
+
+def find_grub2(session: Session, files: GuestFiles) -> str | None:
+    """Find the configuration of GRUB 2 that is in effect, behind any signposts; the one with a menu is preferred.
+
+    With UEFI that is where the EFI system partition leads to, with a BIOS it is in /boot.
+    """
+    disk = sorted(_GRUB2, key=lambda path: not _has_modules(session, path))
+    esp = _on_esp(session, files, "grub.cfg")
+    found = []
+    for path in (*esp, *disk) if session.firmware is Firmware.UEFI else (*disk, *esp):
+        real = _followed(files, path)
+        if real is not None:
+            found.append(real)
+            content = files.read(real, limit=_LIMIT) or b""
+            if grub_cfg.uses_bls(content) or grub_cfg.menu(content):
+                return real
+    return found[0] if found else None
+
+
+def find_grub_legacy(session: Session, files: GuestFiles) -> str | None:
+    """Find the configuration of GRUB legacy, one that offers a kernel."""
+    esp = _on_esp(session, files, "grub.conf")
+    for path in (*esp, *_LEGACY) if session.firmware is Firmware.UEFI else (*_LEGACY, *esp):
+        real = files.resolve(path)
+        if real is not None and any(entry.kernel for entry in grub_legacy.entries(files.read(real) or b"")):
+            return real
+    return None
+
+
+def legacy_is_installed(session: Session, legacy: str, grub2: str) -> bool:
+    """Tell which one of two GRUBs starts, where the guest has the configuration of both.
+
+    An upgrade of the distribution leaves the old one's files, and nobody reads them any more. A BIOS starts what is in
+    a boot sector; UEFI what is on the EFI system partition.
+    """
+    if session.firmware is Firmware.UEFI:
+        return _is_on_esp(legacy) and not _is_on_esp(grub2)
+    return installed_grub(session) == 1
+
+
+def systemd_boot_starts(session: Session) -> bool:
+    """Tell whether UEFI can start systemd-boot only: GRUB's files are left over where none of its loaders is there."""
+    if session.firmware is not Firmware.UEFI:
+        return False
+    loaders = {
+        (vendor.lower(), loader.lower())
+        for root in esp_directories(session)
+        for vendor in listed(session, root)[:_VENDORS]
+        for loader in listed(session, f"{root}/{vendor}")
+    }
+    return any(vendor == "systemd" for vendor, _ in loaders) and not any(
+        loader.startswith(("grub", "shim")) for vendor, loader in loaders if vendor != "boot"
+    )
+
+
+def _on_esp(session: Session, files: GuestFiles, name: str) -> list[str]:
+    found = [path for esp in ESPS for path in files.glob(f"{esp}/EFI/*/{name}")[:_VENDORS]]
+    return sorted(found, key=lambda path: vendor_order(path.rpartition("/")[0], session.inspection.distro))
+
+
+def _is_on_esp(path: str) -> bool:
+    return any(path.lower().startswith(f"{esp}/efi/") for esp in ESPS)
+
+
+def _followed(files: GuestFiles, path: str) -> str | None:
+    """Follow signposts: files with nothing but a command that reads another one."""
+    for _ in range(_SIGNPOSTS):
+        real = files.resolve(path)
+        if real is None:
+            return None
+        target = grub_cfg.leads_to(files.read(real, limit=_LIMIT) or b"")
+        if target is None:
+            return real
+        directory, _, name = target.rpartition("/")
+        # As GRUB sees it: from the root of some file system, or below a subvolume. What it is called at the end counts.
+        last = directory.rpartition("/")[2]
+        places = [f"/boot/{last}/{name}", f"/boot{target}", target, *(f"{esp}{target}" for esp in ESPS)]
+        following = next((place for place in places if place != path and files.resolve(place) is not None), None)
+        if following is None:
+            return None
+        path = following
+    return None
+
+
+def _has_modules(session: Session, path: str) -> bool:
+    directory = path.rpartition("/")[0]
+    return any(session.handle.is_dir(f"{directory}/{kind}") for kind in ("i386-pc", "x86_64-efi", "arm64-efi"))

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Scripts that the guest runs once, after its first boot on KVM.
+
+Nothing of it is a part of the boot, so nothing waits for it: with systemd a timer starts it, with the init of old the
+init script puts it into the background. It never fails; what the scripts say is in its log. Each script is put aside
+before it runs, so that one which restarts the machine runs once as well, and when none is left everything but the log
+and the scripts that have run is gone.
+
+The runner is a program in a directory of programs, and those have labels of SELinux that let them do what an
+administrator may do: no script has to switch SELinux off.
+"""
+
+from __future__ import annotations
+
+import re
+
+from v2v_convert_guestfs.appliance import brief
+from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.families import Family, family_of
+from v2v_convert_guestfs.session import Session
+
+_NAME = "v2v-firstboot"
+_RUNNER = f"/usr/local/sbin/{_NAME}"
+_BASE = f"/var/lib/{_NAME}"
+_LOG = f"/var/log/{_NAME}.log"
+_UNITS = "/etc/systemd/system"
+_LONGEST_NAME = 60
+#: Seconds that the scripts wait for a network.
+_NETWORK_WAIT = 60
+#: Where the directories rcN.d and init.d are: the first that exists.
+_SYSV_ROOTS = ("/etc/rc.d", "/etc")
+#: Runlevels of a machine in use: Red Hat's and ALT's with and without graphics, Debian's.
+_RUNLEVELS = "2345"
+#: What sorts init scripts by their dependencies, and would not know one whose links were made by hand.
+_SORTERS = {Family.DEBIAN: ["update-rc.d", _NAME, "defaults"], Family.SUSE: ["insserv", _NAME]}
+
+RUNNER = f"""\
+#!/bin/sh
+# Written by virt-v2v. Runs each script in {_BASE}/todo once, then removes what starts it.
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+
+has_network() {{
+    while read -r _ destination _; do
+        [ "$destination" = 00000000 ] && return 0
+    done </proc/net/route
+    return 1
+}}
+
+umask 077
+exec </dev/null >>{_LOG} 2>&1
+umask 022
+cd / || exit 0
+
+waited=0
+until has_network || [ "$waited" -ge {_NETWORK_WAIT} ]; do
+    sleep 2
+    waited=$((waited + 2))
+done
+
+for script in {_BASE}/todo/*; do
+    [ -f "$script" ] || continue
+    name=${{script##*/}}
+    mv -f "$script" "{_BASE}/done/$name" || continue
+    echo "$(date): $name starts"
+    "{_BASE}/done/$name"
+    status=$?
+    echo "$(date): $name has ended with the status $status"
+done
+
+rmdir {_BASE}/todo || exit 0
+rm -f {_RUNNER} {_UNITS}/{_NAME}.service {_UNITS}/{_NAME}.timer {_UNITS}/timers.target.wants/{_NAME}.timer \\
+    /etc/rc.d/init.d/{_NAME} /etc/init.d/{_NAME} /etc/rc.d/rc?.d/[SK]??{_NAME} /etc/rc?.d/[SK]??{_NAME} \\
+    /etc/init.d/rc?.d/[SK]??{_NAME}
+if [ -d /run/systemd/system ]; then
+    systemctl daemon-reload
+    systemctl --no-block stop {_NAME}.timer
+fi
+exit 0
+"""
+
+_TIMER = f"""\
+[Unit]
+Description=Run the scripts for the first boot after the conversion by virt-v2v
+ConditionPathExists={_RUNNER}
+
+[Timer]
+OnBootSec=15s
+AccuracySec=1s
+
+[Install]
+WantedBy=timers.target
+"""
+
+# After= alone: with Wants= a machine without a network would have a failed unit, the one that waits for the network.
+_SERVICE = f"""\
+[Unit]
+Description=Run the scripts for the first boot after the conversion by virt-v2v
+ConditionPathExists={_RUNNER}
+RequiresMountsFor={_BASE} {_LOG}
+After=network-online.target
+
+[Service]
+Type=oneshot
+ExecStart=-{_RUNNER}
+TimeoutStartSec=infinity
+SuccessExitStatus=TERM KILL
+"""
+
+INIT_SCRIPT = f"""\
+#!/bin/sh
+# {_NAME}  Run the scripts for the first boot after the conversion by virt-v2v
+# chkconfig: {_RUNLEVELS} 99 01
+# description: Runs the scripts for the first boot after the conversion by virt-v2v, in the background.
+### BEGIN INIT INFO
+# Provides:          {_NAME}
+# Required-Start:    $remote_fs $syslog
+# Required-Stop:
+# Should-Start:      $network $named $time $all
+# Default-Start:     {" ".join(_RUNLEVELS)}
+# Default-Stop:
+# Short-Description: scripts for the first boot after the conversion
+# Description:       Runs the scripts for the first boot after the conversion by virt-v2v, in the background.
+### END INIT INFO
+
+case "$1" in
+    start)
+        if [ -x {_RUNNER} ]; then
+            {_RUNNER} </dev/null >/dev/null 2>&1 &
+        fi
+        ;;
+esac
+exit 0
+"""
+
+
+def add_script(session: Session, files: GuestFiles, name: str, script: bytes, *, why: str) -> bool:
+    """Have the guest run a script, after those that were added before; it begins with ``#!``.
+
+    :returns: False if the guest has no init system that could start it; nothing is written then.
+    :raises ConversionError: a file cannot be written.
+    """
+    with_systemd = has_systemd(session, files)
+    if not with_systemd and _sysv_root(session) is None:
+        return False
+    number = len(files.glob(f"{_BASE}/todo/*")) + 1
+    if number == 1:
+        what = "created"
+        files.create(_RUNNER, RUNNER.encode(), mode=0o755, what=what, why=why)
+        files.create_directory(f"{_BASE}/done", mode=0o700, what=what, why=why)
+        (_enable_with_systemd if with_systemd else _enable_with_sysv)(session, files, why)
+    path = f"{_BASE}/todo/{number:04}-{safe_name(name)}"
+    files.create(path, script, mode=0o700, what="created, to run once at the first boot", why=why)
+    return True
+
+
+def safe_name(name: str) -> str:
+    """Make a name of a file: letters, digits and underscores, no more than sixty."""
+    return re.sub(r"[^A-Za-z0-9_]", "-", name)[:_LONGEST_NAME]
+
+
+def has_systemd(session: Session, files: GuestFiles) -> bool:
+    """Tell whether systemd starts the guest. Its directories alone say nothing: packages bring them along."""
+    try:
+        init = str(session.handle.readlink("/sbin/init")) if session.handle.is_symlink("/sbin/init") else ""
+        if init:
+            return init.endswith("/systemd")
+        if session.handle.exists("/sbin/init"):
+            return False
+    except RuntimeError as err:
+        session.report.debug(f"/sbin/init: {brief(err)}")
+    return bool(session.handle.is_dir(_UNITS)) and any(
+        files.glob(f"{root}/lib/systemd/systemd") for root in ("", "/usr")
+    )
+
+
+def _sysv_root(session: Session) -> str | None:
+    for root in _SYSV_ROOTS:
+        if session.handle.is_dir(f"{root}/init.d"):
+            return root
+    return None
+
+
+def _enable_with_systemd(_session: Session, files: GuestFiles, why: str) -> None:
+    files.create(f"{_UNITS}/{_NAME}.service", _SERVICE.encode(), mode=0o644, what="created", why=why)
+    files.create(f"{_UNITS}/{_NAME}.timer", _TIMER.encode(), mode=0o644, what="created", why=why)
+    files.link(f"../{_NAME}.timer", f"{_UNITS}/timers.target.wants/{_NAME}.timer", what="created", why=why)
+
+
+def _enable_with_sysv(session: Session, files: GuestFiles, why: str) -> None:
+    root = _sysv_root(session)
+    files.create(f"{root}/init.d/{_NAME}", INIT_SCRIPT.encode(), mode=0o755, what="created", why=why)
+    family = family_of(session.inspection.distro)
+    sorter = _SORTERS.get(family) if family else None
+    if sorter is not None:
+        try:
+            session.run(sorter)
+        except RuntimeError as err:
+            session.report.debug(f"the guest has no {sorter[0]} for init scripts: {brief(err)}")
+    # SUSE has the directories of the runlevels below init.d, and links to them nowhere else.
+    below = f"{root}/init.d" if session.handle.is_dir(f"{root}/init.d/rc3.d") else root
+    for level in _RUNLEVELS:
+        directory = f"{below}/rc{level}.d"
+        if session.handle.is_dir(directory) and not files.glob(f"{directory}/S*{_NAME}"):
+            target = f"../{_NAME}" if below != root else f"../init.d/{_NAME}"
+            files.link(target, f"{directory}/S99{_NAME}", what="created", why=why)

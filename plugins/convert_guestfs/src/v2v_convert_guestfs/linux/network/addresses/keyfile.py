@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""NetworkManager's keyfiles, see nm-settings-keyfile(5)."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from v2v_convert_guestfs.linux.network import ini
+from v2v_convert_guestfs.linux.network.addresses.sections import Sections
+from v2v_convert_guestfs.linux.network.addresses.wanted import NotEditable, Wanted
+from v2v_convert_guestfs.linux.network.names import mac_address
+
+DIRECTORY = "/etc/NetworkManager/system-connections"
+_PORT = ("master", "controller", "slave-type", "port-type")
+_ADDRESSING = re.compile(r"address(?:es)?\d*|gateway|method", re.ASCII)
+
+
+def edit(data: bytes, wanted: Wanted) -> bytes | None:
+    """Give an Ethernet connection of the NIC its addresses.
+
+    :raises NotEditable: the NIC is a port of something.
+    """
+    found = ini.sections(data)
+    connection = found.get("connection", {})
+    ethernet = found.get("ethernet", {}) | found.get("802-3-ethernet", {})
+    mac = mac_address(ethernet.get("mac-address"))
+    if connection.get("type", "") not in ini.ETHERNET or not wanted.is_meant(mac, connection.get("interface-name")):
+        return None
+    if any(connection.get(key) for key in _PORT):
+        raise NotEditable("it makes the NIC a port of a bridge, bond or team")
+    lines = Sections(data)
+    for family in (4, 6):
+        section, servers = f"ipv{family}", wanted.nameservers_of(family)
+        if servers:
+            lines.drop(section, lambda key, _: key == "dns")
+        if family in wanted.families:
+            lines.drop(section, lambda key, _: bool(_ADDRESSING.fullmatch(key)))
+            lines.add(section, [*_addressing(wanted, family), *_dns(servers)])
+        elif servers:
+            lines.add(section, [*([] if section in found else ["method=auto"]), *_dns(servers)])
+    return lines.to_bytes()
+
+
+def new(wanted: Wanted) -> tuple[str, bytes]:
+    """Give the path and the content of a connection that finds the NIC by its MAC address. For root only to read."""
+    name = f"v2v-{wanted.mac.replace(':', '')}"
+    identity = uuid.uuid5(uuid.NAMESPACE_URL, f"urn:v2v:{wanted.mac}")
+    text = f"[connection]\nid={name}\nuuid={identity}\ntype=ethernet\nautoconnect-priority=100\n"
+    text += f"\n[ethernet]\nmac-address={wanted.mac.upper()}\n"
+    for family in (4, 6):
+        servers = _dns(wanted.nameservers_of(family))
+        lines = _addressing(wanted, family) if family in wanted.families else ["method=auto"]
+        text += "\n".join(["", f"[ipv{family}]", *lines, *servers, ""])
+    return f"{DIRECTORY}/{name}.nmconnection", text.encode()
+
+
+def _addressing(wanted: Wanted, family: int) -> list[str]:
+    gateway = wanted.gateway_of(family)
+    first, *others = wanted.addresses_of(family)
+    numbered = [f"{first},{gateway}" if gateway else first, *others]
+    return ["method=manual", *(f"address{number}={text}" for number, text in enumerate(numbered, 1))]
+
+
+def _dns(servers: tuple[str, ...]) -> list[str]:
+    return [f"dns={''.join(f'{server};' for server in servers)}"] if servers else []

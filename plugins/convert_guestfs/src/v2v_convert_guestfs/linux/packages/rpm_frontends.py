@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The programs above rpm that know repositories: dnf, yum, zypper, and ALT's apt-get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.families import Family
+
+
+@dataclass(frozen=True)
+class Frontend:
+    """How one of them is used.
+
+    :param remove: the words that remove packages, in the appliance, where there is no use in waiting for a network.
+    :param install: the words of a shell command that installs a package in the running guest.
+    :param refresh: a shell command that is run first where the lists of packages are old, or "".
+    """
+
+    remove: tuple[str, ...] = ()
+    install: str = ""
+    refresh: str = ""
+
+
+#: There is only rpm.
+NO_FRONTEND = Frontend()
+
+_KEEP = "--setopt=clean_requirements_on_remove=False"
+_PATIENCE = "--setopt=timeout=20 --setopt=retries=2"
+DNF = Frontend(
+    # dnf 4 reads the lists of all repositories that it has, even to remove something.
+    ("dnf", "-y", "--disableplugin=subscription-manager", "--disablerepo=*", _KEEP, "remove"),
+    f"dnf -y {_PATIENCE} --setopt=skip_if_unavailable=True --setopt=install_weak_deps=False install",
+)
+DNF5 = Frontend(
+    ("dnf5", "-y", _KEEP, "remove"),
+    f"dnf5 -y {_PATIENCE} --setopt=skip_if_unavailable=True --setopt=install_weak_deps=False install",
+)
+YUM = Frontend(
+    ("yum", "-y", "--noplugins", "--disablerepo=*", _KEEP, "remove"),
+    f"yum -y {_PATIENCE} install",
+)
+#: RHEL 5's knows no --setopt.
+OLD_YUM = Frontend(("yum", "-y", "--noplugins", "--disablerepo=*", "remove"), "yum -y install")
+ZYPPER = Frontend(
+    ("zypper", "--non-interactive", "--no-refresh", "--disable-repositories", "remove"),
+    "zypper --non-interactive install --no-recommends --auto-agree-with-licenses",
+)
+#: SLES 10's and 11's know fewer options.
+OLD_ZYPPER = Frontend(
+    ("zypper", "--non-interactive", "remove"), "zypper --non-interactive install --auto-agree-with-licenses"
+)
+APT_RPM = Frontend(("apt-get", "-q", "-y", "remove"), "apt-get -q -y install", "apt-get -q update")
+
+
+def find_frontend(files: GuestFiles, family: Family, major_version: int) -> Frontend:
+    """Find the program above rpm: the one that belongs to the family, else another that is there, else none."""
+    searches = {Family.REDHAT: _dnf_or_yum, Family.SUSE: _zypper, Family.ALT: _apt}
+    for search in sorted(searches, key=lambda other: other is not family):
+        if found := searches[search](files, major_version if search is family else 0):
+            return found
+    return NO_FRONTEND
+
+
+def _dnf_or_yum(files: GuestFiles, major_version: int) -> Frontend | None:
+    # dnf is a link to dnf-3 or to dnf5, whichever the distribution prefers; RHEL 8's yum is dnf by another name.
+    for name, frontend in (("dnf", DNF), ("dnf5", DNF5), ("yum", OLD_YUM if 0 < major_version < 6 else YUM)):
+        real = files.resolve(f"/usr/bin/{name}")
+        if real:
+            return DNF5 if real.endswith("/dnf5") else frontend
+    return None
+
+
+def _zypper(files: GuestFiles, major_version: int) -> Frontend | None:
+    if files.resolve("/usr/bin/zypper") is None:
+        return None
+    return OLD_ZYPPER if 0 < major_version < 12 else ZYPPER
+
+
+def _apt(files: GuestFiles, _major_version: int) -> Frontend | None:
+    return APT_RPM if files.resolve("/usr/bin/apt-get") else None

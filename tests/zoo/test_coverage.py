@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The zoo is worth its time as long as it has one of everything."""
+
+from __future__ import annotations
+
+from guests.recipe import Recipe
+from guests.recipes import DAILY_OF_THE_ZOO, ZOO
+from guests.storage import Luks, Raid, RandomSwap, VolumeGroup
+
+
+def layers(recipe: Recipe) -> set[type[object]]:
+    return {type(layer) for layer in recipe.layers}
+
+
+def test_every_release_firmware_table_and_filesystem_is_there() -> None:
+    guests = ZOO.values()
+    assert {recipe.suite for recipe in guests} == {"bullseye", "bookworm", "trixie", "forky"}
+    assert {recipe.boot for recipe in guests} == {"bios", "uefi", "uefi-signed"}
+    assert {disk.label for recipe in guests for disk in recipe.disks} == {"dos", "gpt"}
+    roots = {
+        place.volume.filesystem for recipe in guests for place in recipe.places if "/" in dict(place.volume.mounts)
+    }
+    assert roots == {"ext4", "xfs", "btrfs"}
+    assert {recipe.network for recipe in guests} == {"ifupdown", "networkd", "netplan", "networkmanager"}
+
+
+def test_every_layer_is_there_alone_and_upon_another() -> None:
+    found = [layers(recipe) for recipe in ZOO.values()]
+    assert all(wanted in found for wanted in ({VolumeGroup}, {Raid}, {Luks, RandomSwap}, {Luks, VolumeGroup}))
+    assert any(recipe.resume for recipe in ZOO.values())
+    assert any(recipe.own_kernel for recipe in ZOO.values())
+    assert any(recipe.initramfs_modules and recipe.encrypted for recipe in ZOO.values())
+
+
+def test_one_layout_is_there_with_both_firmwares() -> None:
+    one, other = ZOO["debian14-btrfs"], ZOO["debian14-btrfs-uefi"]
+    assert one.disks[0].partitions[-1] == other.disks[0].partitions[-1]
+    assert (one.boot, other.boot) == ("bios", "uefi-signed")
+
+
+def test_the_daily_ones_are_guests_of_the_zoo() -> None:
+    assert set(DAILY_OF_THE_ZOO) <= set(ZOO)
