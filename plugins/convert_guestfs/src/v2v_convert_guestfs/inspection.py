@@ -24,6 +24,8 @@ def inspect(session: Session) -> None:
     root = choose_root(session, roots)
     with explained(f"the operating system on {root} cannot be inspected"):
         mountpoints = {str(place): str(device) for place, device in handle.inspect_get_mountpoints(root).items()}
+        # A name of an encrypted device in fstab is crypttab's, which nobody has read yet.
+        mountpoints["/"] = root
         session.found = Inspection(
             root=root,
             os_type=str(handle.inspect_get_type(root)),
