@@ -7,6 +7,7 @@ import platform
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from guests.disk_images import write_file
 from guests.host import HostError, run
@@ -48,7 +49,14 @@ printf '\\n{MARKER} %s swap=%s mounts=%s\\n' "$facts" "$swap" "$mounts"
 
 
 def bootstrap(recipe: Recipe, tree: Path) -> None:
-    """Install the packages and write the result as a tar file, which guests with the same packages share."""
+    """Install the guest's packages and write the result as a tar file, which guests with the same packages share."""
+    install_packages(recipe.suite, recipe.all_packages, tree, "tar")
+
+
+def install_packages(
+    suite: str, packages: Sequence[str], target: Path, kind: Literal["directory", "tar"] = "directory"
+) -> None:
+    """Install packages of a suite, and what they need, into a directory or a tar file."""
     unneeded = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
     run(
         [
@@ -60,15 +68,15 @@ def bootstrap(recipe: Recipe, tree: Path) -> None:
             "--quiet",
             "--mode=root",
             "--variant=minbase",
-            "--format=tar",
+            f"--format={kind}",
             # A mirror that has stood still for weeks, of a testing suite mostly, is good enough for a test; what it
             # serves is checked against the signatures as ever.
             '--aptopt=Acquire::Check-Valid-Until "false"',
             *(f"--dpkgopt=path-exclude={pattern}" for pattern in unneeded),
-            f"--include={','.join(recipe.all_packages)}",
-            recipe.suite,
-            tree,
-            *_apt_line(recipe.suite),
+            f"--include={','.join(packages)}",
+            suite,
+            target,
+            *_apt_line(suite),
         ]
     )
 

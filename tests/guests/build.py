@@ -80,7 +80,7 @@ def build(recipe: Recipe) -> Path:
     finished = cache / f"{recipe.name}-{key(recipe)}"
     if finished.is_dir():
         return finished
-    with _locked(cache / f".{finished.name}.lock"):
+    with locked(cache / f".{finished.name}.lock"):
         if finished.is_dir():
             return finished
         # Only the holder of the lock uses these names: what lies there was left by a build that was killed.
@@ -108,7 +108,7 @@ def _bootstrapped(recipe: Recipe) -> Path:
     cache = cache_directory() / "trees"
     cache.mkdir(exist_ok=True)
     tree = cache / f"{recipe.suite}-{_hash([TREE_VERSION, sorted(recipe.all_packages)])}.tar"
-    with _locked(cache / f".{tree.name}.lock"):
+    with locked(cache / f".{tree.name}.lock"):
         if not tree.exists():
             unfinished = cache / f".{tree.name}.tmp"
             unfinished.unlink(missing_ok=True)
@@ -163,7 +163,7 @@ def _build_in(recipe: Recipe, work: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold the lock file, waiting for whoever else holds it."""
     with path.open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from guests.recipe import MARKER, Recipe
+from guests.recipe import MARKER, ROOT_PASSWORD, Recipe
 from guests.storage import Disk, Volume
 from guests.zoo import DAILY_OF_THE_ZOO, ZOO
 
-__all__ = ["DAILY", "DAILY_OF_THE_ZOO", "MARKER", "RECIPES", "ZOO"]
+__all__ = ["DAILY", "DAILY_OF_THE_ZOO", "MARKER", "RECIPES", "ROOT_PASSWORD", "ZOO"]
 
 _PLAIN: dict[str, Recipe] = {
     recipe.name: recipe
