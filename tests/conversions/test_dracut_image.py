@@ -25,7 +25,7 @@ from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConvertRequest, Inspection, SourceDisk
 from v2v_core.testing import FakeReporter
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.zoo, pytest.mark.timeout(1800)]
 
 DEBIAN = Inspection(root="/dev/sda", os_type="linux", distro="debian", arch="x86_64", major_version=12)
 NAMES = DeviceNames.of([SourceDisk(index=1)], "vd")
