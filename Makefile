@@ -23,7 +23,8 @@ zoo: setup                         ## build every guest of the zoo
 	$(BUILD_GUESTS) --zoo
 
 test-zoo: dev zoo                  ## convert and boot every guest of the zoo; up to an hour and a half without KVM
-	$(BIN)/python -m pytest --durations=0 tests/zoo tests/phony
+	$(BIN)/python -m pytest --durations=0 tests/zoo tests/phony tests/conversions/test_dracut_image.py \
+	    tests/faults/test_hostile_guests.py
 
 dev: $(VENV)/installed             ## the commands in .venv/bin, editable
 

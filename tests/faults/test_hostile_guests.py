@@ -9,6 +9,7 @@ import gzip
 import os
 import re
 import secrets
+import subprocess
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -23,8 +24,6 @@ from phony.look import Found, looked_into
 from phony.recipe import Phony
 from phony.tree import plant, write
 from runs import Place
-
-pytestmark = pytest.mark.slow
 
 _MIB = 1024 * 1024
 #: What the converter may take: seconds, where no hardware virtualization helps and somebody else is busy as well; bytes
@@ -135,7 +134,9 @@ def see_harmless(outcome: Outcome, bait: Bait | None = None) -> None:
         assert left == [], left
         assert bait is None or bait.secret not in text
     assert len(outcome.words) < _MIB
-    assert len(outcome.errors) == (0 if outcome.code == 0 else 1), outcome.words[-3000:]
+    assert bool(outcome.errors) == (outcome.code != 0), outcome.words[-3000:]
+    numbered = [line for line in outcome.errors if re.search(r": error: \(\d+\) ", line)]
+    assert len(outcome.errors) - len(numbered) <= 1, outcome.words[-3000:]
 
 
 def make(place: Place, recipe: Phony, traps: Callable[[Path], None], nodes: str = "", *, inodes: int = 0) -> Path:
@@ -153,6 +154,9 @@ def make(place: Place, recipe: Phony, traps: Callable[[Path], None], nodes: str 
         room = (recipe.size - 9) * _MIB
         run(["dd", "status=none", f"if={image}", f"of={part}", "bs=1M", "skip=1", f"count={room >> 20}", "conv=sparse"])
         run(["debugfs", "-w", "-f", "-", part], stdin=nodes)
+        # debugfs does not count what it makes, and a damaged file system is not what this is about. 1: repaired
+        subprocess.run(["e2fsck", "-f", "-y", part], stdout=subprocess.DEVNULL, check=False)
+        subprocess.run(["e2fsck", "-f", "-n", part], stdout=subprocess.DEVNULL, check=True)
         run(["dd", "status=none", f"if={part}", f"of={image}", "bs=1M", "seek=1", "conv=notrunc,sparse"])
         part.unlink()
     return image
@@ -220,6 +224,7 @@ mknod /etc/smartd.conf p
 """
 
 
+@pytest.mark.slow
 def test_links_pipes_devices_and_escape_sequences(place: Place, bait: Bait) -> None:
     """The guest is converted all the same: what cannot be edited is left alone, and said so."""
     disk = make(place, debian.DEBIAN7, lambda root: links_and_nodes(root, bait), _NODES)
@@ -296,6 +301,7 @@ def bombs_and_crowds(root: Path, bait: Bait, images: dict[str, bytes]) -> None:
     depmod.write_text(depmod.read_text() + "truncate -s 100G modules.dep.bin\nln -sf /dev/zero modules.dep\n")
 
 
+@pytest.mark.zoo
 def test_bombs_crowds_and_lies(place: Place, bait: Bait) -> None:
     """Kernels that nobody needs have images that nobody can unpack; the one that boots is converted."""
     images = {
@@ -328,13 +334,15 @@ def nothing_to_convert(root: Path, bait: Bait) -> None:
     (root / "etc/os-release").write_text(f'PRETTY_NAME="{ESCAPES}"\nNAME="Debian"\nVERSION_ID="7"\nID=debian\n')
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_stands_in_the_way(place: Place, bait: Bait) -> None:
-    """One line names all of it, and no file is changed."""
+    """All of it is named together, and no file is changed."""
     disk = make(place, debian.DEBIAN7, lambda root: nothing_to_convert(root, bait))
     outcome = convert(place, disk)
     see_harmless(outcome, bait)
     assert outcome.code == 6, outcome.words
-    (error,) = outcome.errors
+    error = "\n".join(outcome.errors)
+    assert "3 reasons" in error
     assert "boot loader" in error
     assert "packages" in error
     assert "kernel" in error

@@ -77,7 +77,7 @@ def test_rhel4_with_grub_legacy_and_mkinitrd(place: Place) -> None:
         assert "/dev/hda1" not in grub
         assert "root=LABEL=/ quiet" in grub
         assert re.search(r"^default=0$", grub, re.MULTILINE)
-        assert found.link("/boot/grub/menu.lst") == "./grub.conf"
+        assert found.link("/boot/grub/menu.lst").removeprefix("./") == "grub.conf"
         assert "boot=/dev/vda" in found.text("/etc/sysconfig/grub")
         modprobe = found.text("/etc/modprobe.conf")
         assert re.findall(r"^alias eth0 (\S+)", modprobe, re.MULTILINE) == ["virtio_net"]
@@ -245,5 +245,5 @@ def test_family_of_debian(place: Place, name: str) -> None:
         see_virtio(found, f"/boot/{kernel.initramfs}")
         if name == "debian7":
             assert "ttyS0" in found.text("/etc/inittab")
-            assert 'Driver\t"modesetting"' in found.text("/etc/X11/xorg.conf")
+            assert re.search(r'Driver\s+"modesetting"', found.text("/etc/X11/xorg.conf"))
             see_first_boot(found)

@@ -321,3 +321,10 @@ def test_a_64_bit_kernel_needs_a_64_bit_processor() -> None:
     found = capabilities_of(modern, inspected("i386"))
     assert (found.arch, found.machine, found.block_bus) == ("x86_64", "q35", Bus.VIRTIO_BLK)
     assert capabilities_of(modern, inspected("aarch64")).arch == "aarch64"
+
+
+def test_a_module_that_was_removed_drives_nothing() -> None:
+    config = {"VIRTIO_BLK": "m", "VIRTIO_PCI": "y"}
+    without = Kernel("6.1", "", "", None, Modules({"ext4": "kernel/ext4.ko"}), config)
+    assert (without.drives("virtio_blk"), without.drives("virtio_pci")) == (False, True)
+    assert Kernel("6.1", "", "", None, Modules(), config).drives("virtio_blk")

@@ -161,12 +161,20 @@ def test_capabilities() -> None:
 
 def test_the_kernel_that_is_offered_and_has_virtio_is_chosen() -> None:
     good, newer, xen = kernel(**VIRTIO), kernel("6.2.0"), kernel("7.0", X86_XEN="y")
-    assert choose_kernel([good, newer], [newer], Blockers()) is good
-    assert choose_kernel([newer], [newer], Blockers()) is newer
+    assert choose_kernel([good, newer], [newer], newer, Blockers()) is good
+    assert choose_kernel([newer], [newer], newer, Blockers()) is newer
     blockers = Blockers()
-    choose_kernel([xen], [xen], blockers)
+    choose_kernel([xen], [xen], xen, blockers)
     with pytest.raises(ConversionError, match="Xen"):
         blockers.stop()
+
+
+def test_a_default_kernel_that_will_do_stays_the_default() -> None:
+    older, newer = kernel("6.1.0", **VIRTIO), kernel("6.2.0", **VIRTIO)
+    xen = kernel("6.0.0", X86_XEN="y", **VIRTIO)
+    assert choose_kernel([newer, older], [newer, older], older, Blockers()) is older
+    assert choose_kernel([newer, older], [newer, older], None, Blockers()) is newer
+    assert choose_kernel([newer, older, xen], [newer, older, xen], xen, Blockers()) is newer
 
 
 def test_all_blockers_are_named() -> None:

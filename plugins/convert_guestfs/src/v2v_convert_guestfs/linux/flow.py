@@ -96,7 +96,7 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     if packages is None or bootloader is None or not kernels:
         blockers.stop()
         raise ConversionError("internal error: something is missing in the guest and nobody said what")
-    kernel = choose_kernel(kernels, bootloader.bootable(kernels), blockers)
+    kernel = choose_kernel(kernels, bootloader.bootable(kernels), bootloader.default_kernel(kernels), blockers)
     capabilities = capabilities_of(kernel, session.inspection)
     prefix = block_devices.prefix_of(capabilities.block_bus, session.inspection)
     names = DeviceNames.of(session.request.guest.disks, prefix, block_devices.renamed_drives(session))
@@ -149,8 +149,14 @@ def _change(session: Session, files: GuestFiles, plan: Plan) -> None:
         selinux.label(session, files)
 
 
-def choose_kernel(kernels: list[Kernel], bootable: list[Kernel], blockers: Blockers) -> Kernel:
-    """Choose the best kernel that the boot loader offers, or the best of all. The best come first in both lists."""
+def choose_kernel(kernels: list[Kernel], bootable: list[Kernel], default: Kernel | None, blockers: Blockers) -> Kernel:
+    """Choose the kernel to boot: the default one if it will do, for somebody has chosen it.
+
+    Otherwise the best that the boot loader offers, or the best of all. The best come first in both lists.
+    """
+    drives_all = default is not None and drives_virtio_disks(default) and default.drives("virtio_net")
+    if default is not None and drives_all and not default.only_for_xen:
+        return default
     candidates = [kernel for kernel in bootable if not kernel.only_for_xen]
     if not any(drives_virtio_disks(kernel) for kernel in candidates):
         candidates += [kernel for kernel in kernels if not kernel.only_for_xen]

@@ -86,10 +86,13 @@ class Kernel:
     arch: str = ""
 
     def drives(self, name: str) -> bool:
-        """Tell whether it has a driver, as a module or built in."""
-        return (
-            name in self.modules.paths or self.builds_in(name) or self.config.get(_CONFIG.get(name, "")) in {"y", "m"}
-        )
+        """Tell whether it has a driver, as a module or built in.
+
+        What its configuration says of a module counts only where the modules cannot be listed: somebody may have
+        removed one.
+        """
+        said = None if self.modules.paths else self.config.get(_CONFIG.get(name, ""))
+        return name in self.modules.paths or self.builds_in(name) or said == "m"
 
     def builds_in(self, name: str) -> bool:
         """Tell whether a driver is built in."""
