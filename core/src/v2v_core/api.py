@@ -39,6 +39,8 @@ from v2v_core.hookspecs import (
     OwnedObject,
     hookimpl,
 )
+from v2v_core.images import FORMATS as IMAGE_FORMATS
+from v2v_core.images import describe_image
 from v2v_core.metadata import UntrustedXmlError, guest_of_domain, libvirt_name, parse_untrusted_xml
 from v2v_core.model import (
     Bus,
@@ -70,6 +72,7 @@ from v2v_core.programs import require_program, run_program
 
 __all__ = [
     "HOOK_API_VERSION",
+    "IMAGE_FORMATS",
     "Bus",
     "Capabilities",
     "Change",
@@ -129,6 +132,7 @@ __all__ = [
     "UntrustedXmlError",
     "UsageError",
     "V2VError",
+    "describe_image",
     "guest_of_domain",
     "hookimpl",
     "input_helper",

@@ -50,6 +50,7 @@ class InputSetupRequest:
     :param arguments: the words on the command line: files, names, URIs.
     :param connection: ``-ic``. :param format: ``-if``. :param transport: ``-it``.
     :param password_file: ``-ip``.
+    :param temporary: where large temporary files belong, on a large file system; they are gone with the conversion.
     :param in_place: the guest will be changed where it is; serve it writable, without promises about the source.
     """
 
@@ -62,6 +63,7 @@ class InputSetupRequest:
     password_file: Path | None = None
     options: OptionValues = OptionValues()
     in_place: bool = False
+    temporary: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,8 +282,8 @@ class InputHooks(Protocol):
     def v2v_input_setup(self, request: InputSetupRequest) -> InputResult:
         """Find the guest, read its metadata, and say how each disk is served.
 
-        Called first, once. Start no server and write nothing outside ``request.directory``: core serves the disks,
-        under a protective overlay. Nothing has to be undone.
+        Called first, once. Start no server and write nothing outside ``request.directory`` and
+        ``request.temporary``: core serves the disks, under a protective overlay. Nothing has to be undone.
 
         :raises UsageError: the arguments or options make no sense.
         :raises SourceError: the guest cannot be used; say which file or object, why, and what to do.

@@ -18,8 +18,8 @@ from v2v_core.api import (
     SourceError,
     UsageError,
 )
+from v2v_core.images import detect_format
 from v2v_core.testing import FakeReporter
-from v2v_input_disk.image import detect_format
 from v2v_input_disk.plugin import DiskInput, guest_name
 
 

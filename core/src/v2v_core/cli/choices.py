@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from v2v_core.cli.modes import input_mode
 from v2v_core.cli.option_values import (
     at_least_one,
     connection_uri,
@@ -40,7 +41,7 @@ def input_choice(
     :raises UsageError: a value makes no sense.
     """
     return InputChoice(
-        mode=mode,
+        mode=input_mode(mode, connection),
         arguments=tuple(arguments or ()),
         connection=connection_uri("-ic", connection),
         format=disk_format,

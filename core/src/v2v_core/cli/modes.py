@@ -6,6 +6,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+#: virt-v2v reaches these through libvirt, and here a plugin does it: the documented command line stays.
+_BY_URI = {"vpx": "vcenter", "esx": "vcenter"}
+
+
+def input_mode(mode: str, connection: str | None) -> str:
+    """Give the input mode that is meant: ``-i libvirt -ic vpx://…`` is ``-i vcenter``."""
+    scheme = (connection or "").partition("://")[0].lower()
+    return _BY_URI.get(scheme, mode) if mode == "libvirt" else mode
+
 
 @dataclass(frozen=True)
 class Modes:

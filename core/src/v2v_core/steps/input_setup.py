@@ -39,6 +39,8 @@ def run(directory: ConversionDir, choice: InputChoice, sinks: Sequence[EventSink
         _check_space(directory)
         processes.stop(directory.path, processes.serves("in", "base"))
         plugin = load_plugin(Role.INPUT, choice.mode)
+        temporary = directory.overlay / "input"
+        temporary.mkdir(mode=0o700, exist_ok=True)
         result = plugin.input_setup(
             InputSetupRequest(
                 directory=directory.private("input"),
@@ -49,6 +51,7 @@ def run(directory: ConversionDir, choice: InputChoice, sinks: Sequence[EventSink
                 password_file=choice.password_file,
                 options=plugin.check_options(choice.options),
                 in_place=choice.in_place,
+                temporary=temporary,
                 report=report,
             )
         )

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from v2v_core.api import (
+    IMAGE_FORMATS,
     DiskService,
     Display,
     Guest,
@@ -18,9 +19,9 @@ from v2v_core.api import (
     PluginOption,
     SourceDisk,
     UsageError,
+    describe_image,
     hookimpl,
 )
-from v2v_input_disk.image import FORMATS, describe_image
 
 _URI = re.compile(r"nbds?(\+unix|\+vsock)?:", re.ASCII)
 #: What is taken off the file name to get the name of the guest.
@@ -51,9 +52,10 @@ class DiskInput:
         for option, value in (("-ic", request.connection), ("-it", request.transport), ("-ip", request.password_file)):
             if value is not None:
                 raise UsageError(f"-i disk cannot be used with {option}", hint=f"leave {option} out")
-        if request.format is not None and request.format not in FORMATS:
+        if request.format is not None and request.format not in IMAGE_FORMATS:
             raise UsageError(
-                f"-if {request.format!r} is not a format that -i disk can read", hint=f"one of: {', '.join(FORMATS)}"
+                f"-if {request.format!r} is not a format that -i disk can read",
+                hint=f"one of: {', '.join(IMAGE_FORMATS)}",
             )
         external = request.options.flag("allow-external-files")
         services = tuple(_describe(argument, request.format, external=external) for argument in request.arguments)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v2v_core.api import SourceError
-from v2v_input_disk.references import References, read_references
+from v2v_core.errors import SourceError
+from v2v_core.images.references import References, read_references
 
 MIB = 1024 * 1024
 

@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from v2v_core.api import SourceError
+from v2v_core.errors import SourceError
 
 #: No header or descriptor is larger than this, in bytes.
 _LARGEST = 1024 * 1024
@@ -41,6 +41,10 @@ class References:
         """Tell whether there is one."""
         return self.backing is not None or self.data_file is not None or bool(self.extents)
 
+    def names(self) -> list[str]:
+        """Give the names of all of them."""
+        return [name for name in (self.backing, self.data_file, *self.extents) if name is not None]
+
     def describe(self) -> str:
         """Name them, for an error."""
         named = [("backing file", self.backing), ("data file", self.data_file)]
@@ -48,18 +52,19 @@ class References:
         return ", ".join(f"{what} {name!r}" for what, name in named if name is not None)
 
 
-def read_references(path: Path, image_format: str, size: int) -> References:
+def read_references(path: Path, image_format: str, size: int, *, start: int = 0) -> References:
     """Read which other files the header of an image names.
 
-    :param size: of the file, bytes; 0 for a device.
+    :param size: of the image, bytes; 0 for a device. :param start: where it begins in the file, bytes.
     :raises SourceError: the header is damaged.
     """
     if image_format not in {"qcow2", "vmdk"}:
         return References()
     try:
         with path.open("rb") as stream:
-            head = stream.read(_LARGEST)
-        return _qcow2(head) if image_format == "qcow2" else _vmdk(path, head, size)
+            stream.seek(start)
+            head = stream.read(min(_LARGEST, size) if size else _LARGEST)
+        return _qcow2(head) if image_format == "qcow2" else _vmdk(path, head, size, start)
     except OSError as err:
         raise SourceError(f"{path}: {err.strerror}") from err
     except (struct.error, ValueError) as err:
@@ -107,7 +112,7 @@ def _qcow2_extensions(head: bytes, offset: int) -> dict[int, bytes]:
     return extensions
 
 
-def _vmdk(path: Path, head: bytes, size: int) -> References:
+def _vmdk(path: Path, head: bytes, size: int, base: int) -> References:
     if head.startswith(b"COWD"):
         # ESX's own sparse extents; the name of a parent lies at a fixed place that qemu does not look at
         return References()
@@ -122,7 +127,7 @@ def _vmdk(path: Path, head: bytes, size: int) -> References:
     if length > _LARGEST or start + length > max(size, len(head)):
         raise ValueError("the descriptor lies outside the file")
     with path.open("rb") as stream:
-        stream.seek(start)
+        stream.seek(base + start)
         text = stream.read(length).split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
     # without a capacity of its own qemu takes the file for a mere descriptor and opens the extents by name
     return _vmdk_descriptor(text, embedded=bool(capacity))

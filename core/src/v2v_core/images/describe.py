@@ -8,14 +8,17 @@ one are refused, unless the user allows it.
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import os
 import stat
 import struct
 from pathlib import Path
 
-from v2v_core.api import CommandError, QemuImage, SourceError, require_program, run_program
-from v2v_input_disk.references import References, read_references
+from v2v_core.errors import CommandError, SourceError
+from v2v_core.images.references import References, read_references
+from v2v_core.model import QemuImage
+from v2v_core.programs import require_program, run_program
+from v2v_core.serving.qemu_nbd import block_node, json_name
 
 #: Magic numbers: qemu docs/interop/qcow2.txt, VMware's "Virtual Disk Format 5.0", MS-VHDX, VirtualBox VDICore.h,
 #: Microsoft's "Virtual Hard Disk Image Format Specification" (dynamic disks begin with a copy of the footer).
@@ -35,24 +38,39 @@ _CHECKED = frozenset({"qcow2", "vmdk", "vdi", "vhdx"})
 _DEEPEST = 64
 
 
-def describe_image(path: Path, image_format: str | None, *, external: bool, depth: int = 0) -> QemuImage:
+def describe_image(
+    path: Path,
+    image_format: str | None,
+    *,
+    external: bool = False,
+    within: Path | None = None,
+    window: tuple[int, int] | None = None,
+    depth: int = 0,
+) -> QemuImage:
     """Describe an image or block device, after looking at everything that can be wrong with it.
 
+    :param image_format: how it is opened, or None to go by its magic number.
     :param external: files that its header names may be opened.
+    :param within: they may if they lie in this directory or below it, links resolved.
+    :param window: the part of the file that is the image: where it begins, and its length; bytes.
     :raises SourceError: it cannot be used.
     """
     if depth > _DEEPEST:
         raise SourceError(f"{path}: the chain of backing files is deeper than {_DEEPEST}", hint="commit some of them")
     size = _check_file(path)
-    image_format = image_format or detect_format(path)
-    references = read_references(path, image_format, size)
+    start, size = window or (0, size)
+    image_format = image_format or detect_format(path, start)
+    references = read_references(path, image_format, size, start=start)
     if references.any and not external:
-        raise SourceError(
-            f"{path}: this {image_format} image refers to another file: {references.describe()}",
-            hint="if you trust it, add: -io allow-external-files; or make one whole image of it with qemu-img convert",
-        )
-    backing = _backing(path, references, depth) if references.backing is not None else None
-    image = QemuImage(path=path, format=image_format, backing=backing)
+        _check_references(path, image_format, references, within)
+    backing = _backing(path, references, depth, within) if references.backing is not None else None
+    image = QemuImage(
+        path=path,
+        format=image_format,
+        backing=backing,
+        offset=start if window else None,
+        size=size if window else None,
+    )
     if image_format == "vdi":
         _check_vdi_length(path, size)
     if image_format in _CHECKED:
@@ -60,13 +78,39 @@ def describe_image(path: Path, image_format: str | None, *, external: bool, dept
     return image
 
 
-def detect_format(path: Path) -> str:
+def _check_references(path: Path, image_format: str, references: References, within: Path | None) -> None:
+    if within is None:
+        raise SourceError(
+            f"{path}: this {image_format} image refers to another file: {references.describe()}",
+            hint="if you trust it, add: -io allow-external-files; or make one whole image of it with qemu-img convert",
+        )
+    outside = [name for name in references.names() if not _lies_in(path.parent / name, within)]
+    if outside:
+        raise SourceError(
+            f"{path}: this {image_format} image refers to a file outside {within}: {outside[0]!r}",
+            hint="an image that comes from somebody else must not open files of this machine; make one whole image of "
+            "it where it comes from",
+        )
+
+
+def _lies_in(path: Path, directory: Path) -> bool:
+    """Tell whether a path leads to something in a directory when all links are followed."""
+    try:
+        return path.resolve().is_relative_to(directory.resolve())
+    except (OSError, RuntimeError, ValueError):
+        # a loop of links, or a name that no file can have
+        return False
+
+
+def detect_format(path: Path, start: int = 0) -> str:
     """Tell the format by its magic number; what has none is raw.
 
+    :param start: where the image begins in the file, bytes.
     :raises SourceError: it cannot be read.
     """
     try:
         with path.open("rb") as stream:
+            stream.seek(start)
             head = stream.read(512)
     except OSError as err:
         raise _unreadable(path, err) from err
@@ -91,7 +135,7 @@ def _check_file(path: Path) -> int:
     return status.st_size
 
 
-def _backing(path: Path, references: References, depth: int) -> QemuImage:
+def _backing(path: Path, references: References, depth: int, within: Path | None) -> QemuImage:
     if references.backing_format is None:
         raise SourceError(
             f"{path}: its header names the backing file {references.backing} without its format",
@@ -100,7 +144,7 @@ def _backing(path: Path, references: References, depth: int) -> QemuImage:
     assert references.backing is not None  # noqa: S101 - the caller looked
     # as qemu does: relative to the image that names it
     below = path.parent / references.backing
-    return describe_image(below, references.backing_format, external=True, depth=depth + 1)
+    return describe_image(below, references.backing_format, external=within is None, within=within, depth=depth + 1)
 
 
 def _check_image(image: QemuImage) -> None:
@@ -109,11 +153,10 @@ def _check_image(image: QemuImage) -> None:
     :raises SourceError: it is damaged.
     """
     require_program("qemu-img")
-    node = {"driver": image.format, "file": {"driver": "file", "filename": str(image.path)}}
-    if image.format in {"qcow2", "vmdk"}:
-        node["backing"] = None  # type: ignore[assignment]  # JSON null
+    # what lies below is checked by itself
+    node = block_node(dataclasses.replace(image, backing=None))
     try:
-        run_program(["qemu-img", "check", "-q", "-U", "json:" + json.dumps(node)])
+        run_program(["qemu-img", "check", "-q", "-U", json_name(node)])
     except CommandError as err:
         if err.status == 3:  # qemu-img(1): leaked clusters are harmless
             return

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From the package to the guest: find the descriptor, verify the manifest, describe the disks."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from pathlib import Path
+
+from v2v_core.api import InputResult, InputSetupRequest, QemuImage, SourceError, describe_image
+from v2v_input_vmware.ova import manifest
+from v2v_input_vmware.ova.ovf import OvfDisk, parse_ovf
+from v2v_input_vmware.ova.package import Package, Part, open_package, room_in, unpack_gzip
+
+
+def describe_guest(request: InputSetupRequest, path: Path) -> InputResult:
+    """Describe the guest of a package, and how its disks are opened.
+
+    :raises SourceError: the package, or a disk in it, is damaged or not harmless.
+    """
+    scratch = (request.temporary or request.directory) / "ova"
+    scratch.mkdir(mode=0o700, exist_ok=True)
+    for left in scratch.iterdir():
+        # of an earlier try of this step
+        left.unlink()
+    package = open_package(path, scratch)
+    name = _descriptor(package)
+    descriptor = parse_ovf(package.files[name].read_small(), path.stem or "unknown", request.report.warning)
+    if not request.options.flag("skip-manifest"):
+        request.report.message("Verifying the checksums of the OVA")
+        manifest.verify(package, request.report.warning)
+    folder = posixpath.dirname(name)
+    images = tuple(_image(package, folder, disk, number, scratch) for number, disk in enumerate(descriptor.disks, 1))
+    return InputResult(guest=descriptor.guest, disks=images)
+
+
+def _descriptor(package: Package) -> str:
+    found = [
+        name
+        for name in package.files
+        if name.lower().endswith(".ovf") and not posixpath.basename(name).startswith("._")
+    ]
+    if len(found) != 1:
+        listed = ", ".join(repr(name[:60]) for name in sorted(found)[:3])
+        raise SourceError(
+            f"{package.origin} has {len(found)} OVF descriptors ({listed}), and one is expected"
+            if found
+            else f"{package.origin} has no OVF descriptor (a file *.ovf)",
+            hint="name the OVA itself, or the directory that it was unpacked into",
+        )
+    return found[0]
+
+
+def _image(package: Package, folder: str, disk: OvfDisk, number: int, scratch: Path) -> QemuImage:
+    name, part = _file_of(package, folder, disk)
+    what = f"disk {number} of the OVA ({name})"
+    _check_size(package, what, disk, part)
+    if disk.gzip:
+        limit = room_in(scratch)
+        if disk.capacity is not None:
+            # A VMDK of random data is larger than its disk, by its tables and by what compression adds.
+            limit = min(limit, disk.capacity + disk.capacity // 16 + 16 * 1024 * 1024)
+        part = unpack_gzip(part, scratch / f"disk{number}", limit=limit, what=what)
+    window = None if part.offset is None else (part.offset, part.size)
+    try:
+        return describe_image(part.path, None, within=package.directory, window=window)
+    except SourceError as err:
+        raise SourceError(f"{what} is refused: {err.message}", hint=_hint(err)) from err
+
+
+def _hint(err: SourceError) -> str | None:
+    if "refers to" in err.message:
+        return "a disk of an OVA is one whole file: export the guest again"
+    return err.hint
+
+
+def _file_of(package: Package, folder: str, disk: OvfDisk) -> tuple[str, Part]:
+    """Find the file of a disk; if it is not there, the last of the snapshots beside it (``disk.vmdk.000000001``).
+
+    :raises SourceError: there is none, or it lies outside of the package.
+    """
+    name = posixpath.normpath(posixpath.join(folder, disk.href))
+    if posixpath.isabs(disk.href) or name == ".." or name.startswith("../"):
+        raise SourceError(
+            f"the OVF descriptor names a disk outside of the OVA, {disk.href[:80]!r}: it is refused",
+            hint="all disks of an OVA are in the OVA",
+        )
+    if name not in package.files:
+        snapshot = re.compile(re.escape(name) + r"\.([0-9]{1,18})")
+        numbered = [(int(match[1]), other) for other in package.files if (match := snapshot.fullmatch(other))]
+        if not numbered:
+            raise SourceError(
+                f"the disk {disk.href[:80]!r} that the OVF descriptor names is not in {package.origin}",
+                hint="the OVA is not complete: export or download it again",
+            )
+        name = max(numbered)[1]
+    part = package.files[name]
+    if package.directory is not None and not part.path.resolve().is_relative_to(package.directory.resolve()):
+        raise SourceError(
+            f"the disk {disk.href[:80]!r} of the OVA is a link out of its directory: it is refused",
+            hint="put the disk itself beside the OVF descriptor",
+        )
+    return name, part
+
+
+def _check_size(package: Package, what: str, disk: OvfDisk, part: Part) -> None:
+    if disk.size is not None and disk.size != part.size:
+        raise SourceError(
+            f"{what} has {part.size} bytes, and the OVF descriptor says {disk.size}",
+            hint="the OVA is cut short or was changed: export or download it again; if you know better, correct "
+            f"ovf:size in the descriptor of {package.origin}",
+        )

@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What an OVA is made of: a directory, a tar file that is read in place, or an archive that has to be unpacked.
+
+Every kind gives the same: its files by their names, each a part of a file of this machine. What would make the archive
+write, read or fill more than its own is refused: names that lead out of it, links, devices, names that come twice,
+sparse members, members larger than the disk has room for.
+"""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import os
+import posixpath
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, cast
+
+from v2v_core.api import SourceError
+from v2v_input_vmware.ova.streams import Bounded, Budgeted, Readable, Window, Xz
+
+#: Bytes of a descriptor, a manifest or a certificate; and of a header of an archive.
+SMALL = 4 * 1024 * 1024
+_HEADER = 1024 * 1024
+_MOST_FILES = 10_000
+_CHUNK = 1024 * 1024
+#: Bytes that are left free where an archive is unpacked.
+_RESERVE = 64 * 1024 * 1024
+#: An archive that says to hold more than so many times its length is not unpacked. Zeros are packed to a thousandth.
+_RATIO = 2000
+_NEVER = "an OVA never has such a file: if it is yours, pack it anew with ordinary files only"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file of the package: a part of a file of this machine; bytes."""
+
+    path: Path
+    size: int
+    offset: int | None = None
+
+    def read_small(self) -> bytes:
+        """Read it whole.
+
+        :raises SourceError: it is too large for what it is.
+        """
+        if self.size > SMALL:
+            raise SourceError(
+                f"{self.path}: a descriptor or manifest of {self.size} bytes is too large",
+                hint="export the guest again",
+            )
+        with self.open() as stream:
+            return stream.read(self.size)
+
+    @contextmanager
+    def open(self) -> Iterator[IO[bytes]]:
+        """Open it; the stream begins where it begins, and may go on where it ends."""
+        with self.path.open("rb") as stream:
+            stream.seek(self.offset or 0)
+            yield stream
+
+
+@dataclass(frozen=True)
+class Package:
+    """The files of a package by their names (``dir/guest.ovf``).
+
+    :param directory: the package is this directory; disks may name extents in it. None for an archive.
+    """
+
+    origin: Path
+    files: dict[str, Part] = field(default_factory=dict)
+    directory: Path | None = None
+
+
+def open_package(path: Path, scratch: Path) -> Package:
+    """Open an OVA.
+
+    :param scratch: an empty directory of ours, where an archive is unpacked that cannot be read in place.
+    :raises SourceError: it is none, is damaged, or is not harmless.
+    """
+    try:
+        if path.is_dir():
+            return _directory(path)
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise SourceError(f"{path} is neither a file nor a directory", hint="name the .ova file or its directory")
+        with path.open("rb") as stream:
+            head = stream.read(512)
+        if head[257:262] == b"ustar":
+            return Package(path, _tar_in_place(path, status.st_size))
+        if head.startswith(b"PK\x03\x04"):
+            return Package(path, _unpacked_zip(path, scratch))
+        if head.startswith(b"\x1f\x8b"):
+            with path.open("rb") as raw, gzip.GzipFile(fileobj=raw) as stream:
+                return Package(path, _unpacked_tar(path, scratch, stream))
+        if head.startswith(b"\xfd7zXZ\0"):
+            with path.open("rb") as raw:
+                return Package(path, _unpacked_tar(path, scratch, Xz(raw)))
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, UnicodeError) as err:
+        raise SourceError(
+            f"{path} is damaged: {err}", hint="it was cut short or changed: export or download it again"
+        ) from err
+    except OSError as err:
+        if err.filename is None and not err.errno:
+            # gzip's BadGzipFile
+            raise SourceError(f"{path} is damaged: {err}", hint="export or download it again") from err
+        raise SourceError(
+            f"{err.filename or path}: {err.strerror or err}", hint="check the path, and that this user may read it"
+        ) from err
+    raise SourceError(
+        f"{path} is no OVA: it is neither a directory nor a tar, tar.gz, tar.xz or zip file",
+        hint="name the .ova file; a single disk is for -i disk",
+    )
+
+
+def _directory(path: Path) -> Package:
+    files: dict[str, Part] = {}
+    for below, directories, names in os.walk(path):
+        directories.sort()
+        for name in sorted(names):
+            found = Path(below, name)
+            _count(files)
+            # Links are followed when the file is used, by who knows where they may lead.
+            if found.is_file():
+                files[found.relative_to(path).as_posix()] = Part(found, found.stat().st_size)
+    return Package(path, files, directory=path)
+
+
+def _tar_in_place(path: Path, length: int) -> dict[str, Part]:
+    """Read the headers of a tar file, and nothing else of it."""
+    files: dict[str, Part] = {}
+    with path.open("rb") as stream, tarfile.TarFile(fileobj=cast("IO[bytes]", Bounded(stream, _HEADER))) as archive:
+        for member in archive:
+            name = _check_member(path, member, files)
+            if name is None:
+                continue
+            if member.offset_data + member.size > length:
+                raise SourceError(
+                    f"{path} is cut short: {name} ends at byte {member.offset_data + member.size} of {length}",
+                    hint="export or download it again",
+                )
+            files[name] = Part(path, member.size, member.offset_data)
+    return files
+
+
+def _check_member(path: Path, member: tarfile.TarInfo, files: dict[str, Part]) -> str | None:
+    """Give the name of a member that is a file; None for a directory.
+
+    :raises SourceError: it is something else, or its name leads out of the archive.
+    """
+    name = _check_name(path, member.name)
+    if member.isdir():
+        return None
+    if member.issym() or member.islnk():
+        raise SourceError(f"{path} has a link in it, {name!r} to {member.linkname[:80]!r}: it is refused", hint=_NEVER)
+    if not member.isreg() or member.sparse is not None or _says_sparse(member):
+        kind = "a sparse file" if member.isreg() else "a device or another special file"
+        raise SourceError(f"{path} has {kind} in it, {name!r}: it is refused", hint=_NEVER)
+    _check_new(path, name, files)
+    return name
+
+
+def _says_sparse(member: tarfile.TarInfo) -> bool:
+    return any(key.startswith("GNU.sparse.") for key in member.pax_headers)
+
+
+def _check_name(path: Path, name: str) -> str:
+    clean = posixpath.normpath(name)
+    if name.startswith("/") or clean.startswith("../") or clean == ".." or "\0" in name or not name:
+        raise SourceError(f"{path} has a file that lies outside of it, {name[:80]!r}: it is refused", hint=_NEVER)
+    return clean
+
+
+def _check_new(path: Path, name: str, files: dict[str, Part]) -> None:
+    _count(files)
+    if name in files:
+        raise SourceError(f"{path} has two files of the name {name[:80]!r}: it is refused", hint=_NEVER)
+
+
+def _count(files: dict[str, Part]) -> None:
+    if len(files) >= _MOST_FILES:
+        raise SourceError(f"the OVA has more than {_MOST_FILES} files", hint=_NEVER)
+
+
+def _unpacked_tar(path: Path, scratch: Path, stream: Readable) -> dict[str, Part]:
+    """Unpack a compressed tar file. A member says its size before it comes: there is room for it or it is refused."""
+    files: dict[str, Part] = {}
+    room = _Room(path, scratch)
+    source = Budgeted(stream)
+    source.allow(_HEADER)
+    with tarfile.open(fileobj=cast("IO[bytes]", source), mode="r|") as archive:
+        for member in archive:
+            name = _check_member(path, member, files)
+            if name is not None:
+                room.take(name, member.size)
+                source.allow(member.size + _HEADER)
+                content = archive.extractfile(member)
+                if content is None:
+                    raise SourceError(f"{path}: {name!r} cannot be read", hint="export or download it again")
+                files[name] = _write(content, scratch / f"file{len(files)}", member.size, f"{path}: {name}")
+            source.allow(_HEADER)
+    return files
+
+
+def _unpacked_zip(path: Path, scratch: Path) -> dict[str, Part]:
+    files: dict[str, Part] = {}
+    room = _Room(path, scratch)
+    with path.open("rb") as stream, zipfile.ZipFile(cast("IO[bytes]", Bounded(stream, SMALL))) as archive:
+        for member in archive.infolist():
+            name = _check_name(path, member.filename)
+            if member.is_dir():
+                continue
+            kind = stat.S_IFMT(member.external_attr >> 16)
+            if kind not in {0, stat.S_IFREG}:
+                raise SourceError(f"{path} has a link or a special file in it, {name!r}: it is refused", hint=_NEVER)
+            if member.flag_bits & 1 or member.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+                raise SourceError(
+                    f"{path}: {name!r} is encrypted, or compressed in an unusual way",
+                    hint="pack it without a password, with the usual compression",
+                )
+            _check_new(path, name, files)
+            room.take(name, member.file_size)
+            with archive.open(member) as source:
+                files[name] = _write(source, scratch / f"file{len(files)}", member.file_size, f"{path}: {name}")
+    return files
+
+
+class _Room:
+    """The bytes that may still be written where an archive is unpacked: zeros count, though they take no room."""
+
+    def __init__(self, path: Path, scratch: Path) -> None:
+        self._path, self._scratch = path, scratch
+        self._free = room_in(scratch)
+        self._left = min(self._free, path.stat().st_size * _RATIO + SMALL)
+
+    def take(self, name: str, size: int) -> None:
+        if size > self._left:
+            why = (
+                f"there is room for {self._left} more in {self._scratch.parent}"
+                if self._left <= self._free and self._path.stat().st_size * _RATIO > self._free
+                else f"that is more than {_RATIO} times what the whole archive has"
+            )
+            raise SourceError(
+                f"{self._path}: {name} has {size} bytes when unpacked: {why}",
+                hint="unpack the OVA yourself and name the directory, or set VIRT_V2V_TMPDIR to one with more room; an "
+                "uncompressed tar file is read in place",
+            )
+        self._left -= size
+
+
+def _write(source: IO[bytes], target: Path, size: int, what: str) -> Part:
+    """Write a member of an archive to a file of our own: so many bytes, no more and no fewer. Zeros take no room."""
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+        left = size
+        while left and (data := source.read(min(_CHUNK, left))):
+            left -= len(data)
+            if any(data):
+                stream.write(data)
+            else:
+                stream.seek(len(data), os.SEEK_CUR)
+        stream.truncate(size - left)
+    if left:
+        raise SourceError(f"{what} is cut short by {left} bytes", hint="export or download the OVA again")
+    return Part(target, size)
+
+
+def unpack_gzip(part: Part, target: Path, *, limit: int, what: str) -> Part:
+    """Unpack a compressed disk.
+
+    :param limit: bytes that it may have.
+    :raises SourceError: it is damaged or has more.
+    """
+    written = 0
+    try:
+        with (
+            part.open() as raw,
+            gzip.GzipFile(mode="rb", fileobj=cast("IO[bytes]", Window(raw, part.size))) as source,
+            os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream,
+        ):
+            while data := source.read(_CHUNK):
+                written += len(data)
+                if written > limit:
+                    raise SourceError(
+                        f"{what} has more than {limit} bytes when unpacked, which is more than its disk can need or "
+                        "there is room for",
+                        hint="export the guest again, without compression",
+                    )
+                if any(data):
+                    stream.write(data)
+                else:
+                    stream.seek(len(data), os.SEEK_CUR)
+            stream.truncate(written)
+    except (OSError, EOFError, zlib.error) as err:
+        raise SourceError(f"{what} cannot be unpacked: {err}", hint="export or download the OVA again") from err
+    return Part(target, written)
+
+
+def room_in(directory: Path) -> int:
+    """Give the bytes that may be written there."""
+    return max(0, shutil.disk_usage(directory).free - _RESERVE)

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From the configuration of a virtual machine (vim.vm.ConfigInfo) to the metadata of the guest and its disks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from v2v_core.api import Bus, Cpu, Display, Firmware, Guest, Nic, Removable, SourceDisk, SourceError, Topology
+from v2v_input_vmware.vcenter.inventory import properties
+from v2v_input_vmware.vcenter.session import Service
+from v2v_input_vmware.vmx.guest import genid
+
+#: A managed or data object of pyvmomi, which has no types.
+Data = Any
+
+_MIB = 1024 * 1024
+_PATH = re.compile(r"\[(?P<datastore>.*?)\] ?(?P<path>.+)")
+#: In the order in which their disks are numbered, as in VMX files.
+_CONTROLLERS = (("VirtualSCSIController", Bus.SCSI), ("VirtualNVMEController", Bus.NVME))
+_MORE_CONTROLLERS = (("VirtualSATAController", Bus.SATA), ("VirtualIDEController", Bus.IDE))
+
+
+@dataclass(frozen=True, kw_only=True)
+class VmDisk:
+    """A disk of the virtual machine.
+
+    :param path: in its datastore. :param file: both, as vSphere writes it: ``[datastore] dir/disk.vmdk``.
+    :param mode: ``persistent``, ``independent_persistent`` and so on. :param shared: several machines may write it.
+    :param mapping: ``physicalMode`` or ``virtualMode`` if it is a raw device mapping.
+    """
+
+    label: str
+    bus: Bus | None
+    file: str
+    datastore: str
+    path: str
+    size: int
+    mode: str = "persistent"
+    shared: bool = False
+    mapping: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """A virtual machine as the inventory has it, asked for once.
+
+    :param networks: the names of distributed port groups by their keys.
+    """
+
+    moref: str
+    name: str
+    config: Data
+    runtime: Data
+    snapshot: Data
+    networks: Mapping[str, str]
+
+
+def read_machine(service: Service, vm: Data) -> Machine:
+    """Ask for what is needed of a virtual machine."""
+    from pyVmomi import vim
+
+    found = properties(service, vm, "name", "config", "runtime", "snapshot", "network")
+    groups = [each for each in found["network"] or () if isinstance(each, vim.dvs.DistributedVirtualPortgroup)]
+    named = [properties(service, group, "key", "name") for group in groups]
+    return Machine(
+        moref=vm._moId,
+        name=found["name"],
+        config=found["config"],
+        runtime=found["runtime"],
+        snapshot=found["snapshot"],
+        networks={group["key"]: unquote(group["name"]) for group in named},
+    )
+
+
+def guest_of(vm: Machine, warn: Callable[[str], None]) -> tuple[Guest, tuple[VmDisk, ...]]:
+    """Read the guest and its disks.
+
+    :param warn: is called with what cannot be carried over.
+    :raises SourceError: the machine cannot be read.
+    """
+    config = vm.config
+    if config is None:
+        raise SourceError(
+            f"the configuration of {vm.name} cannot be read: it is not accessible or not loaded",
+            hint="look at its state in the inventory: inaccessible and orphaned machines must be registered again",
+        )
+    devices = list(config.hardware.device)
+    disks = _disks(devices)
+    if any(type(device).__name__.endswith("VirtualTPM") for device in devices):
+        warn("the virtual machine has a TPM: what is sealed in it (BitLocker and LUKS keys) cannot be taken along")
+    guest = Guest(
+        name=config.name,
+        hypervisor="vmware",
+        memory=int(config.hardware.memoryMB) * _MIB,
+        cpu=_cpu(config.hardware),
+        features=("acpi", "apic", "pae"),
+        firmware=Firmware.UEFI if config.firmware == "efi" else Firmware.BIOS,
+        secure_boot=bool(config.bootOptions is not None and config.bootOptions.efiSecureBootEnabled),
+        genid=_genid(config),
+        display=Display(kind="window"),
+        disks=tuple(
+            SourceDisk(index=index, bus=disk.bus, size=disk.size, origin=disk.file)
+            for index, disk in enumerate(disks, 1)
+        ),
+        removables=_removables(devices),
+        nics=_nics(vm, devices),
+    )
+    return guest, disks
+
+
+def _cpu(hardware: Data) -> Cpu:
+    count, cores = int(hardware.numCPU), int(hardware.numCoresPerSocket or 0)
+    if cores < 1 or count % cores:
+        return Cpu(count=count)
+    return Cpu(count=count, topology=Topology(sockets=count // cores, cores=cores, threads=1))
+
+
+def _genid(config: Data) -> str | None:
+    extra = {option.key.lower(): str(option.value) for option in config.extraConfig or ()}
+    halves = [extra.get(key, "") for key in ("vm.genid", "vm.genidx")]
+    if not all(re.fullmatch(r"-?[0-9]{1,19}", half) for half in halves):
+        return None
+    return genid(int(halves[0]), int(halves[1]))
+
+
+def _disks(devices: list[Data]) -> tuple[VmDisk, ...]:
+    from pyVmomi import vim
+
+    controllers = _controllers(devices)
+    found: list[tuple[tuple[int, int, int], VmDisk]] = []
+    for device in devices:
+        if not isinstance(device, vim.vm.device.VirtualDisk):
+            continue
+        controller = controllers.get(device.controllerKey)
+        rank, bus = _bus(controller)
+        number = int(controller.busNumber) if controller is not None else 0
+        found.append(((rank, number, int(device.unitNumber or 0)), _disk(device, bus)))
+    return tuple(disk for _, disk in sorted(found, key=lambda each: each[0]))
+
+
+def _controllers(devices: list[Data]) -> dict[Any, Data]:
+    from pyVmomi import vim
+
+    return {device.key: device for device in devices if isinstance(device, vim.vm.device.VirtualController)}
+
+
+def _bus(controller: Data) -> tuple[int, Bus | None]:
+    from pyVmomi import vim
+
+    for rank, (name, bus) in enumerate((*_CONTROLLERS, *_MORE_CONTROLLERS)):
+        if isinstance(controller, getattr(vim.vm.device, name)):
+            return rank, bus
+    return len(_CONTROLLERS) + len(_MORE_CONTROLLERS), None
+
+
+def _disk(device: Data, bus: Bus | None) -> VmDisk:
+    backing = device.backing
+    label = device.deviceInfo.label if device.deviceInfo is not None else f"disk {device.key}"
+    file = getattr(backing, "fileName", None) or ""
+    match = _PATH.fullmatch(file)
+    if match is None:
+        raise SourceError(
+            f"{label} of the virtual machine is no file in a datastore ({file or type(backing).__name__})",
+            hint="detach it from the virtual machine, or copy it into a VMDK",
+        )
+    size = getattr(device, "capacityInBytes", None) or int(device.capacityInKB) * 1024
+    return VmDisk(
+        label=label,
+        bus=bus,
+        file=file,
+        datastore=match["datastore"],
+        path=match["path"],
+        size=int(size),
+        mode=getattr(backing, "diskMode", None) or "persistent",
+        shared=getattr(backing, "sharing", None) == "sharingMultiWriter",
+        mapping=getattr(backing, "compatibilityMode", None) or None,
+    )
+
+
+def _removables(devices: list[Data]) -> tuple[Removable, ...]:
+    from pyVmomi import vim
+
+    controllers = _controllers(devices)
+    found = []
+    for device in devices:
+        if isinstance(device, vim.vm.device.VirtualCdrom):
+            controller = controllers.get(device.controllerKey)
+            bus = _bus(controller)[1]
+            number = int(controller.busNumber) if controller is not None else 0
+            slot = int(device.unitNumber or 0) + (2 * number if bus is Bus.IDE else 0)
+            found.append(Removable(kind="cdrom", bus=bus, slot=slot))
+        elif isinstance(device, vim.vm.device.VirtualFloppy):
+            found.append(Removable(kind="floppy", bus=Bus.FLOPPY, slot=int(device.unitNumber or 0)))
+    return tuple(found)
+
+
+def _nics(vm: Machine, devices: list[Data]) -> tuple[Nic, ...]:
+    from pyVmomi import vim
+
+    cards = [device for device in devices if isinstance(device, vim.vm.device.VirtualEthernetCard)]
+    cards.sort(key=lambda card: int(card.key))
+    return tuple(
+        Nic(
+            network=_network(vm, card.backing) or f"eth{number}",
+            kind="bridge",
+            mac=card.macAddress or None,
+            model=type(card).__name__.rpartition(".")[2].removeprefix("Virtual").lower(),
+        )
+        for number, card in enumerate(cards)
+    )
+
+
+def _network(vm: Machine, backing: Data) -> str | None:
+    """Give the name of the network: of a standard switch it is there, of a distributed one the machine knows it."""
+    port = getattr(backing, "port", None)
+    if port is None:
+        name = getattr(backing, "deviceName", None)
+        return str(name) if name else None
+    return vm.networks.get(port.portgroupKey)

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From the settings of a VMX file to the metadata of the guest."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from v2v_core.api import Bus, Cpu, Firmware, Guest, Nic, Removable, SourceDisk, Topology
+from v2v_input_vmware.vmx.syntax import Vmx
+
+_MIB = 1024 * 1024
+#: MiB: what VMware takes for a machine whose VMX file says nothing.
+_DEFAULT_MEMORY = 32
+_SCSI_DISKS = frozenset({None, "disk", "plaindisk", "rawdisk", "scsi-harddisk"})
+#: In the order in which the disks are numbered: the bus, its devices, and the device types that are disks.
+_DISKS: tuple[tuple[Bus, str, frozenset[str | None]], ...] = (
+    (Bus.SCSI, r"scsi(\d{1,4}):(\d{1,4})", _SCSI_DISKS),
+    (Bus.NVME, r"nvme(\d{1,4}):(\d{1,4})", frozenset({None})),
+    (Bus.SATA, r"sata(\d{1,4}):(\d{1,4})", frozenset({None, "disk"})),
+    (Bus.IDE, r"ide(\d{1,4}):(\d{1,4})", frozenset({"ata-harddisk"})),
+)
+_CDROMS = frozenset({"atapi-cdrom", "cdrom-image", "cdrom-raw"})
+_SOUND = {"sb16": "sb16", "es1371": "es1370", "hdaudio": "ich6"}
+
+
+@dataclass(frozen=True)
+class VmxDisk:
+    """A disk as the VMX file has it: its device (``scsi0:0``) and the name of its file."""
+
+    bus: Bus
+    device: str
+    file: str
+
+
+def guest_of(vmx: Vmx, fallback_name: str, warn: Callable[[str], None]) -> tuple[Guest, tuple[VmxDisk, ...]]:
+    """Read the guest and its disks.
+
+    :param fallback_name: its name if the file does not say.
+    :param warn: is called with what the file says and what has no meaning here.
+    """
+    name = vmx.get("displayName")
+    if not name:
+        warn(f"the VMX file has no displayName: the guest is called {fallback_name}")
+    disks = _disks(vmx)
+    guest = Guest(
+        name=name or fallback_name,
+        hypervisor="vmware",
+        memory=_memory(vmx, warn),
+        cpu=_cpu(vmx, warn),
+        firmware=_firmware(vmx, warn),
+        secure_boot=vmx.flag("uefi.secureBoot.enabled"),
+        genid=genid(vmx.number("vm.genid"), vmx.number("vm.genidX")),
+        sound=_sound(vmx, warn),
+        disks=tuple(
+            SourceDisk(index=index, bus=disk.bus, origin=f"{disk.device}, {disk.file}")
+            for index, disk in enumerate(disks, 1)
+        ),
+        removables=_removables(vmx),
+        nics=_nics(vmx),
+    )
+    return guest, disks
+
+
+def genid(low: int | None, high: int | None) -> str | None:
+    """Put the generation id together from its halves, which are signed 64-bit numbers.
+
+    The first half is written as VMware shows it, the second byte by byte from its end.
+    """
+    if low is None or high is None:
+        return None
+    mask = (1 << 64) - 1
+    first, second = f"{low & mask:016x}", (high & mask).to_bytes(8, "little").hex()
+    return str(uuid.UUID(first[8:16] + first[4:8] + first[0:4] + second))
+
+
+def _memory(vmx: Vmx, warn: Callable[[str], None]) -> int:
+    megabytes = vmx.number("memSize")
+    if megabytes is None or megabytes <= 0:
+        if vmx.get("memSize") is not None:
+            warn(f"memSize in the VMX file is not a number of megabytes: {_DEFAULT_MEMORY} are taken")
+        megabytes = _DEFAULT_MEMORY
+    return megabytes * _MIB
+
+
+def _cpu(vmx: Vmx, warn: Callable[[str], None]) -> Cpu:
+    count = vmx.number("numvcpus")
+    if count is None or count <= 0:
+        count = 1
+    cores = vmx.number("cpuid.coresPerSocket")
+    if cores is None:
+        return Cpu(count=count)
+    if cores <= 0 or count // cores == 0:
+        warn(f"cpuid.coresPerSocket in the VMX file is {cores}, and there are {count} CPUs: it is left out")
+        return Cpu(count=count)
+    return Cpu(count=count, topology=Topology(sockets=count // cores, cores=cores, threads=1))
+
+
+def _firmware(vmx: Vmx, warn: Callable[[str], None]) -> Firmware:
+    value = vmx.get("firmware")
+    known = {None: Firmware.BIOS, "bios": Firmware.BIOS, "efi": Firmware.UEFI}
+    lowered = value.strip().lower() if value is not None else None
+    if lowered not in known:
+        warn(f"the firmware {value!r} in the VMX file is unknown: BIOS is taken")
+    return known.get(lowered, Firmware.BIOS)
+
+
+def _sound(vmx: Vmx, warn: Callable[[str], None]) -> str | None:
+    device = vmx.get("sound.virtualDev")
+    if device is None:
+        return None
+    if device.lower() not in _SOUND:
+        warn(f"the sound card {device!r} in the VMX file is unknown: the guest gets none")
+    return _SOUND.get(device.lower())
+
+
+def _disks(vmx: Vmx) -> tuple[VmxDisk, ...]:
+    found = []
+    for bus, pattern, kinds in _DISKS:
+        for _, device in vmx.devices(pattern):
+            kind, file = vmx.get(f"{device}.deviceType"), vmx.get(f"{device}.fileName")
+            if (kind.lower() if kind is not None else None) in kinds and file:
+                found.append(VmxDisk(bus, device, file))
+    return tuple(found)
+
+
+def _removables(vmx: Vmx) -> tuple[Removable, ...]:
+    return tuple(
+        Removable(kind="cdrom", bus=Bus.IDE, slot=2 * controller + target)
+        for (controller, target), device in vmx.devices(r"ide(\d{1,4}):(\d{1,4})")
+        if (vmx.get(f"{device}.deviceType") or "").lower() in _CDROMS
+    )
+
+
+def _nics(vmx: Vmx) -> tuple[Nic, ...]:
+    nics = []
+    for _, device in vmx.devices(r"ethernet(\d{1,4})"):
+        model = vmx.get(f"{device}.virtualDev")
+        bridged = (vmx.get(f"{device}.connectionType") or "").lower() == "bridged"
+        nics.append(
+            Nic(
+                network=vmx.get(f"{device}.networkName") or device,
+                kind="bridge" if bridged else "network",
+                mac=_mac(vmx, device),
+                model=model.lower() if model else None,
+            )
+        )
+    return tuple(nics)
+
+
+def _mac(vmx: Vmx, device: str) -> str | None:
+    static, generated = vmx.get(f"{device}.address"), vmx.get(f"{device}.generatedAddress")
+    if (vmx.get(f"{device}.addressType") or "").lower() == "static" and static:
+        return static
+    return generated or static or None

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Files on an ESXi host, over ssh: nbdkit-ssh-plugin(1) reads them.
+
+An ESXi host locks the descriptor of a disk and not its data: ``disk.vmdk`` names ``disk-flat.vmdk``, which is the raw
+disk and is what is read. A snapshot has no such file.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from v2v_core.api import CommandError, NbdkitPlugin, SourceError, UsageError, run_program
+
+#: Seconds for the connection, the login and a small file.
+_TIMEOUT = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """Where the files are and how one logs in.
+
+    :param path: of the VMX file, on the server.
+    """
+
+    host: str
+    path: str
+    port: int | None = None
+    user: str | None = None
+    identity: str | None = None
+    known_hosts: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(
+        cls, uri: str, *, password_file: Path | None, identity: str | None = None, known_hosts: str | None = None
+    ) -> Server:
+        """Read ``ssh://[USER@]HOST[:PORT]/PATH``, the path percent-encoded.
+
+        :raises UsageError: it is none. :raises SourceError: the password file cannot be read.
+        """
+        example = "for example: ssh://root@esxi.example.com/vmfs/volumes/datastore1/guest/guest.vmx"
+        try:
+            parts = urlsplit(uri)
+            port = parts.port
+        except ValueError as err:
+            raise UsageError(f"{uri} is not a URI: {err}", hint=example) from err
+        if parts.scheme not in {"", "ssh"} or not parts.hostname or parts.path in {"", "/"}:
+            raise UsageError(f"-i vmx -it ssh is expecting a URI that names host and file, and not {uri}", hint=example)
+        if parts.password is not None:
+            raise UsageError("no password may stand in the URI", hint="write it into a file and add: -ip FILE")
+        path = unquote(parts.path)
+        if any(ord(char) < 32 for char in path):
+            raise UsageError("the path in the URI has control characters", hint=example)
+        return cls(
+            host=parts.hostname,
+            path=path,
+            port=port,
+            user=unquote(parts.username) if parts.username else None,
+            identity=identity,
+            known_hosts=known_hosts,
+            password=_password(password_file) if password_file is not None else None,
+        )
+
+    def parameters(self, path: str) -> tuple[tuple[str, str], ...]:
+        """Give nbdkit's parameters for a file, without the password."""
+        optional = {
+            "port": str(self.port) if self.port is not None else None,
+            "user": self.user,
+            "identity": os.path.abspath(self.identity) if self.identity else None,  # noqa: PTH100 - may not exist
+            "known-hosts": os.path.abspath(self.known_hosts) if self.known_hosts else None,  # noqa: PTH100
+        }
+        given = tuple((key, value) for key, value in optional.items() if value)
+        return (("host", self.host), ("path", path), *given)
+
+
+def service(server: Server, path: str) -> NbdkitPlugin:
+    """Describe how a file of the server is served."""
+    secrets = (("password", server.password),) if server.password is not None else ()
+    return NbdkitPlugin(name="ssh", parameters=server.parameters(path), secrets=secrets, remote=True)
+
+
+def flat_path(vmx_path: str, disk_file: str) -> str:
+    """Give the path of a disk's data on the server."""
+    path = posixpath.join(posixpath.dirname(vmx_path), disk_file)
+    return f"{path.removesuffix('.vmdk')}-flat.vmdk"
+
+
+def fetch(server: Server, path: str, directory: Path, *, limit: int) -> bytes:
+    """Fetch a small file.
+
+    :param limit: bytes; a longer one is refused.
+    :raises SourceError: it cannot be had, or is longer.
+    """
+    size = _run(["nbdinfo", "--size"], server, path, directory)
+    if not size.strip().isdigit() or int(size) > limit:
+        raise SourceError(f"{path} on {server.host} is not a VMX file: it is too long", hint="name the .vmx file")
+    target = directory / "fetched"
+    _run(["nbdcopy"], server, path, directory, after=[str(target)])
+    try:
+        return target.read_bytes()[: int(size)]
+    finally:
+        target.unlink(missing_ok=True)
+
+
+def check_exists(server: Server, path: str, device: str, directory: Path) -> None:
+    """Make sure that the data of a disk is there.
+
+    :raises SourceError: it is not.
+    """
+    try:
+        _run(["nbdinfo", "--size"], server, path, directory)
+    except SourceError as err:
+        raise SourceError(
+            f"the disk {device}: {err.message}",
+            hint="if the guest has snapshots, consolidate or delete them: only whole disks can be read over ssh",
+        ) from err
+
+
+def _run(argv: list[str], server: Server, path: str, directory: Path, after: list[str] | None = None) -> str:
+    """Run a program of libnbd's on a file of the server; without retries, since a missing file stays missing."""
+    nbdkit = ["nbdkit", "--exit-with-parent", "--readonly", "ssh"]
+    nbdkit += [f"{key}={value}" for key, value in server.parameters(path)]
+    secret = directory / "password"
+    try:
+        if server.password is not None:
+            with os.fdopen(os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+                stream.write(server.password)
+            nbdkit.append(f"password=+{secret}")
+        return run_program([*argv, "--", "[", *nbdkit, "]", *(after or [])], timeout=_TIMEOUT)
+    except CommandError as err:
+        raise _explained(server, path, err) from err
+    finally:
+        secret.unlink(missing_ok=True)
+
+
+def _explained(server: Server, path: str, err: CommandError) -> SourceError:
+    words = [line.strip() for line in err.stderr_tail.splitlines() if line.strip()]
+    # nbdkit: ssh[1]: error: ...; what libnbd's program says after that is a consequence
+    own = [line.partition(" error: ")[2] for line in words if line.startswith("nbdkit: ") and " error: " in line]
+    reason = next(iter(own), words[-1] if words else err.message)
+    hints = {
+        "host key": f"connect once with ssh to {server.host} and accept its key, or name a file that has it with "
+        "-io ssh-known-hosts=FILE",
+        "no such file": "check the path: it begins with /vmfs/volumes/ on an ESXi host",
+        "permission denied": "check that the user may read the file",
+        "authenticat": "check user and password (-ip FILE), or the key (-io ssh-identity=FILE), and that the host "
+        "allows it",
+        "connect": "check the name of the host, that it is reached from here, and that its ssh service is started",
+        "resolve": "check the name of the host",
+        "plugin": "install the package with nbdkit's ssh plugin: nbdkit (Debian), nbdkit-ssh-plugin (Fedora)",
+    }
+    lowered = reason.lower()
+    hint = next((text for word, text in hints.items() if word in lowered), None)
+    return SourceError(f"{path} on {server.host} cannot be read over ssh: {reason}", hint=hint)
+
+
+def _password(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as stream:
+            return stream.readline(4096).rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as err:
+        raise SourceError(
+            f"the password cannot be read from {path}: {err}", hint="check the file given with -ip"
+        ) from err

@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""OVAs made to harm: each is refused with the reason, within a bounded time, memory and disk, and left as it is.
+
+Each is opened in a process of its own under limits of the kernel: its memory, the CPU that it may use, and the files
+that it may write.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import lzma
+import multiprocessing
+import os
+import resource
+import struct
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ova_files import descriptor, pack, stream_optimized
+from v2v_core.api import InputSetupRequest, SourceError
+from v2v_core.testing import FakeReporter
+from v2v_input_vmware.ova.plugin import OvaInput
+
+MIB = 1024 * 1024
+SECRET = b"secret of the host" * 1000
+
+
+def open_ova(path: Path, directory: Path) -> None:
+    request = InputSetupRequest(directory=directory, arguments=(str(path),), report=FakeReporter())
+    OvaInput().v2v_input_setup(request)
+
+
+def _confined(path: Path, directory: Path, answer: Path) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+    resource.setrlimit(resource.RLIMIT_AS, (1500 * MIB, 1500 * MIB))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (256 * MIB, 256 * MIB))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        open_ova(path, directory)
+        said = ["accepted", "", ""]
+    except SourceError as err:
+        said = ["refused", err.message, err.hint or ""]
+    except BaseException as err:
+        said = ["failed", repr(err), ""]
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    answer.write_text(json.dumps([*said, str(grown)]))
+
+
+def refusal(path: Path, tmp_path: Path) -> str:
+    """Open an OVA under limits, see that it is refused and unchanged, and give what was said."""
+    private, answer = tmp_path / "private", tmp_path / "answer"
+    private.mkdir(exist_ok=True)
+    status = path.stat()
+    before = (status.st_mode, status.st_mtime_ns, status.st_size)
+    child = multiprocessing.get_context("fork").Process(target=_confined, args=(path, private, answer))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0, "it used up what it may use"
+    outcome, message, hint, grown = json.loads(answer.read_text())
+    assert outcome == "refused", message
+    assert hint
+    assert int(grown) < 100 * 1024, "KiB of memory"
+    status = path.stat()
+    assert (status.st_mode, status.st_mtime_ns, status.st_size) == before
+    assert sum(found.stat().st_blocks * 512 for found in private.rglob("*")) < 100 * MIB
+    return str(message)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    (tmp_path / "raw").write_bytes(b"disk" * (MIB // 4))
+    return stream_optimized(tmp_path / "raw", tmp_path / "disk.vmdk")
+
+
+def tar(path: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        for info, data in members:
+            info.size = len(data) if info.isreg() else 0
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def member(
+    name: str, data: bytes = b"", kind: bytes = tarfile.REGTYPE, link: str = ""
+) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, link
+    return info, data
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        (member("../escape.vmdk", b"x"), "outside"),
+        (member("/etc/cron.d/evil", b"x"), "outside"),
+        (member("a/../../escape", b"x"), "outside"),
+        (member("link.vmdk", kind=tarfile.SYMTYPE, link="/etc/shadow"), "link"),
+        (member("link.vmdk", kind=tarfile.LNKTYPE, link="disk.vmdk"), "link"),
+        (member("device", kind=tarfile.CHRTYPE), "device"),
+        (member("device", kind=tarfile.BLKTYPE), "device"),
+        (member("fifo", kind=tarfile.FIFOTYPE), "device"),
+        (member("disk.vmdk", b"twice"), "two files"),
+        (member("./disk.vmdk", b"twice"), "two files"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".ova", ".gz"])
+def test_members(tmp_path: Path, disk: Path, bad: tuple[tarfile.TarInfo, bytes], why: str, suffix: str) -> None:
+    good = [member("g.ovf", descriptor({"disk.vmdk": disk})), member("disk.vmdk", disk.read_bytes())]
+    path = tar(tmp_path / "g.ova", *good, bad)
+    if suffix == ".gz":
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    assert why in refusal(path, tmp_path)
+    assert not (tmp_path.parent / "escape.vmdk").exists()
+
+
+@pytest.mark.parametrize("name", ["../escape", "/etc/evil", "link"])
+def test_members_of_a_zip(tmp_path: Path, disk: Path, name: str) -> None:
+    with zipfile.ZipFile(tmp_path / "g.zip", "w") as archive:
+        archive.writestr("g.ovf", descriptor({"disk.vmdk": disk}))
+        info = zipfile.ZipInfo(name)
+        if name == "link":
+            info.external_attr = 0o120777 << 16
+        archive.writestr(info, "/etc/shadow")
+    assert "outside" in (said := refusal(tmp_path / "g.zip", tmp_path)) or "link" in said
+
+
+@pytest.mark.parametrize("suffix", ["gz", "xz", "zip"])
+def test_bombs(tmp_path: Path, suffix: str) -> None:
+    """A terabyte of zeros, as far as the archive says; what is there of it is enough to see whether it is unpacked."""
+    size = 1024 * 1024 * MIB
+    info = tarfile.TarInfo("disk.vmdk")
+    info.size = size
+    start = info.tobuf(tarfile.GNU_FORMAT) + b"\0" * (8 * MIB)
+    path = tmp_path / f"g.{suffix}"
+    if suffix == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("disk.vmdk", b"\0" * (64 * MIB))
+        data = path.read_bytes()
+        path.write_bytes(data.replace(struct.pack("<I", 64 * MIB), struct.pack("<I", 0xFFFFFFF0)))
+    else:
+        path.write_bytes({"gz": gzip.compress, "xz": lzma.compress}[suffix](start))
+    assert "when unpacked" in refusal(path, tmp_path)
+
+
+def test_a_compressed_disk_that_is_a_bomb(tmp_path: Path) -> None:
+    packed = gzip.compress(b"\0" * (300 * MIB))
+    text = descriptor({"disk.vmdk.gz": len(packed)}, gzip=True).replace(b'ovf:capacity="4096"', b'ovf:capacity="8"')
+    path = tar(tmp_path / "g.ova", member("g.ovf", text), member("disk.vmdk.gz", packed))
+    assert "more than" in refusal(path, tmp_path)
+
+
+def test_sparse_members(tmp_path: Path) -> None:
+    (tmp_path / "sparse").write_bytes(b"")
+    os.truncate(tmp_path / "sparse", 100 * 1024 * MIB)
+    for form in ("gnu", "posix"):
+        argv = ["tar", "-c", "-S", f"--format={form}", "-f", tmp_path / f"{form}.ova", "-C", tmp_path, "sparse"]
+        subprocess.run(argv, check=True)
+        assert "sparse" in refusal(tmp_path / f"{form}.ova", tmp_path)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XGLTYPE])
+@pytest.mark.parametrize("packed", [False, True])
+def test_headers_of_a_gigabyte(tmp_path: Path, kind: bytes, packed: bool) -> None:
+    info = tarfile.TarInfo("header")
+    info.type, info.size = kind, 1024 * MIB
+    path = tmp_path / "g.ova"
+    header = info.tobuf(tarfile.GNU_FORMAT)
+    if packed:
+        with gzip.open(path, "wb") as stream:
+            stream.write(header + b"a" * (200 * MIB))
+    else:
+        path.write_bytes(header)
+        os.truncate(path, 1100 * MIB)
+    assert "header" in refusal(path, tmp_path)
+
+
+def test_a_central_directory_of_a_gigabyte(tmp_path: Path) -> None:
+    path = tmp_path / "g.zip"
+    path.write_bytes(b"PK\x03\x04")
+    os.truncate(path, 1024 * MIB)
+    with path.open("ab") as stream:
+        stream.write(struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, 9, 9, 1000 * MIB, 24 * MIB, 0))
+    assert refusal(path, tmp_path)
+
+
+def test_xz_that_wants_gigabytes_of_memory(tmp_path: Path) -> None:
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1536 * MIB, "preset": 0, "mode": lzma.MODE_FAST, "nice_len": 32,
+                "mf": lzma.MF_HC3}]  # fmt: skip
+    try:
+        data = lzma.compress(b"x" * 1024, filters=filters)
+    except (MemoryError, lzma.LZMAError):
+        pytest.fail("this machine has not the memory to make it")
+    (tmp_path / "g.xz").write_bytes(data)
+    assert refusal(tmp_path / "g.xz", tmp_path)
+
+
+def test_a_disk_beside_the_directory(tmp_path: Path, disk: Path) -> None:
+    (tmp_path / "ova").mkdir()
+    (tmp_path / "ova-secret").mkdir()
+    disk.rename(tmp_path / "ova-secret/disk.vmdk")
+    (tmp_path / "ova/g.ovf").write_bytes(descriptor({"../ova-secret/disk.vmdk": tmp_path / "ova-secret/disk.vmdk"}))
+    assert "outside" in refusal(tmp_path / "ova", tmp_path)
+
+
+def test_a_link_out_of_the_directory(tmp_path: Path, disk: Path) -> None:
+    (tmp_path / "ova").mkdir()
+    (tmp_path / "ova/disk.vmdk").symlink_to(disk)
+    (tmp_path / "ova/g.ovf").write_bytes(descriptor({"disk.vmdk": disk}))
+    assert "link out of its directory" in refusal(tmp_path / "ova", tmp_path)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_descriptor_whose_extent_is_a_file_of_the_host(tmp_path: Path, packed: bool) -> None:
+    (tmp_path / "host-secret").write_bytes(SECRET)
+    directory = tmp_path / "ova"
+    directory.mkdir()
+    text = (
+        '# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType="monolithicFlat"\n'
+        f'RW {len(SECRET) // 512} FLAT "{tmp_path}/host-secret" 0\nddb.adapterType = "lsilogic"\n'
+    )
+    (directory / "disk.vmdk").write_text(text)
+    (directory / "g.ovf").write_bytes(descriptor({"disk.vmdk": directory / "disk.vmdk"}))
+    path = pack(directory, tmp_path / "g.ova") if packed else directory
+    assert "refers to" in refusal(path, tmp_path)
+
+
+@pytest.mark.parametrize("reference", ["backing", "data"])
+def test_a_disk_that_is_a_qcow2_with_a_file_of_the_host(tmp_path: Path, reference: str) -> None:
+    (tmp_path / "host-secret").write_bytes(SECRET.ljust(MIB))
+    directory = tmp_path / "ova"
+    directory.mkdir()
+    disk = directory / "disk.vmdk"
+    if reference == "backing":
+        argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", tmp_path / "host-secret", disk, "1M"]
+    else:
+        data_file = f"data_file={tmp_path}/host-secret,data_file_raw=on"
+        argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-o", data_file, disk, "1M"]
+    subprocess.run(argv, check=True)
+    (directory / "g.ovf").write_bytes(descriptor({"disk.vmdk": disk}))
+    for path in (directory, pack(directory, tmp_path / "g.ova"), pack(directory, tmp_path / "g.gz")):
+        assert "refers to" in refusal(path, tmp_path)
+
+
+def test_wrong_sizes_and_truncation(tmp_path: Path, disk: Path) -> None:
+    size = disk.stat().st_size
+    for wrong in (size - 1, size + 1):
+        text = descriptor({"disk.vmdk": wrong})
+        path = tar(tmp_path / "g.ova", member("g.ovf", text), member("disk.vmdk", disk.read_bytes()))
+        assert f"has {size} bytes" in refusal(path, tmp_path)
+    path = tar(
+        tmp_path / "g.ova", member("g.ovf", descriptor({"disk.vmdk": disk})), member("disk.vmdk", disk.read_bytes())
+    )
+    whole = path.read_bytes()
+    packed = gzip.compress(whole)
+    for cut in (300, 600, 1024, 1536, 3000, len(whole) - 20_000):
+        path.write_bytes(whole[:cut])
+        assert refusal(path, tmp_path)
+        path.write_bytes(packed[: len(packed) * cut // len(whole)])
+        assert refusal(path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        '<!DOCTYPE E [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;">]>',
+        '<!DOCTYPE E [<!ENTITY c SYSTEM "file:///etc/hostname">]>',
+        '<!DOCTYPE E SYSTEM "http://127.0.0.1:9/x.dtd">',
+    ],
+)
+def test_entities(tmp_path: Path, disk: Path, declaration: str) -> None:
+    text = descriptor({"disk.vmdk": disk}, name="&c;").replace(b"&amp;c;", b"&c;")
+    text = text.replace(b"?>\n", b"?>\n" + declaration.encode(), 1)
+    path = tar(tmp_path / "g.ova", member("g.ovf", text), member("disk.vmdk", disk.read_bytes()))
+    assert "document type" in refusal(path, tmp_path).lower()
+
+
+def test_a_descriptor_of_a_gigabyte(tmp_path: Path) -> None:
+    path = tmp_path / "ova"
+    path.mkdir()
+    (path / "g.ovf").write_bytes(b"<Envelope>")
+    os.truncate(path / "g.ovf", 1024 * MIB)
+    assert "too large" in refusal(path, tmp_path)
+
+
+def test_ten_thousand_files(tmp_path: Path) -> None:
+    path = tar(tmp_path / "g.ova", *(member(f"f{number}") for number in range(10_050)))
+    assert "files" in refusal(path, tmp_path)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.integers(0, 10_000), st.binary(min_size=1, max_size=40), st.sampled_from(["tar", "vmdk", "zip", "xz"]))
+def test_no_damage_is_a_surprise(tmp_path: Path, at: int, noise: bytes, kind: str) -> None:
+    """Bytes anywhere in the headers of archive and disk: it opens, or says why not; it never fails otherwise."""
+    disk = tmp_path / "disk.vmdk"
+    if not disk.exists():
+        (tmp_path / "raw").write_bytes(b"disk" * 16384)
+        stream_optimized(tmp_path / "raw", disk)
+    data = bytearray(disk.read_bytes())
+    if kind == "vmdk":
+        data[at % 1536 : at % 1536 + len(noise)] = noise
+    text = descriptor({"disk.vmdk": len(data)})
+    path = tmp_path / "fuzz"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("g.ovf", text)
+            archive.writestr("disk.vmdk", bytes(data))
+    else:
+        tar(path, member("g.ovf", text), member("disk.vmdk", bytes(data)))
+    if kind == "xz":
+        path.write_bytes(lzma.compress(path.read_bytes(), preset=0))
+    if kind != "vmdk":
+        whole = bytearray(path.read_bytes())
+        whole[at % len(whole) : at % len(whole) + len(noise)] = noise
+        path.write_bytes(whole)
+    private = tmp_path / "private"
+    private.mkdir(exist_ok=True)
+    try:
+        open_ova(path, private)
+    except SourceError as err:
+        assert err.message

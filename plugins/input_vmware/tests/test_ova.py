@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""OVA packages of every kind: what their disks read as, and that a large one is opened by its headers only."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from ova_files import descriptor, manifest, pack, stream_optimized
+from v2v_core.api import InputResult, InputSetupRequest, OptionValues, QemuImage, SourceError, UsageError
+from v2v_core.testing import FakeReporter, InputExample, InputPluginContract
+from v2v_input_vmware.ova.plugin import OvaInput
+
+MIB = 1024 * 1024
+CONTENT = b"disk one" * (MIB // 8)
+
+
+def setup(path: Path, tmp_path: Path, **more: object) -> tuple[InputResult, FakeReporter]:
+    report, directory = FakeReporter(), tmp_path / "private"
+    directory.mkdir(exist_ok=True)
+    request = InputSetupRequest(directory=directory, arguments=(str(path),), report=report, **more)  # type: ignore[arg-type]
+    return OvaInput().v2v_input_setup(request), report
+
+
+@pytest.fixture
+def unpacked(tmp_path: Path) -> Path:
+    """Make the directory of an OVA with a disk and a manifest."""
+    directory = tmp_path / "unpacked"
+    directory.mkdir()
+    (tmp_path / "raw").write_bytes(CONTENT)
+    disk = stream_optimized(tmp_path / "raw", directory / "guest-disk1.vmdk")
+    (directory / "guest.ovf").write_bytes(descriptor({disk.name: disk}))
+    (directory / "guest.mf").write_text(manifest([directory / "guest.ovf", disk]))
+    return directory
+
+
+class TestDirectory(InputPluginContract):
+    plugin_class = OvaInput
+    in_place = False
+
+    @pytest.fixture
+    def example(self, unpacked: Path) -> InputExample:
+        return InputExample(arguments=(str(unpacked),), contents=(CONTENT,), files=(unpacked / "guest-disk1.vmdk",))
+
+
+class TestTar(InputPluginContract):
+    plugin_class = OvaInput
+    in_place = False
+
+    @pytest.fixture
+    def example(self, unpacked: Path, tmp_path: Path) -> InputExample:
+        ova = pack(unpacked, tmp_path / "guest.ova")
+        return InputExample(arguments=(str(ova),), contents=(CONTENT,), files=(ova,))
+
+
+class TestCompressedTar(InputPluginContract):
+    plugin_class = OvaInput
+    in_place = False
+
+    @pytest.fixture
+    def example(self, unpacked: Path, tmp_path: Path) -> InputExample:
+        ova = pack(unpacked, tmp_path / "guest.tar.xz")
+        return InputExample(arguments=(str(ova),), contents=(CONTENT,), files=(ova,))
+
+
+@pytest.mark.parametrize("name", ["g.ova", "g.tar.gz", "g.tar.xz", "g.zip"])
+def test_every_kind_of_package(unpacked: Path, tmp_path: Path, name: str) -> None:
+    ova = pack(unpacked, tmp_path / name)
+    ova.chmod(0o640)
+    before = (ova.read_bytes(), ova.stat().st_mode, ova.stat().st_mtime_ns)
+    result, report = setup(ova, tmp_path)
+    (image,) = result.disks
+    assert isinstance(image, QemuImage)
+    assert image.format == "vmdk"
+    assert (image.path == ova) == name.endswith(".ova"), "a tar file is read in place, others are unpacked"
+    with image.path.open("rb") as stream:
+        stream.seek(image.offset or 0)
+        data = stream.read(image.size if image.size is not None else -1)
+    assert data == (unpacked / "guest-disk1.vmdk").read_bytes()
+    assert result.guest.name == "packed guest"
+    assert [nic.mac for nic in result.guest.nics] == ["00:50:56:01:02:03"]
+    assert report.warnings == []
+    assert (ova.read_bytes(), ova.stat().st_mode, ova.stat().st_mtime_ns) == before
+
+
+def test_again_after_a_failure(unpacked: Path, tmp_path: Path) -> None:
+    ova = pack(unpacked, tmp_path / "g.zip")
+    setup(ova, tmp_path)
+    assert setup(ova, tmp_path)[0].disks
+
+
+def test_a_compressed_disk(tmp_path: Path) -> None:
+    directory = tmp_path / "unpacked"
+    directory.mkdir()
+    (tmp_path / "raw").write_bytes(CONTENT)
+    disk = stream_optimized(tmp_path / "raw", tmp_path / "disk.vmdk")
+    packed = directory / "disk.vmdk.gz"
+    packed.write_bytes(gzip.compress(disk.read_bytes()))
+    (directory / "g.ovf").write_bytes(descriptor({packed.name: packed}, gzip=True))
+    for path in (directory, pack(directory, tmp_path / "g.ova")):
+        (image,) = setup(path, tmp_path)[0].disks
+        assert isinstance(image, QemuImage)
+        assert image.path.read_bytes() == disk.read_bytes()
+
+
+def test_two_disks_in_a_folder_and_snapshots(tmp_path: Path) -> None:
+    directory = tmp_path / "unpacked"
+    (directory / "sub").mkdir(parents=True)
+    for name in ("a.vmdk", "b.vmdk.000000001", "b.vmdk.000000010", "b.vmdk.000000009"):
+        (tmp_path / "raw").write_bytes(name.encode().ljust(MIB, b"\0"))
+        stream_optimized(tmp_path / "raw", directory / "sub" / name)
+    sizes = {"a.vmdk": directory / "sub/a.vmdk", "b.vmdk": directory / "sub/b.vmdk.000000010"}
+    (directory / "sub/g.ovf").write_bytes(descriptor(sizes))
+    (directory / "sub/._g.ovf").write_bytes(b"a Macintosh was here")
+    result, _ = setup(directory, tmp_path)
+    assert [disk.path.name for disk in result.disks if isinstance(disk, QemuImage)] == ["a.vmdk", "b.vmdk.000000010"]
+
+
+def test_a_flat_disk_in_a_directory(tmp_path: Path, unpacked: Path) -> None:
+    disk = unpacked / "guest-disk1.vmdk"
+    disk.unlink()
+    subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", "-o", "subformat=monolithicFlat", disk, "8M"], check=True)
+    (unpacked / "guest.ovf").write_bytes(descriptor({disk.name: disk}))
+    (unpacked / "guest.mf").unlink()
+    assert len(setup(unpacked, tmp_path)[0].disks) == 1
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha512"])
+def test_manifests(unpacked: Path, tmp_path: Path, algorithm: str) -> None:
+    text = manifest([unpacked / "guest.ovf", unpacked / "guest-disk1.vmdk"], algorithm)
+    (unpacked / "guest.mf").write_text(text.upper().replace("GUEST", "guest").replace(".OVF", ".ovf").replace(
+        "DISK1.VMDK", "disk1.vmdk").replace(")= ", ") =  ").replace("\n", "\r\n"))  # fmt: skip
+    assert setup(unpacked, tmp_path)[1].warnings == []
+    with (unpacked / "guest-disk1.vmdk").open("r+b") as stream:
+        stream.seek(-600, os.SEEK_END)
+        stream.write(b"changed")
+    with pytest.raises(SourceError, match="corrupt OVA"):
+        setup(unpacked, tmp_path)
+    skip = OptionValues(values={"skip-manifest": ("true",)})
+    assert setup(unpacked, tmp_path, options=skip)[0].disks
+
+
+def test_what_a_manifest_says_and_nobody_understands(unpacked: Path, tmp_path: Path) -> None:
+    (unpacked / "guest.mf").write_text("CRC32(guest.ovf)= 12345678\nSHA1(gone)= 00\n")
+    warnings = setup(unpacked, tmp_path)[1].warnings
+    assert "unable to parse line" in warnings[0]
+    assert "gone" in warnings[1]
+
+
+def test_a_large_package_is_opened_by_its_headers(tmp_path: Path) -> None:
+    """What is read of the package is the same for 200 MB and for 20 GB."""
+    read = {}
+    for size in (200 * MIB, 20 * 1024 * MIB):
+        ova = tmp_path / f"{size}.ova"
+        text = descriptor({"disk.vmdk": size})
+        with tarfile.open(ova, "w") as archive:
+            info = tarfile.TarInfo("g.ovf")
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text))
+            disk = tarfile.TarInfo("disk.vmdk")
+            disk.size = size
+            header = disk.tobuf(tarfile.GNU_FORMAT)
+        with ova.open("r+b") as stream:
+            stream.seek(512 + (len(text) + 511) // 512 * 512)
+            stream.write(header)
+            stream.truncate(stream.tell() + size + 1024)
+        before = _bytes_read()
+        result, _ = setup(ova, tmp_path)
+        read[size] = _bytes_read() - before
+        (image,) = result.disks
+        assert isinstance(image, QemuImage)
+        assert (image.format, image.size) == ("raw", size)
+        ova.unlink()
+    small, large = read.values()
+    assert abs(large - small) < 4096
+    assert large < 2 * MIB
+
+
+def _bytes_read() -> int:
+    """Give the bytes that this process has read so far (proc(5), rchar)."""
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
+@pytest.mark.parametrize("arguments", [(), ("a", "b")])
+def test_one_package_at_a_time(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    request = InputSetupRequest(directory=tmp_path, arguments=arguments, report=FakeReporter())
+    with pytest.raises(UsageError):
+        OvaInput().v2v_input_setup(request)

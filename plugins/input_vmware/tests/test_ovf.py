@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The OVF descriptor: every field that is read, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from v2v_core.api import Bus, Cpu, Firmware, Guest, Nic, Removable, SourceDisk, SourceError, Topology
+from v2v_input_vmware.ova.ovf import Descriptor, OvfDisk, parse_ovf
+
+_DISK = """
+<Item><rasd:InstanceID>3</rasd:InstanceID><rasd:ResourceType>6</rasd:ResourceType></Item>
+<Item><rasd:AddressOnParent>0</rasd:AddressOnParent><rasd:HostResource>ovf:/disk/d1</rasd:HostResource>
+ <rasd:InstanceID>7</rasd:InstanceID><rasd:Parent>3</rasd:Parent><rasd:ResourceType>17</rasd:ResourceType></Item>
+"""
+
+
+def ovf(
+    items: str = "",
+    *,
+    name: str = "<Name>guest</Name>",
+    extra: str = "",
+    files: str = '<File ovf:href="disk1.vmdk" ovf:id="f1" ovf:size="5"/>',
+    disks: str = '<Disk ovf:capacity="10" ovf:capacityAllocationUnits="byte * 2^20" ovf:diskId="d1" ovf:fileRef="f1"/>',
+    sections: str = "",
+    disk: str = _DISK,
+) -> bytes:
+    return f"""<?xml version="1.0" encoding="UTF-8"?>
+<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1"
+ xmlns:rasd="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData"
+ xmlns:vmw="http://www.vmware.com/schema/ovf">
+ <References>{files}</References><DiskSection>{disks}</DiskSection>{sections}
+ <VirtualSystem ovf:id="vm">{name}
+  <VirtualHardwareSection>{items}{disk}{extra}</VirtualHardwareSection>
+ </VirtualSystem></Envelope>""".encode()
+
+
+def item(kind: int, **values: str) -> str:
+    texts = "".join(f"<rasd:{key}>{value}</rasd:{key}>" for key, value in values.items())
+    return f"<Item>{texts}<rasd:ResourceType>{kind}</rasd:ResourceType></Item>"
+
+
+def read(data: bytes) -> tuple[Descriptor, list[str]]:
+    warnings: list[str] = []
+    return parse_ovf(data, "from-file", warnings.append), warnings
+
+
+def guest(data: bytes) -> Guest:
+    found, warnings = read(data)
+    assert warnings == []
+    return found.guest
+
+
+def test_defaults() -> None:
+    found, warnings = read(ovf(name=""))
+    assert found.guest == Guest(
+        name="from-file",
+        hypervisor="vmware",
+        memory=1024 * 1024 * 1024,
+        firmware=Firmware.UNKNOWN,
+        disks=(SourceDisk(index=1, bus=Bus.SCSI, origin="disk1.vmdk"),),
+    )
+    assert found.disks == (OvfDisk(bus=Bus.SCSI, href="disk1.vmdk", size=5, capacity=10 * 1024 * 1024),)
+    assert len(warnings) == 1
+
+
+def test_name() -> None:
+    assert guest(ovf(name="<Name> a &amp; b </Name>")).name == "a & b"
+
+
+@pytest.mark.parametrize(
+    ("unit", "size"),
+    [(None, 2**20), ("byte * 2^20", 2**20), ("byte * 2^30", 2**30), ("MegaBytes", 2**20), ("GigaBytes", 2**30)],
+)
+def test_memory(unit: str | None, size: int) -> None:
+    units = {"AllocationUnits": unit} if unit else {}
+    assert guest(ovf(item(4, VirtualQuantity="3", **units))).memory == 3 * size
+
+
+def test_cpus() -> None:
+    assert guest(ovf(item(3, VirtualQuantity="4"))).cpu == Cpu(count=4)
+    cores = "<vmw:CoresPerSocket>2</vmw:CoresPerSocket>"
+    with_cores = item(3, VirtualQuantity="4").replace("</Item>", f"{cores}</Item>")
+    assert guest(ovf(with_cores)).cpu == Cpu(count=4, topology=Topology(sockets=2, cores=2, threads=1))
+
+
+@pytest.mark.parametrize("cores", ["0", "5", "-1", "many"])
+def test_wrong_cores_are_told(cores: str) -> None:
+    text = item(3, VirtualQuantity="4").replace("</Item>", f"<vmw:CoresPerSocket>{cores}</vmw:CoresPerSocket></Item>")
+    found, warnings = read(ovf(text))
+    assert found.guest.cpu == Cpu(count=4)
+    assert len(warnings) == 1
+
+
+@pytest.mark.parametrize(("value", "firmware"), [("bios", Firmware.BIOS), ("efi", Firmware.UEFI)])
+def test_firmware(value: str, firmware: Firmware) -> None:
+    assert (
+        guest(ovf(extra=f'<vmw:Config ovf:required="false" vmw:key="firmware" vmw:value="{value}"/>')).firmware
+        is firmware
+    )
+
+
+def test_unknown_firmware_is_refused() -> None:
+    with pytest.raises(SourceError, match="firmware 'coreboot'"):
+        read(ovf(extra='<vmw:Config vmw:key="firmware" vmw:value="coreboot"/>'))
+
+
+@pytest.mark.parametrize(("kind", "bus"), [(5, Bus.IDE), (6, Bus.SCSI), (20, Bus.SATA)])
+def test_controllers(kind: int, bus: Bus) -> None:
+    disk = item(kind, InstanceID="9") + item(17, InstanceID="10", Parent="9", HostResource="/disk/d1")
+    assert guest(ovf(disk=disk)).disks[0].bus is bus
+
+
+@pytest.mark.parametrize("parent", [{}, {"Parent": "99"}, {"Parent": "8"}])
+def test_unknown_controllers_are_told(parent: dict[str, str]) -> None:
+    disk = item(27, InstanceID="8") + item(17, InstanceID="10", HostResource="ovf:/disk/d1", **parent)
+    found, warnings = read(ovf(disk=disk))
+    assert found.guest.disks[0].bus is None
+    assert len(warnings) == 1
+
+
+def test_removables() -> None:
+    drives = (
+        item(5, InstanceID="1")
+        + item(15, Parent="1", AddressOnParent="1")
+        + item(16, Parent="3", AddressOnParent="0")
+        + item(14, AddressOnParent="0")
+    )
+    assert guest(ovf(drives)).removables == (
+        Removable(kind="cdrom", bus=Bus.IDE, slot=1),
+        Removable(kind="cdrom", bus=Bus.SCSI, slot=0),
+        Removable(kind="floppy", slot=0),
+    )
+
+
+def test_nics() -> None:
+    nics = item(10, Connection="VM Network", ResourceSubType="VmxNet3", Address="00:50:56:00:00:01") + item(
+        10, ResourceSubType="E1000"
+    )
+    assert guest(ovf(nics)).nics == (
+        Nic(network="VM Network", kind="bridge", mac="00:50:56:00:00:01", model="vmxnet3"),
+        Nic(network="eth1", kind="network", model="e1000"),
+    )
+
+
+def test_the_default_deployment_counts() -> None:
+    sections = (
+        '<DeploymentOptionSection><Configuration ovf:id="small"/><Configuration ovf:id="big" ovf:default="true"/>'
+        "</DeploymentOptionSection>"
+    )
+    items = "".join(
+        f'<Item ovf:configuration="{which}"><rasd:ResourceType>4</rasd:ResourceType>'
+        f"<rasd:VirtualQuantity>{megabytes}</rasd:VirtualQuantity></Item>"
+        for which, megabytes in (("small", 512), ("big", 4096))
+    )
+    assert guest(ovf(items, sections=sections)).memory == 4096 * 2**20
+
+
+def test_compression() -> None:
+    (disk,) = read(ovf(files='<File ovf:href="d.gz" ovf:id="f1" ovf:compression="gzip"/>'))[0].disks
+    assert (disk.gzip, disk.size) == (True, None)
+    assert not read(ovf(files='<File ovf:href="d" ovf:id="f1" ovf:compression="identity"/>'))[0].disks[0].gzip
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"<Envelope",
+        b"<Envelope/>",
+        b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><Envelope>&a;</Envelope>',
+        b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><Envelope>&b;</Envelope>',
+        ovf(files='<File ovf:href="d" ovf:id="f1" ovf:compression="zip"/>'),
+        ovf(files='<File ovf:href="d" ovf:id="f1" ovf:chunkSize="100"/>'),
+        ovf(files='<File ovf:id="f1"/>'),
+        ovf(files=""),
+        ovf(disks=""),
+        ovf(disk=""),
+        ovf(disk=item(17, HostResource="/etc/passwd")),
+        ovf(item(10) * 1001),
+        ovf().replace(b"</Envelope>", b"<VirtualSystem/></Envelope>"),
+    ],
+)
+def test_what_is_refused(data: bytes) -> None:
+    with pytest.raises(SourceError) as caught:
+        read(data)
+    assert caught.value.hint or "OVF" in caught.value.message
+
+
+_PIECES = st.sampled_from(
+    [
+        "<rasd:ResourceType>17</rasd:ResourceType>",
+        "<rasd:VirtualQuantity>9999999999999999999999</rasd:VirtualQuantity>",
+        "<Item>",
+        "</Item>",
+        "<VirtualSystem>",
+        "</VirtualSystem>",
+        "<rasd:Parent>3</rasd:Parent>",
+        "&#0;",
+        "&lt;",
+        "<a/>",
+        '<vmw:Config vmw:key="firmware"/>',
+        "<rasd:AllocationUnits>byte * 2^99</rasd:AllocationUnits>",
+        "\x7f",
+        "<!-- -->",
+    ]
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(_PIECES, max_size=12), st.binary(max_size=20), st.integers(0, 2000))
+def test_no_descriptor_is_a_surprise(pieces: list[str], noise: bytes, at: int) -> None:
+    for data in (ovf("".join(pieces)), ovf()[:at] + noise + ovf()[at:]):
+        try:
+            found, _ = read(data)
+        except SourceError:
+            continue
+        assert found.disks

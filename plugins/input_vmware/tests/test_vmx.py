@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""VMX files: the syntax, every field, and what is refused."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from v2v_core.api import Bus, Cpu, Firmware, Guest, InputSetupRequest, Nic, Removable, SourceError, Topology, UsageError
+from v2v_core.render.print_source import print_source
+from v2v_core.testing import FakeReporter
+from v2v_input_vmware.vmx.guest import VmxDisk, genid, guest_of
+from v2v_input_vmware.vmx.plugin import VmxInput
+from v2v_input_vmware.vmx.syntax import parse_vmx
+
+
+def read(text: str | bytes) -> tuple[Guest, tuple[VmxDisk, ...], list[str]]:
+    warnings: list[str] = []
+    data = text if isinstance(text, bytes) else text.encode()
+    guest, disks = guest_of(parse_vmx(data, warnings.append), "from-file", warnings.append)
+    return guest, disks, warnings
+
+
+def guest_with(text: str) -> Guest:
+    guest, _, warnings = read('displayName = "g"\n' + text)
+    assert warnings == []
+    return guest
+
+
+def test_syntax() -> None:
+    warnings: list[str] = []
+    vmx = parse_vmx(
+        b'#!/usr/bin/vmware\r\n\r\n  # comment\r\n.encoding = "UTF-8"\r\n'
+        b'displayName = "a |22quoted|22 name |7C"\r\nMemSize="64"\r\nbad line\r\nunquoted = 5\r\n'
+        b'memsize = "65"\r\nscsi0:0.present = "FALSE"\r\nscsi0:0.fileName = "a.vmdk"\r\nscsi0:01.x = "kept"\r\n',
+        warnings.append,
+    )
+    assert vmx.get("displayname") == 'a "quoted" name |'
+    assert vmx.number("memSize") == 64
+    assert vmx.get("scsi0:0.fileName") is None
+    assert vmx.get("scsi0:01.x") == "kept"
+    assert [line.split(" of ")[0] for line in warnings] == ["line 7", "line 8", "line 9"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "windows-1252", "shift_jis"])
+def test_the_file_says_how_it_is_encoded(encoding: str) -> None:
+    name = "テスト" if encoding == "shift_jis" else "Bücher"
+    text = f'.encoding = "{encoding}"\ndisplayName = "{name}"\n'
+    assert read(text.encode(encoding))[0].name == name
+
+
+@given(st.binary(max_size=400))
+def test_no_file_is_a_surprise(data: bytes) -> None:
+    read(data)
+
+
+@given(st.lists(st.sampled_from(
+    ['scsi0:0.fileName = "a"', 'ide1:0.deviceType = "cdrom-raw"', "ethernet0.x", 'ethernet0.address = "', "|", '= "x"',
+     'numvcpus = "0"', 'cpuid.coresPerSocket = "0"', 'memSize = "-1"', 'vm.genid = "99999999999999999999"',
+     'ethernet99999999999999.present = "TRUE"', 'scsi0.present = "FALSE"', ".present = \"FALSE\"", "\x85\x1c"]
+)))  # fmt: skip
+def test_no_combination_of_lines_is_a_surprise(lines: list[str]) -> None:
+    guest, disks, _ = read("\n".join(lines))
+    assert len(guest.disks) == len(disks)
+    assert guest.memory > 0
+
+
+def test_defaults() -> None:
+    guest, disks, warnings = read("")
+    assert guest == Guest(
+        name="from-file", hypervisor="vmware", memory=32 * 1024 * 1024, cpu=Cpu(count=1), firmware=Firmware.BIOS
+    )
+    assert disks == ()
+    assert "displayName" in warnings[0]
+
+
+def test_simple_fields() -> None:
+    guest = guest_with('memSize = "2048"\nnumvcpus = "4"\nfirmware = "efi"\nuefi.secureBoot.enabled = "TRUE"\n')
+    assert guest.memory == 2048 * 1024 * 1024
+    assert guest.cpu == Cpu(count=4)
+    assert guest.firmware is Firmware.UEFI
+    assert guest.secure_boot
+    assert guest_with('firmware = "bios"').firmware is Firmware.BIOS
+    assert not guest_with('uefi.secureBoot.enabled = "FALSE"').secure_boot
+
+
+def test_cpu_topology() -> None:
+    cpu = guest_with('numvcpus = "8"\ncpuid.coresPerSocket = "4"').cpu
+    assert cpu.topology == Topology(sockets=2, cores=4, threads=1)
+    guest, _, warnings = read('displayName = "g"\nnumvcpus = "2"\ncpuid.coresPerSocket = "4"')
+    assert guest.cpu == Cpu(count=2)
+    assert len(warnings) == 1
+
+
+def test_unknown_firmware_and_sound_are_told() -> None:
+    guest, _, warnings = read('displayName = "g"\nfirmware = "openfirmware"\nsound.virtualDev = "gus"')
+    assert (guest.firmware, guest.sound) == (Firmware.BIOS, None)
+    assert len(warnings) == 2
+
+
+@pytest.mark.parametrize(("device", "model"), [("sb16", "sb16"), ("es1371", "es1370"), ("hdaudio", "ich6")])
+def test_sound(device: str, model: str) -> None:
+    assert guest_with(f'sound.virtualDev = "{device}"').sound == model
+
+
+def test_genid() -> None:
+    assert genid(0x0123456789ABCDEF, 0x1122334455667788) == "89abcdef-4567-0123-8877-665544332211"
+    assert genid(-2, -(1 << 63)) == "fffffffe-ffff-ffff-0000-000000000080"
+    assert genid(1, None) is None
+    guest = guest_with('vm.genid = "81985529216486895"\nvm.genidX = "1234605616436508552"')
+    assert guest.genid == "89abcdef-4567-0123-8877-665544332211"
+
+
+def test_disks_in_their_order() -> None:
+    text = """\
+ide0:0.deviceType = "ata-hardDisk"
+ide0:0.fileName = "ide.vmdk"
+ide0:1.fileName = "not-a-disk-without-its-type.vmdk"
+sata0:1.fileName = "sata.vmdk"
+sata0:2.deviceType = "cdrom-image"
+sata0:2.fileName = "cd.iso"
+nvme0:0.fileName = "nvme.vmdk"
+nvme0:1.fileName = "odd.vmdk"
+nvme0:1.deviceType = "disk"
+scsi1:0.fileName = "scsi-second.vmdk"
+scsi0:10.fileName = "scsi-tenth.vmdk"
+scsi0:10.deviceType = "plainDisk"
+scsi0:2.fileName = "scsi.vmdk"
+scsi0:2.deviceType = "scsi-hardDisk"
+scsi0:3.fileName = "cd"
+scsi0:3.deviceType = "scsi-cdrom"
+scsi0:4.deviceType = "disk"
+"""
+    guest, disks, _ = read(text)
+    assert [disk.file for disk in disks] == [
+        "scsi.vmdk",
+        "scsi-tenth.vmdk",
+        "scsi-second.vmdk",
+        "nvme.vmdk",
+        "sata.vmdk",
+        "ide.vmdk",
+    ]
+    assert [disk.bus for disk in guest.disks] == [Bus.SCSI, Bus.SCSI, Bus.SCSI, Bus.NVME, Bus.SATA, Bus.IDE]
+    assert guest.disks[0].origin == "scsi0:2, scsi.vmdk"
+
+
+def test_removables() -> None:
+    guest = guest_with('ide1:0.deviceType = "atapi-cdrom"\nide0:1.deviceType = "cdrom-image"\n')
+    assert guest.removables == (
+        Removable(kind="cdrom", bus=Bus.IDE, slot=1),
+        Removable(kind="cdrom", bus=Bus.IDE, slot=2),
+    )
+
+
+def test_nics() -> None:
+    guest = guest_with("""\
+ethernet1.virtualDev = "VMXNET3"
+ethernet1.generatedAddress = "00:0c:29:00:00:01"
+ethernet1.connectionType = "bridged"
+ethernet0.present = "TRUE"
+ethernet0.virtualDev = "e1000"
+ethernet0.networkName = "VM Network"
+ethernet0.addressType = "static"
+ethernet0.address = "00:50:56:00:00:02"
+ethernet0.generatedAddress = "00:0c:29:00:00:02"
+ethernet2.present = "FALSE"
+ethernet2.networkName = "gone"
+""")
+    assert guest.nics == (
+        Nic(network="VM Network", kind="network", mac="00:50:56:00:00:02", model="e1000"),
+        Nic(network="ethernet1", kind="bridge", mac="00:0c:29:00:00:01", model="vmxnet3"),
+    )
+
+
+def setup(path: Path, tmp_path: Path, **more: object) -> tuple[Guest, FakeReporter]:
+    report = FakeReporter()
+    request = InputSetupRequest(directory=tmp_path, arguments=(str(path),), report=report, **more)  # type: ignore[arg-type]
+    return VmxInput().v2v_input_setup(request).guest, report
+
+
+@pytest.fixture
+def vmx(tmp_path: Path) -> Path:
+    directory = tmp_path / "guest"
+    directory.mkdir()
+    argv = ["qemu-img", "create", "-q", "-f", "vmdk", "-o", "subformat=monolithicFlat", directory / "disk.vmdk", "10M"]
+    subprocess.run(argv, check=True)
+    path = directory / "guest.vmx"
+    path.write_text('displayName = "g"\nscsi0:0.fileName = "disk.vmdk"\n')
+    return path
+
+
+def test_a_local_file(vmx: Path, tmp_path: Path) -> None:
+    guest, report = setup(vmx, tmp_path)
+    assert guest.name == "g"
+    assert report.warnings == []
+
+
+@pytest.mark.parametrize("content", ["KDMV....", "# Disk DescriptorFile\n", "nothing\n", 'x = "y"\n', "\0\0"])
+def test_what_is_no_vmx_file_is_refused(vmx: Path, tmp_path: Path, content: str) -> None:
+    vmx.write_text(content)
+    with pytest.raises(SourceError) as caught:
+        setup(vmx, tmp_path)
+    assert caught.value.hint
+
+
+def test_a_missing_disk_is_named(vmx: Path, tmp_path: Path) -> None:
+    (vmx.parent / "disk.vmdk").unlink()
+    with pytest.raises(SourceError, match=r"the disk scsi0:0 .*disk\.vmdk: No such file"):
+        setup(vmx, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["/etc/hostname", "../other/disk.vmdk"])
+def test_a_disk_elsewhere_is_refused(vmx: Path, tmp_path: Path, name: str) -> None:
+    vmx.write_text(f'displayName = "g"\nscsi0:0.fileName = "{name}"\n')
+    with pytest.raises(SourceError, match="lies outside") as caught:
+        setup(vmx, tmp_path)
+    assert "allow-external-files" in str(caught.value.hint)
+
+
+def test_a_disk_whose_extent_is_a_file_of_the_host_is_refused(vmx: Path, tmp_path: Path) -> None:
+    disk = vmx.parent / "disk.vmdk"
+    disk.write_text(disk.read_text().replace("disk-flat.vmdk", "/etc/hostname"))
+    with pytest.raises(SourceError, match="refers to a file outside"):
+        setup(vmx, tmp_path)
+
+
+def test_a_disk_that_is_no_vmdk_is_refused(vmx: Path, tmp_path: Path) -> None:
+    (vmx.parent / "disk.vmdk").write_bytes(b"\0" * 1024)
+    with pytest.raises(SourceError, match="scsi0:0"):
+        setup(vmx, tmp_path)
+
+
+@pytest.mark.parametrize("more", [{"transport": "vddk"}, {"in_place": True}, {"format": "vmdk"}, {"connection": "x"}])
+def test_what_does_not_go_together(vmx: Path, tmp_path: Path, more: dict[str, object]) -> None:
+    with pytest.raises(UsageError) as caught:
+        setup(vmx, tmp_path, **more)
+    assert caught.value.hint
+
+
+def test_print_source(vmx: Path, tmp_path: Path) -> None:
+    """The text of --print-source, as scripts compare it."""
+    vmx.write_text("""\
+displayName = "a guest"
+memSize = "2048"
+numvcpus = "4"
+cpuid.coresPerSocket = "2"
+firmware = "efi"
+scsi0:0.fileName = "disk.vmdk"
+ide1:0.deviceType = "cdrom-image"
+ethernet0.virtualDev = "e1000"
+ethernet0.networkName = "VM Network"
+ethernet0.generatedAddress = "00:0c:29:73:9c:11"
+""")
+    guest, _ = setup(vmx, tmp_path)
+    assert (
+        print_source(guest)
+        == """\
+Source guest information (--print-source option):
+
+    source name: a guest
+hypervisor type: vmware
+       VM genid:\N{SPACE}
+         memory: 2147483648 (bytes)
+       nr vCPUs: 4
+     CPU vendor:\N{SPACE}
+      CPU model:\N{SPACE}
+   CPU topology: sockets: 2 cores/socket: 2 threads/core: 1
+   CPU features:\N{SPACE}
+       firmware: uefi
+UEFI secureboot: false
+        display:\N{SPACE}
+          sound:\N{SPACE}
+disks:
+\t0 [scsi]
+removable media:
+\tCD-ROM [ide] in slot 2
+NICs:
+\tNetwork "VM Network" mac: 00:0c:29:73:9c:11 [e1000]
+
+"""
+    )

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A vCenter to test against: govmomi's simulator (``vcenter_simulator/main.go``), with machines made by the test."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import ssl
+import subprocess
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from guests.build import cache_directory
+
+SOURCE = Path(__file__).parent / "vcenter_simulator" / "main.go"
+
+USER, PASSWORD = "administrator@vsphere.local", "pass word with 'quotes' & more"
+
+#: Where Debian's package has govmomi.
+_GO = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOFLAGS": ""}
+
+
+@dataclass(frozen=True)
+class Vcenter:
+    """A running simulator: where it listens, its certificate, and the directory of its datastore."""
+
+    port: int
+    certificate: Path
+    datastore: Path
+    password_file: Path
+    esx: bool = False
+
+    @property
+    def uri(self) -> str:
+        """Give what -ic takes."""
+        user = USER.replace("@", "%40")
+        return f"https://{user}@localhost:{self.port}/"
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Give the words that name the server, the password and the certificate."""
+        return ("-ic", self.uri, "-ip", str(self.password_file), "-io", f"ca-file={self.certificate}")
+
+    @contextlib.contextmanager
+    def service(self) -> Iterator[Any]:
+        """Log in."""
+        from pyVim.connect import Disconnect, SmartConnect
+
+        context = ssl.create_default_context(cafile=self.certificate)
+        found = SmartConnect(host="localhost", port=self.port, user=USER, pwd=PASSWORD, sslContext=context)
+        try:
+            yield found
+        finally:
+            Disconnect(found)
+
+    def add_vm(self, name: str, disks: Sequence[Path], **settings: Any) -> str:
+        """Make a virtual machine of raw images, which are linked into the datastore as flat VMDKs; give its moref.
+
+        :param settings: of vim.vm.ConfigSpec.
+        """
+        from pyVim.task import WaitForTask
+        from pyVmomi import vim
+
+        device = vim.vm.device
+        with self.service() as service:
+            content = service.RetrieveContent()
+            datacenter = content.rootFolder.childEntity[0]
+            store = datacenter.datastore[0].name
+            directory = self.datastore / name
+            directory.mkdir()
+            scsi = device.ParaVirtualSCSIController(key=1000, busNumber=0, sharedBus="noSharing")
+            devices: list[Any] = [scsi]
+            for number, image in enumerate(disks):
+                file = f"{name}_{number}" if number else name
+                (directory / f"{file}.vmdk").write_text("# Disk DescriptorFile\n")
+                (directory / f"{file}-flat.vmdk").symlink_to(image)
+                path = f"[{store}] {name}/{file}.vmdk"
+                backing = device.VirtualDisk.FlatVer2BackingInfo(fileName=path, diskMode="persistent")
+                size = image.stat().st_size
+                devices.append(
+                    device.VirtualDisk(
+                        key=2000 + number,
+                        controllerKey=1000,
+                        unitNumber=number,
+                        backing=backing,
+                        capacityInKB=size // 1024,
+                        capacityInBytes=size,
+                    )
+                )
+            network = device.VirtualEthernetCard.NetworkBackingInfo(deviceName="VM Network")
+            devices.append(
+                device.VirtualVmxnet3(key=4000, backing=network, macAddress="00:50:56:01:02:03", addressType="assigned")
+            )
+            changes = [vim.vm.device.VirtualDeviceSpec(operation="add", device=each) for each in devices]
+            spec = vim.vm.ConfigSpec(
+                name=name,
+                memoryMB=settings.pop("memoryMB", 1024),
+                numCPUs=settings.pop("numCPUs", 2),
+                files=vim.vm.FileInfo(vmPathName=f"[{store}] {name}/{name}.vmx"),
+                deviceChange=changes,
+                **settings,
+            )
+            compute = datacenter.hostFolder.childEntity[0]
+            task = datacenter.vmFolder.CreateVM_Task(config=spec, pool=compute.resourcePool, host=compute.host[0])
+            WaitForTask(task, si=service)
+            return str(task.info.result._moId)
+
+    def control(self, what: str) -> str:
+        """Ask the simulator for what no vCenter has: ``expire`` all sessions, ``count`` the logins."""
+        context = ssl.create_default_context(cafile=self.certificate)
+        with urllib.request.urlopen(f"https://localhost:{self.port}/control/{what}", context=context) as answer:
+            return str(answer.read().decode())
+
+
+def built() -> Path:
+    """Build the simulator, once for each version of its source, and give the program."""
+    cache = cache_directory()
+    cache.mkdir(parents=True, exist_ok=True)
+    program = cache / f"vcenter-simulator-{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]}"
+    if not program.exists():
+        fresh = program.with_suffix(f".{os.getpid()}")
+        environment = {**os.environ, **_GO, "GOCACHE": str(cache / "go-build")}
+        subprocess.run(["go", "build", "-o", fresh, "."], cwd=SOURCE.parent, env=environment, check=True)
+        fresh.rename(program)
+    return program
+
+
+@contextlib.contextmanager
+def running_vcenter(directory: Path, *, esx: bool = False) -> Iterator[Vcenter]:
+    """Run a vCenter, or an ESXi host, on loopback."""
+    program = built()
+    directory.mkdir(mode=0o700)
+    certificate, key, password = directory / "certificate.pem", directory / "key.pem", directory / "password"
+    password.write_text(f"{PASSWORD}\n")
+    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    argv += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(argv, check=True, capture_output=True)
+    argv = [str(program), "-certificate", str(certificate), "-key", str(key), "-password-file", str(password)]
+    if esx:
+        argv.append("-esx")
+    log = (directory / "log").open("w")
+    server = subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, "TMPDIR": str(directory)}
+    )
+    try:
+        assert server.stdout is not None
+        address, datastore = server.stdout.readline().strip(), server.stdout.readline().strip()
+        if not datastore:
+            raise RuntimeError(f"the simulator does not start:\n{(directory / 'log').read_text()}")
+        yield Vcenter(int(address.rpartition(":")[2]), certificate, Path(datastore), password, esx)
+    finally:
+        server.terminate()
+        server.wait(20)
+        log.close()
+        assert server.stdout is not None
+        server.stdout.close()

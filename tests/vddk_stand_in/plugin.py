@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A stand-in for nbdkit-vddk-plugin(1): takes its parameters, writes them down, and serves a local file.
+
+It cannot show that VMware's library works, only what it would be told. ``V2V_VDDK_STAND_IN`` names a directory: the
+file ``disk`` in it is served, and each start adds a line of JSON to ``parameters``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+API_VERSION = 2
+KNOWN = frozenset(
+    ("compression", "config", "cookie", "create", "export", "file", "libdir", "nfchostport", "password", "port")
+) | frozenset(
+    ("server", "single-link", "snapshot", "thumbprint", "transports", "unbuffered", "user", "vimapiver", "vm")
+)
+
+directory = Path(os.environ["V2V_VDDK_STAND_IN"])
+given: dict[str, str] = {}
+
+
+def config(key: str, value: str) -> None:
+    """Take a parameter; a secret comes as ``+FILE``."""
+    if key not in KNOWN:
+        raise RuntimeError(f"unknown parameter {key}")
+    given[key] = value
+
+
+def config_complete() -> None:
+    """Write the parameters down."""
+    if "libdir" in given and not Path(given["libdir"]).is_dir():
+        raise RuntimeError("libvixDiskLib.so.7: cannot open shared object file: No such file or directory")
+    shown = dict(given)
+    if given.get("password", "").startswith("+"):
+        path = Path(given["password"][1:])
+        shown["password"] = f"+{path.read_text()} ({path.stat().st_mode & 0o777:o})"
+    with (directory / "parameters").open("a") as stream:
+        stream.write(json.dumps(shown) + "\n")
+
+
+def open(readonly: bool) -> int:  # noqa: A001 - nbdkit's name
+    """Open the file."""
+    return os.open(directory / "disk", os.O_RDONLY)
+
+
+def get_size(handle: int) -> int:
+    """Give its size."""
+    return os.fstat(handle).st_size
+
+
+def pread(handle: int, buffer: bytearray, offset: int, flags: int) -> None:
+    """Read."""
+    buffer[:] = os.pread(handle, len(buffer), offset)
+
+
+def close(handle: int) -> None:
+    """Close."""
+    os.close(handle)
