@@ -144,6 +144,7 @@ def phony_debian(root: Path, *, kernel: bool) -> None:
         modules = {f"{base}/kernel/{name}.ko": name.encode() for name in ("virtio_pci", "virtio_blk")}
         archive = {
             "init": b"#!/bin/sh\n",
+            "conf/initramfs.conf": b"MODULES=most\n",
             "conf/conf.d/resume": b"RESUME=/dev/sda2\n",
             f"{base}/modules.dep": b"",
             **modules,

@@ -102,7 +102,7 @@ def test_bls_and_the_efi_system_partition(request_for: ConvertRequest, kernel: C
         )
         session.firmware = find_firmware(session)
         assert session.firmware is Firmware.UEFI
-        mount_guest(session, untouched=False)
+        mount_guest(session, Blockers(), untouched=False)
         uuid = str(handle.vfs_uuid("/dev/sda2"))
 
         grub = find_bootloader(session, GuestFiles(session), Blockers())

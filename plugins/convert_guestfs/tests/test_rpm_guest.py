@@ -147,7 +147,7 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
             report=FakeReporter(),
         )
         session = Session(request=request, handle=handle)
-        inspection.inspect(session)
+        inspection.inspect(session, Blockers())
         handle.mount("/dev/sda", "/")
         yield session
         handle.shutdown()
