@@ -90,8 +90,10 @@ def convert(command: Path, recipe: Recipe, work: Path) -> Outcome:
             return Outcome(None, False, f"not converted in {TIMEOUT:.0f} s")
     seconds = time.monotonic() - started
     if done.returncode != 0:
-        last = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-        return Outcome(None, False, f"not converted, exit {done.returncode}: {last}")
+        said = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+        # after the error itself come several lines on how to report one
+        told = next((line for line in said if "error:" in line), said[-1])
+        return Outcome(None, False, f"not converted, exit {done.returncode}: {told}")
     converted = [out / f"guest-sd{chr(ord('a') + index)}" for index in range(len(images))]
     result = boot(converted, firmware="bios" if recipe.boot == "bios" else "uefi", timeout=600)
     for disk in converted:
