@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -109,6 +110,8 @@ def main() -> int:
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - set(ZOO):
         parser.error(f"no such guest: {', '.join(sorted(unknown))}")
+    # SIGTERM ends it as Ctrl-C does: the results, which are large, are deleted
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     peer_version = subprocess.check_output([chosen.peer, "--version"], text=True).strip()
     print(f"ours: {OURS}; peer: {peer_version} ({chosen.peer})")
     outcomes: dict[str, list[Outcome]] = {"ours": [], "peer": []}
