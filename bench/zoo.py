@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -90,8 +91,10 @@ def convert(command: Path, recipe: Recipe, work: Path) -> Outcome:
             return Outcome(None, False, f"not converted in {TIMEOUT:.0f} s")
     seconds = time.monotonic() - started
     if done.returncode != 0:
-        last = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-        return Outcome(None, False, f"not converted, exit {done.returncode}: {last}")
+        said = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+        # after the error itself come several lines on how to report one
+        told = next((line for line in said if "error:" in line), said[-1])
+        return Outcome(None, False, f"not converted, exit {done.returncode}: {told}")
     converted = [out / f"guest-sd{chr(ord('a') + index)}" for index in range(len(images))]
     result = boot(converted, firmware="bios" if recipe.boot == "bios" else "uefi", timeout=600)
     for disk in converted:
@@ -107,6 +110,8 @@ def main() -> int:
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - set(ZOO):
         parser.error(f"no such guest: {', '.join(sorted(unknown))}")
+    # SIGTERM ends it as Ctrl-C does: the results, which are large, are deleted
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     peer_version = subprocess.check_output([chosen.peer, "--version"], text=True).strip()
     print(f"ours: {OURS}; peer: {peer_version} ({chosen.peer})")
     outcomes: dict[str, list[Outcome]] = {"ours": [], "peer": []}
