@@ -100,7 +100,7 @@ def tree_of_guest(tree: Path) -> None:
         "etc/inittab": INITTAB,
         "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
         "usr/sbin/dracut": DRACUT,
-        f"boot/config-{VERSION}": "CONFIG_X86_64=y\nCONFIG_VIRTIO_BLK=m\nCONFIG_VIRTIO_PCI=y\n",
+        f"boot/config-{VERSION}": "CONFIG_X86_64=y\nCONFIG_VIRTIO_BLK=y\nCONFIG_VIRTIO_PCI=y\n",
         f"boot/initramfs-{VERSION}.img": "initramfs",
         f"boot/initramfs-{VERSION}kdump.img": "kdump",
         "boot/vmlinuz-0-rescue-4711": "rescue",
