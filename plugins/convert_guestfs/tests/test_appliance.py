@@ -154,7 +154,7 @@ def phony_debian(root: Path, *, kernel: bool) -> None:
         menu = f"set default=0\nmenuentry 'D' {{\n\t{line}\n\tinitrd /boot/initrd.img-{VERSION}\n}}\n"
         files |= {
             f"boot/vmlinuz-{VERSION}": b"kernel",
-            f"boot/config-{VERSION}": b"CONFIG_VIRTIO_NET=y\nCONFIG_HW_RANDOM_VIRTIO=m\n",
+            f"boot/config-{VERSION}": b"CONFIG_VIRTIO_NET=y\nCONFIG_HW_RANDOM_VIRTIO=y\n",
             f"boot/initrd.img-{VERSION}": gzip.compress(data + cpio.trailer(len(data))),
             "boot/grub/grub.cfg": menu.encode(),
             "etc/default/grub": b'GRUB_CMDLINE_LINUX="resume=/dev/sda2"\n',
