@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from guests.firmware import BIOS_BOOT, ESP, with_other_firmware
 from guests.recipe import Recipe
 from guests.storage import Disk, Luks, Raid, RandomSwap, Volume, VolumeGroup
 
@@ -13,8 +14,6 @@ _VMWARE = ("mptspi", "mptsas", "vmw_pvscsi", "ata_piix", "sd_mod")
 _BOTH = ("cryptsetup-initramfs", "lvm2")
 
 _BTRFS = Volume("btrfs", named_by="uuid", subvolumes=(("@", "/"), ("@home", "/home")))
-
-_ESP = Volume("esp", size=64, mountpoint="/boot/efi", named_by="uuid", options="umask=0077")
 
 _GUESTS = (
     Recipe(
@@ -75,7 +74,7 @@ _GUESTS = (
     Recipe(
         name="debian12-lvm-uefi",
         suite="bookworm",
-        disks=(Disk("gpt", 2560, (_ESP, Volume("nothing"))),),
+        disks=(Disk("gpt", 2560, (ESP, Volume("nothing"))),),
         layers=(
             VolumeGroup(
                 "vg0",
@@ -98,7 +97,7 @@ _GUESTS = (
             Disk(
                 "gpt",
                 2816,
-                (_ESP, Volume("ext4", size=256, mountpoint="/boot", named_by="uuid"), Volume("nothing")),
+                (ESP, Volume("ext4", size=256, mountpoint="/boot", named_by="uuid"), Volume("nothing")),
             ),
         ),
         layers=(
@@ -119,7 +118,7 @@ _GUESTS = (
     Recipe(
         name="debian13-two-kernels",
         suite="trixie",
-        disks=(Disk("gpt", 2560, (Volume("bios-boot", size=1), Volume("ext4", mountpoint="/", named_by="uuid"))),),
+        disks=(Disk("gpt", 2560, (BIOS_BOOT, Volume("ext4", mountpoint="/", named_by="uuid"))),),
         kernels=("linux-image-amd64", "linux-image-cloud-amd64"),
         own_kernel="amd64",
         network="networkd",
@@ -127,19 +126,24 @@ _GUESTS = (
     Recipe(
         name="debian14-btrfs",
         suite="forky",
-        disks=(Disk("gpt", 2560, (Volume("bios-boot", size=1), _BTRFS)),),
+        disks=(Disk("gpt", 2560, (BIOS_BOOT, _BTRFS)),),
         network="networkd",
     ),
     Recipe(
         name="debian14-btrfs-uefi",
         suite="forky",
-        disks=(Disk("gpt", 2560, (_ESP, _BTRFS)),),
+        disks=(Disk("gpt", 2560, (ESP, _BTRFS)),),
         boot="uefi-signed",
         network="networkd",
     ),
 )
 
-ZOO: dict[str, Recipe] = {recipe.name: recipe for recipe in _GUESTS}
+#: The layout that is above with both firmwares; the others get the second one here.
+_HAS_BOTH = ("debian14-btrfs", "debian14-btrfs-uefi")
+
+_TWINS = tuple(with_other_firmware(recipe) for recipe in _GUESTS if recipe.name not in _HAS_BOTH)
+
+ZOO: dict[str, Recipe] = {recipe.name: recipe for recipe in (*_GUESTS, *_TWINS)}
 
 #: The one that tells most: GPT and UEFI, /boot by itself, a volume group behind a key, NetworkManager.
 DAILY_OF_THE_ZOO = ("debian13-luks-lvm",)
