@@ -31,7 +31,7 @@ from guests.boot import boot  # noqa: E402 - found on the path that was just set
 from guests.build import disks  # noqa: E402
 from guests.recipe import Recipe  # noqa: E402
 from guests.recipes import ZOO  # noqa: E402
-from guests.storage import LUKS_PASSPHRASE  # noqa: E402
+from guests.storage import LUKS_PASSPHRASE, Luks  # noqa: E402
 
 OURS = Path(sys.executable).parent / "virt-v2v"
 
@@ -70,7 +70,9 @@ def convert(command: Path, recipe: Recipe, work: Path) -> Outcome:
     source = (
         ["-i", "disk", *images] if len(images) == 1 or command == OURS else ["-i", "libvirtxml", work / "domain.xml"]
     )
-    keys = ["--key", f"all:file:{work / 'key'}"] if recipe.encrypted else []
+    # the peer knows no key for all devices
+    encrypted = [layer.on for layer in recipe.layers if isinstance(layer, Luks)]
+    keys = [word for device in encrypted for word in ("--key", f"/dev/{device}:file:{work / 'key'}")]
     argv = [command, *source, "-o", "local", "-os", out, "-on", "guest", *keys]
     # the peer does not find out by itself that KVM does not work
     environment = {**os.environ, "LIBGUESTFS_BACKEND": "direct", "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"}

@@ -29,6 +29,8 @@ Handle = Any
 LAUNCH_TIMEOUT = 300
 
 _MAX_CPUS = 8
+#: Where libguestfs keeps its appliance, unless LIBGUESTFS_CACHEDIR says otherwise (guestfs(3)).
+_CACHE = "/var/tmp"  # noqa: S108 - libguestfs makes a directory of this user's own in it, and checks that it is
 _NBD_PORT = 10809
 
 
@@ -143,7 +145,10 @@ class Appliance:
         if settings.memory:
             handle.set_memsize(max(512, settings.memory // (1024 * 1024)))
         self._request.temporary.mkdir(parents=True, exist_ok=True)
-        # The cached appliance stays where it is between runs.
+        if "LIBGUESTFS_CACHEDIR" not in os.environ:
+            # What libguestfs keeps between runs, as it does for all of its programs: the appliance, which takes seconds
+            # to build. Its own choice would be TMPDIR, and that leads into the conversion directory.
+            handle.set_cachedir(_CACHE)
         handle.set_tmpdir(os.fspath(self._request.temporary))
         wanted = guestfs.EVENT_TRACE | guestfs.EVENT_WARNING
         if settings.verbose:
