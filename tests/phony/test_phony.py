@@ -153,6 +153,15 @@ def test_centos7_with_grub2_and_dracut(place: Place) -> None:
         see_first_boot(found)
 
 
+@pytest.mark.zoo
+def test_a_relative_of_red_hat_that_libguestfs_does_not_know(place: Place) -> None:
+    with converted(place, "openeuler2203") as found:
+        assert "resume=/dev/vda2" in found.text("/boot/grub2/grub.cfg")
+        assert "resume=/dev/vda2" in found.text("/etc/default/grub")
+        see_virtio(found, f"/boot/initramfs-{redhat._OPENEULER}.img")
+        see_first_boot(found)
+
+
 @pytest.mark.parametrize(
     "name",
     ["rocky9", pytest.param("oraclelinux8", marks=pytest.mark.zoo), pytest.param("fedora41", marks=pytest.mark.zoo)],
@@ -230,7 +239,10 @@ def test_alt_linux_with_make_initrd(place: Place) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["debian7", *(pytest.param(name, marks=pytest.mark.zoo) for name in ("ubuntu1404", "ubuntu2204", "linuxmint21"))],
+    [
+        "debian7",
+        *(pytest.param(name, marks=pytest.mark.zoo) for name in ("ubuntu1404", "ubuntu2204", "linuxmint21", "uos20")),
+    ],
 )
 def test_family_of_debian(place: Place, name: str) -> None:
     (kernel,) = PHONIES[name].kernels

@@ -9,7 +9,7 @@ from contextlib import suppress
 from v2v_convert_guestfs.appliance import Handle, brief
 from v2v_convert_guestfs.encryption import encrypted
 from v2v_convert_guestfs.files import GuestFiles
-from v2v_convert_guestfs.linux.families import Family, family_of
+from v2v_convert_guestfs.linux.families import Family, family_of, release_of
 from v2v_convert_guestfs.mounts import check_writable
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConversionError
@@ -75,7 +75,7 @@ def check_filesystems_after(session: Session) -> None:
 def _counts_blocks_otherwise(session: Session) -> bool:
     """Tell whether the guest's own XFS is that of Linux 3.10 and its blocks are counted differently by others."""
     found = session.inspection
-    return family_of(found.distro) is Family.REDHAT and found.major_version == 7
+    return family_of(found.distro) is Family.REDHAT and release_of(found) == 7
 
 
 def _check(session: Session, device: str, kind: str, *, replay: bool) -> None:

@@ -48,9 +48,11 @@ def inspect(session: Session, blockers: Blockers) -> None:
             mountpoints=tuple(sorted(mountpoints.items(), key=lambda item: (len(item[0]), item[0]))),
         )
     found = session.found
+    # Which distribution of Linux it is, the guest itself may still tell.
+    distro = "" if found.os_type == "linux" else found.distro
     unknown = [
         what
-        for what, value in (("type", found.os_type), ("distribution", found.distro), ("architecture", found.arch))
+        for what, value in (("type", found.os_type), ("distribution", distro), ("architecture", found.arch))
         if value == "unknown"
     ]
     if unknown:

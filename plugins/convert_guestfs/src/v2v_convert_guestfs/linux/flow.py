@@ -13,6 +13,7 @@ from v2v_convert_guestfs.linux import (
     block_devices,
     console,
     display,
+    distribution,
     guest_agent,
     immutable,
     modprobe,
@@ -78,10 +79,13 @@ def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
 
 def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     """Look at everything, and collect what stands in the way; nothing is changed."""
+    distribution.recognise(session, files)
     if family_of(session.inspection.distro) is None:
+        name = distribution.named(files) or session.inspection.distro
         blockers.add(
-            f"guests of the type linux ({session.inspection.distro}) cannot be converted",
-            f"this converter knows {', '.join(sorted(DISTRIBUTIONS))}",
+            f"guests of the type linux ({name}) cannot be converted",
+            f"this converter knows {', '.join(sorted(DISTRIBUTIONS))}, and those whose ID_LIKE in /etc/os-release is "
+            "one of them",
         )
         blockers.stop()
     packages = find_package_manager(session, files, blockers)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
-from v2v_convert_guestfs.linux.families import family_of
+from v2v_convert_guestfs.linux.families import family_of, release_of
 from v2v_convert_guestfs.linux.initramfs.examine import WANTED, Examination, examine
 from v2v_convert_guestfs.linux.initramfs.generators import Installed, find_generators, in_use, package_for
 from v2v_convert_guestfs.linux.initramfs.generators.protocol import Command, Job
@@ -76,7 +76,7 @@ def make_anew(session: Session, files: GuestFiles, found: Examination, names: De
             initramfs=place,
             output=output,
             root=_root(session),
-            major=session.inspection.major_version,
+            major=release_of(session.inspection),
         )
         wanted = root_modules(session)
         *firsts, last = installed.generator.commands(job)
