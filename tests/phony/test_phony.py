@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from described import convert_described
+from guests.host import run
 from phony import redhat
 from phony.build import build
 from phony.look import Found, looked_into
@@ -112,6 +114,21 @@ def test_centos5_boots_xen_by_default(place: Place) -> None:
         assert "xennet" not in modprobe
         assert "xenblk" not in modprobe
         see_virtio(found, "/boot/initrd-2.6.18-398.el5.img")
+
+
+@pytest.mark.zoo
+def test_a_target_without_a_serial_port(place: Place) -> None:
+    raw, disk = build(PHONIES["centos5"], place.root / "guest.img"), place.root / "guest.qcow2"
+    run(["qemu-img", "convert", "-O", "qcow2", raw, disk])
+    convert_described(place, [disk], mac="00:50:56:00:00:01", options=["--no-serial-console"])
+    run(["qemu-img", "convert", "-O", "raw", disk, raw])
+    with looked_into(raw) as found:
+        see_converted(found, "centos5")
+        grub = found.text("/boot/grub/grub.conf")
+        assert "console=" not in grub
+        assert "root=/dev/vda1" in grub
+        assert not re.search(r"^[^#].*(?:xvc0|ttyS0)", found.text("/etc/inittab"), re.MULTILINE)
+        assert not {"ttyS0", "xvc0", "hvc0"} & set(found.text("/etc/securetty").split())
 
 
 def test_rhel6_with_grub_legacy_and_dracut(place: Place) -> None:

@@ -218,6 +218,12 @@ Keys = Annotated[
         rich_help_panel=_CONVERSION,
     ),
 ]
+NoSerialConsole = Annotated[
+    bool,
+    typer.Option(
+        "--no-serial-console", help="The target has no serial port: no console on it.", rich_help_panel=_CONVERSION
+    ),
+]
 Memory = Annotated[
     int | None,
     typer.Option(

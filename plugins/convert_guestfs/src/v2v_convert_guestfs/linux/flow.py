@@ -132,7 +132,10 @@ def _change(session: Session, files: GuestFiles, plan: Plan) -> None:
     with session.stage("convert/boot loader"):
         if plan.bootloader.default_kernel(plan.kernels) is not plan.kernel:
             plan.bootloader.set_default(plan.kernel)
-        console.replace_consoles(files, plan.bootloader)
+        change_consoles = (
+            console.replace_consoles if session.request.settings.serial_console else console.remove_consoles
+        )
+        change_consoles(files, plan.bootloader)
         plan.bootloader.rename_devices(plan.names)
         plan.bootloader.ensure_fallback(session.firmware)
     with session.stage("convert/configuration"):

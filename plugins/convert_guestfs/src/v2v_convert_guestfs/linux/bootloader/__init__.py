@@ -12,6 +12,7 @@ from v2v_convert_guestfs.firmware import installed_grub
 from v2v_convert_guestfs.linux.bootloader import places
 from v2v_convert_guestfs.linux.bootloader.grub2 import Grub2
 from v2v_convert_guestfs.linux.bootloader.grub_legacy import GrubLegacy
+from v2v_convert_guestfs.linux.bootloader.settings import Consoles
 from v2v_convert_guestfs.linux.kernels import Kernel
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import Firmware
@@ -45,8 +46,8 @@ class Bootloader(Protocol):
         :raises ConversionError: that does not work.
         """
 
-    def replace_consoles(self) -> None:
-        """Turn the consoles of Xen on its kernel command lines into the first serial port."""
+    def change_consoles(self, consoles: Consoles) -> None:
+        """Change the consoles of Xen on its kernel command lines."""
 
     def rename_devices(self, names: DeviceNames) -> None:
         """Rename disks wherever it names them, and make sure that no old name is left on a kernel command line.
