@@ -22,6 +22,17 @@ def convert(request: ConvertRequest) -> ConvertResult:
     session = Session(request=request, handle=None)
     try:
         return _convert(session)
+    except (RuntimeError, ConversionError) as err:
+        if session.out_of_time is not None and err is not session.out_of_time:
+            # Whatever went wrong after that did so because the appliance was gone.
+            raise session.out_of_time from err
+        if type(err) is not RuntimeError:
+            raise
+        # Of libguestfs, where nobody expected one: the appliance has died, most likely.
+        raise ConversionError(
+            f"libguestfs failed (stage: {session.current}): {brief(err)}",
+            hint="the log of this step has its last words; more memory for the appliance may help",
+        ) from err
     except OSError as err:
         raise ConversionError(
             f"the conversion cannot go on (stage: {session.current}): {err}",
@@ -31,14 +42,6 @@ def convert(request: ConvertRequest) -> ConvertResult:
         raise ConversionError(
             f"the conversion cannot go on (stage: {session.current}): not UTF-8: {str(err.object)[:200]}",
             hint="the log of this step shows where; rename the file in the guest at its hypervisor",
-        ) from err
-    except RuntimeError as err:
-        if type(err) is not RuntimeError:
-            raise
-        # Of libguestfs, where nobody expected one: the appliance has died, most likely.
-        raise ConversionError(
-            f"libguestfs failed (stage: {session.current}): {brief(err)}",
-            hint="the log of this step has its last words; more memory for the appliance may help",
         ) from err
 
 
