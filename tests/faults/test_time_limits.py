@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -56,8 +56,14 @@ def request_for(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simpl
             )
 
     yield SimpleNamespace(convert=convert, report=reporter)
-    for path in (place.root / "large").iterdir():
-        assert not list(Path(path).rglob("*")) or path.is_dir()
+    for left in (place.root / "large").iterdir():
+        shutil.rmtree(left)
+
+
+def without(recipe: Phony, command: str, executables: dict[str, str]) -> Phony:
+    """Give a guest with other programs in place of a command that is written down."""
+    commands = tuple(path for path in recipe.commands if path != command)
+    return dataclasses.replace(recipe, commands=commands, executables={**recipe.executables, **executables})
 
 
 def test_a_program_that_never_ends_is_ended_and_the_conversion_goes_on(
@@ -65,13 +71,11 @@ def test_a_program_that_never_ends_is_ended_and_the_conversion_goes_on(
 ) -> None:
     monkeypatch.setattr(time_limits, "PROGRAM_LIMIT", 10)
     chkconfig = {"/sbin/chkconfig": _HANGS, "/etc/rc.d/init.d/kudzu": "#!/bin/sh\n", "/usr/bin/timeout": _TIMEOUT}
-    recipe = dataclasses.replace(redhat.RHEL6, executables={**redhat.RHEL6.executables, **chkconfig})
+    recipe = without(redhat.RHEL6, "/sbin/chkconfig", chkconfig)
     started = time.monotonic()
     request_for.convert(recipe)
-    print(f"{time.monotonic() - started:.0f} s", request_for.report.lines)
-    assert any(
-        "chkconfig of the guest was ended, it ran for 20 seconds" in text for _, text in request_for.report.lines
-    )
+    print(f"{time.monotonic() - started:.0f} s", request_for.report.warnings)
+    assert any("chkconfig of the guest was ended, it ran for 20 sec" in text for text in request_for.report.warnings)
 
 
 def test_one_that_nothing_ends_takes_the_appliance_with_it(
@@ -79,12 +83,8 @@ def test_one_that_nothing_ends_takes_the_appliance_with_it(
 ) -> None:
     monkeypatch.setattr(time_limits, "PROGRAM_LIMIT", 5)
     monkeypatch.setattr(time_limits, "GRACE", 5)
-    recipe = dataclasses.replace(
-        redhat.RHEL6,
-        commands=tuple(path for path in redhat.RHEL6.commands if path != "/bin/rpm"),
-        executables={**redhat.RHEL6.executables, "/bin/rpm": _HANGS},
-    )
-    with pytest.raises(ConversionError, match="^rpm of the guest did not end within 15 seconds") as raised:
+    recipe = without(redhat.RHEL6, "/bin/rpm", {"/bin/rpm": _HANGS})
+    with pytest.raises(ConversionError, match=r"^rpm of the guest did not end within 15 seconds") as raised:
         request_for.convert(recipe)
     assert raised.value.hint == "run rpm in the guest at its hypervisor and see what it waits for"
 
@@ -93,6 +93,6 @@ def test_an_fstab_that_takes_libguestfs_minutes(request_for: SimpleNamespace, mo
     monkeypatch.setattr(time_limits, "INSPECTION_LIMIT", 30)
     lines = "".join(f"/dev/sdz{number} /mnt/{number} ext4 noauto 0 0\n" for number in range(20_000))
     files = {**redhat.RHEL6.files, "/etc/fstab": redhat.RHEL6.files["/etc/fstab"] + lines}
-    with pytest.raises(ConversionError, match="^the inspection of the guest by libguestfs did not end") as raised:
+    with pytest.raises(ConversionError, match=r"^the inspection of the guest by libguestfs did not end") as raised:
         request_for.convert(dataclasses.replace(redhat.RHEL6, files=files))
     assert "/etc/fstab" in str(raised.value.hint)
