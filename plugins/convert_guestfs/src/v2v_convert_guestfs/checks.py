@@ -200,7 +200,7 @@ def _check_locked(session: Session, blockers: Blockers) -> None:
     if not locked:
         return
     listed, form = ", ".join(locked), " ".join(f"--key {device}:file:FILE" for device in locked)
-    present = {place for place, _ in session.inspection.mountpoints}
+    present = {"/", *(str(place) for place in session.handle.mountpoints().values())}
     wanted = fstab_places(GuestFiles(session).read("/etc/fstab") or b"") - present
     lacking = sorted(
         place for place in wanted if any(place == part or place.startswith(f"{part}/") for part in _SYSTEM_PLACES)

@@ -18,7 +18,7 @@ class Session:
     """One conversion.
 
     :param filesystems: type by device, as libguestfs lists them.
-    :param opened: the encrypted devices that were opened.
+    :param opened: what is inside the encrypted devices that were opened, by those: devices, too.
     :param created: files, links and directories that are new, or others now, in the order of time.
     :param out_of_time: the appliance was killed, and this is why.
     :param inspection: set once an operating system was chosen. :param firmware: set once it was found out.
@@ -27,7 +27,7 @@ class Session:
     request: ConvertRequest
     handle: Handle
     filesystems: dict[str, str] = field(default_factory=dict)
-    opened: list[str] = field(default_factory=list)
+    opened: dict[str, str] = field(default_factory=dict)
     found: Inspection | None = None
     firmware: Firmware = Firmware.UNKNOWN
     changes: list[Change] = field(default_factory=list)
