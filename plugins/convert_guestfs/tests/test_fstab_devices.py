@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -48,6 +49,40 @@ def endpoint(tmp_path: Path) -> Iterator[DiskEndpoint]:
         process.terminate()
 
 
+def make_guest(handle: Any) -> str:
+    """Make the guest, and give the UUID of the device that /home is in."""
+    handle.part_init("/dev/sda", "gpt")
+    for number in range(5):
+        handle.part_add("/dev/sda", "p", 2048 + number * 2048 * 60, 2047 + (number + 1) * 2048 * 60)
+    for device in ("/dev/sda1", "/dev/sda5"):
+        handle.mkfs("ext4", device)
+    for device, name in (("/dev/sda2", "home"), ("/dev/sda3", "srv")):
+        handle.luks_format(device, name, 0)
+        handle.cryptsetup_open(device, name, name)
+        handle.mkfs("ext4", f"/dev/mapper/{name}")
+    handle.pvcreate("/dev/sda4")
+    handle.vgcreate("ubuntu-vg", ["/dev/sda4"])
+    handle.lvcreate("data", "ubuntu-vg", 40)
+    handle.mkfs("ext4", "/dev/ubuntu-vg/data")
+    uuids = {device: str(handle.vfs_uuid(device)) for device in ("/dev/sda2", "/dev/sda5")}
+    partition = str(handle.part_get_gpt_guid("/dev/sda", 3))
+    volume = str(handle.vgs_full()[0]["vg_uuid"]) + str(handle.lvs_full()[0]["lv_uuid"])
+    fstab = (
+        f"/dev/sda1 / ext4 defaults 0 1\n/dev/mapper/home_crypt /home ext4 defaults 0 2\n"
+        f"/dev/mapper/srv_crypt /srv ext4 defaults 0 2\n/dev/disk/by-uuid/{uuids['/dev/sda5']} /boot ext4 ro 0 2\n"
+        f"/dev/disk/by-id/dm-uuid-LVM-{volume.replace('-', '')} /data ext4 defaults 0 2\n"
+    )
+    crypttab = f"home_crypt UUID={uuids['/dev/sda2']} none luks\nsrv_crypt PARTUUID={partition} none luks\n"
+    handle.mount("/dev/sda1", "/")
+    for place in ("/etc", "/bin", "/usr", "/home", "/srv", "/boot", "/data"):
+        handle.mkdir(place)
+    handle.write("/etc/fstab", fstab.encode())
+    handle.write("/etc/crypttab", crypttab.encode())
+    handle.write("/etc/os-release", b'ID=debian\nPRETTY_NAME="Debian"\nVERSION_ID="12"\n')
+    handle.umount_all()
+    return uuids["/dev/sda2"]
+
+
 @pytest.mark.slow
 def test_a_home_of_its_own_luks_and_links_by_identity(tmp_path: Path, endpoint: DiskEndpoint) -> None:
     """/home by crypttab's name, /srv by crypttab and the identity of its partition, /data as Ubuntu names volumes."""
@@ -63,36 +98,7 @@ def test_a_home_of_its_own_luks_and_links_by_identity(tmp_path: Path, endpoint: 
         )
 
     with Appliance(request(FakeReporter())) as appliance:
-        handle = appliance.handle
-        handle.part_init("/dev/sda", "gpt")
-        for number in range(5):
-            handle.part_add("/dev/sda", "p", 2048 + number * 2048 * 60, 2047 + (number + 1) * 2048 * 60)
-        for device in ("/dev/sda1", "/dev/sda5"):
-            handle.mkfs("ext4", device)
-        for device, name in (("/dev/sda2", "home"), ("/dev/sda3", "srv")):
-            handle.luks_format(device, name, 0)
-            handle.cryptsetup_open(device, name, name)
-            handle.mkfs("ext4", f"/dev/mapper/{name}")
-        handle.pvcreate("/dev/sda4")
-        handle.vgcreate("ubuntu-vg", ["/dev/sda4"])
-        handle.lvcreate("data", "ubuntu-vg", 40)
-        handle.mkfs("ext4", "/dev/ubuntu-vg/data")
-        uuids = {device: str(handle.vfs_uuid(device)) for device in ("/dev/sda2", "/dev/sda5")}
-        partition = str(handle.part_get_gpt_guid("/dev/sda", 3))
-        volume = str(handle.vgs_full()[0]["vg_uuid"]) + str(handle.lvs_full()[0]["lv_uuid"])
-        fstab = (
-            f"/dev/sda1 / ext4 defaults 0 1\n/dev/mapper/home_crypt /home ext4 defaults 0 2\n"
-            f"/dev/mapper/srv_crypt /srv ext4 defaults 0 2\n/dev/disk/by-uuid/{uuids['/dev/sda5']} /boot ext4 ro 0 2\n"
-            f"/dev/disk/by-id/dm-uuid-LVM-{volume.replace('-', '')} /data ext4 defaults 0 2\n"
-        )
-        crypttab = f"home_crypt UUID={uuids['/dev/sda2']} none luks\nsrv_crypt PARTUUID={partition} none luks\n"
-        handle.mount("/dev/sda1", "/")
-        for place in ("/etc", "/bin", "/usr", "/home", "/srv", "/boot", "/data"):
-            handle.mkdir(place)
-        handle.write("/etc/fstab", fstab.encode())
-        handle.write("/etc/crypttab", crypttab.encode())
-        handle.write("/etc/os-release", b'ID=debian\nPRETTY_NAME="Debian"\nVERSION_ID="12"\n')
-        handle.umount_all()
+        home = make_guest(appliance.handle)
 
     report = FakeReporter()
     wanted = request(report, "/dev/sda2:key:home", "/dev/sda3:key:srv")
@@ -104,7 +110,7 @@ def test_a_home_of_its_own_luks_and_links_by_identity(tmp_path: Path, endpoint: 
         assert not checks.check_filesystems(session, blockers)
         mounts.mount_guest(session, blockers, untouched=False)
         mounted = {str(place): str(device) for device, place in session.handle.mountpoints().items()}
-        assert mounted["/home"] == f"/dev/mapper/luks-{uuids['/dev/sda2']}"
+        assert mounted["/home"] == f"/dev/mapper/luks-{home}"
         assert mounted["/srv"].startswith("/dev/mapper/luks-")
         assert (mounted["/boot"], mounted["/data"]) == ("/dev/sda5", "/dev/ubuntu-vg/data")
         # What is looked at before and after, and trimmed, are the file systems of that list.
