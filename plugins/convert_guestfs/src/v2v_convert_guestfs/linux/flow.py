@@ -100,6 +100,7 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     if packages is None or bootloader is None or not kernels:
         blockers.stop()
         raise ConversionError("internal error: something is missing in the guest and nobody said what")
+    plain, kernels = kernels, bootloader.with_own_images(kernels)
     kernel = choose_kernel(kernels, bootloader.bootable(kernels), bootloader.default_kernel(kernels), blockers)
     capabilities = capabilities_of(kernel, session.inspection)
     prefix = block_devices.prefix_of(capabilities.block_bus, session.inspection)
@@ -108,7 +109,11 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     asked_for = addresses.asked_for(session)
     nic_names = network.examine(session, files, addresses.need_names(session, files, asked_for))
     nic_addresses = addresses.examine(session, files, asked_for, nic_names.by_mac)
-    work = initramfs.examine_kernels(session, files, [kernel, *others], names, blockers)
+    # What the boot loader loads is a copy: what it was made from may be copied again.
+    copied = [
+        other for other in plain if other not in kernels and any(other.version == k.version for k in (kernel, *others))
+    ]
+    work = initramfs.examine_kernels(session, files, [kernel, *others, *copied], names, blockers)
     immutable.check_images(session, work, blockers)
     return Plan(
         packages=packages,

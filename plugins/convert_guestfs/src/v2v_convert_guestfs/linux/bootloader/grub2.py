@@ -57,6 +57,10 @@ class Grub2:
         offered = [kernel_of(self._files, path, kernels) for path in paths]
         return [kernel for kernel in kernels if kernel in offered]
 
+    def with_own_images(self, kernels: Sequence[Kernel]) -> list[Kernel]:
+        """Give the kernels: it loads what lies beside them."""
+        return list(kernels)
+
     def default_kernel(self, kernels: Sequence[Kernel]) -> Kernel | None:
         """Give the kernel of the entry that GRUB boots by itself."""
         saved = grubenv.parse(self._read_environment()).get("saved_entry")

@@ -33,6 +33,10 @@ class GrubLegacy:
         offered = [kernel_of(self._files, path, kernels) for path in paths]
         return [kernel for kernel in kernels if kernel in offered]
 
+    def with_own_images(self, kernels: Sequence[Kernel]) -> list[Kernel]:
+        """Give the kernels: it loads what lies beside them."""
+        return list(kernels)
+
     def default_kernel(self, kernels: Sequence[Kernel]) -> Kernel | None:
         """Give the kernel of the entry that GRUB boots by itself."""
         content = self._read()

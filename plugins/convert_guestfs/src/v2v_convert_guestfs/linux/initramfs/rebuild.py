@@ -32,6 +32,13 @@ def generator_for(session: Session, files: GuestFiles, found: Examination) -> In
     return in_use(find_generators(files, family_of(session.inspection.distro)), found.kind)
 
 
+def maker_for(session: Session, files: GuestFiles, found: Examination) -> Installed | None:
+    """Choose the guest's tool that can make an image where this one is: some know one place only."""
+    installed = generator_for(session, files, found)
+    at_home = place_of(files, found).rpartition("/")[0] == "/boot"
+    return installed if installed is not None and (installed.generator.takes_output or at_home) else None
+
+
 def missing_tool(session: Session, found: Examination) -> str:
     """Say what to install in a guest without a tool."""
     return f"install {package_for(family_of(session.inspection.distro), found.kind)} in the guest at its hypervisor"
@@ -58,7 +65,7 @@ def make_anew(session: Session, files: GuestFiles, found: Examination, names: De
     :raises ConversionError: there is none, it failed, or it made an image that does not boot.
     """
     kernel = found.kernel
-    installed = generator_for(session, files, found)
+    installed = maker_for(session, files, found)
     if installed is None:
         raise ConversionError(
             f"the guest has no tool to make an initramfs for the kernel {kernel.version}",
