@@ -50,7 +50,7 @@ WantedBy=multi-user.target
 # bootctl wants a file system of its own. What the packages' scripts have put into /boot is of this machine.
 _INSTALL = """\
 set -e
-rm -rf /boot/efi /boot/loader /boot/EFI /boot/[0-9a-f]*[0-9a-f]
+find /boot -mindepth 1 -maxdepth 1 -type d -exec rm -rf {} +
 mkdir /boot/efi /esp
 mount -t tmpfs none /boot/efi
 export SYSTEMD_RELAX_ESP_CHECKS=1 SYSTEMD_ESP_PATH=/boot/efi
