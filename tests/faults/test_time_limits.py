@@ -26,7 +26,15 @@ from v2v_core.testing import FakeReporter
 pytestmark = [pytest.mark.zoo, pytest.mark.timeout(900)]
 
 _HANGS = "#!/usr/lib/phony/busybox sh\nexec /usr/lib/phony/busybox sleep 100000\n"
-_TIMEOUT = '#!/usr/lib/phony/busybox sh\nexec /usr/lib/phony/busybox timeout "$@"\n'
+_TIMEOUT = """\
+#!/usr/lib/phony/busybox sh
+limit=$1
+shift
+/usr/bin/env "$@" &
+program=$!
+(/usr/lib/phony/busybox sleep "$limit" && kill "$program") </dev/null >/dev/null 2>&1 &
+wait "$program"
+"""
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from v2v_core.cli.option_values import (
     connection_uri,
     key_selectors,
     key_values,
+    keys_in,
     nic_mappings,
     one_of,
     readable_file,
@@ -88,6 +90,7 @@ def convert_choice(
     trim: bool = True,
     serial_console: bool = True,
     keys: Sequence[str] | None = None,
+    keys_from_stdin: bool = False,
     networks: Sequence[str] | None = None,
     bridges: Sequence[str] | None = None,
     macs: Sequence[str] | None = None,
@@ -106,7 +109,7 @@ def convert_choice(
         cpus=at_least_one("--smp", cpus),
         trim=trim,
         serial_console=serial_console,
-        keys=key_selectors(keys or ()),
+        keys=(*key_selectors(keys or ()), *(keys_in(sys.stdin) if keys_from_stdin else ())),
         verbose=verbose,
         static_addresses=static_addresses(macs or ()),
     )

@@ -7,6 +7,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TextIO
 from urllib.parse import urlsplit
 
 from v2v_core.errors import UsageError
@@ -16,6 +17,8 @@ from v2v_core.settings import NicMapping, RawOptions
 _MAC = re.compile(r"((?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}):(network|bridge|ip):(.*)", re.DOTALL)
 #: Number of fields of a key selector after the ID, by kind.
 _KEY_FIELDS = {"key": 2, "file": 2, "clevis": 1}
+#: Characters that are read from standard input.
+_KEYS_LIMIT = 1024 * 1024
 
 
 def key_values(words: Iterable[str]) -> RawOptions:
@@ -143,6 +146,26 @@ def key_selectors(words: Iterable[str]) -> tuple[str, ...]:
             readable_file("--key", Path(rest[1]))
         selectors.append(":".join([_plain_device(name), *rest]))
     return tuple(selectors)
+
+
+def keys_in(stream: TextIO | None) -> tuple[str, ...]:
+    """Read keys, one a line, as selectors for every device.
+
+    :raises UsageError: there is nothing to read, or it is no text; the message holds no part of it.
+    """
+    if stream is None or stream.isatty():
+        raise UsageError(
+            "--keys-from-stdin: standard input is a terminal",
+            hint="write --keys-from-stdin < FILE, or give --key ID:file:FILE",
+        )
+    try:
+        lines = stream.read(_KEYS_LIMIT).splitlines()
+    except (OSError, UnicodeDecodeError) as err:
+        raise UsageError("--keys-from-stdin: standard input cannot be read as text") from err
+    keys = tuple(f"all:key:{line}" for line in lines if line)
+    if not keys:
+        raise UsageError("--keys-from-stdin: there is no key on standard input")
+    return keys
 
 
 def _plain_device(name: str) -> str:

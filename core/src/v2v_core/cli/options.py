@@ -214,7 +214,15 @@ Keys = Annotated[
         "--key",
         metavar="SELECTOR",
         # the third form, with the key itself on the command line, is kept for scripts and not recommended to anybody
-        help="Unlock an encrypted disk: ID:file:FILE, ID:clevis.",
+        help="Unlock an encrypted disk: ID:file:FILE; ID is a device, a UUID, or all.",
+        rich_help_panel=_CONVERSION,
+    ),
+]
+KeysFromStdin = Annotated[
+    bool,
+    typer.Option(
+        "--keys-from-stdin",
+        help="Read keys from standard input, one a line; each is tried on every encrypted disk.",
         rich_help_panel=_CONVERSION,
     ),
 ]

@@ -12,6 +12,8 @@ from v2v_convert_guestfs import time_limits
 from v2v_convert_guestfs.appliance import Handle, brief, is_emulated, kill_child_emulators
 from v2v_core.api import Change, ConversionError, ConvertRequest, Firmware, Inspection, Obstacle, Reporter
 
+_TIMEOUTS = ("/usr/bin/timeout", "/bin/timeout")
+
 
 @dataclass
 class Session:
@@ -109,10 +111,14 @@ class Session:
             raise
 
     def _ended_after(self, seconds: int) -> tuple[str, ...]:
-        """Give the words that end a program in time, if the guest has timeout(1)."""
+        """Give the words that end a program in time, if the guest has timeout(1).
+
+        busybox's is none: it leaves a process behind that keeps the output open, and libguestfs waits for its end.
+        """
         if self._timeout is None:
-            places = ("/usr/bin/timeout", "/bin/timeout")
-            self._timeout = next((path for path in places if self.handle.is_file(path, followsymlinks=True)), "")
+            there = [path for path in _TIMEOUTS if self.handle.is_file(path, followsymlinks=True)]
+            good = [path for path in there if "busybox" not in str(self.handle.realpath(path))]
+            self._timeout = next(iter(good), "")
         return (self._timeout, str(seconds)) if self._timeout else ()
 
     def not_done(self, what: str, error: BaseException) -> None:
