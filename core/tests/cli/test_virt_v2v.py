@@ -210,6 +210,35 @@ def test_no_keys_on_standard_input(
     assert not choices
 
 
+def test_what_is_to_be_collected(choices: list[RunChoice], tmp_path: Path) -> None:
+    output = tmp_path / "out.tar.xz"
+    words = ["--collect", "/etc", "--collect", "/var/log:logs/all", "--collect", "/home:."]
+    assert run("g", *words, "--collect-output", str(output)) == 0
+    assert choices[0].convert.settings.extra == {
+        "collect": [["/etc", ""], ["/var/log", "logs/all"], ["/home", ""]],
+        "collect_output": str(output),
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--collect /etc g", "--collect needs --collect-output"),
+        ("--collect-output /tmp/x.tar.xz g", "--collect-output needs --collect"),
+        ("--collect etc --collect-output /tmp/x.tar.xz g", "'etc' is no absolute path"),
+        ("--collect /etc:/etc --collect-output /tmp/x.tar.xz g", "leads out of the archive"),
+        ("--collect /etc:a/../../b --collect-output /tmp/x.tar.xz g", "leads out of the archive"),
+        ("--collect /etc --collect-output /nonexistent/x.tar.xz g", "cannot be written"),
+    ],
+)
+def test_what_cannot_be_collected(
+    choices: list[RunChoice], capsys: pytest.CaptureFixture[str], words: str, said: str
+) -> None:
+    assert run(*words.split()) == 2
+    assert said in capsys.readouterr().err
+    assert not choices
+
+
 def test_keys_are_not_in_the_text_of_the_request(choices: list[RunChoice]) -> None:
     assert run("g", "--key", "/dev/mapper/vg--1-root:key:hunter2") == 0
     assert choices[0].convert.settings.keys == ("/dev/vg-1/root:key:hunter2",)

@@ -10,6 +10,7 @@ from pathlib import Path
 from v2v_core.cli.modes import input_mode
 from v2v_core.cli.option_values import (
     at_least_one,
+    collected,
     connection_uri,
     key_selectors,
     key_values,
@@ -91,6 +92,8 @@ def convert_choice(
     serial_console: bool = True,
     keys: Sequence[str] | None = None,
     keys_from_stdin: bool = False,
+    collect: Sequence[str] | None = None,
+    collect_output: Path | None = None,
     networks: Sequence[str] | None = None,
     bridges: Sequence[str] | None = None,
     macs: Sequence[str] | None = None,
@@ -112,6 +115,7 @@ def convert_choice(
         keys=(*key_selectors(keys or ()), *(keys_in(sys.stdin) if keys_from_stdin else ())),
         verbose=verbose,
         static_addresses=static_addresses(macs or ()),
+        extra=collected(collect or (), collect_output),
     )
     return ConvertChoice(
         mode=converter, settings=settings, nics=nic_mappings(networks or (), bridges or (), macs or ())

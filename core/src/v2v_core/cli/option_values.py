@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 from urllib.parse import urlsplit
 
 from v2v_core.errors import UsageError
@@ -166,6 +166,30 @@ def keys_in(stream: TextIO | None) -> tuple[str, ...]:
     if not keys:
         raise UsageError("--keys-from-stdin: there is no key on standard input")
     return keys
+
+
+def collected(words: Sequence[str], output: Path | None) -> dict[str, Any]:
+    """Check ``--collect`` and ``--collect-output``, and give them as settings of the converter.
+
+    :raises UsageError: one without the other, a name that leads out of the archive, an archive that cannot be written.
+    """
+    if not words and output is None:
+        return {}
+    if not words or output is None:
+        given, lacking = ("--collect", "--collect-output") if words else ("--collect-output", "--collect")
+        raise UsageError(f"{given} needs {lacking}", hint="write --collect /etc --collect-output FILE.tar.xz")
+    pairs = []
+    for word in words:
+        place, _, name = word.partition(":")
+        if not place.startswith("/"):
+            raise UsageError(f"--collect: {place!r} is no absolute path in the guest")
+        if name.startswith("/") or ".." in name.split("/"):
+            raise UsageError(f"--collect: {name!r} leads out of the archive")
+        pairs.append([place, "" if name == "." else name])
+    output = output.absolute()
+    if not output.parent.is_dir() or output.is_dir():
+        raise UsageError(f"--collect-output: {output} cannot be written", hint="name a file in a directory that exists")
+    return {"collect": pairs, "collect_output": str(output)}
 
 
 def _plain_device(name: str) -> str:

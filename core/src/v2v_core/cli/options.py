@@ -218,6 +218,21 @@ Keys = Annotated[
         rich_help_panel=_CONVERSION,
     ),
 ]
+Collect = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--collect",
+        metavar="PATH[:NAME]",
+        help="Copy a directory of the guest out before the conversion, as NAME in the archive; repeatable.",
+        rich_help_panel=_CONVERSION,
+    ),
+]
+CollectOutput = Annotated[
+    Path | None,
+    typer.Option(
+        "--collect-output", metavar="FILE.tar.xz", help="The archive for --collect.", rich_help_panel=_CONVERSION
+    ),
+]
 KeysFromStdin = Annotated[
     bool,
     typer.Option(

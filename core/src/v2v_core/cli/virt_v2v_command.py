@@ -18,7 +18,7 @@ from v2v_core.errors import UsageError
 
 _FLAGS = "no-logfile no-selinux-relabel selinux-relabel selinux-relabel-at-boot update"
 _WITH_VALUE = (
-    "collect collect-output append-line chmod chown commands-from-file copy copy-in delete edit firstboot"
+    "append-line chmod chown commands-from-file copy copy-in delete edit firstboot"
     " firstboot-command firstboot-install hostname install link mkdir move password password-crypto root-password run"
     " run-command scrub selinux-relabel-exclude ssh-inject tar-in timezone touch truncate truncate-recursive uninstall"
     " upload write"
@@ -86,6 +86,8 @@ def virt_v2v(
     no_trim: opt.NoTrim = False,
     keys: opt.Keys = None,
     keys_from_stdin: opt.KeysFromStdin = False,
+    collect: opt.Collect = None,
+    collect_output: opt.CollectOutput = None,
     memory: opt.Memory = None,
     cpus: opt.Cpus = None,
     print_source: opt.PrintSource = False,
@@ -148,6 +150,8 @@ def virt_v2v(
             trim=not no_trim,
             keys=keys,
             keys_from_stdin=keys_from_stdin,
+            collect=collect,
+            collect_output=collect_output,
             networks=networks,
             bridges=bridges,
             macs=macs,

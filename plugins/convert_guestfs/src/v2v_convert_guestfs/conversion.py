@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from v2v_convert_guestfs import checks, encryption, inspection, mounts
+from v2v_convert_guestfs import checks, collecting, encryption, inspection, mounts
 from v2v_convert_guestfs.appliance import Appliance, brief, explained
 from v2v_convert_guestfs.disks import list_filesystems
 from v2v_convert_guestfs.firmware import find_boot_disk, find_firmware
@@ -66,6 +66,10 @@ def _convert(session: Session) -> ConvertResult:
         with session.stage("space", "Checking for sufficient free disk space in the guest"):
             mounts.mount_guest(session, blockers, untouched=untouched)
             checks.check_guest(session, blockers, untouched=untouched)
+
+        if request.settings.extra.get(collecting.WANTED):
+            with session.stage("collect", "Collecting files of the guest"):
+                collecting.collect(session)
 
         with session.stage("convert", f"Converting {inspection.name_system(session)} to run on KVM"):
             capabilities = _convert_system(session, blockers)
