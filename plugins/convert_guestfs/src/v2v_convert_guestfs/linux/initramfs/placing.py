@@ -103,7 +103,7 @@ def host_directory(session: Session) -> Iterator[Path]:
 
 
 def _record_checksum(files: GuestFiles, version: str, place: str, target: Path) -> None:
-    """Tell older initramfs-tools, which refuse to update an image that they did not make. Copies are not their concern."""
+    """Tell older initramfs-tools, which refuse to update an image that they did not make: one in /boot."""
     if place.rpartition("/")[0] != "/boot":
         return
     with target.open("rb") as file:
