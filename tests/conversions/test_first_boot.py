@@ -36,11 +36,20 @@ BOOT_TIMEOUT = 1200
 _LOOK = "/usr/local/sbin/look"
 _DEBIAN = Inspection(root="/dev/sda", os_type="linux", distro="debian", arch="x86_64", major_version=12)
 
+# systemd ends what a unit has left running when the unit is done.
+_BEGIN_TO_LOOK = f"""\
+if [ -d /run/systemd/system ]; then
+    systemd-run --no-block --unit=look {_LOOK}
+else
+    setsid {_LOOK} </dev/null >/dev/null 2>&1 &
+fi
+"""
+
 #: Each says that it ran, and what the log shall have; the second one fails, and the third one begins to look.
 _SCRIPTS = (
     ("one", "echo one >>/root/order\necho said by one\n"),
     ("two", "echo two >>/root/order\nexit 7\n"),
-    ("three", f"echo three >>/root/order\nsetsid {_LOOK} </dev/null >/dev/null 2>&1 &\n"),
+    ("three", f"echo three >>/root/order\n{_BEGIN_TO_LOOK}"),
 )
 
 
