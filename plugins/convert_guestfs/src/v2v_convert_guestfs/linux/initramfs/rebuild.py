@@ -142,9 +142,15 @@ def _made(
     :raises ConversionError: the tool failed, or made one that does not boot.
     """
     kernel = found.kernel
+    before = _checksum(session, output)
     _run(session, files, kernel, command)
     with host_directory(session) as directory:
         new = examine(session, replace(kernel, initramfs=output), names, directory)
+    if new.image is None and _checksum(session, output) == before:
+        raise ConversionError(
+            f"{command.argv[0]} said that it succeeded, and made no initramfs for the kernel {kernel.version}",
+            hint="the log has its words; run it in the guest at its hypervisor",
+        )
     if new.image is None:
         session.report.debug(f"{output} cannot be read: {new.unreadable}")
     elif not new.boots:
@@ -152,6 +158,14 @@ def _made(
             f"the initramfs that the guest has made for the kernel {kernel.version} lacks {', '.join(new.lacking)}"
         )
     return new
+
+
+def _checksum(session: Session, path: str) -> str:
+    try:
+        return str(session.handle.checksum("sha256", path))
+    except RuntimeError:
+        # It is not there yet.
+        return ""
 
 
 def _run(session: Session, files: GuestFiles, kernel: Kernel, command: Command) -> None:
