@@ -24,7 +24,9 @@ zoo: setup                         ## build every guest of the zoo
 
 test-zoo: dev zoo                  ## convert and boot every guest of the zoo; up to an hour and a half without KVM
 	$(BIN)/python -m pytest --durations=0 tests/zoo tests/phony tests/conversions/test_dracut_image.py \
-	    tests/faults/test_hostile_guests.py
+	    tests/conversions/test_tools_of_the_guest.py tests/conversions/test_first_boot.py \
+	    tests/conversions/test_systemd_boot.py \
+	    tests/faults/test_hostile_guests.py tests/faults/test_time_limits.py
 
 dev: $(VENV)/installed             ## the commands in .venv/bin, editable
 

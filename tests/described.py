@@ -50,7 +50,7 @@ def convert_described(
     (directory / "metadata.in").write_text(domain)
     with contextlib.ExitStack() as stack:
         for disk, socket in zip(disks, sockets, strict=True):
-            stack.enter_context(_served(disk, socket))
+            stack.enter_context(served(disk, socket))
         done = place.run("helper-v2v-convert", "--dir", directory, *options)
         assert done.returncode == 0, said(done)
         print(said(done))
@@ -61,7 +61,7 @@ def convert_described(
 
 
 @contextlib.contextmanager
-def _served(disk: Path, socket: Path) -> Iterator[None]:
+def served(disk: Path, socket: Path) -> Iterator[None]:
     """Serve a disk for writing as another party's server does."""
     server = subprocess.Popen(["qemu-nbd", "-t", "--shared=0", "-x", "disk", "-f", "qcow2", "-k", socket, disk])
     try:

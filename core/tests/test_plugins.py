@@ -163,6 +163,19 @@ def test_plugin_for_later_hooks_is_refused(version: object) -> None:
         checked(Role.INPUT, later)
 
 
+@pytest.mark.parametrize("said", ["no", None, 0])
+def test_serial_console_is_yes_or_no(said: object) -> None:
+    vague = type("Vague", (FakeOutput,), {"serial_console": said})
+    with pytest.raises(PluginContractError, match="its serial_console must be True or False"):
+        checked(Role.OUTPUT, vague)
+
+
+def test_a_target_has_a_serial_console_unless_its_plugin_says_otherwise() -> None:
+    assert checked(Role.OUTPUT, FakeOutput).serial_console
+    without = type("Without", (FakeOutput,), {"serial_console": False})
+    assert not checked(Role.OUTPUT, without).serial_console
+
+
 def test_plugin_that_says_no_version_is_taken_for_version_1() -> None:
     class Plain:
         @hookimpl

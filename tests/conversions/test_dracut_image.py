@@ -69,7 +69,7 @@ def test_an_extended_image_of_dracut_boots(tmp_path: Path, handle: Any) -> None:
     handle.shutdown()
     booted = boot(
         [tmp_path / "disk.qcow2"],
-        until=f"{MARKER} root=",
+        until=rf"{MARKER} root=\S+\n",
         # No root=: the image has it in its own configuration, by the new name.
         kernel=[dracut_guest() / "vmlinuz", tmp_path / "initrd.img", "console=ttyS0"],
     )

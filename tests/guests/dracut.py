@@ -27,9 +27,11 @@ _LACKING = (
 #: What hangs on a controller of VMware's: no such link exists anywhere else.
 _BY_PATH = "/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:0:0"
 
+# Before the login prompt: who gives that one its terminal hangs up everybody else there, and what they write is lost.
 _UNIT = f"""\
 [Unit]
 After=basic.target
+Before=serial-getty@ttyS0.service
 
 [Service]
 Type=oneshot

@@ -163,17 +163,19 @@ def _magic(path: str) -> bool:
 
 
 @contextlib.contextmanager
+def mounted(disk: Path, device: str) -> Iterator[Any]:
+    """Open one filesystem of a disk, by libguestfs's name of it, to be written."""
+    with _appliance([disk], readonly=False) as guest:
+        guest.mount(device, "/")
+        yield guest
+        guest.umount_all()
+        guest.shutdown()
+
+
+@contextlib.contextmanager
 def _opened(disks: Sequence[Path]) -> Iterator[Any]:
     """Open the guest's filesystems read-only, where its own /etc/fstab has them."""
-    environment = appliance_environment()
-    guest = guestfs.GuestFS(python_return_dict=True)
-    try:
-        guest.set_backend(environment["LIBGUESTFS_BACKEND"])
-        if settings := environment["LIBGUESTFS_BACKEND_SETTINGS"]:
-            guest.set_backend_settings(settings.split(":"))
-        for disk in disks:
-            guest.add_drive_opts(str(disk), format=image_format(disk), readonly=True)
-        guest.launch()
+    with _appliance(disks, readonly=True) as guest:
         roots = guest.inspect_os()
         if len(roots) != 1:
             names = ", ".join(map(str, disks))
@@ -181,6 +183,20 @@ def _opened(disks: Sequence[Path]) -> Iterator[Any]:
         mounts = guest.inspect_get_mountpoints(roots[0])
         for mountpoint in sorted(mounts, key=len):
             guest.mount_ro(mounts[mountpoint], mountpoint)
+        yield guest
+
+
+@contextlib.contextmanager
+def _appliance(disks: Sequence[Path], *, readonly: bool) -> Iterator[Any]:
+    environment = appliance_environment()
+    guest = guestfs.GuestFS(python_return_dict=True)
+    try:
+        guest.set_backend(environment["LIBGUESTFS_BACKEND"])
+        if settings := environment["LIBGUESTFS_BACKEND_SETTINGS"]:
+            guest.set_backend_settings(settings.split(":"))
+        for disk in disks:
+            guest.add_drive_opts(str(disk), format=image_format(disk), readonly=readonly)
+        guest.launch()
         yield guest
     finally:
         guest.close()

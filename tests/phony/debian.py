@@ -167,4 +167,18 @@ MINT = dataclasses.replace(
     },
 )
 
-DEBIANS = (DEBIAN7, UBUNTU14, UBUNTU22, MINT)
+#: libguestfs does not know the ID, and stops looking where lsb-release has a description.
+UOS = dataclasses.replace(
+    UBUNTU22,
+    name="uos20",
+    kernels=(kernel("4.19.0-amd64-desktop", "4.19.0"),),
+    files={
+        **{path: text.replace("5.15.0-91-generic", "4.19.0-amd64-desktop") for path, text in UBUNTU22.files.items()},
+        "/etc/os-release": 'PRETTY_NAME="UnionTech OS Desktop 20 Pro"\nNAME="uos"\nVERSION_ID="20"\nVERSION="20"\n'
+        "ID=uos\n",
+        "/etc/lsb-release": 'DISTRIB_ID=uos\nDISTRIB_RELEASE=20\nDISTRIB_DESCRIPTION="UnionTech OS 20"\n',
+        "/etc/debian_version": "10.5.0\n",
+    },
+)
+
+DEBIANS = (DEBIAN7, UBUNTU14, UBUNTU22, MINT, UOS)

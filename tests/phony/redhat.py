@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from phony.kernels import LOADED_ON_VMWARE, LOADED_ON_XEN, MORE_VIRTIO, VIRTIO, VMWARE, XEN, compressed
 from phony.recipe import Kernel, Package, Phony
 
@@ -417,4 +419,25 @@ FEDORA = _bls(
     "/usr/bin/dnf",
 )
 
-RED_HAT = (RHEL4, CENTOS5, RHEL6, CENTOS7, ROCKY9, ORACLE8, FEDORA)
+_OPENEULER = "5.10.0-182.0.0.95.oe2203sp3.x86_64"
+#: libguestfs knows neither its ID nor the files that its release is in.
+OPENEULER = dataclasses.replace(
+    CENTOS7,
+    name="openeuler2203",
+    packages=(Package("openEuler-release", "22.03LTS_SP3", "55.oe2203sp3"), Package("dracut", "055", "9.oe2203sp3")),
+    kernels=(_dracut_kernel(_OPENEULER, packed=True),),
+    commands=(*_NEW_COMMANDS, "/usr/bin/dnf"),
+    files={
+        **{
+            path: text.replace(_CENTOS7, _OPENEULER)
+            for path, text in CENTOS7.files.items()
+            if path not in {"/etc/centos-release", "/etc/redhat-release"}
+        },
+        "/etc/openEuler-release": "openEuler release 22.03 (LTS-SP3)\n",
+        "/etc/system-release": "openEuler release 22.03 (LTS-SP3)\n",
+        "/etc/os-release": 'NAME="openEuler"\nVERSION="22.03 (LTS-SP3)"\nID="openEuler"\nVERSION_ID="22.03"\n'
+        'PRETTY_NAME="openEuler 22.03 (LTS-SP3)"\nANSI_COLOR="0;31"\n',
+    },
+)
+
+RED_HAT = (RHEL4, CENTOS5, RHEL6, CENTOS7, ROCKY9, ORACLE8, FEDORA, OPENEULER)

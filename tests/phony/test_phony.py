@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from described import convert_described
+from guests.host import run
 from phony import redhat
 from phony.build import build
 from phony.look import Found, looked_into
@@ -114,6 +116,21 @@ def test_centos5_boots_xen_by_default(place: Place) -> None:
         see_virtio(found, "/boot/initrd-2.6.18-398.el5.img")
 
 
+@pytest.mark.zoo
+def test_a_target_without_a_serial_port(place: Place) -> None:
+    raw, disk = build(PHONIES["centos5"], place.root / "guest.img"), place.root / "guest.qcow2"
+    run(["qemu-img", "convert", "-O", "qcow2", raw, disk])
+    convert_described(place, [disk], mac="00:50:56:00:00:01", options=["--no-serial-console"])
+    run(["qemu-img", "convert", "-O", "raw", disk, raw])
+    with looked_into(raw) as found:
+        see_converted(found, "centos5")
+        grub = found.text("/boot/grub/grub.conf")
+        assert "console=" not in grub
+        assert "root=/dev/vda1" in grub
+        assert not re.search(r"^[^#].*(?:xvc0|ttyS0)", found.text("/etc/inittab"), re.MULTILINE)
+        assert not {"ttyS0", "xvc0", "hvc0"} & set(found.text("/etc/securetty").split())
+
+
 def test_rhel6_with_grub_legacy_and_dracut(place: Place) -> None:
     with converted(place, "rhel6") as found:
         grub = found.text("/boot/grub/grub.conf")
@@ -150,6 +167,15 @@ def test_centos7_with_grub2_and_dracut(place: Place) -> None:
         assert found.link("/etc/sysconfig/grub") == "/etc/default/grub"
         assert not {"open-vm-tools", "open-vm-tools-desktop"} & installed(found)
         see_virtio(found, f"/boot/initramfs-{redhat._CENTOS7}.img")
+        see_first_boot(found)
+
+
+@pytest.mark.zoo
+def test_a_relative_of_red_hat_that_libguestfs_does_not_know(place: Place) -> None:
+    with converted(place, "openeuler2203") as found:
+        assert "resume=/dev/vda2" in found.text("/boot/grub2/grub.cfg")
+        assert "resume=/dev/vda2" in found.text("/etc/default/grub")
+        see_virtio(found, f"/boot/initramfs-{redhat._OPENEULER}.img")
         see_first_boot(found)
 
 
@@ -230,7 +256,10 @@ def test_alt_linux_with_make_initrd(place: Place) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["debian7", *(pytest.param(name, marks=pytest.mark.zoo) for name in ("ubuntu1404", "ubuntu2204", "linuxmint21"))],
+    [
+        "debian7",
+        *(pytest.param(name, marks=pytest.mark.zoo) for name in ("ubuntu1404", "ubuntu2204", "linuxmint21", "uos20")),
+    ],
 )
 def test_family_of_debian(place: Place, name: str) -> None:
     (kernel,) = PHONIES[name].kernels

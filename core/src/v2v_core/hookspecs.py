@@ -123,6 +123,7 @@ class ConvertSettings:
     :param keys: selectors as in ``--key``; a secret.
     :param emulation: use no hardware virtualization, it does not work on this machine.
     :param static_addresses: ``--mac MAC:ip:…``, in the order of the command line; a MAC may have several.
+    :param serial_console: the target has a serial port. If not, nothing in the guest should wait for one.
     :param extra: settings of this converter only (customisation), JSON values by name.
     """
 
@@ -135,6 +136,7 @@ class ConvertSettings:
     emulation: bool = False
     verbose: bool = False
     static_addresses: tuple[StaticAddress, ...] = ()
+    serial_console: bool = True
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -377,3 +379,5 @@ class Plugin(Protocol):
     summary: str
     #: The ``-io`` or ``-oo`` options that it understands.
     options: tuple[PluginOption, ...]
+    #: Of outputs: guests have a serial port there. If False, the conversion takes their consoles on it away.
+    serial_console: bool

@@ -7,6 +7,7 @@ This is one supervisor among others: it uses nothing but the steps and the conve
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,9 +18,9 @@ from v2v_core.discovery import Role
 from v2v_core.events import Event, EventKind, EventSink, Step
 from v2v_core.hookspecs import OutputResult
 from v2v_core.model import Guest
-from v2v_core.plugins import load_plugin
+from v2v_core.plugins import LoadedPlugin, load_plugin
 from v2v_core.reporting import forward
-from v2v_core.settings import RunChoice
+from v2v_core.settings import ConvertChoice, RunChoice
 from v2v_core.signals import signals_interrupt, signals_wait
 from v2v_core.steps import cleanup, copy, input_setup, output_check, output_finalize, output_setup
 from v2v_core.steps.convert_apart import convert_apart
@@ -31,12 +32,12 @@ def run(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> OutputResult:
 
     :raises V2VError: what went wrong; nothing is left behind, neither here nor at the destination.
     """
-    load_plugin(Role.OUTPUT, choice.output.mode)  # an unknown mode is found before anything is done
+    output = load_plugin(Role.OUTPUT, choice.output.mode)  # an unknown mode is found before anything is done
     sinks = (*sinks, *_observers(choice.observers))
     with _run_directory(choice, sinks) as directory:
         input_setup.run(directory, choice.input, sinks)
         output_check.run(directory, choice.output, sinks)
-        convert_apart(directory, choice.convert, sinks)
+        convert_apart(directory, _for_output(choice.convert, output), sinks)
         output_setup.run(directory, choice.output, sinks)
         copy.run(directory, choice.copy, sinks)
         result = output_finalize.run(directory, sinks)
@@ -61,6 +62,13 @@ def print_source(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> Guest:
     """
     with _run_directory(choice, sinks) as directory:
         return input_setup.run(directory, choice.input, sinks)
+
+
+def _for_output(choice: ConvertChoice, output: LoadedPlugin) -> ConvertChoice:
+    """Tell the converter what the target has not got."""
+    if output.serial_console:
+        return choice
+    return dataclasses.replace(choice, settings=dataclasses.replace(choice.settings, serial_console=False))
 
 
 @contextlib.contextmanager

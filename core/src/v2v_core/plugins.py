@@ -69,6 +69,7 @@ class LoadedPlugin:
     options: tuple[PluginOption, ...]
     summary: str
     manager: pluggy.PluginManager
+    serial_console: bool = True
 
     def check_options(self, given: RawOptions) -> OptionValues:
         """Check ``-io`` or ``-oo`` against what the plugin declares.
@@ -186,10 +187,13 @@ def check_plugin(role: Role, name: str, plugin_class: Any, blame: str) -> Loaded
     options = getattr(plugin, "options", ())
     if not isinstance(options, tuple) or not all(isinstance(option, PluginOption) for option in options):
         raise PluginContractError(blame, "its options must be a tuple of PluginOption")
+    serial_console = getattr(plugin, "serial_console", True)
+    if not isinstance(serial_console, bool):
+        raise PluginContractError(blame, f"its serial_console must be True or False, and not {serial_console!r}")
     if os.environ.get("V2V_TRACE_HOOKS"):
         manager.trace.root.setwriter(_trace)
         manager.enable_tracing()
-    return LoadedPlugin(role, name, blame, options, str(getattr(plugin, "summary", "")), manager)
+    return LoadedPlugin(role, name, blame, options, str(getattr(plugin, "summary", "")), manager, serial_console)
 
 
 def check_options(mode: str, declared: tuple[PluginOption, ...], given: RawOptions) -> OptionValues:

@@ -89,6 +89,15 @@ def test_convert_helper(calls: Calls, tmp_path: Path) -> None:
     assert (name, choice.settings.root, choice.nics[0].target) == ("convert", "first", "b")
 
 
+@pytest.mark.parametrize(("given", "has"), [([], True), (["--no-serial-console"], False)])
+def test_convert_helper_hears_of_a_target_without_a_serial_port(
+    calls: Calls, tmp_path: Path, given: list[str], has: bool
+) -> None:
+    assert helpers.convert(["--dir", str(tmp_path), *given]) == 0
+    ((_name, _directory, choice),) = calls
+    assert choice.settings.serial_console is has
+
+
 def test_convert_helper_writes_a_report(calls: Calls, tmp_path: Path) -> None:
     directory = ConversionDir.open_or_create(tmp_path / "d")
     directory.events.write_text(Event(kind=EventKind.STEP_STARTED, step=Step.CONVERT).to_json() + "\n")

@@ -20,6 +20,7 @@ from v2v_core.events import Event, EventKind, Step
 from v2v_core.hookspecs import OutputResult
 from v2v_core.model import Guest
 from v2v_core.settings import RunChoice
+from v2v_core.testing.fake_plugins import FakeOutput
 
 
 def run(*words: str) -> int:
@@ -143,6 +144,16 @@ def test_show_broken_plugin(one_broken_plugin: None, capsys: pytest.CaptureFixtu
     out = capsys.readouterr().out
     assert "distribution  v2v-broken 1" in out
     assert "BROKEN" in out
+
+
+def test_show_an_output_without_a_serial_console(
+    v2v_fakes: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("plugins", "show", "fake") == 0
+    assert "have no serial console" not in capsys.readouterr().out
+    monkeypatch.setattr(FakeOutput, "serial_console", False, raising=False)
+    assert run("plugins", "show", "fake") == 0
+    assert capsys.readouterr().out.count("guests there  have no serial console") == 1
 
 
 def test_show_unknown_plugin(one_broken_plugin: None, capsys: pytest.CaptureFixture[str]) -> None:

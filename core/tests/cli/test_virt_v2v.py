@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -178,6 +180,62 @@ def test_secrets_are_not_shown_in_errors(
     assert run(*words.split()) == 2
     captured = capsys.readouterr()
     assert "hunter2" not in captured.out + captured.err
+    assert not choices
+
+
+def test_keys_from_standard_input(choices: list[RunChoice], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("first: key\n\nsecond\n"))
+    assert run("g", "--keys-from-stdin", "--key", "all:key:third") == 0
+    assert choices[0].convert.settings.keys == ("all:key:third", "all:key:first: key", "all:key:second")
+    assert "second" not in repr(choices[0])
+
+
+@pytest.mark.parametrize("text", ["", "\n\n"])
+def test_no_keys_on_standard_input(
+    choices: list[RunChoice], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    assert run("g", "--keys-from-stdin") == 2
+    assert "--keys-from-stdin: there is no key on standard input" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdin", None)
+    assert run("g", "--keys-from-stdin") == 2
+    assert "standard input is a terminal" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"s3cret\xff"), encoding="utf-8"))
+    assert run("g", "--keys-from-stdin") == 2
+    said = capsys.readouterr().err
+    assert "cannot be read as text" in said
+    assert "s3cret" not in said
+    assert run("g", "--echo-keys") == 2
+    assert "keys are not asked for" in capsys.readouterr().err
+    assert not choices
+
+
+def test_what_is_to_be_collected(choices: list[RunChoice], tmp_path: Path) -> None:
+    output = tmp_path / "out.tar.xz"
+    words = ["--collect", "/etc", "--collect", "/var/log:logs/all", "--collect", "/home:."]
+    assert run("g", *words, "--collect-output", str(output)) == 0
+    assert choices[0].convert.settings.extra == {
+        "collect": [["/etc", ""], ["/var/log", "logs/all"], ["/home", ""]],
+        "collect_output": str(output),
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--collect /etc g", "--collect needs --collect-output"),
+        ("--collect-output /tmp/x.tar.xz g", "--collect-output needs --collect"),
+        ("--collect etc --collect-output /tmp/x.tar.xz g", "'etc' is no absolute path"),
+        ("--collect /etc:/etc --collect-output /tmp/x.tar.xz g", "leads out of the archive"),
+        ("--collect /etc:a/../../b --collect-output /tmp/x.tar.xz g", "leads out of the archive"),
+        ("--collect /etc --collect-output /nonexistent/x.tar.xz g", "cannot be written"),
+    ],
+)
+def test_what_cannot_be_collected(
+    choices: list[RunChoice], capsys: pytest.CaptureFixture[str], words: str, said: str
+) -> None:
+    assert run(*words.split()) == 2
+    assert said in capsys.readouterr().err
     assert not choices
 
 

@@ -176,7 +176,7 @@ def test_convert_apart_tells_what_the_child_says(choice: RunChoice, v2v_director
 
 def test_choice_of_the_child_is_that_of_the_parent(choice: RunChoice, v2v_directory: ConversionDir) -> None:
     address = StaticAddress(mac="52:54:00:00:00:01", address="192.0.2.7", prefix=24, nameservers=("192.0.2.1",))
-    settings = ConvertSettings(keys=("all:clevis",), static_addresses=(address,))
+    settings = ConvertSettings(keys=("all:clevis",), static_addresses=(address,), serial_console=False)
     given = dataclasses.replace(choice.convert, settings=settings)
     v2v_directory.write_json(CHOICE, dataclasses.asdict(given))
     assert load_choice(v2v_directory) == given

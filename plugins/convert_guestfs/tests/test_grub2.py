@@ -12,6 +12,7 @@ from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.bootloader import find_bootloader
 from v2v_convert_guestfs.linux.bootloader.grub2 import Grub2
+from v2v_convert_guestfs.linux.bootloader.settings import ON_THE_SERIAL_PORT
 from v2v_convert_guestfs.linux.kernels import Kernel, Modules
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConversionError, ConvertRequest, ConvertSettings, Guest, Inspection, SourceDisk
@@ -147,7 +148,7 @@ def test_disks_are_renamed_on_the_kernel_command_lines(tmp_path: Path, disabled:
     session, _ = session_of(tmp_path, files)
     grub = Grub2(session, GuestFiles(session), "/boot/grub/grub.cfg")
     grub.rename_devices(NAMES)
-    grub.replace_consoles()
+    grub.change_consoles(ON_THE_SERIAL_PORT)
     expected = MENU.replace(b"root=/dev/sda1", b"root=" + root).replace(b"/dev/sdb1", b"/dev/vdb1")
     assert files["/boot/grub/grub.cfg"] == expected.replace(b"console=hvc0", b"console=ttyS0")
     assert files["/boot/grub/device.map"] == b"(hd0)\t/dev/vda\n"

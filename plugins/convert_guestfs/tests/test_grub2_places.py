@@ -12,6 +12,7 @@ from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.editors import grub_cfg, grubenv
 from v2v_convert_guestfs.linux.bootloader import find_bootloader
 from v2v_convert_guestfs.linux.bootloader.places import find_grub2
+from v2v_convert_guestfs.linux.bootloader.settings import ON_THE_SERIAL_PORT
 from v2v_convert_guestfs.session import Blockers
 from v2v_core.api import ConversionError, SourceDisk
 
@@ -135,7 +136,7 @@ def test_the_default_of_bls_is_saved(phony: Make, kernel: Make) -> None:
 def test_disks_and_consoles_of_bls(phony: Make) -> None:
     guest = bls_guest(phony, kernelopts="root=/dev/sda2 ro resume=/dev/sda3 console=hvc0", other="/dev/sda2")
     grub = guest.bootloader()
-    grub.replace_consoles()
+    grub.change_consoles(ON_THE_SERIAL_PORT)
     grub.rename_devices(NAMES)
     assert grubenv.parse(guest.content("/boot/grub2/grubenv")) == {
         "kernelopts": "root=UUID=1-2-3 ro resume=/dev/vda3 console=ttyS0",

@@ -15,6 +15,7 @@ from v2v_convert_guestfs.editors import grub_cfg, grub_legacy
 from v2v_convert_guestfs.firmware import grub_version
 from v2v_convert_guestfs.linux.bootloader.grub2 import Grub2
 from v2v_convert_guestfs.linux.bootloader.grub_legacy import GrubLegacy
+from v2v_convert_guestfs.linux.bootloader.settings import ON_THE_SERIAL_PORT
 from v2v_core.api import ConversionError, SourceDisk
 
 NAMES = DeviceNames.of([SourceDisk(index=1), SourceDisk(index=2)], "vd")
@@ -184,7 +185,7 @@ def test_a_guest_of_red_hat(phony: Callable[..., Any], kernel: Callable[..., Any
     assert grub.default_kernel(kernels) is None
     grub.set_default(kernels[0])
     assert grub.default_kernel(kernels) is kernels[0]
-    grub.replace_consoles()
+    grub.change_consoles(ON_THE_SERIAL_PORT)
     grub.rename_devices(NAMES)
     expected = REDHAT.replace(b"default=1", b"default=2").replace(b"console=xvc0", b"console=ttyS0")
     assert guest.content("/boot/grub/menu.lst") == expected.replace(b"/dev/sda", b"/dev/vda")

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from v2v_core.cli.modes import input_mode
 from v2v_core.cli.option_values import (
     at_least_one,
+    collected,
     connection_uri,
     key_selectors,
     key_values,
+    keys_in,
     nic_mappings,
     one_of,
     readable_file,
@@ -86,7 +89,11 @@ def convert_choice(
     memory: int | None = None,
     cpus: int | None = None,
     trim: bool = True,
+    serial_console: bool = True,
     keys: Sequence[str] | None = None,
+    keys_from_stdin: bool = False,
+    collect: Sequence[str] | None = None,
+    collect_output: Path | None = None,
     networks: Sequence[str] | None = None,
     bridges: Sequence[str] | None = None,
     macs: Sequence[str] | None = None,
@@ -104,9 +111,11 @@ def convert_choice(
         memory=None if megabytes is None else megabytes * _MEGABYTE,
         cpus=at_least_one("--smp", cpus),
         trim=trim,
-        keys=key_selectors(keys or ()),
+        serial_console=serial_console,
+        keys=(*key_selectors(keys or ()), *(keys_in(sys.stdin) if keys_from_stdin else ())),
         verbose=verbose,
         static_addresses=static_addresses(macs or ()),
+        extra=collected(collect or (), collect_output),
     )
     return ConvertChoice(
         mode=converter, settings=settings, nics=nic_mappings(networks or (), bridges or (), macs or ())

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, TextIO
 from urllib.parse import urlsplit
 
 from v2v_core.errors import UsageError
@@ -16,6 +17,8 @@ from v2v_core.settings import NicMapping, RawOptions
 _MAC = re.compile(r"((?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}):(network|bridge|ip):(.*)", re.DOTALL)
 #: Number of fields of a key selector after the ID, by kind.
 _KEY_FIELDS = {"key": 2, "file": 2, "clevis": 1}
+#: Characters that are read from standard input.
+_KEYS_LIMIT = 1024 * 1024
 
 
 def key_values(words: Iterable[str]) -> RawOptions:
@@ -143,6 +146,50 @@ def key_selectors(words: Iterable[str]) -> tuple[str, ...]:
             readable_file("--key", Path(rest[1]))
         selectors.append(":".join([_plain_device(name), *rest]))
     return tuple(selectors)
+
+
+def keys_in(stream: TextIO | None) -> tuple[str, ...]:
+    """Read keys, one a line, as selectors for every device.
+
+    :raises UsageError: there is nothing to read, or it is no text; the message holds no part of it.
+    """
+    if stream is None or stream.isatty():
+        raise UsageError(
+            "--keys-from-stdin: standard input is a terminal",
+            hint="write --keys-from-stdin < FILE, or give --key ID:file:FILE",
+        )
+    try:
+        lines = stream.read(_KEYS_LIMIT).splitlines()
+    except (OSError, UnicodeDecodeError) as err:
+        raise UsageError("--keys-from-stdin: standard input cannot be read as text") from err
+    keys = tuple(f"all:key:{line}" for line in lines if line)
+    if not keys:
+        raise UsageError("--keys-from-stdin: there is no key on standard input")
+    return keys
+
+
+def collected(words: Sequence[str], output: Path | None) -> dict[str, Any]:
+    """Check ``--collect`` and ``--collect-output``, and give them as settings of the converter.
+
+    :raises UsageError: one without the other, a name that leads out of the archive, an archive that cannot be written.
+    """
+    if not words and output is None:
+        return {}
+    if not words or output is None:
+        given, lacking = ("--collect", "--collect-output") if words else ("--collect-output", "--collect")
+        raise UsageError(f"{given} needs {lacking}", hint="write --collect /etc --collect-output FILE.tar.xz")
+    pairs = []
+    for word in words:
+        place, _, name = word.partition(":")
+        if not place.startswith("/"):
+            raise UsageError(f"--collect: {place!r} is no absolute path in the guest")
+        if name.startswith("/") or ".." in name.split("/"):
+            raise UsageError(f"--collect: {name!r} leads out of the archive")
+        pairs.append([place, "" if name == "." else name])
+    output = output.absolute()
+    if not output.parent.is_dir() or output.is_dir():
+        raise UsageError(f"--collect-output: {output} cannot be written", hint="name a file in a directory that exists")
+    return {"collect": pairs, "collect_output": str(output)}
 
 
 def _plain_device(name: str) -> str:

@@ -214,8 +214,37 @@ Keys = Annotated[
         "--key",
         metavar="SELECTOR",
         # the third form, with the key itself on the command line, is kept for scripts and not recommended to anybody
-        help="Unlock an encrypted disk: ID:file:FILE, ID:clevis.",
+        help="Unlock an encrypted disk: ID:file:FILE; ID is a device, a UUID, or all.",
         rich_help_panel=_CONVERSION,
+    ),
+]
+Collect = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--collect",
+        metavar="PATH[:NAME]",
+        help="Copy a directory of the guest out before the conversion, as NAME in the archive; repeatable.",
+        rich_help_panel=_CONVERSION,
+    ),
+]
+CollectOutput = Annotated[
+    Path | None,
+    typer.Option(
+        "--collect-output", metavar="FILE.tar.xz", help="The archive for --collect.", rich_help_panel=_CONVERSION
+    ),
+]
+KeysFromStdin = Annotated[
+    bool,
+    typer.Option(
+        "--keys-from-stdin",
+        help="Read keys from standard input, one a line; each is tried on every encrypted disk.",
+        rich_help_panel=_CONVERSION,
+    ),
+]
+NoSerialConsole = Annotated[
+    bool,
+    typer.Option(
+        "--no-serial-console", help="The target has no serial port: no console on it.", rich_help_panel=_CONVERSION
     ),
 ]
 Memory = Annotated[

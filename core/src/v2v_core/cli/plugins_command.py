@@ -71,6 +71,8 @@ def show_plugin(name: _Name) -> int:
             lines.append(f"  BROKEN        {err}")
         else:
             lines.append(f"  summary       {loaded.summary or '-'}")
+            if not loaded.serial_console:
+                lines.append("  guests there  have no serial console")
             lines += (
                 ["  options"]
                 + [f"    {describe_option(option)}" for option in loaded.options]

@@ -16,9 +16,9 @@ from v2v_core.cli.exit import Session
 from v2v_core.cli.getopt_long_only import Arity, OptionSpec, option_names
 from v2v_core.errors import UsageError
 
-_FLAGS = "keys-from-stdin echo-keys no-logfile no-selinux-relabel selinux-relabel selinux-relabel-at-boot update"
+_FLAGS = "no-logfile no-selinux-relabel selinux-relabel selinux-relabel-at-boot update"
 _WITH_VALUE = (
-    "collect collect-output append-line chmod chown commands-from-file copy copy-in delete edit firstboot"
+    "append-line chmod chown commands-from-file copy copy-in delete edit firstboot"
     " firstboot-command firstboot-install hostname install link mkdir move password password-crypto root-password run"
     " run-command scrub selinux-relabel-exclude ssh-inject tar-in timezone touch truncate truncate-recursive uninstall"
     " upload write"
@@ -32,6 +32,11 @@ class VirtV2VCommand(GetoptCommand):
     refused: ClassVar = (
         *(OptionSpec((f"--{name}",), Arity.NONE, refusal=_NOT_YET) for name in _FLAGS.split()),
         *(OptionSpec((f"--{name}",), Arity.REQUIRED, refusal=_NOT_YET) for name in _WITH_VALUE.split()),
+        OptionSpec(
+            ("--echo-keys",),
+            Arity.NONE,
+            refusal="keys are not asked for on the terminal; use --key or --keys-from-stdin",
+        ),
         OptionSpec(
             ("--in-place",), refusal="virt-v2v copies and converts; use 'v2v convert --in-place' to change the source"
         ),
@@ -80,6 +85,9 @@ def virt_v2v(
     block_driver: opt.BlockDriver = "virtio-blk",
     no_trim: opt.NoTrim = False,
     keys: opt.Keys = None,
+    keys_from_stdin: opt.KeysFromStdin = False,
+    collect: opt.Collect = None,
+    collect_output: opt.CollectOutput = None,
     memory: opt.Memory = None,
     cpus: opt.Cpus = None,
     print_source: opt.PrintSource = False,
@@ -141,6 +149,9 @@ def virt_v2v(
             cpus=cpus,
             trim=not no_trim,
             keys=keys,
+            keys_from_stdin=keys_from_stdin,
+            collect=collect,
+            collect_output=collect_output,
             networks=networks,
             bridges=bridges,
             macs=macs,

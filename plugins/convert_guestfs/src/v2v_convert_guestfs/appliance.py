@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +18,8 @@ from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from v2v_convert_guestfs.library_events import listen
-from v2v_core.api import ConversionError, ConvertRequest, DiskEndpoint
+from v2v_convert_guestfs.time_limits import limited
+from v2v_core.api import ConversionError, ConvertRequest, ConvertSettings, DiskEndpoint
 
 #: A handle of libguestfs; its Python binding has no types.
 Handle = Any
@@ -32,6 +32,7 @@ _MAX_CPUS = 8
 #: Where libguestfs keeps its appliance, unless LIBGUESTFS_CACHEDIR says otherwise (guestfs(3)).
 _CACHE = "/var/tmp"  # noqa: S108 - libguestfs makes a directory of this user's own in it, and checks that it is
 _NBD_PORT = 10809
+_OTHERS_OF_QEMU = frozenset({"qemu-nbd", "qemu-img", "qemu-io"})
 
 
 def nbd_drive(endpoint: DiskEndpoint) -> dict[str, Any]:
@@ -167,39 +168,29 @@ class Appliance:
     def _cpus(self) -> int:
         """Give the number of its CPUs. One, if they are emulated: a second one makes nothing faster."""
         settings = self._request.settings
-        emulated = settings.emulation or "force_tcg" in os.environ.get("LIBGUESTFS_BACKEND_SETTINGS", "")
-        wanted = settings.cpus or (1 if emulated else os.cpu_count() or 1)
+        wanted = settings.cpus or (1 if is_emulated(settings) else os.cpu_count() or 1)
         return max(1, min(wanted, _MAX_CPUS))
 
     def _launch(self) -> None:
         started = time.monotonic()
-        done = threading.Event()
-        expired = threading.Event()
-
-        def watch() -> None:
-            if not done.wait(LAUNCH_TIMEOUT):
-                expired.set()
-                _kill_child_emulators()
-
-        watcher = threading.Thread(target=watch, name="appliance-launch", daemon=True)
-        watcher.start()
-        try:
+        hint = "run libguestfs-test-tool; where /dev/kvm exists and does not work, convert with emulation"
+        with (
+            limited("the start of libguestfs's appliance", LAUNCH_TIMEOUT, kill_child_emulators, hint=hint),
+            explained("the appliance of libguestfs does not start", hint=hint),
+        ):
             self.handle.launch()
-        except RuntimeError as err:
-            why = f"not within {LAUNCH_TIMEOUT} seconds" if expired.is_set() else brief(err)
-            raise ConversionError(
-                f"the appliance of libguestfs does not start: {why}",
-                hint="run libguestfs-test-tool; where /dev/kvm exists and does not work, convert with emulation",
-            ) from err
-        finally:
-            done.set()
         self._request.report.debug(f"the appliance was up after {time.monotonic() - started:.1f} s")
 
 
-def _kill_child_emulators() -> None:
-    """Kill the qemu processes that this very process has started.
+def is_emulated(settings: ConvertSettings) -> bool:
+    """Tell whether the appliance runs without hardware virtualization."""
+    return settings.emulation or "force_tcg" in os.environ.get("LIBGUESTFS_BACKEND_SETTINGS", "")
 
-    A launch that hangs inside libguestfs cannot be interrupted otherwise.
+
+def kill_child_emulators() -> None:
+    """Kill the virtual machines that this very process has started.
+
+    What hangs inside libguestfs cannot be interrupted otherwise.
     """
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -207,6 +198,6 @@ def _kill_child_emulators() -> None:
         except OSError:
             continue
         name, _, rest = text.partition(" (")[2].rpartition(") ")
-        if rest.split()[1:2] == [str(os.getpid())] and name.startswith("qemu"):
+        if rest.split()[1:2] == [str(os.getpid())] and name.startswith("qemu") and name not in _OTHERS_OF_QEMU:
             with suppress(ProcessLookupError):
                 os.kill(int(stat.parent.name), signal.SIGKILL)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from v2v_convert_guestfs.appliance import Handle, brief
 from v2v_convert_guestfs.encryption import encrypted
 from v2v_convert_guestfs.files import GuestFiles
-from v2v_convert_guestfs.linux.families import Family, family_of
+from v2v_convert_guestfs.linux.families import Family, family_of, release_of
 from v2v_convert_guestfs.mounts import check_writable
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConversionError
@@ -75,7 +75,7 @@ def check_filesystems_after(session: Session) -> None:
 def _counts_blocks_otherwise(session: Session) -> bool:
     """Tell whether the guest's own XFS is that of Linux 3.10 and its blocks are counted differently by others."""
     found = session.inspection
-    return family_of(found.distro) is Family.REDHAT and found.major_version == 7
+    return family_of(found.distro) is Family.REDHAT and release_of(found) == 7
 
 
 def _check(session: Session, device: str, kind: str, *, replay: bool) -> None:
@@ -200,7 +200,7 @@ def _check_locked(session: Session, blockers: Blockers) -> None:
     if not locked:
         return
     listed, form = ", ".join(locked), " ".join(f"--key {device}:file:FILE" for device in locked)
-    present = {place for place, _ in session.inspection.mountpoints}
+    present = {"/", *(str(place) for place in session.handle.mountpoints().values())}
     wanted = fstab_places(GuestFiles(session).read("/etc/fstab") or b"") - present
     lacking = sorted(
         place for place in wanted if any(place == part or place.startswith(f"{part}/") for part in _SYSTEM_PLACES)

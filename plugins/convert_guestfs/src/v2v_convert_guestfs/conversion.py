@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from v2v_convert_guestfs import checks, encryption, inspection, mounts
+from v2v_convert_guestfs import checks, collecting, encryption, inspection, mounts
 from v2v_convert_guestfs.appliance import Appliance, brief, explained
 from v2v_convert_guestfs.disks import list_filesystems
 from v2v_convert_guestfs.firmware import find_boot_disk, find_firmware
@@ -22,6 +22,17 @@ def convert(request: ConvertRequest) -> ConvertResult:
     session = Session(request=request, handle=None)
     try:
         return _convert(session)
+    except (RuntimeError, ConversionError) as err:
+        if session.out_of_time is not None and err is not session.out_of_time:
+            # Whatever went wrong after that did so because the appliance was gone.
+            raise session.out_of_time from err
+        if type(err) is not RuntimeError:
+            raise
+        # Of libguestfs, where nobody expected one: the appliance has died, most likely.
+        raise ConversionError(
+            f"libguestfs failed (stage: {session.current}): {brief(err)}",
+            hint="the log of this step has its last words; more memory for the appliance may help",
+        ) from err
     except OSError as err:
         raise ConversionError(
             f"the conversion cannot go on (stage: {session.current}): {err}",
@@ -31,14 +42,6 @@ def convert(request: ConvertRequest) -> ConvertResult:
         raise ConversionError(
             f"the conversion cannot go on (stage: {session.current}): not UTF-8: {str(err.object)[:200]}",
             hint="the log of this step shows where; rename the file in the guest at its hypervisor",
-        ) from err
-    except RuntimeError as err:
-        if type(err) is not RuntimeError:
-            raise
-        # Of libguestfs, where nobody expected one: the appliance has died, most likely.
-        raise ConversionError(
-            f"libguestfs failed (stage: {session.current}): {brief(err)}",
-            hint="the log of this step has its last words; more memory for the appliance may help",
         ) from err
 
 
@@ -63,6 +66,10 @@ def _convert(session: Session) -> ConvertResult:
         with session.stage("space", "Checking for sufficient free disk space in the guest"):
             mounts.mount_guest(session, blockers, untouched=untouched)
             checks.check_guest(session, blockers, untouched=untouched)
+
+        if request.settings.extra.get(collecting.WANTED):
+            with session.stage("collect", "Collecting files of the guest"):
+                collecting.collect(session)
 
         with session.stage("convert", f"Converting {inspection.name_system(session)} to run on KVM"):
             capabilities = _convert_system(session, blockers)

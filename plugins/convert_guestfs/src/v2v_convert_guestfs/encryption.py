@@ -76,8 +76,9 @@ def open_encrypted(session: Session, blockers: Blockers) -> None:
             uuid = _uuid(session, device)
             fitting = [key for key in keys if key.fits(device, uuid, names)]
             used.update(key.identity for key in fitting)
-            if fitting and _open(session, device, uuid, fitting, blockers):
-                session.opened.append(device)
+            inside = _open(session, device, uuid, fitting, blockers) if fitting else None
+            if inside is not None:
+                session.opened[device] = inside
                 opened = True
         if opened:
             with explained("the volume groups inside the encrypted devices cannot be activated"):
@@ -107,8 +108,11 @@ def mapper_name(device: str) -> str:
     return "/dev/mapper/" + "-".join(part.replace("-", "--") for part in parts[2:])
 
 
-def _open(session: Session, device: str, uuid: str, keys: Sequence[Key], blockers: Blockers) -> bool:
-    """Try the keys. Open, it has the name that Fedora and Red Hat give it, so that their fstab finds it."""
+def _open(session: Session, device: str, uuid: str, keys: Sequence[Key], blockers: Blockers) -> str | None:
+    """Try the keys, and give what is inside.
+
+    Open, it has the name that Fedora and Red Hat give it, so that their fstab finds it.
+    """
     luks = session.filesystems[device] == "crypto_LUKS"
     name = f"luks-{uuid}" if luks and uuid else "crypt" + "".join(filter(str.isalnum, uuid or device))
     for key in keys:
@@ -117,12 +121,12 @@ def _open(session: Session, device: str, uuid: str, keys: Sequence[Key], blocker
         except RuntimeError as err:
             failure = brief(err)
         else:
-            return True
+            return f"/dev/mapper/{name}"
     hint = f"check the key: --key takes {_FORMS}"
     if "memory" in failure.lower():
         hint = "give the appliance more memory with --memsize"
     blockers.add(f"the encrypted device {device} cannot be opened with the keys given: {failure}", hint)
-    return False
+    return None
 
 
 def _uuid(session: Session, device: str) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from v2v_convert_guestfs import time_limits
 from v2v_convert_guestfs.appliance import explained
 from v2v_convert_guestfs.editors import shell
 from v2v_convert_guestfs.encryption import encrypted
@@ -13,6 +14,10 @@ from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConversionError, Inspection
 
+_LONG_FILES = (
+    "it reads /etc/fstab, /etc/crypttab and mdadm.conf of the guest entry by entry: "
+    "look for one that has thousands of them"
+)
 #: Characters of what a guest calls itself.
 _WORDS_LIMIT = 200
 
@@ -23,7 +28,10 @@ def inspect(session: Session, blockers: Blockers) -> None:
     :raises ConversionError: there is no operating system, or no choice between several.
     """
     handle = session.handle
-    with explained("the operating system of the guest cannot be looked for"):
+    with (
+        session.limited("the inspection of the guest by libguestfs", time_limits.INSPECTION_LIMIT, hint=_LONG_FILES),
+        explained("the operating system of the guest cannot be looked for"),
+    ):
         roots = [str(root) for root in handle.inspect_os()]
     if not roots:
         blockers.add(*_nothing_found(session))
@@ -48,9 +56,11 @@ def inspect(session: Session, blockers: Blockers) -> None:
             mountpoints=tuple(sorted(mountpoints.items(), key=lambda item: (len(item[0]), item[0]))),
         )
     found = session.found
+    # Which distribution of Linux it is, the guest itself may still tell.
+    distro = "" if found.os_type == "linux" else found.distro
     unknown = [
         what
-        for what, value in (("type", found.os_type), ("distribution", found.distro), ("architecture", found.arch))
+        for what, value in (("type", found.os_type), ("distribution", distro), ("architecture", found.arch))
         if value == "unknown"
     ]
     if unknown:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import secrets
 
+from v2v_convert_guestfs import fstab_devices
 from v2v_convert_guestfs.appliance import brief, explained
+from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.session import Blockers, Session
 
 #: What keeps a file system from playing its journal back when it is mounted read-only.
@@ -19,18 +21,28 @@ def mount_guest(session: Session, blockers: Blockers, *, untouched: bool) -> Non
     :param blockers: what stands in the way so far; it is told as well if nothing can be looked at.
     :raises ConversionError: its root cannot be mounted; for any other that is a warning.
     """
+    root = session.inspection.root
+    try:
+        _mount(session, root, "/", untouched=untouched)
+    except RuntimeError as err:
+        blockers.add(
+            f"the root file system of the guest, {root}, cannot be mounted: {brief(err)}",
+            "start the guest at its hypervisor, let it check its file systems, and shut it down",
+        )
+        blockers.stop()
+    fstab_devices.find_devices(session, GuestFiles(session))
     for place, device in session.inspection.mountpoints:
+        if place == "/":
+            continue
         try:
-            options = _WITHOUT_JOURNAL.get(session.filesystems.get(device, ""), "ro") if untouched else ""
-            session.handle.mount_options(options, device, place)
+            _mount(session, device, place, untouched=untouched)
         except RuntimeError as err:
-            if place == "/":
-                blockers.add(
-                    f"the root file system of the guest, {device}, cannot be mounted: {brief(err)}",
-                    "start the guest at its hypervisor, let it check its file systems, and shut it down",
-                )
-                blockers.stop()
             session.not_done(f"{device} cannot be mounted on {place} in the guest, it is left alone", err)
+
+
+def _mount(session: Session, device: str, place: str, *, untouched: bool) -> None:
+    options = _WITHOUT_JOURNAL.get(session.filesystems.get(device, ""), "ro") if untouched else ""
+    session.handle.mount_options(options, device, place)
 
 
 def check_writable(session: Session) -> str | None:

@@ -8,8 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from v2v_convert_guestfs.appliance import Handle, brief
+from v2v_convert_guestfs import time_limits
+from v2v_convert_guestfs.appliance import Handle, brief, is_emulated, kill_child_emulators
 from v2v_core.api import Change, ConversionError, ConvertRequest, Firmware, Inspection, Obstacle, Reporter
+
+_TIMEOUTS = ("/usr/bin/timeout", "/bin/timeout")
 
 
 @dataclass
@@ -17,21 +20,24 @@ class Session:
     """One conversion.
 
     :param filesystems: type by device, as libguestfs lists them.
-    :param opened: the encrypted devices that were opened.
+    :param opened: what is inside the encrypted devices that were opened, by those: devices, too.
     :param created: files, links and directories that are new, or others now, in the order of time.
+    :param out_of_time: the appliance was killed, and this is why.
     :param inspection: set once an operating system was chosen. :param firmware: set once it was found out.
     """
 
     request: ConvertRequest
     handle: Handle
     filesystems: dict[str, str] = field(default_factory=dict)
-    opened: list[str] = field(default_factory=list)
+    opened: dict[str, str] = field(default_factory=dict)
     found: Inspection | None = None
     firmware: Firmware = Firmware.UNKNOWN
     changes: list[Change] = field(default_factory=list)
     created: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     current: str = "start"
+    out_of_time: time_limits.OutOfTimeError | None = None
+    _timeout: str | None = None
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -69,17 +75,51 @@ class Session:
     def run(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
         """Run one of the guest's programs in the appliance, by argument list; its words go to the log.
 
-        :raises RuntimeError: libguestfs's: the program is missing or failed.
+        :raises RuntimeError: libguestfs's, or like it: the program is missing, failed, or took too long.
+        :raises OutOfTimeError: it took too long and nothing but killing the appliance helped.
         """
         words = [f"{name}={value}" for name, value in {"LC_ALL": "C", **(environment or {})}.items()]
+        limit = time_limits.program_limit(emulation=is_emulated(self.request.settings))
+        hint = f"run {argv[0]} in the guest at its hypervisor and see what it waits for"
+        started = time.monotonic()
         try:
-            output = str(self.handle.command(["/usr/bin/env", *words, *argv]))
+            with self.limited(f"{argv[0]} of the guest", limit + time_limits.GRACE, hint=hint):
+                output = str(self.handle.command(["/usr/bin/env", *words, *self._ended_after(limit), *argv]))
+        except RuntimeError as err:
+            if time.monotonic() - started >= limit:
+                took = time_limits.duration(limit)
+                raise RuntimeError(f"{argv[0]} of the guest was ended, it ran for {took}") from err
+            raise
         except UnicodeDecodeError as err:
             # It succeeded, and what it said is another encoding.
             output = err.object.decode("utf-8", "backslashreplace")
         for line in output.splitlines():
             self.report.debug(f"{argv[0]}: {line}")
         return output
+
+    @contextmanager
+    def limited(self, what: str, seconds: float, *, hint: str) -> Iterator[None]:
+        """Kill the appliance if the block is not done in time.
+
+        :raises OutOfTimeError: that had to be done.
+        """
+        try:
+            with time_limits.limited(what, seconds, kill_child_emulators, hint=hint):
+                yield
+        except time_limits.OutOfTimeError as err:
+            self.out_of_time = err
+            raise
+
+    def _ended_after(self, seconds: int) -> tuple[str, ...]:
+        """Give the words that end a program in time, if the guest has timeout(1).
+
+        busybox's is none: it leaves a process behind that keeps the output open, and libguestfs waits for its end.
+        """
+        if self._timeout is None:
+            there = [path for path in _TIMEOUTS if self.handle.is_file(path, followsymlinks=True)]
+            good = [path for path in there if "busybox" not in str(self.handle.realpath(path))]
+            self._timeout = next(iter(good), "")
+        return (self._timeout, str(seconds)) if self._timeout else ()
 
     def not_done(self, what: str, error: BaseException) -> None:
         """Warn that something was not done which the guest can do without."""

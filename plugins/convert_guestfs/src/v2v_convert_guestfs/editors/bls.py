@@ -18,6 +18,7 @@ class BlsEntry:
 
     :param name: of its file, without .conf; it is GRUB's id of the entry.
     :param options: the kernel command line, with GRUB's variables (``$kernelopts``) as they stand there.
+    :param sort_key: what systemd-boot sorts by first. :param machine: the identity of the machine that it belongs to.
     """
 
     name: str
@@ -26,6 +27,8 @@ class BlsEntry:
     linux: str
     initrd: tuple[str, ...]
     options: str
+    sort_key: str = ""
+    machine: str = ""
 
 
 def parse(name: str, data: bytes) -> BlsEntry | None:
@@ -48,6 +51,8 @@ def parse(name: str, data: bytes) -> BlsEntry | None:
         linux=fields["linux"][-1],
         initrd=tuple(word for value in fields.get("initrd", []) for word in value.split()),
         options=" ".join(fields.get("options", [])),
+        sort_key=fields.get("sort-key", [""])[-1],
+        machine=fields.get("machine-id", [""])[-1],
     )
 
 

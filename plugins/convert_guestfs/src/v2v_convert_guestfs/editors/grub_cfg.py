@@ -193,6 +193,13 @@ def replace_consoles(data: bytes) -> bytes:
     return re.sub(rb"(?<![\w.])console=(?:hvc|xvc)0(?=[,\s\"']|$)", b"console=ttyS0", data, flags=re.MULTILINE)
 
 
+def remove_consoles(data: bytes) -> bytes:
+    """Take the consoles of Xen off kernel command lines, each with the blanks before it, or else after it."""
+    console = rb"console=(?:hvc|xvc)0(?:,[^\s\"']*)?"
+    data = re.sub(rb"[ \t]+" + console + rb"(?=[\s\"']|$)", b"", data, flags=re.MULTILINE)
+    return re.sub(rb"(?<![\w.])" + console + rb"(?:[ \t]+|(?=[\s\"']|$))", b"", data, flags=re.MULTILINE)
+
+
 def _default(data: bytes) -> str:
     values = [match["value"].strip("\"'") for match in _DEFAULT.finditer(data.decode("latin-1"))]
     chosen = [value for value in values if value not in _NEXT]

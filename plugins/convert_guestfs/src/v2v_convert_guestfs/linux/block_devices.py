@@ -9,7 +9,7 @@ from collections.abc import Callable
 from v2v_convert_guestfs.devices import DeviceNames, letters
 from v2v_convert_guestfs.editors import devices_in
 from v2v_convert_guestfs.files import GuestFiles
-from v2v_convert_guestfs.linux.families import Family, family_of
+from v2v_convert_guestfs.linux.families import Family, family_of, release_of
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import Bus, Inspection
 
@@ -70,7 +70,7 @@ def prefix_of(bus: Bus, inspection: Inspection) -> str:
     if bus is Bus.VIRTIO_BLK:
         return "vd"
     family = family_of(inspection.distro)
-    old = family is not None and inspection.major_version <= _LAST_WITH_HD.get(family, 0)
+    old = family is not None and 0 < release_of(inspection) <= _LAST_WITH_HD.get(family, 0)
     return "hd" if bus is Bus.IDE and old else "sd"
 
 
@@ -78,7 +78,9 @@ def renamed_drives(session: Session) -> dict[str, str]:
     """Give the new name of the CD-ROM drive where it had one of an IDE disk; it is a link that udev makes."""
     found = session.inspection
     drives = [drive for drive in session.request.guest.removables if drive.kind == "cdrom"]
-    if not drives or family_of(found.distro) is not Family.REDHAT or found.major_version > _LAST_WITH_HD[Family.REDHAT]:
+    if not drives or family_of(found.distro) is not Family.REDHAT:
+        return {}
+    if not 0 < release_of(found) <= _LAST_WITH_HD[Family.REDHAT]:
         return {}
     if len(drives) > 1:
         session.report.warning("the guest has more than one CD-ROM drive: look at their names in /etc/fstab by hand")

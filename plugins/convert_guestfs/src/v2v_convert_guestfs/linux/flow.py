@@ -13,6 +13,7 @@ from v2v_convert_guestfs.linux import (
     block_devices,
     console,
     display,
+    distribution,
     guest_agent,
     immutable,
     modprobe,
@@ -78,10 +79,13 @@ def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
 
 def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     """Look at everything, and collect what stands in the way; nothing is changed."""
+    distribution.recognise(session, files)
     if family_of(session.inspection.distro) is None:
+        name = distribution.named(files) or session.inspection.distro
         blockers.add(
-            f"guests of the type linux ({session.inspection.distro}) cannot be converted",
-            f"this converter knows {', '.join(sorted(DISTRIBUTIONS))}",
+            f"guests of the type linux ({name}) cannot be converted",
+            f"this converter knows {', '.join(sorted(DISTRIBUTIONS))}, and those whose ID_LIKE in /etc/os-release is "
+            "one of them",
         )
         blockers.stop()
     packages = find_package_manager(session, files, blockers)
@@ -96,6 +100,7 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     if packages is None or bootloader is None or not kernels:
         blockers.stop()
         raise ConversionError("internal error: something is missing in the guest and nobody said what")
+    plain, kernels = kernels, bootloader.with_own_images(kernels)
     kernel = choose_kernel(kernels, bootloader.bootable(kernels), bootloader.default_kernel(kernels), blockers)
     capabilities = capabilities_of(kernel, session.inspection)
     prefix = block_devices.prefix_of(capabilities.block_bus, session.inspection)
@@ -104,7 +109,11 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     asked_for = addresses.asked_for(session)
     nic_names = network.examine(session, files, addresses.need_names(session, files, asked_for))
     nic_addresses = addresses.examine(session, files, asked_for, nic_names.by_mac)
-    work = initramfs.examine_kernels(session, files, [kernel, *others], names, blockers)
+    # What the boot loader loads is a copy: what it was made from may be copied again.
+    copied = [
+        other for other in plain if other not in kernels and any(other.version == k.version for k in (kernel, *others))
+    ]
+    work = initramfs.examine_kernels(session, files, [kernel, *others, *copied], names, blockers)
     immutable.check_images(session, work, blockers)
     return Plan(
         packages=packages,
@@ -128,7 +137,10 @@ def _change(session: Session, files: GuestFiles, plan: Plan) -> None:
     with session.stage("convert/boot loader"):
         if plan.bootloader.default_kernel(plan.kernels) is not plan.kernel:
             plan.bootloader.set_default(plan.kernel)
-        console.replace_consoles(files, plan.bootloader)
+        change_consoles = (
+            console.replace_consoles if session.request.settings.serial_console else console.remove_consoles
+        )
+        change_consoles(files, plan.bootloader)
         plan.bootloader.rename_devices(plan.names)
         plan.bootloader.ensure_fallback(session.firmware)
     with session.stage("convert/configuration"):

@@ -18,6 +18,8 @@ _AGENT = "qemu-guest-agent"
 _NAME = "v2v-guest-agent"
 _SCRIPT = f"/usr/local/sbin/{_NAME}"
 _UNITS = "/etc/systemd/system"
+#: What one program may take that waits for repositories which do not answer.
+_SECONDS = 600
 _WHY = "to install the QEMU guest agent at first boot"
 
 _TIMER = f"""\
@@ -41,7 +43,7 @@ ConditionPathExists={_SCRIPT}
 [Service]
 Type=oneshot
 ExecStart={_SCRIPT}
-TimeoutStartSec=15min
+TimeoutStartSec=infinity
 SuccessExitStatus=0 1 2 100 TERM KILL
 """
 
@@ -122,10 +124,16 @@ def install_at_first_boot(session: Session, files: GuestFiles, packages: Package
 
 
 def _install_function(packages: PackageManager) -> str:
-    refreshed = f" || {{ {packages.refresh_command} && install_it; }}" if packages.refresh_command else ""
+    refreshed = f" || {{ $limit env {packages.refresh_command} && install_it; }}" if packages.refresh_command else ""
+    # Not systemd's limit: a unit that it ends has failed.
     return f"""\
+limit=
+if command -v timeout >/dev/null; then
+    limit="timeout {_SECONDS}"
+fi
+
 install_it() {{
-    {packages.install_command} {_AGENT}
+    $limit env {packages.install_command} {_AGENT}
 }}
 
 install_agent() {{

@@ -12,12 +12,13 @@ from v2v_convert_guestfs.firmware import installed_grub
 from v2v_convert_guestfs.linux.bootloader import places
 from v2v_convert_guestfs.linux.bootloader.grub2 import Grub2
 from v2v_convert_guestfs.linux.bootloader.grub_legacy import GrubLegacy
+from v2v_convert_guestfs.linux.bootloader.settings import Consoles
+from v2v_convert_guestfs.linux.bootloader.systemd_boot import SystemdBoot, entry_files, unified_images
 from v2v_convert_guestfs.linux.kernels import Kernel
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import Firmware
 
-#: What boots guests that are not converted. systemd-boot starts copies of the kernel and of the initramfs on the EFI
-#: system partition (Debian, Fedora), which would have to be made anew after the initramfs in /boot.
+#: What boots guests that are not converted.
 _OTHERS = {
     "/boot/grub/menu.lst": "GRUB legacy and a menu without a Linux kernel",
     "/boot/grub/grub.conf": "GRUB legacy and a menu without a Linux kernel",
@@ -36,6 +37,9 @@ class Bootloader(Protocol):
     def bootable(self, kernels: Sequence[Kernel]) -> list[Kernel]:
         """Give those of the kernels that it offers, in the order of the kernels given."""
 
+    def with_own_images(self, kernels: Sequence[Kernel]) -> list[Kernel]:
+        """Give the kernels with the initramfs that it loads, where that is another one than the kernel's own."""
+
     def default_kernel(self, kernels: Sequence[Kernel]) -> Kernel | None:
         """Give the kernel that it boots when nobody chooses, if that is known."""
 
@@ -45,8 +49,8 @@ class Bootloader(Protocol):
         :raises ConversionError: that does not work.
         """
 
-    def replace_consoles(self) -> None:
-        """Turn the consoles of Xen on its kernel command lines into the first serial port."""
+    def change_consoles(self, consoles: Consoles) -> None:
+        """Change the consoles of Xen on its kernel command lines."""
 
     def rename_devices(self, names: DeviceNames) -> None:
         """Rename disks wherever it names them, and make sure that no old name is left on a kernel command line.
@@ -61,7 +65,17 @@ class Bootloader(Protocol):
 def find_bootloader(session: Session, files: GuestFiles, blockers: Blockers) -> Bootloader | None:
     """Find the guest's boot loader; None, and a blocker, if there is none that is understood."""
     if places.systemd_boot_starts(session):
+        unified = unified_images(files)
+        if entry_files(files) and not unified:
+            return SystemdBoot(session, files)
         grub2 = legacy = None
+        if unified:
+            blockers.add(
+                f"the guest boots with systemd-boot from a unified kernel image, {unified[0]}, which cannot be changed",
+                "have kernel-install make entries in the guest (layout=bls in /etc/kernel/install.conf), and remove "
+                "the unified images",
+            )
+            return None
     else:
         grub2, legacy = places.find_grub2(session, files), places.find_grub_legacy(session, files)
     if (grub2 or legacy) and session.firmware is Firmware.BIOS and installed_grub(session) is None:

@@ -77,6 +77,20 @@ def ensure(session: Session, files: GuestFiles) -> None:
         )
 
 
+def ensure_systemd_boot(session: Session) -> None:
+    """Make sure that systemd-boot is such a loader; bootctl puts it there, and keeps it up to date."""
+    root = next(iter(esp_directories(session)), None)
+    own = _child(session, root, "systemd") if root else None
+    if root is None or own is None:
+        return
+    place = _child(session, root, "BOOT") or f"{root}/BOOT"
+    there = _by_lower_name(session, place)
+    for name in listed(session, own):
+        suffix = name.lower().removeprefix("systemd-boot").removesuffix(".efi")
+        if name.lower() == f"systemd-boot{suffix}.efi" and f"boot{suffix}.efi" not in there:
+            _copy(session, f"{own}/{name}", f"{place}/BOOT{suffix.upper()}.EFI")
+
+
 def _ensure(session: Session, files: GuestFiles, root: str, suffix: str, vendors: list[str]) -> bool:
     """Put in place what is missing for one architecture, and tell whether there is a loader now."""
     place = _child(session, root, "BOOT") or f"{root}/BOOT"

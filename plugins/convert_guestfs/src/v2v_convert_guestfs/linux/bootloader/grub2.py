@@ -19,7 +19,7 @@ from v2v_convert_guestfs.editors.bls import BlsEntry
 from v2v_convert_guestfs.editors.grub_cfg import MenuEntry
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.bootloader import fallback, settings
-from v2v_convert_guestfs.linux.bootloader.settings import CONSOLES, NEW_DEFAULT, RENAMED, base, kernel_of
+from v2v_convert_guestfs.linux.bootloader.settings import NEW_DEFAULT, RENAMED, Consoles, base, kernel_of
 from v2v_convert_guestfs.linux.kernels import Kernel
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError, Firmware
@@ -56,6 +56,10 @@ class Grub2:
         paths = dict.fromkeys(entry.kernel for entry in self._menu())
         offered = [kernel_of(self._files, path, kernels) for path in paths]
         return [kernel for kernel in kernels if kernel in offered]
+
+    def with_own_images(self, kernels: Sequence[Kernel]) -> list[Kernel]:
+        """Give the kernels: it loads what lies beside them."""
+        return list(kernels)
 
     def default_kernel(self, kernels: Sequence[Kernel]) -> Kernel | None:
         """Give the kernel of the entry that GRUB boots by itself."""
@@ -101,15 +105,15 @@ class Grub2:
                 "run update-grub or grub2-mkconfig and try again",
             )
 
-    def replace_consoles(self) -> None:
-        """Turn the consoles of Xen into the first serial port, in the settings and in the menu."""
-        settings.replace_consoles(self._files)
-        self._edit_menu(grub_cfg.replace_consoles, *CONSOLES)
+    def change_consoles(self, consoles: Consoles) -> None:
+        """Change the consoles of Xen in the settings and in the menu."""
+        settings.change_consoles(self._files, consoles)
+        self._edit_menu(consoles.edit, consoles.what, consoles.why)
         for path in (_CMDLINE, *self._bls_paths()):
-            self._files.edit(path, grub_cfg.replace_consoles, what=CONSOLES[0], why=CONSOLES[1])
+            self._files.edit(path, consoles.edit, what=consoles.what, why=consoles.why)
         self._entries = None
         self._edit_environment(
-            lambda text: grub_cfg.replace_consoles(text.encode("latin-1")).decode("latin-1"), *CONSOLES
+            lambda text: consoles.edit(text.encode("latin-1")).decode("latin-1"), consoles.what, consoles.why
         )
 
     def rename_devices(self, names: DeviceNames) -> None:

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from v2v_convert_guestfs.devices import DeviceNames
-from v2v_convert_guestfs.editors import grub_cfg, grub_legacy
+from v2v_convert_guestfs.editors import grub_legacy
 from v2v_convert_guestfs.editors.grub_legacy import LegacyEntry
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.bootloader import fallback, settings
-from v2v_convert_guestfs.linux.bootloader.settings import CONSOLES, NEW_DEFAULT, RENAMED, base, kernel_of
+from v2v_convert_guestfs.linux.bootloader.settings import NEW_DEFAULT, RENAMED, Consoles, base, kernel_of
 from v2v_convert_guestfs.linux.kernels import Kernel
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError, Firmware
@@ -32,6 +32,10 @@ class GrubLegacy:
         paths = dict.fromkeys(entry.kernel for entry in grub_legacy.entries(self._read()) if entry.kernel)
         offered = [kernel_of(self._files, path, kernels) for path in paths]
         return [kernel for kernel in kernels if kernel in offered]
+
+    def with_own_images(self, kernels: Sequence[Kernel]) -> list[Kernel]:
+        """Give the kernels: it loads what lies beside them."""
+        return list(kernels)
 
     def default_kernel(self, kernels: Sequence[Kernel]) -> Kernel | None:
         """Give the kernel of the entry that GRUB boots by itself."""
@@ -62,10 +66,10 @@ class GrubLegacy:
                 f"the kernel {kernel.version} cannot be made the default in {self._path} in the guest"
             )
 
-    def replace_consoles(self) -> None:
-        """Turn the consoles of Xen into the first serial port, in the settings and in the menu."""
-        settings.replace_consoles(self._files)
-        self._edit(grub_cfg.replace_consoles, *CONSOLES)
+    def change_consoles(self, consoles: Consoles) -> None:
+        """Change the consoles of Xen in the settings and in the menu."""
+        settings.change_consoles(self._files, consoles)
+        self._edit(consoles.edit, consoles.what, consoles.why)
 
     def rename_devices(self, names: DeviceNames) -> None:
         """Rename disks in the settings, in device.map and in the menu.

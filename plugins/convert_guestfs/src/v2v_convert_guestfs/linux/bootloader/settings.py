@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.editors import devices_in, grub_cfg, shell
@@ -14,7 +15,6 @@ from v2v_convert_guestfs.session import Session
 
 DEFAULTS = "/etc/default/grub"
 RENAMED = ("disks are called by their new names", "disks have other names with virtio")
-CONSOLES = ("console=ttyS0 in place of a console of Xen", "KVM has a serial port and no console of Xen")
 NEW_DEFAULT = "the default kernel cannot drive virtio disks as well as this one"
 
 _PATTERNS = (
@@ -44,14 +44,34 @@ def rename_devices(files: GuestFiles, names: DeviceNames) -> None:
         files.edit(path, lambda data: devices_in.device_map(data, names), what=what, why=why)
 
 
-def replace_consoles(files: GuestFiles) -> None:
-    """Turn the consoles of Xen into the first serial port in the settings.
+@dataclass(frozen=True)
+class Consoles:
+    """What becomes of the consoles of Xen on kernel command lines, and in other files."""
+
+    edit: Callable[[bytes], bytes]
+    what: str
+    why: str
+
+
+ON_THE_SERIAL_PORT = Consoles(
+    grub_cfg.replace_consoles,
+    "ttyS0 in place of a console of Xen",
+    "KVM has a serial port and no console of Xen",
+)
+NOWHERE = Consoles(
+    grub_cfg.remove_consoles,
+    "a console that does not exist removed",
+    "the target has no serial port and no console of Xen",
+)
+
+
+def change_consoles(files: GuestFiles, consoles: Consoles) -> None:
+    """Change the consoles of Xen in the settings.
 
     :raises ConversionError: a file cannot be written.
     """
-    what, why = CONSOLES
     for path in setting_files(files):
-        files.edit(path, grub_cfg.replace_consoles, what=what, why=why)
+        files.edit(path, consoles.edit, what=consoles.what, why=consoles.why)
 
 
 def remember_flavour(session: Session, files: GuestFiles, kernel: Kernel) -> None:

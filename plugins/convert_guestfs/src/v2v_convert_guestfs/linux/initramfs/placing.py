@@ -23,10 +23,10 @@ _MIB = 1024 * 1024
 _ROOM_FOR_KERNEL = 128 * _MIB
 
 
-def free_space(session: Session) -> int:
-    """Give the free bytes in /boot."""
+def free_space(session: Session, image: str) -> int:
+    """Give the free bytes of the file system that an image is in: mostly that of /boot."""
     try:
-        found = session.handle.statvfs("/boot")
+        found = session.handle.statvfs(image.rpartition("/")[0] or "/")
     except RuntimeError:
         return 0
     return int(found["bfree"] * found["bsize"])
@@ -85,7 +85,7 @@ def take_place(session: Session, found: Examination, place: str, new: str) -> st
     """
     session.handle.copy_attributes(place, new, all=True)
     kept = None
-    if free_space(session) >= found.size + _ROOM_FOR_KERNEL:
+    if free_space(session, place) >= found.size + _ROOM_FOR_KERNEL:
         kept = f"{place}.pre-v2v"
         session.handle.rename(place, kept)
     session.handle.rename(new, place)
@@ -103,7 +103,9 @@ def host_directory(session: Session) -> Iterator[Path]:
 
 
 def _record_checksum(files: GuestFiles, version: str, place: str, target: Path) -> None:
-    """Tell older initramfs-tools, which refuse to update an image that they did not make."""
+    """Tell older initramfs-tools, which refuse to update an image that they did not make: one in /boot."""
+    if place.rpartition("/")[0] != "/boot":
+        return
     with target.open("rb") as file:
         digest = hashlib.file_digest(file, "sha1").hexdigest()
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
-from v2v_convert_guestfs.linux.families import family_of
+from v2v_convert_guestfs.linux.families import family_of, release_of
 from v2v_convert_guestfs.linux.initramfs.examine import WANTED, Examination, examine
 from v2v_convert_guestfs.linux.initramfs.generators import Installed, find_generators, in_use, package_for
 from v2v_convert_guestfs.linux.initramfs.generators.protocol import Command, Job
@@ -30,6 +30,13 @@ _SLASHES = 2
 def generator_for(session: Session, files: GuestFiles, found: Examination) -> Installed | None:
     """Choose the guest's tool for an image."""
     return in_use(find_generators(files, family_of(session.inspection.distro)), found.kind)
+
+
+def maker_for(session: Session, files: GuestFiles, found: Examination) -> Installed | None:
+    """Choose the guest's tool that can make an image where this one is: some know one place only."""
+    installed = generator_for(session, files, found)
+    at_home = place_of(files, found).rpartition("/")[0] == "/boot"
+    return installed if installed is not None and (installed.generator.takes_output or at_home) else None
 
 
 def missing_tool(session: Session, found: Examination) -> str:
@@ -58,7 +65,7 @@ def make_anew(session: Session, files: GuestFiles, found: Examination, names: De
     :raises ConversionError: there is none, it failed, or it made an image that does not boot.
     """
     kernel = found.kernel
-    installed = generator_for(session, files, found)
+    installed = maker_for(session, files, found)
     if installed is None:
         raise ConversionError(
             f"the guest has no tool to make an initramfs for the kernel {kernel.version}",
@@ -76,7 +83,7 @@ def make_anew(session: Session, files: GuestFiles, found: Examination, names: De
             initramfs=place,
             output=output,
             root=_root(session),
-            major=session.inspection.major_version,
+            major=release_of(session.inspection),
         )
         wanted = root_modules(session)
         *firsts, last = installed.generator.commands(job)
@@ -135,9 +142,15 @@ def _made(
     :raises ConversionError: the tool failed, or made one that does not boot.
     """
     kernel = found.kernel
+    before = _checksum(session, output)
     _run(session, files, kernel, command)
     with host_directory(session) as directory:
         new = examine(session, replace(kernel, initramfs=output), names, directory)
+    if new.image is None and _checksum(session, output) == before:
+        raise ConversionError(
+            f"{command.argv[0]} said that it succeeded, and made no initramfs for the kernel {kernel.version}",
+            hint="the log has its words; run it in the guest at its hypervisor",
+        )
     if new.image is None:
         session.report.debug(f"{output} cannot be read: {new.unreadable}")
     elif not new.boots:
@@ -145,6 +158,14 @@ def _made(
             f"the initramfs that the guest has made for the kernel {kernel.version} lacks {', '.join(new.lacking)}"
         )
     return new
+
+
+def _checksum(session: Session, path: str) -> str:
+    try:
+        return str(session.handle.checksum("sha256", path))
+    except RuntimeError:
+        # It is not there yet.
+        return ""
 
 
 def _run(session: Session, files: GuestFiles, kernel: Kernel, command: Command) -> None:

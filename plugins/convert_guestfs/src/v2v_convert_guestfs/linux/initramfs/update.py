@@ -18,7 +18,7 @@ from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
 from v2v_convert_guestfs.linux.initramfs.examine import ESSENTIAL, Examination, examine, examine_file
 from v2v_convert_guestfs.linux.initramfs.extend import extend
 from v2v_convert_guestfs.linux.initramfs.placing import free_space, host_directory, size_estimate, upload
-from v2v_convert_guestfs.linux.initramfs.rebuild import configure, generator_for, make_anew, missing_tool
+from v2v_convert_guestfs.linux.initramfs.rebuild import configure, make_anew, maker_for, missing_tool
 from v2v_convert_guestfs.linux.kernels import Kernel
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConversionError
@@ -84,14 +84,15 @@ def examine_kernels(
         work.examinations.append(found)
         _say(session, found)
         if number == 0 and not found.is_fine:
-            free, needed = free_space(session), size_estimate(found)
+            place = kernel.initramfs.rpartition("/")[0]
+            free, needed = free_space(session, kernel.initramfs), size_estimate(found)
             if free < needed:
                 blockers.add(
-                    f"/boot in the guest has {free // _MIB} MB of free space and the new initramfs of the kernel "
+                    f"{place} in the guest has {free // _MIB} MB of free space and the new initramfs of the kernel "
                     f"{kernel.version} needs {needed // _MIB} MB",
                     "remove old kernels from the guest with its package manager",
                 )
-            if not found.extendable and generator_for(session, files, found) is None:
+            if not found.extendable and maker_for(session, files, found) is None:
                 blockers.add(_cannot_be_changed(found), missing_tool(session, found))
     return work
 
@@ -109,9 +110,10 @@ def update(session: Session, files: GuestFiles, work: InitramfsWork, names: Devi
             if found.carried:
                 _carry(session, files, found, names)
             continue
-        if number > 0 and free_space(session) < size_estimate(found):
+        image = str(found.kernel.initramfs)
+        if number > 0 and free_space(session, image) < size_estimate(found):
             session.report.warning(
-                f"there is no room in /boot of the guest for a new initramfs of the kernel {found.kernel.version}: "
+                f"there is no room for {image} in the guest made anew for the kernel {found.kernel.version}: "
                 "that kernel will not boot from a virtio disk"
             )
             continue
@@ -149,8 +151,8 @@ def _carry(session: Session, files: GuestFiles, found: Examination, names: Devic
         session.report.debug(f"{found.kernel.initramfs} is of {found.kind}: it does not get the names of NICs")
         return
     try:
-        if free_space(session) < size_estimate(found):
-            raise ArchiveError("there is no room in /boot")
+        if free_space(session, str(found.kernel.initramfs)) < size_estimate(found):
+            raise ArchiveError("there is no room for it")
         with host_directory(session) as directory:
             target = directory / "initramfs.new"
             extend(session, found, target)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.files import GuestFiles
-from v2v_convert_guestfs.linux.families import Family
+from v2v_convert_guestfs.linux.families import Family, release_of
 from v2v_convert_guestfs.linux.packages.rpm_frontends import NO_FRONTEND, find_frontend
 from v2v_convert_guestfs.session import Session
 
@@ -58,7 +58,7 @@ class Rpm:
     def __init__(self, session: Session, files: GuestFiles, family: Family) -> None:
         self._session = session
         self._files = files
-        self._frontend = find_frontend(files, family, session.inspection.major_version)
+        self._frontend = find_frontend(files, family, release_of(session.inspection))
         self.install_command = self._frontend.install
         self.refresh_command = self._frontend.refresh
         self._remove_locks(report=True)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``--collect``: files of the guest in an archive, which leads nowhere out of itself."""
+
+from __future__ import annotations
+
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from v2v_convert_guestfs.appliance import Appliance
+from v2v_convert_guestfs.collecting import collect, member_name
+from v2v_convert_guestfs.session import Session
+from v2v_core.api import ConversionError, ConvertRequest, ConvertSettings, DiskEndpoint, Guest, Inspection
+from v2v_core.testing.fakes import FakeReporter
+
+
+@pytest.mark.parametrize(
+    ("name", "inside", "expected"),
+    [
+        ("", "./etc/passwd", "etc/passwd"),
+        ("logs", "./a", "logs/a"),
+        ("logs", "/etc/a", "logs/etc/a"),
+        ("", "./", "."),
+        ("logs", "../../a", None),
+        ("logs", "../a", "a"),
+        ("", "../a", None),
+        ("", "..", None),
+    ],
+)
+def test_names_in_the_archive(name: str, inside: str, expected: str | None) -> None:
+    assert member_name(name, inside) == expected
+
+
+@given(st.text(max_size=40))
+def test_no_name_leads_out_of_the_archive(inside: str) -> None:
+    found = member_name("logs", inside)
+    assert found is None or (not found.startswith("/") and ".." not in found.split("/"))
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path) -> Iterator[DiskEndpoint]:
+    """Serve an empty disk."""
+    image, socket = tmp_path / "sda.img", tmp_path / "in1"
+    with image.open("wb") as file:
+        file.truncate(64 * 1024 * 1024)
+    argv = ["qemu-nbd", "-t", "--shared=0", "--cache=unsafe", "-f", "raw", "-k", str(socket), str(image)]
+    with subprocess.Popen(argv) as process:
+        deadline = time.monotonic() + 20
+        while not socket.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        yield DiskEndpoint(index=1, uri=f"nbd+unix:///?socket={socket}")
+        process.terminate()
+
+
+@pytest.mark.slow
+def test_files_of_a_guest(tmp_path: Path, endpoint: DiskEndpoint) -> None:
+    report, output = FakeReporter(), tmp_path / "out" / "collected.tar.xz"
+    output.parent.mkdir()
+    wanted = [["/etc", "settings"], ["/var/log", ""], ["/etc/hostname", "one"], ["/link", "two"], ["/missing", ""]]
+    request = ConvertRequest(
+        directory=tmp_path,
+        temporary=tmp_path / "temporary",
+        guest=Guest(name="phony"),
+        disks=(endpoint,),
+        settings=ConvertSettings(emulation=True, extra={"collect": wanted, "collect_output": str(output)}),
+        report=report,
+    )
+    with Appliance(request) as appliance:
+        handle = appliance.handle
+        handle.mkfs("ext4", "/dev/sda")
+        handle.mount("/dev/sda", "/")
+        for path in ("/etc/ssh", "/var/log", "/outside"):
+            handle.mkdir_p(path)
+        handle.write("/etc/hostname", b"phony\n")
+        handle.write("/etc/ssh/key", b"secret")
+        handle.chmod(0o4000, "/etc/ssh/key")
+        handle.ln("/etc/hostname", "/etc/other-name")
+        handle.ln_s("/outside", "/etc/symbolic")
+        handle.mknod_c(0o666, 1, 5, "/etc/zero")
+        handle.mkfifo(0o666, "/etc/pipe")
+        handle.write("/var/log/messages", b"line\n" * 100_000)
+        handle.write("/outside/file", b"outside")
+        handle.ln_s("/outside", "/link")
+        session = Session(request=request, handle=handle)
+        session.found = Inspection(root="/dev/sda", os_type="linux", distro="debian", arch="x86_64")
+        collect(session)
+
+        request.settings.extra["collect_output"] = str(tmp_path / "nowhere" / "file")  # type: ignore[index]
+        with pytest.raises(ConversionError, match="cannot be written"):
+            collect(session)
+        handle.umount_all()
+    with tarfile.open(output) as archive:
+        members = {member.name: member for member in archive.getmembers()}
+        contents = {
+            name: file.read()
+            for name, member in members.items()
+            if member.isfile() and (file := archive.extractfile(member))
+        }
+        linked = archive.extractfile(members["settings/hostname"]), archive.extractfile(members["settings/other-name"])
+        assert [file.read() for file in linked if file] == [b"phony\n", b"phony\n"]
+    assert contents["settings/ssh/key"] == b"secret"
+    assert members["settings/ssh/key"].mode == 0o600
+    assert contents["messages"] == b"line\n" * 100_000
+    assert contents["one/hostname"] == b"phony\n"
+    assert contents["two/file"] == b"outside"
+    assert members["settings/symbolic"].issym()
+    assert not {"settings/zero", "settings/pipe"} & members.keys()
+    assert [path.name for path in output.parent.iterdir()] == ["collected.tar.xz"]
+    assert output.stat().st_mode & 0o777 == 0o600
+    assert report.warnings == ["/missing is not there in the guest: it is not collected"]

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What fstab names and inspection does not find: mounted all the same."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from v2v_convert_guestfs import checks, encryption, inspection, mounts
+from v2v_convert_guestfs.appliance import Appliance
+from v2v_convert_guestfs.disks import list_filesystems
+from v2v_convert_guestfs.fstab_devices import crypttab_sources
+from v2v_convert_guestfs.session import Blockers, Session
+from v2v_core.api import ConvertRequest, ConvertSettings, DiskEndpoint, Guest, SourceDisk
+from v2v_core.testing.fakes import FakeReporter
+
+_MIB = 1024 * 1024
+
+
+def test_the_sources_of_crypttab() -> None:
+    data = b"# name device\n home UUID=1-2 none luks\nswap\t/dev/sda3 /dev/urandom swap\nalone\n\nlast /dev/sdb1"
+    assert crypttab_sources(data) == {"home": "UUID=1-2", "swap": "/dev/sda3", "last": "/dev/sdb1"}
+
+
+@given(st.binary(max_size=300))
+def test_any_crypttab_is_read(data: bytes) -> None:
+    assert all(crypttab_sources(data).values())
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path) -> Iterator[DiskEndpoint]:
+    """Serve an empty disk."""
+    image, socket = tmp_path / "sda.img", tmp_path / "in1"
+    with image.open("wb") as file:
+        file.truncate(320 * _MIB)
+    argv = ["qemu-nbd", "-t", "--shared=0", "--cache=unsafe", "-f", "raw", "-k", str(socket), str(image)]
+    with subprocess.Popen(argv) as process:
+        deadline = time.monotonic() + 20
+        while not socket.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        yield DiskEndpoint(index=1, uri=f"nbd+unix:///?socket={socket}")
+        process.terminate()
+
+
+def make_guest(handle: Any) -> str:
+    """Make the guest, and give the UUID of the device that /home is in."""
+    handle.part_init("/dev/sda", "gpt")
+    for number in range(5):
+        handle.part_add("/dev/sda", "p", 2048 + number * 2048 * 60, 2047 + (number + 1) * 2048 * 60)
+    for device in ("/dev/sda1", "/dev/sda5"):
+        handle.mkfs("ext4", device)
+    for device, name in (("/dev/sda2", "home"), ("/dev/sda3", "srv")):
+        handle.luks_format(device, name, 0)
+        handle.cryptsetup_open(device, name, name)
+        handle.mkfs("ext4", f"/dev/mapper/{name}")
+    handle.pvcreate("/dev/sda4")
+    handle.vgcreate("ubuntu-vg", ["/dev/sda4"])
+    handle.lvcreate("data", "ubuntu-vg", 40)
+    handle.mkfs("ext4", "/dev/ubuntu-vg/data")
+    uuids = {device: str(handle.vfs_uuid(device)) for device in ("/dev/sda2", "/dev/sda5")}
+    partition = str(handle.part_get_gpt_guid("/dev/sda", 3))
+    volume = str(handle.vgs_full()[0]["vg_uuid"]) + str(handle.lvs_full()[0]["lv_uuid"])
+    fstab = (
+        f"/dev/sda1 / ext4 defaults 0 1\n/dev/mapper/home_crypt /home ext4 defaults 0 2\n"
+        f"/dev/mapper/srv_crypt /srv ext4 defaults 0 2\n/dev/disk/by-uuid/{uuids['/dev/sda5']} /boot ext4 ro 0 2\n"
+        f"/dev/disk/by-id/dm-uuid-LVM-{volume.replace('-', '')} /data ext4 defaults 0 2\n"
+    )
+    crypttab = f"home_crypt UUID={uuids['/dev/sda2']} none luks\nsrv_crypt PARTUUID={partition} none luks\n"
+    handle.mount("/dev/sda1", "/")
+    for place in ("/etc", "/bin", "/usr", "/home", "/srv", "/boot", "/data"):
+        handle.mkdir(place)
+    handle.write("/etc/fstab", fstab.encode())
+    handle.write("/etc/crypttab", crypttab.encode())
+    handle.write("/etc/os-release", b'ID=debian\nPRETTY_NAME="Debian"\nVERSION_ID="12"\n')
+    handle.umount_all()
+    return uuids["/dev/sda2"]
+
+
+@pytest.mark.slow
+def test_a_home_of_its_own_luks_and_links_by_identity(tmp_path: Path, endpoint: DiskEndpoint) -> None:
+    """/home by crypttab's name, /srv by crypttab and the identity of its partition, /data as Ubuntu names volumes."""
+
+    def request(report: FakeReporter, *keys: str) -> ConvertRequest:
+        return ConvertRequest(
+            directory=tmp_path,
+            temporary=tmp_path / "temporary",
+            guest=Guest(name="phony", disks=(SourceDisk(index=1),)),
+            disks=(endpoint,),
+            settings=ConvertSettings(emulation=True, keys=keys),
+            report=report,
+        )
+
+    with Appliance(request(FakeReporter())) as appliance:
+        home = make_guest(appliance.handle)
+
+    report = FakeReporter()
+    wanted = request(report, "/dev/sda2:key:home", "/dev/sda3:key:srv")
+    with Appliance(wanted) as appliance:
+        session, blockers = Session(request=wanted, handle=appliance.handle), Blockers()
+        session.filesystems = list_filesystems(session.handle)
+        encryption.open_encrypted(session, blockers)
+        inspection.inspect(session, blockers)
+        assert not checks.check_filesystems(session, blockers)
+        mounts.mount_guest(session, blockers, untouched=False)
+        mounted = {str(place): str(device) for device, place in session.handle.mountpoints().items()}
+        assert mounted["/home"] == f"/dev/mapper/luks-{home}"
+        assert mounted["/srv"].startswith("/dev/mapper/luks-")
+        assert (mounted["/boot"], mounted["/data"]) == ("/dev/sda5", "/dev/ubuntu-vg/data")
+        # What is looked at before and after, and trimmed, are the file systems of that list.
+        assert {mounted[place] for place in ("/home", "/srv", "/data")} <= session.filesystems.keys()
+        assert dict(session.inspection.mountpoints) == mounted
+        session.handle.umount_all()
+    assert report.warnings == []
+
+    report = FakeReporter()
+    wanted = request(report, "/dev/sda3:key:srv")
+    with Appliance(wanted) as appliance:
+        session, blockers = Session(request=wanted, handle=appliance.handle), Blockers()
+        session.filesystems = list_filesystems(session.handle)
+        encryption.open_encrypted(session, blockers)
+        inspection.inspect(session, blockers)
+        mounts.mount_guest(session, blockers, untouched=False)
+        checks.check_guest(session, blockers, untouched=False)
+        session.handle.umount_all()
+    assert [text for text in report.warnings if text.startswith("/dev/mapper/home_crypt cannot be mounted on /home")]
+    assert [text for text in report.warnings if text.startswith("encrypted and without a key: /dev/sda2.")]
+    assert not [reason for reason, _ in blockers.reasons if "encrypted" in reason]
