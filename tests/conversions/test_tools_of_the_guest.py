@@ -68,8 +68,19 @@ def pack_with_lzop(disk: Path, device: str, pattern: str, work: Path) -> None:
         for path in handle.glob_expand(pattern):
             plain, new = work / "plain", work / "new"
             handle.download(path, str(plain))
-            program = next(name for magic, name in _MAGICS.items() if plain.read_bytes().startswith(magic))
-            with plain.open("rb") as source, new.open("wb") as target:
-                expanded = subprocess.run([program, "-dc"], stdin=source, stdout=subprocess.PIPE, check=True).stdout
-                subprocess.run(["lzop", "-c"], input=expanded, stdout=target, check=True)
+            early, packed = split(plain.read_bytes())
+            program = next(name for magic, name in _MAGICS.items() if packed.startswith(magic))
+            expanded = subprocess.run([program, "-dc"], input=packed, stdout=subprocess.PIPE, check=True).stdout
+            new.write_bytes(
+                early + subprocess.run(["lzop", "-c"], input=expanded, stdout=subprocess.PIPE, check=True).stdout
+            )
             handle.upload(str(new), path)
+
+
+def split(data: bytes) -> tuple[bytes, bytes]:
+    """Split an initramfs into the archives that are not compressed, which come first, and the rest."""
+    start = 0
+    while data.startswith(b"0707", start):
+        start = data.index(b"TRAILER!!!", start) + len(b"TRAILER!!!")
+        start += len(data) - start - len(data[start:].lstrip(b"\0"))
+    return data[:start], data[start:]

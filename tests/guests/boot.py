@@ -47,6 +47,9 @@ _HOPELESS = (
     r"Boot failed: not a bootable disk",
     r"BdsDxe: No bootable option",
 )
+# The kernel's panic where the machine's timer did not tick ten times while it looked.
+_NO_TIMER = "IO-APIC + timer doesn't work"
+_ATTEMPTS = 3
 _HOPELESS_PATTERN = re.compile("|".join(_HOPELESS))
 
 _OVMF = (
@@ -103,6 +106,8 @@ def boot(
 ) -> BootResult:
     """Boot the disks and wait until the console matches the expression, or something ends all hope for it.
 
+    Where the emulator was so slow that the kernel found no timer, that says nothing of the guest: it is booted again.
+
     :param nics: the MAC addresses of virtio NICs, each on a network where there is nobody else.
     :param kernel: the kernel, its initramfs and its arguments, in place of the disk's boot loader.
     :param answers: what to type on the console by the expression of the question.
@@ -110,6 +115,38 @@ def boot(
     A machine that got there is switched off as if by the plug. Call it from a thread that lives on: the machine dies
     with the thread that started it.
     """
+    for _ in range(_ATTEMPTS):
+        result = _boot(
+            disks,
+            until=until,
+            timeout=timeout,
+            firmware=firmware,
+            machine=machine,
+            controller=controller,
+            memory=memory,
+            nics=nics,
+            kernel=kernel,
+            answers=answers,
+        )
+        if _NO_TIMER not in result.log:
+            break
+    return result
+
+
+def _boot(
+    disks: Sequence[Path],
+    *,
+    until: str,
+    timeout: float,
+    firmware: Firmware,
+    machine: str,
+    controller: Controller,
+    memory: int,
+    nics: Sequence[str],
+    kernel: Sequence[str | Path],
+    answers: Mapping[str, str],
+) -> BootResult:
+    """Boot the disks once."""
     wanted = re.compile(until)
     with tempfile.TemporaryDirectory(prefix="v2v-boot.") as name:
         console = Console(Path(name), answers)

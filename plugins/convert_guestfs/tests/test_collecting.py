@@ -43,6 +43,78 @@ def test_no_name_leads_out_of_the_archive(inside: str) -> None:
     assert found is None or (not found.startswith("/") and ".." not in found.split("/"))
 
 
+class Host:
+    """As much of libguestfs as collecting takes, on a directory of the host; its tar is the real one."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def is_dir(self, path: str, *, followsymlinks: bool) -> bool:
+        return (self.root / path.lstrip("/")).is_dir()
+
+    def is_file(self, path: str, *, followsymlinks: bool) -> bool:
+        return (self.root / path.lstrip("/")).is_file()
+
+    def realpath(self, path: str) -> str:
+        return path
+
+    def tar_out(self, path: str, target: str) -> None:
+        if path == "/broken":
+            raise RuntimeError("tar_out: it broke")
+        with Path(target).open("wb") as stream:
+            subprocess.run(["tar", "-C", self.root / path.lstrip("/"), "-c", "."], stdout=stream, check=True)
+
+    def download(self, path: str, target: str) -> None:
+        Path(target).write_bytes((self.root / path.lstrip("/")).read_bytes())
+
+
+def collected(tmp_path: Path, *wanted: tuple[str, str], output: str = "out.tar.xz") -> tuple[Path, FakeReporter]:
+    """Collect from a directory, and give the archive."""
+    report, path = FakeReporter(), tmp_path / output
+    extra = {"collect": [list(pair) for pair in wanted], "collect_output": str(path)}
+    request = ConvertRequest(
+        directory=tmp_path,
+        temporary=tmp_path,
+        guest=Guest(name="g"),
+        disks=(),
+        settings=ConvertSettings(extra=extra),
+        report=report,
+    )
+    session = Session(request=request, handle=Host(tmp_path / "root"))
+    session.found = Inspection(root="/dev/sda", os_type="linux", distro="debian", arch="x86_64")
+    collect(session)
+    return path, report
+
+
+def test_a_directory_goes_through_a_pipe_and_a_broken_one_is_only_a_warning(tmp_path: Path) -> None:
+    for path in ("etc/deep", "broken"):
+        (tmp_path / "root" / path).mkdir(parents=True)
+    (tmp_path / "root/etc/deep/file").write_bytes(b"x" * 3_000_000)
+    (tmp_path / "root/etc/deep/file").chmod(0)
+    (tmp_path / "root/one").write_bytes(b"one")
+    path, report = collected(tmp_path, ("/etc", "a/b"), ("/broken", ""), ("/one", "c"), ("/nowhere", ""))
+    with tarfile.open(path) as archive:
+        sizes = {member.name: (member.size, member.mode) for member in archive if member.isfile()}
+    assert sizes == {"a/b/deep/file": (3_000_000, 0o600), "c/one": (3, 0o600)}
+    assert report.warnings == [
+        "/broken in the guest is not collected, or not all of it: it broke",
+        "/nowhere is not there in the guest: it is not collected",
+    ]
+
+
+def test_an_archive_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "root/etc").mkdir(parents=True)
+    (tmp_path / "root/etc/file").write_bytes(b"x")
+
+    def full(*_args: object, **_options: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", full)
+    with pytest.raises(ConversionError, match=r"cannot be written to .*: no space left"):
+        collected(tmp_path, ("/etc", ""))
+    assert [path.name for path in tmp_path.iterdir()] == ["root"]
+
+
 @pytest.fixture
 def endpoint(tmp_path: Path) -> Iterator[DiskEndpoint]:
     """Serve an empty disk."""

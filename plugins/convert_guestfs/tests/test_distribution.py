@@ -52,11 +52,13 @@ def test_what_libguestfs_knows_stays(phony: Callable[..., Any]) -> None:
 def test_one_name_for_two_families_is_told_by_the_packages(
     phony: Callable[..., Any], distro: str, release: bytes
 ) -> None:
-    desktop = phony({"/etc/os-release": release, "/var/lib/dpkg/status": b"Package: dpkg\n"}, distro=distro)
+    # Each may have the other one's program.
+    files = {"/etc/os-release": release, "/var/lib/dpkg/status": b"Package: dpkg\n", "/usr/bin/rpm": b""}
+    desktop = phony(files, distro=distro)
     distribution.recognise(desktop.session, desktop.files)
     found = desktop.session.inspection
     assert (found.distro, found.package_format, found.package_management) == ("debian-based", "deb", "apt")
-    server = phony({"/etc/os-release": release, "/usr/bin/rpm": b""}, distro=distro)
+    server = phony({**files, "/var/lib/rpm/Packages": b"x"}, distro=distro)
     distribution.recognise(server.session, server.files)
     assert family_of(server.session.inspection.distro) is Family.REDHAT
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from v2v_convert_guestfs import checks, encryption, inspection, mounts
 from v2v_convert_guestfs.appliance import Appliance
 from v2v_convert_guestfs.disks import list_filesystems
-from v2v_convert_guestfs.fstab_devices import crypttab_sources
+from v2v_convert_guestfs.fstab_devices import crypttab_sources, find_devices
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConvertRequest, ConvertSettings, DiskEndpoint, Guest, SourceDisk
 from v2v_core.testing.fakes import FakeReporter
@@ -32,6 +33,45 @@ def test_the_sources_of_crypttab() -> None:
 @given(st.binary(max_size=300))
 def test_any_crypttab_is_read(data: bytes) -> None:
     assert all(crypttab_sources(data).values())
+
+
+VOLUME = ("a" * 32, "b" * 32)
+
+
+def test_the_devices_of_fstab(phony: Callable[..., Any]) -> None:
+    crypttab = b"home UUID=1-2-3 none\nsrv PARTUUID=11111111-2222-3333-4444-555555555555 none\nother /dev/sdc9 none\n"
+    guest = phony({"/etc/crypttab": crypttab})
+    tree, session = guest.tree, guest.session
+    uuids = {"/dev/sda2": "1-2-3", "/dev/sda3": "4-5-6"}
+    tree.vfs_uuid = lambda device: uuids[device]
+    tree.part_to_dev = lambda device: device[:-1]
+    tree.part_to_partnum = lambda device: int(device[-1])
+    tree.part_get_gpt_guid = lambda _disk, number: f"{'1' * 8 if number == 3 else '9' * 8}-2222-3333-4444-555555555555"
+    tree.vgs_full = lambda: [{"vg_name": "ubuntu-vg", "vg_uuid": "aaaaaa-" + "a" * 26}]
+    tree.lvs_full = lambda: [{"lv_name": "data", "lv_uuid": "b" * 32}, {"lv_name": "x", "lv_uuid": "c" * 32}]
+    session.opened = {"/dev/sda2": "/dev/mapper/luks-1-2-3", "/dev/sda3": "/dev/mapper/luks-4-5-6"}
+    session.filesystems = dict.fromkeys(["/dev/sda1", "/dev/sda5", "/dev/ubuntu-vg/data", "/dev/mapper/plain"], "ext4")
+    by_lvm = "/dev/disk/by-id/dm-uuid-LVM-" + "".join(VOLUME)
+    named = {
+        "/": ("/dev/sda1", "/dev/sda1"),
+        "/home": ("/dev/mapper/home", "/dev/mapper/luks-1-2-3"),
+        "/srv": ("/dev/mapper/srv", "/dev/mapper/luks-4-5-6"),
+        "/plain": ("/dev/mapper/plain", "/dev/mapper/plain"),
+        "/other": ("/dev/mapper/other", "/dev/mapper/other"),
+        "/boot": ("/dev/disk/by-uuid/7-8", "/dev/sda5"),
+        "/gone": ("/dev/disk/by-uuid/0-0", "/dev/disk/by-uuid/0-0"),
+        "/data": (by_lvm, "/dev/ubuntu-vg/data"),
+    }
+
+    def missing(uuid: str) -> str:
+        if uuid != "7-8":
+            raise RuntimeError("findfs_uuid: no such")
+        return "/dev/sda5"
+
+    tree.findfs_uuid = missing
+    session.found = replace(session.inspection, mountpoints=tuple((place, old) for place, (old, _) in named.items()))
+    find_devices(session, guest.files)
+    assert dict(session.inspection.mountpoints) == {place: new for place, (_, new) in named.items()}
 
 
 @pytest.fixture

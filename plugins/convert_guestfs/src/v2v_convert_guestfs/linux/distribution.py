@@ -8,6 +8,8 @@ from dataclasses import replace
 from v2v_convert_guestfs.editors import shell
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.families import REDHAT_RELATIVES, Family, family_of
+from v2v_convert_guestfs.linux.packages.dpkg import STATUS_LIMIT
+from v2v_convert_guestfs.linux.packages.rpm import DATABASES, PLACES
 from v2v_convert_guestfs.session import Session
 
 _RELEASES = ("/etc/os-release", "/usr/lib/os-release")
@@ -61,6 +63,6 @@ def _release(files: GuestFiles) -> bytes:
 
 
 def _has_dpkg_only(files: GuestFiles) -> bool:
-    return files.resolve("/var/lib/dpkg/status") is not None and not any(
-        files.resolve(path) for path in ("/usr/bin/rpm", "/bin/rpm")
-    )
+    # Either program may be there beside the other one's packages.
+    databases = (f"{place}/{name}" for place in PLACES for name in DATABASES)
+    return bool(files.read("/var/lib/dpkg/status", limit=STATUS_LIMIT)) and not any(map(files.resolve, databases))

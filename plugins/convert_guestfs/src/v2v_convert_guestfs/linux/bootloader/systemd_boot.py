@@ -77,7 +77,8 @@ class SystemdBoot:
 
     def with_own_images(self, kernels: Sequence[Kernel]) -> list[Kernel]:
         """Give the kernels with the initramfs that is loaded: the copy beside the kernel's."""
-        return [self._with_own_image(kernel) for kernel in kernels]
+        entries = self._entries()
+        return [self._with_own_image(kernel, entries) for kernel in kernels]
 
     def default_kernel(self, kernels: Sequence[Kernel]) -> Kernel | None:
         """Give the kernel of the entry that it boots by itself: that of loader.conf, or the first."""
@@ -130,8 +131,8 @@ class SystemdBoot:
         if firmware is Firmware.UEFI:
             fallback.ensure_systemd_boot(self._session)
 
-    def _with_own_image(self, kernel: Kernel) -> Kernel:
-        entry = next((entry for entry in self._entries() if entry.boots(kernel)), None)
+    def _with_own_image(self, kernel: Kernel, entries: Sequence[_Entry]) -> Kernel:
+        entry = next((entry for entry in entries if entry.boots(kernel)), None)
         if entry is None:
             return kernel
         # The last one is the kernel's, those before it are microcode.

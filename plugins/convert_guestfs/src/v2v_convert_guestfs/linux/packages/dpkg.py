@@ -11,7 +11,7 @@ from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.session import Session
 
 #: Bytes; a guest with 5000 packages has 5 MB.
-_STATUS_LIMIT = 32 * 1024 * 1024
+STATUS_LIMIT = 32 * 1024 * 1024
 #: Packages whose triggers take minutes without hardware virtualization, and whose work is done here by other means or
 #: can wait: they stay pending, and the guest's next apt run does them.
 _SLOW_TRIGGERS = frozenset({"man-db", "initramfs-tools", "dracut"})
@@ -29,7 +29,7 @@ class Dpkg:
     def __init__(self, session: Session, files: GuestFiles) -> None:
         self._session = session
         self._files = files
-        self.installed = installed_packages(files.read("/var/lib/dpkg/status", limit=_STATUS_LIMIT) or b"")
+        self.installed = installed_packages(files.read("/var/lib/dpkg/status", limit=STATUS_LIMIT) or b"")
 
     def remove(self, names: Sequence[str], *, dependents: bool = True) -> None:
         """Remove packages with dpkg, and if others depend on them with apt-get.
@@ -49,7 +49,7 @@ class Dpkg:
         self.installed -= set(names)
 
     def _run_triggers(self, environment: dict[str, str]) -> None:
-        status = self._files.read("/var/lib/dpkg/status", limit=_STATUS_LIMIT) or b""
+        status = self._files.read("/var/lib/dpkg/status", limit=STATUS_LIMIT) or b""
         pending = pending_triggers(status)
         quick = sorted(pending - _SLOW_TRIGGERS)
         if quick:

@@ -18,8 +18,8 @@ from v2v_convert_guestfs.linux.packages.rpm_frontends import NO_FRONTEND, find_f
 from v2v_convert_guestfs.session import Session
 
 #: Where the database is: RHEL, SUSE and new Fedoras, systems built by rpm-ostree.
-_PLACES = ("/var/lib/rpm", "/usr/lib/sysimage/rpm", "/usr/share/rpm")
-_DATABASES = ("rpmdb.sqlite", "Packages.db", "Packages")
+PLACES = ("/var/lib/rpm", "/usr/lib/sysimage/rpm", "/usr/share/rpm")
+DATABASES = ("rpmdb.sqlite", "Packages.db", "Packages")
 _FORMAT = r"%{NAME}\t%{EPOCH}\t%{VERSION}\t%{RELEASE}\t%{ARCH}\n"
 #: Signatures are not checked when a database is read: that takes longer than the reading.
 _QUICKLY = ("--nosignature", "--nodigest")
@@ -197,15 +197,15 @@ class Rpm:
         return found
 
     def _database(self) -> str | None:
-        for place in _PLACES:
-            for name in _DATABASES:
+        for place in PLACES:
+            for name in DATABASES:
                 if real := self._files.resolve(f"{place}/{name}"):
                     return real.rpartition("/")[0]
         return None
 
     def _remove_locks(self, *, report: bool = False) -> None:
         """Remove Berkeley DB's environment: it is that of another running system. Each run of rpm leaves one."""
-        for place in _PLACES[:2]:
+        for place in PLACES[:2]:
             for path in self._files.glob(f"{place}/__db.00?"):
                 if report:
                     self._files.remove(path, what="removed", why="locks of a system that does not run")
