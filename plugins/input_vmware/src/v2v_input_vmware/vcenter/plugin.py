@@ -66,7 +66,8 @@ def _setup(request: InputSetupRequest) -> InputResult:
     trust = find_trust(
         address,
         request.directory,
-        thumbprint=request.options.one(_THUMBPRINT),
+        # the library is led to the same server
+        thumbprint=request.options.one(_THUMBPRINT) or request.options.one("vddk-thumbprint"),
         ca_file=request.options.one(_CA_FILE),
     )
     report = request.report
@@ -77,7 +78,7 @@ def _setup(request: InputSetupRequest) -> InputResult:
         snapshot = over_vddk and request.options.one("vddk-snapshot") is not None
         check_machine(machine, disks, whole_files=not over_vddk, snapshot=snapshot, warn=report.warning)
         if over_vddk:
-            thumbprint = sha1_thumbprint(fetch_certificate(address))
+            thumbprint = sha1_thumbprint(fetch_certificate(address, trust))
             return InputResult(
                 guest=guest,
                 disks=vddk.services(address, machine.moref, disks, password, thumbprint, request.options),

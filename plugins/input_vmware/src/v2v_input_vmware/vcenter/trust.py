@@ -75,14 +75,13 @@ def find_trust(address: Address, directory: Path, *, thumbprint: str | None, ca_
     return Trust(ca_file=kept, pinned=True)
 
 
-def fetch_certificate(address: Address) -> bytes:
-    """Fetch the certificate that the server shows; whether to trust it is somebody else's question.
+def fetch_certificate(address: Address, trust: Trust = Trust(verify=False)) -> bytes:
+    """Fetch the certificate that the server shows.
 
-    :raises SourceError: it is not reached.
+    :param trust: what it must be; without it, whether to trust the certificate is somebody else's question.
+    :raises SourceError: it is not reached, or shows another certificate.
     """
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+    context = trust.context()
     try:
         with (
             socket.create_connection((address.host, address.port), timeout=TIMEOUT) as plain,
