@@ -160,10 +160,13 @@ def built() -> Path:
 
 
 @contextlib.contextmanager
-def running_vcenter(directory: Path, *, esx: bool = False, datastore: str = "") -> Iterator[Vcenter]:
+def running_vcenter(
+    directory: Path, *, esx: bool = False, datastore: str = "", datacenters: int = 1
+) -> Iterator[Vcenter]:
     """Run a vCenter, or an ESXi host, on loopback.
 
-    :param datastore: its name, in place of the simulator's.
+    :param datastore: its name, in place of the simulator's. :param datacenters: how many a vCenter has; with more than
+        one, machines are made by the test itself.
     """
     program = built()
     directory.mkdir(mode=0o700)
@@ -173,7 +176,7 @@ def running_vcenter(directory: Path, *, esx: bool = False, datastore: str = "") 
     argv += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
     subprocess.run(argv, check=True, capture_output=True)
     argv = [str(program), "-certificate", str(certificate), "-key", str(key), "-password-file", str(password)]
-    argv += ["-datastore", datastore]
+    argv += ["-datastore", datastore, "-datacenters", str(datacenters)]
     if esx:
         argv += ["-esx", "-user", ROOT]
     log = (directory / "log").open("w")

@@ -11,6 +11,7 @@
 //   - POST /control/folder?status=N makes /folder answer with that status, 0 with files again;
 //   - POST /control/consolidate?vm=M says of a machine that its disks need consolidation;
 //   - POST /control/map?vm=M&mode=physicalMode makes raw device mappings of the disks of a machine;
+//   - POST /control/vapp?vm=M puts a machine into a vApp (DC0_C0_APP0), where it has no folder;
 //   - POST /control/forbid?vm=M takes away the privilege to read the configuration of a machine.
 package main
 
@@ -116,6 +117,10 @@ func (g *gate) control(w http.ResponseWriter, r *http.Request) {
 				}
 			}
 		}
+	case "vapp":
+		app := simulator.Map.Any("VirtualApp").Reference()
+		machine := simulator.Map.Get(vm).(*simulator.VirtualMachine)
+		machine.Parent, machine.ParentVApp = nil, &app
 	case "forbid":
 		g.forbidden[vm.Value] = true
 	default:
@@ -202,6 +207,7 @@ func main() {
 	user := flag.String("user", "administrator@vsphere.local", "who may log in")
 	passwordFile := flag.String("password-file", "", "file with the password")
 	esx := flag.Bool("esx", false, "be an ESXi host, not a vCenter")
+	datacenters := flag.Int("datacenters", 1, "how many datacenters a vCenter has")
 	name := flag.String("datastore", "", "name of the datastore")
 	flag.Parse()
 
@@ -216,6 +222,9 @@ func main() {
 	model := simulator.VPX()
 	if *esx {
 		model = simulator.ESX()
+	}
+	if !*esx {
+		model.Datacenter, model.App = *datacenters, 1
 	}
 	model.Machine, model.Autostart = 0, false
 	// the simulator's own is too old for TPMs

@@ -4,19 +4,22 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from v2v_core.api import Bus, Cpu, Firmware, Removable, Topology, UsageError
+from v2v_core.api import Bus, Cpu, Firmware, Removable, SourceError, Topology, UsageError
 from v2v_core.render.print_source import print_source
 from v2v_core.testing import InputExample, InputPluginContract
 from v2v_input_vmware.vcenter.address import parse_address
 from v2v_input_vmware.vcenter.datastore import folder_path
+from v2v_input_vmware.vcenter.inventory import datacenter_of, find_vm, path_of, properties
 from v2v_input_vmware.vcenter.machine import VmDisk
 from v2v_input_vmware.vcenter.plugin import VcenterInput
-from vcenter import Vcenter, running_vcenter
+from vcenter import USER, Vcenter, running_vcenter
 from vcenter_input import served, setup
 
 # pyvmomi leaves the socket of a failed login to the garbage collector.
@@ -180,6 +183,64 @@ def test_what_is_left_out_is_told(vcenter: Vcenter, image: Path, tmp_path: Path)
     assert "boot from Ethernet first" in network
     assert "is a device of the ESXi host" in card
     assert "forgets its changes" in forgetful
+
+
+def test_a_distributed_switch(vcenter: Vcenter, image: Path, tmp_path: Path) -> None:
+    """Its NICs know the port group by a key, of which the machine knows the name."""
+    from pyVmomi import vim
+
+    with vcenter.service() as service:
+        datacenter = service.RetrieveContent().rootFolder.childEntity[0]
+        groups = [each for each in datacenter.network if isinstance(each, vim.dvs.DistributedVirtualPortgroup)]
+        group = next(each for each in groups if each.name == "DC0_DVPG0")
+        port = vim.dvs.PortConnection(portgroupKey=group.key, switchUuid=group.config.distributedVirtualSwitch.uuid)
+    backing = vim.vm.device.VirtualEthernetCard.DistributedVirtualPortBackingInfo(port=port)
+    card = vim.vm.device.VirtualVmxnet3(key=4001, backing=backing, macAddress="00:50:56:01:02:07")
+    vcenter.add_vm("distributed", [image], devices=[card])
+    nics = setup(vcenter, tmp_path, "distributed")[0].guest.nics
+    assert [nic.network for nic in nics] == ["VM Network", "DC0_DVPG0"]
+
+
+def test_a_machine_in_a_vapp(vcenter: Vcenter, image: Path, tmp_path: Path) -> None:
+    """It has no folder of its own."""
+    moref = vcenter.add_vm("part", [image])
+    vcenter.control(f"vapp?vm={moref}")
+    with vcenter.service() as service:
+        vm = find_vm(service, "part")
+        assert properties(service, vm, "parent") == {"parent": None}
+        assert datacenter_of(service, vm) == "DC0"
+        assert path_of(service, vm) == "/DC0/vm/DC0_C0_APP0/part"
+    assert setup(vcenter, tmp_path, "part")[0].guest.name == "part"
+
+
+def test_the_datacenter_of_a_vpx_uri_tells_machines_of_one_name_apart(tmp_path: Path) -> None:
+    from pyVim.task import WaitForTask
+    from pyVmomi import vim
+
+    with running_vcenter(tmp_path / "server", datacenters=2) as vcenter, vcenter.service() as service:
+        made = {}
+        for datacenter in service.RetrieveContent().rootFolder.childEntity:
+            config = vim.vm.ConfigSpec(name="twin", files=vim.vm.FileInfo(vmPathName="[LocalDS_0]"))
+            compute = datacenter.hostFolder.childEntity[0]
+            task = datacenter.vmFolder.CreateVM_Task(config=config, pool=compute.resourcePool, host=compute.host[0])
+            WaitForTask(task, si=service)
+            made[datacenter.name] = task.info.result._moId
+        for name in ("DC0", "DC1"):
+            place = parse_address(f"vpx://root@host/{name}/{name}_C0/host").datacenter
+            assert find_vm(service, "twin", place)._moId == made[name]
+        for place in ("", "DC9/cluster", "DC"):
+            with pytest.raises(SourceError, match="there are 2 virtual machines called twin"):
+                find_vm(service, "twin", place)
+
+
+def test_the_documented_command_line(vcenter: Vcenter, guest: str) -> None:
+    program = Path(sys.executable).with_name("virt-v2v")
+    uri = f"{vcenter.uri_for(USER, 'vpx')}DC0/DC0_C0"
+    argv = [program, "-i", "libvirt", "-ic", uri, "-ip", vcenter.password_file]
+    argv += ["-io", f"ca-file={vcenter.certificate}", "my guest", "--print-source"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "source name: my guest" in done.stdout
 
 
 def test_names_of_every_kind(image: Path, tmp_path: Path) -> None:

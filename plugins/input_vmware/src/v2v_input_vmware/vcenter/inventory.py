@@ -101,16 +101,20 @@ def _upwards(service: Service, entity: Managed) -> list[tuple[Managed, str]]:
 
     above: list[tuple[Managed, str]] = []
     while entity is not None and len(above) < _DEEPEST:
+        # a machine in a vApp has no other parent, and a vApp has a folder beside the pool that it is in
+        above_it = {vim.VirtualMachine: ("parent", "parentVApp"), vim.VirtualApp: ("parentFolder", "parentVApp")}
+        names = above_it.get(type(entity), ("parent",))
         try:
-            found = properties(service, entity, "name", "parent")
+            found = properties(service, entity, "name", *names)
         except vim.fault.NoPermission:
             # what lies above a machine that may be read need not be readable
             break
-        if found["parent"] is None:
+        parent = next((found[name] for name in names if found[name] is not None), None)
+        if parent is None:
             break
         # vSphere writes / \ and % in names as %2f, %5c and %25
         above.append((entity, unquote(found["name"])))
-        entity = found["parent"]
+        entity = parent
     return above
 
 

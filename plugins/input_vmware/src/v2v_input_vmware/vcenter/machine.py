@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
@@ -75,8 +76,12 @@ def read_machine(service: Service, vm: Data) -> Machine:
     from pyVmomi import vim
 
     found = properties(service, vm, "name", "config", "runtime", "snapshot", "network")
-    groups = [each for each in found["network"] or () if isinstance(each, vim.dvs.DistributedVirtualPortgroup)]
-    named = [properties(service, group, "key", "name") for group in groups]
+    named = []
+    for group in found["network"] or ():
+        if isinstance(group, vim.dvs.DistributedVirtualPortgroup):
+            # a port group that may not be seen has no name, and the machine can be converted all the same
+            with suppress(vim.fault.NoPermission):
+                named.append(properties(service, group, "key", "name"))
     return Machine(
         moref=vm._moId,
         name=found["name"],
