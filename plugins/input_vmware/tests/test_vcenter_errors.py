@@ -135,6 +135,23 @@ def test_a_missing_file(vcenter: Vcenter, tmp_path: Path) -> None:
     assert "-it vddk" in hint
 
 
+def test_a_missing_file_of_a_snapshot(vcenter: Vcenter, tmp_path: Path, image: Path) -> None:
+    """Which the inventory does not know any more; one that is there is a whole disk of a clone."""
+    vcenter.add_vm("web-000002", [image])
+    assert setup(vcenter, tmp_path, "web-000002")[0].disks
+    (vcenter.datastore / "web-000002/web-000002-flat.vmdk").unlink()
+    message, hint = refused(vcenter, tmp_path, "web-000002")
+    assert "404" in message
+    assert "Consolidate" in hint
+
+
+def test_a_template_is_a_machine(vcenter: Vcenter, tmp_path: Path, image: Path) -> None:
+    vcenter.add_vm("template", [image])
+    with vcenter.service() as service:
+        service.RetrieveContent().searchIndex.FindByInventoryPath("DC0/vm/template").MarkAsTemplate()
+    assert setup(vcenter, tmp_path, "template")[0].disks
+
+
 @pytest.fixture
 def odd_server(vcenter: Vcenter) -> Iterator[tuple[str, list[Any]]]:
     """Run an https server with the certificate of the vCenter; give its URI, and what it answers: status and text."""

@@ -87,8 +87,8 @@ def _setup(request: InputSetupRequest) -> InputResult:
         paths = [datastore.folder_path(disk, datacenter) for disk in disks]
         cookie = session_cookie(service)
         for path, disk in zip(paths, disks, strict=True):
-            if disk.path.endswith(".vmdk") is False:
+            if not disk.path.endswith(".vmdk"):
                 raise SourceError(f"{disk.label} ({disk.file}) is not a VMDK", hint="use -it vddk")
             datastore.check_readable(address, trust, path, cookie, disk)
-    script = datastore.write_cookie_script(request.directory, address, trust, password, paths[0])
-    return InputResult(guest=guest, disks=tuple(datastore.service(address, trust, path, script) for path in paths))
+    command = datastore.cookie_command(request.directory, address, trust, password, paths[0])
+    return InputResult(guest=guest, disks=tuple(datastore.service(address, trust, path, command) for path in paths))
