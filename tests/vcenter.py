@@ -59,10 +59,11 @@ class Vcenter:
 
     @contextlib.contextmanager
     def service(self) -> Iterator[Any]:
-        """Log in."""
+        """Log in, whatever the certificate is for."""
         from pyVim.connect import Disconnect, SmartConnect
 
         context = ssl.create_default_context(cafile=self.certificate)
+        context.check_hostname = False
         found = SmartConnect(host="localhost", port=self.port, user=self.user, pwd=PASSWORD, sslContext=context)
         try:
             yield found
@@ -161,19 +162,19 @@ def built() -> Path:
 
 @contextlib.contextmanager
 def running_vcenter(
-    directory: Path, *, esx: bool = False, datastore: str = "", datacenters: int = 1
+    directory: Path, *, esx: bool = False, datastore: str = "", datacenters: int = 1, name: str = "localhost"
 ) -> Iterator[Vcenter]:
     """Run a vCenter, or an ESXi host, on loopback.
 
     :param datastore: its name, in place of the simulator's. :param datacenters: how many a vCenter has; with more than
-        one, machines are made by the test itself.
+        one, machines are made by the test itself. :param name: in its certificate.
     """
     program = built()
     directory.mkdir(mode=0o700)
     certificate, key, password = directory / "certificate.pem", directory / "key.pem", directory / "password"
     password.write_text(f"{PASSWORD}\n")
-    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    argv += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
+    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
+    argv += ["-addext", f"subjectAltName=DNS:{name}", "-keyout", str(key), "-out", str(certificate)]
     subprocess.run(argv, check=True, capture_output=True)
     argv = [str(program), "-certificate", str(certificate), "-key", str(key), "-password-file", str(password)]
     argv += ["-datastore", datastore, "-datacenters", str(datacenters)]

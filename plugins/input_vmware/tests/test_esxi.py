@@ -13,7 +13,7 @@ import pytest
 from v2v_core.api import NbdkitPlugin
 from v2v_core.testing import InputExample, InputPluginContract
 from v2v_input_vmware.vcenter.plugin import VcenterInput
-from vcenter import ROOT, Vcenter
+from vcenter import ROOT, Vcenter, running_vcenter
 from vcenter_input import refused, setup
 
 # pyvmomi leaves the socket of a failed login to the garbage collector.
@@ -59,6 +59,20 @@ def test_it_is_found(esxi: Vcenter, guest: str, tmp_path: Path, name: str) -> No
 
 def test_one_that_is_not_there(esxi: Vcenter, tmp_path: Path) -> None:
     assert "there is no virtual machine nobody" in refused(esxi, tmp_path, "nobody")[0]
+
+
+def test_a_certificate_for_another_name(tmp_path: Path, image: Path) -> None:
+    """As ESXi hosts have: it can be pinned, but libcurl compares names, so it is told before anything is read."""
+    with running_vcenter(tmp_path / "server", esx=True, name="localhost.localdomain") as host:
+        host.add_vm("g", [image])
+        message, hint = refused(host, tmp_path, "g")
+        assert "not trusted" in message
+        thumbprint = hint.rpartition("thumbprint=")[2]
+        message, hint = refused(host, tmp_path, "g", options={"thumbprint": thumbprint})
+        assert "is for another name" in message
+        assert "/etc/hosts" in hint
+        no_verify = f"{host.uri}?no_verify=1"
+        assert setup(host, tmp_path, "g", options={}, connection=no_verify)[0].disks
 
 
 @pytest.mark.parametrize(("scheme", "mode"), [("https", "vcenter"), ("esx", "libvirt")])

@@ -56,7 +56,7 @@ def _setup(request: InputSetupRequest) -> InputResult:
     from v2v_input_vmware.vcenter.machine import guest_of, read_machine
     from v2v_input_vmware.vcenter.password import find_password
     from v2v_input_vmware.vcenter.session import connected, session_cookie
-    from v2v_input_vmware.vcenter.trust import fetch_certificate, find_trust, sha1_thumbprint
+    from v2v_input_vmware.vcenter.trust import check_name, fetch_certificate, find_trust, sha1_thumbprint
 
     address = parse_address(request.connection)
     over_vddk = request.transport == "vddk"
@@ -83,6 +83,8 @@ def _setup(request: InputSetupRequest) -> InputResult:
                 guest=guest,
                 disks=vddk.services(address, machine.moref, disks, password, thumbprint, request.options),
             )
+        if trust.pinned:
+            check_name(address, trust)
         datacenter = datacenter_of(service, vm)
         paths = [datastore.folder_path(disk, datacenter) for disk in disks]
         cookie = session_cookie(service)

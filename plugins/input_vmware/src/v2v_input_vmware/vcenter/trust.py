@@ -75,6 +75,29 @@ def find_trust(address: Address, directory: Path, *, thumbprint: str | None, ca_
     return Trust(ca_file=kept, pinned=True)
 
 
+def check_name(address: Address, trust: Trust) -> None:
+    """See that a pinned certificate is for the name of the server, which libcurl compares however it is trusted.
+
+    :raises SourceError: it is for others, as that of an ESXi host is when it was installed and not given a name.
+    """
+    context = trust.context()
+    context.check_hostname = True
+    try:
+        with (
+            socket.create_connection((address.host, address.port), timeout=TIMEOUT) as plain,
+            context.wrap_socket(plain, server_hostname=address.host),
+        ):
+            return
+    except ssl.SSLCertVerificationError as err:
+        raise SourceError(
+            f"the certificate of {address.host} is for another name: {err.verify_message}",
+            hint="disks are read over https by a library that compares names: call the server in -ic as its "
+            "certificate does (a line in /etc/hosts may lead there), or use -it vddk, or add ?no_verify=1 to the URI",
+        ) from err
+    except OSError as err:
+        raise unreachable(address, err) from err
+
+
 def fetch_certificate(address: Address, trust: Trust = Trust(verify=False)) -> bytes:
     """Fetch the certificate that the server shows.
 
