@@ -11,8 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limits import bounded
-from v2v_core.api import Bus, Cpu, Firmware, Guest, InputSetupRequest, Nic, Removable, SourceError, Topology, UsageError
+from v2v_core.api import (
+    Bus,
+    Cpu,
+    Firmware,
+    Guest,
+    InputSetupRequest,
+    Nic,
+    QemuImage,
+    Removable,
+    SourceError,
+    Topology,
+    UsageError,
+)
 from v2v_core.render.print_source import print_source
+from v2v_core.serving.qemu_nbd import block_node, json_name
 from v2v_core.testing import FakeReporter
 from v2v_input_vmware.vmx.guest import VmxDisk, genid, guest_of
 from v2v_input_vmware.vmx.plugin import VmxInput
@@ -271,6 +284,23 @@ def test_what_is_no_vmx_file_is_refused(vmx: Path, tmp_path: Path, content: str)
     with pytest.raises(SourceError) as caught:
         setup(vmx, tmp_path)
     assert caught.value.hint
+
+
+def test_a_snapshot_is_read_with_what_lies_below(vmx: Path, tmp_path: Path) -> None:
+    """As VMware Workstation leaves them: the VMX file names the last of a chain."""
+    below, above = vmx.parent / "disk.vmdk", vmx.parent / "disk-000001.vmdk"
+    subprocess.run(["qemu-io", "-f", "vmdk", "-c", "write -P 0x41 0 64k", below], check=True, capture_output=True)
+    argv = ["qemu-img", "create", "-q", "-f", "vmdk", "-F", "vmdk", "-b", below.name, above.name]
+    subprocess.run(argv, check=True, cwd=vmx.parent)
+    subprocess.run(["qemu-io", "-f", "vmdk", "-c", "write -P 0x42 64k 64k", above], check=True, capture_output=True)
+    vmx.write_text('displayName = "g"\nscsi0:0.fileName = "disk-000001.vmdk"\n')
+    request = InputSetupRequest(directory=tmp_path, arguments=(str(vmx),), report=FakeReporter())
+    (image,) = VmxInput().v2v_input_setup(request).disks
+    assert isinstance(image, QemuImage)
+    argv = ["qemu-img", "dd", "-O", "raw", "bs=65536", "count=2", f"if={json_name(block_node(image))}", "of=read"]
+    subprocess.run(argv, check=True, cwd=tmp_path)
+    same = (tmp_path / "read").read_bytes() == b"A" * 65536 + b"B" * 65536
+    assert same
 
 
 def test_an_encrypted_machine_is_told(vmx: Path, tmp_path: Path) -> None:
