@@ -81,27 +81,27 @@ def test_nobody_sees_the_password(
     run, programs = v2v_short_path / "run", Path(sys.executable).parent
     monkeypatch.setenv("XDG_STATE_HOME", str(v2v_short_path / "state"))
     helper = [programs / f"helper-v2v-input-{mode}", "--dir", run, "-v", *words]
-    with watched(PASSWORD) as shown:
-        done = subprocess.run(helper, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        target = v2v_short_path / "copied"
-        subprocess.run(["nbdcopy", "--", f"nbd+unix:///?socket={run}/in1", str(target)], check=True)
-        # longer than the watcher sleeps, with servers that are logged in
-        time.sleep(0.3)
+    try:
+        with watched(PASSWORD) as shown:
+            done = subprocess.run(helper, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            target = v2v_short_path / "copied"
+            subprocess.run(["nbdcopy", "--", f"nbd+unix:///?socket={run}/in1", str(target)], check=True)
+            # longer than the watcher sleeps, with servers that are logged in
+            time.sleep(0.3)
+        holding, with_cookie = (in_files(v2v_short_path, secret) for secret in (PASSWORD, COOKIE))
+        modes = {path.stat().st_mode & 0o777 for path in holding}
+    finally:
+        subprocess.run([programs / "helper-v2v-cleanup", "--dir", run], check=True, capture_output=True)
     assert shown == set()
     assert target.read_bytes() == CONTENT
     assert PASSWORD not in done.stdout + done.stderr
-    holding = in_files(v2v_short_path, PASSWORD)
     # the servers read it there: to log in again, perhaps days later
-    assert holding
-    for path in holding:
-        assert path.stat().st_mode & 0o777 == 0o600
-        assert path.parent == run / "input"
-        assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert {path.parent for path in holding} == {run / "input"}
+    assert modes == {0o600}
     # an option is in the argument list that the user typed, and nowhere after that
     assert COOKIE not in done.stdout + done.stderr
-    assert [path for path in in_files(v2v_short_path, COOKIE) if path.parent != run / "input"] == []
-    subprocess.run([programs / "helper-v2v-cleanup", "--dir", run], check=True, capture_output=True)
+    assert {path.parent for path in with_cookie} <= {run / "input"}
     assert in_files(v2v_short_path, PASSWORD) == []
 
 

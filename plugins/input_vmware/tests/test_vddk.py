@@ -103,6 +103,29 @@ def test_every_option_is_in_this_file() -> None:
     assert [option.name for option in VcenterInput.options if option.secret] == ["vddk-cookie"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("virt-v2v", "-i", "libvirt", "-ic", "vpx://root@vc.example.com/", "-it", "vddk"),
+        ("virt-v2v", "-i", "vcenter"),
+        ("v2v", "convert", "--input", "libvirt", "-ic", "esx://root@esxi.example.com/"),
+    ],
+)
+def test_its_options_are_listed(words: tuple[str, ...]) -> None:
+    program = Path(sys.executable).with_name(words[0])
+    done = subprocess.run([program, *words[1:], "-io", "?"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for option in vddk_module.OPTIONS:
+        assert f"-io {option.name}=VALUE" in done.stdout
+
+
+def test_it_is_among_the_capabilities() -> None:
+    """Supervisors ask for these words before they use the input."""
+    program = Path(sys.executable).with_name("virt-v2v")
+    done = subprocess.run([program, "--machine-readable"], capture_output=True, text=True, check=True)
+    assert {"vcenter-https", "vddk", "input:vcenter", "input:ova", "input:vmx"} <= set(done.stdout.splitlines())
+
+
 def test_without_options(vcenter: Vcenter, guest: str, tmp_path: Path, vddk: Path) -> None:
     result, _ = setup(vcenter, tmp_path, "my guest", transport="vddk")
     with served(result, tmp_path):

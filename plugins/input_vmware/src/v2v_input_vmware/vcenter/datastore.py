@@ -52,7 +52,9 @@ def check_readable(address: Address, trust: Trust, path: str, cookie: str, disk:
     except OSError as err:
         raise unreachable(address, err) from err
     except http.client.HTTPException as err:
-        raise SourceError(f"{address.host} does not answer as a datastore does: {err}") from err
+        raise SourceError(
+            f"{address.host} does not answer as a datastore does: {err}", hint="look at the logs of the server"
+        ) from err
     finally:
         connection.close()
     if status == http.client.OK:

@@ -116,7 +116,10 @@ def explained(address: Address) -> Iterator[None]:
             f"{address.host} does not answer as a vCenter or ESXi host does: {err}", hint="check the URI of -ic"
         ) from err
     except (vmodl.MethodFault, vmodl.RuntimeFault) as err:
-        raise SourceError(f"{address.host} refuses: {err.msg or type(err).__name__}") from err
+        raise SourceError(
+            f"{address.host} refuses: {err.msg or type(err).__name__.rpartition('.')[2]}",
+            hint="look at the recent tasks and events in the vSphere Client",
+        ) from err
 
 
 def _untrusted(address: Address, err: ssl.SSLCertVerificationError) -> SourceError:
