@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from v2v_core.api import NbdkitPlugin, SourceError
+from v2v_core.api import NbdkitPlugin, SourceError, UsageError
 from v2v_input_vmware.vcenter import session
+from v2v_input_vmware.vcenter.machine import Machine, guest_of
 from vcenter import STRANGER, Vcenter
 from vcenter_input import refused, setup
 
@@ -79,6 +80,30 @@ def test_certificate_not_trusted(vcenter: Vcenter, guest: str, tmp_path: Path) -
     (disk,) = setup(vcenter, tmp_path, "my guest", options={}, connection=no_verify)[0].disks
     assert isinstance(disk, NbdkitPlugin)
     assert ("sslverify", "false") in disk.parameters
+
+
+@pytest.mark.parametrize("content", [None, "no certificate\n"])
+def test_a_file_of_authorities_that_is_none(vcenter: Vcenter, tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    message, hint = refused(vcenter, tmp_path, "my guest", options={"ca-file": str(path)})
+    assert f"{path} cannot be used as a file of certificates" in message
+    assert "PEM" in hint
+
+
+@pytest.mark.parametrize("thumbprint", ["", "zz", "00:11", "g" * 40])
+def test_a_thumbprint_that_is_none(vcenter: Vcenter, tmp_path: Path, thumbprint: str) -> None:
+    with pytest.raises(UsageError, match="is not a thumbprint"):
+        setup(vcenter, tmp_path, "my guest", options={"thumbprint": thumbprint})
+
+
+def test_a_machine_that_is_not_accessible() -> None:
+    """Its files cannot be read by the host: there is no configuration."""
+    lost = Machine(moref="vm-1", name="lost", config=None, runtime=None, snapshot=None, networks={})
+    with pytest.raises(SourceError, match="the configuration of lost cannot be read") as caught:
+        guest_of(lost, print)
+    assert "registered again" in str(caught.value.hint)
 
 
 def test_unreachable(vcenter: Vcenter, tmp_path: Path) -> None:

@@ -63,11 +63,12 @@ def _setup(request: InputSetupRequest) -> InputResult:
     if over_vddk:
         vddk.check_library(request.options)
     password = find_password(address, request.password_file)
+    named = [request.options.one(name) for name in (_THUMBPRINT, "vddk-thumbprint")]
     trust = find_trust(
         address,
         request.directory,
         # the library is led to the same server
-        thumbprint=request.options.one(_THUMBPRINT) or request.options.one("vddk-thumbprint"),
+        thumbprint=next((thumbprint for thumbprint in named if thumbprint is not None), None),
         ca_file=request.options.one(_CA_FILE),
     )
     report = request.report

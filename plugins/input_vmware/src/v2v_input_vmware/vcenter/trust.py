@@ -38,7 +38,10 @@ class Trust:
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
         except (OSError, ssl.SSLError) as err:
-            raise SourceError(f"{self.ca_file} cannot be used as a file of certificates: {err}") from err
+            raise SourceError(
+                f"{self.ca_file} cannot be used as a file of certificates: {err.strerror or err}",
+                hint="name a file with certificates in PEM form with -io ca-file=FILE",
+            ) from err
         if self.pinned:
             context.check_hostname = False
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
