@@ -144,6 +144,14 @@ def test_members_of_a_zip(tmp_path: Path, disk: Path, name: str) -> None:
     assert "outside" in (said := refusal(tmp_path / "g.zip", tmp_path)) or "link" in said
 
 
+def test_a_zip_with_a_name_twice(tmp_path: Path, disk: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "g.zip", "w") as archive:
+        archive.writestr("g.ovf", descriptor({"disk.vmdk": disk}))
+        archive.write(disk, "disk.vmdk")
+        archive.writestr(zipfile.ZipInfo("./disk.vmdk"), disk.read_bytes())
+    assert "two files" in refusal(tmp_path / "g.zip", tmp_path)
+
+
 @pytest.mark.parametrize("suffix", ["gz", "xz", "zip"])
 def test_bombs(tmp_path: Path, suffix: str) -> None:
     """A terabyte of zeros, as far as the archive says; what is there of it is enough to see whether it is unpacked."""
