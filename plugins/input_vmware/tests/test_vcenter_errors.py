@@ -232,14 +232,15 @@ def test_no_answer_at_all(vcenter: Vcenter, tmp_path: Path, monkeypatch: pytest.
 
 def test_a_user_without_any_role(vcenter: Vcenter, guest: str, tmp_path: Path) -> None:
     message, hint = refused(vcenter, tmp_path, "my guest", connection=vcenter.uri_for(STRANGER))
-    assert f"{STRANGER} lacks the privilege System.View on localhost" in message
+    assert f"{STRANGER} lacks the privilege System.View on group-d1 of localhost" in message
     assert "role" in hint
 
 
 def test_a_user_who_may_not_read_the_machine(vcenter: Vcenter, tmp_path: Path, image: Path) -> None:
-    vcenter.control(f"forbid?vm={vcenter.add_vm('locked away', [image])}")
+    moref = vcenter.add_vm("locked away", [image])
+    vcenter.control(f"forbid?vm={moref}")
     message, hint = refused(vcenter, tmp_path, "locked away")
-    assert "lacks the privilege System.Read" in message
+    assert f"lacks the privilege System.Read on {moref} of localhost" in message
     assert "virtual machine" in hint
 
 

@@ -97,8 +97,9 @@ def explained(address: Address) -> Iterator[None]:
             hint="check the file given with -ip and the user in the URI of -ic (administrator%40vsphere.local@...)",
         ) from err
     except vim.fault.NoPermission as err:
+        where = f"{err.object._moId} of {address.host}" if err.object is not None else address.host
         raise SourceError(
-            f"{address.user} lacks the privilege {err.privilegeId or '?'} on {address.host}",
+            f"{address.user} lacks the privilege {err.privilegeId or '?'} on {where}",
             hint="give the user a role with it, on the virtual machine and its datastore (System.Read, "
             "Datastore.Browse, VirtualMachine.Provisioning.DiskRandomRead)",
         ) from err
