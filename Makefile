@@ -42,7 +42,7 @@ setup:                             ## system packages, with sudo when not root
 $(VENV)/installed: pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(DISTS))
 	$(PYTHON) -m venv --system-site-packages $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt $(addprefix -e ,$(DISTS)) \
-	    pytest pytest-timeout hypothesis ruff mypy lxml-stubs types-PyYAML hatchling editables
+	    pytest pytest-timeout hypothesis ruff mypy lxml-stubs types-PyYAML hatchling editables keyring
 	touch $@
 
 format:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 import subprocess
 import tarfile
 import zipfile
@@ -66,6 +67,31 @@ def stream_optimized(image: Path, target: Path, image_format: str = "raw") -> Pa
     """Make the VMDK that ovftool would write."""
     argv = ["qemu-img", "convert", "-f", image_format, "-O", "vmdk", "-o", "subformat=streamOptimized", image, target]
     subprocess.run(argv, check=True)
+    return target
+
+
+def sparse_vmdk(target: Path, size: int) -> Path:
+    """Make a VMDK of so many bytes of which all is allocated and nothing written ("Virtual Disk Format 5.0")."""
+    sector, grain, entries = 512, 128, 512
+    grains = -(-size // (sector * grain))
+    tables = -(-grains // entries)
+    directory = 21
+    first_table = directory + -(-tables * 4 // sector)
+    data = -(-(first_table + tables * 4) // grain) * grain
+    text = (
+        '# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\ncreateType="monolithicSparse"\n'
+        f'RW {size // sector} SPARSE "{target.name}"\nddb.adapterType = "lsilogic"\n'
+    )
+    fields = (1, 1, size // sector, grain, 1, 20, entries, 0, directory, data, 0)
+    with target.open("wb") as stream:
+        stream.write(struct.pack("<4sIIQQQQIQQQB", b"KDMV", *fields) + b"\n \r\n")
+        stream.seek(sector)
+        stream.write(text.encode())
+        stream.seek(directory * sector)
+        stream.write(struct.pack(f"<{tables}I", *(first_table + 4 * number for number in range(tables))))
+        stream.seek(first_table * sector)
+        stream.write(struct.pack(f"<{grains}I", *(data + grain * number for number in range(grains))))
+        stream.truncate((data + grains * grain) * sector)
     return target
 
 

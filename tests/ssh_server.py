@@ -32,9 +32,16 @@ class Sshd:
         return ("-io", f"ssh-identity={self.identity}", "-io", f"ssh-known-hosts={self.known_hosts}")
 
 
+#: Puts a shadow file of our own over the machine's, for this sshd and its children alone (unshare(1)).
+_WITH_SHADOW = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/shadow && exec "$@"')
+
+
 @contextlib.contextmanager
-def running_sshd(directory: Path) -> Iterator[Sshd]:
-    """Run an sshd that lets this user in by key; its files are in a directory of its own."""
+def running_sshd(directory: Path, *, password: str | None = None) -> Iterator[Sshd]:
+    """Run an sshd that lets this user in by key; its files are in a directory of its own.
+
+    :param password: it lets root in, by this password and by no key. Only root can run it.
+    """
     directory.mkdir(mode=0o700)
     for name in ("host", "user"):
         keygen = ["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", str(directory / name)]
@@ -52,7 +59,17 @@ def running_sshd(directory: Path) -> Iterator[Sshd]:
     )
     # its child processes look for this directory
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    server = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", str(config)], stderr=subprocess.DEVNULL)
+    argv = ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)]
+    if password is not None:
+        with config.open("a") as stream:
+            stream.write("PasswordAuthentication yes\nPubkeyAuthentication no\nKbdInteractiveAuthentication no\n")
+        hashed = subprocess.run(
+            ["openssl", "passwd", "-6", "-stdin"], input=password, capture_output=True, text=True, check=True
+        )
+        shadow = directory / "shadow"
+        shadow.write_text(f"root:{hashed.stdout.strip()}:19000::::::\n")
+        argv = [*_WITH_SHADOW, str(shadow), *argv]
+    server = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
     try:
         _wait(port, server)
         yield Sshd(port, getpass.getuser(), directory / "user", directory / "known_hosts")

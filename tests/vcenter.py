@@ -9,7 +9,7 @@ import os
 import ssl
 import subprocess
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,10 @@ from guests.build import cache_directory
 SOURCE = Path(__file__).parent / "vcenter_simulator" / "main.go"
 
 USER, PASSWORD = "administrator@vsphere.local", "pass word with 'quotes' & more"
+#: Whom an ESXi host lets in.
+ROOT = "root"
+#: Whom it knows and who has no role.
+STRANGER = "stranger@vsphere.local"
 
 #: Where Debian's package has govmomi.
 _GO = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOFLAGS": ""}
@@ -35,10 +39,18 @@ class Vcenter:
     esx: bool = False
 
     @property
+    def user(self) -> str:
+        """Give the name of who may log in."""
+        return ROOT if self.esx else USER
+
+    @property
     def uri(self) -> str:
         """Give what -ic takes."""
-        user = USER.replace("@", "%40")
-        return f"https://{user}@localhost:{self.port}/"
+        return self.uri_for(self.user)
+
+    def uri_for(self, user: str, scheme: str = "https") -> str:
+        """Give what -ic takes for a user."""
+        return f"{scheme}://{user.replace('@', '%40')}@localhost:{self.port}/"
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -47,20 +59,32 @@ class Vcenter:
 
     @contextlib.contextmanager
     def service(self) -> Iterator[Any]:
-        """Log in."""
+        """Log in, whatever the certificate is for."""
         from pyVim.connect import Disconnect, SmartConnect
 
         context = ssl.create_default_context(cafile=self.certificate)
-        found = SmartConnect(host="localhost", port=self.port, user=USER, pwd=PASSWORD, sslContext=context)
+        context.check_hostname = False
+        found = SmartConnect(host="localhost", port=self.port, user=self.user, pwd=PASSWORD, sslContext=context)
         try:
             yield found
         finally:
             Disconnect(found)
 
-    def add_vm(self, name: str, disks: Sequence[Path], **settings: Any) -> str:
+    def add_vm(
+        self,
+        name: str,
+        disks: Sequence[Path],
+        *,
+        devices: Sequence[Any] = (),
+        places: Sequence[tuple[int, int]] = (),
+        backing: Callable[[str], Any] | None = None,
+        **settings: Any,
+    ) -> str:
         """Make a virtual machine of raw images, which are linked into the datastore as flat VMDKs; give its moref.
 
-        :param settings: of vim.vm.ConfigSpec.
+        :param devices: beside the disks, one paravirtual SCSI controller (key 1000) and one NIC.
+        :param places: of the disks: the keys of their controllers, and their numbers there.
+        :param backing: makes the backing of a disk from the path of its file. :param settings: of vim.vm.ConfigSpec.
         """
         from pyVim.task import WaitForTask
         from pyVmomi import vim
@@ -69,33 +93,34 @@ class Vcenter:
         with self.service() as service:
             content = service.RetrieveContent()
             datacenter = content.rootFolder.childEntity[0]
-            store = datacenter.datastore[0].name
+            store = datacenter.datastoreFolder.childEntity[0].name
             directory = self.datastore / name
             directory.mkdir()
             scsi = device.ParaVirtualSCSIController(key=1000, busNumber=0, sharedBus="noSharing")
-            devices: list[Any] = [scsi]
+            hardware: list[Any] = [scsi, *devices]
             for number, image in enumerate(disks):
                 file = f"{name}_{number}" if number else name
                 (directory / f"{file}.vmdk").write_text("# Disk DescriptorFile\n")
                 (directory / f"{file}-flat.vmdk").symlink_to(image)
                 path = f"[{store}] {name}/{file}.vmdk"
-                backing = device.VirtualDisk.FlatVer2BackingInfo(fileName=path, diskMode="persistent")
+                made = (backing or _flat)(path)
                 size = image.stat().st_size
-                devices.append(
+                controller, unit = places[number] if places else (1000, number)
+                hardware.append(
                     device.VirtualDisk(
                         key=2000 + number,
-                        controllerKey=1000,
-                        unitNumber=number,
-                        backing=backing,
+                        controllerKey=controller,
+                        unitNumber=unit,
+                        backing=made,
                         capacityInKB=size // 1024,
                         capacityInBytes=size,
                     )
                 )
             network = device.VirtualEthernetCard.NetworkBackingInfo(deviceName="VM Network")
-            devices.append(
+            hardware.append(
                 device.VirtualVmxnet3(key=4000, backing=network, macAddress="00:50:56:01:02:03", addressType="assigned")
             )
-            changes = [vim.vm.device.VirtualDeviceSpec(operation="add", device=each) for each in devices]
+            changes = [vim.vm.device.VirtualDeviceSpec(operation="add", device=each) for each in hardware]
             spec = vim.vm.ConfigSpec(
                 name=name,
                 memoryMB=settings.pop("memoryMB", 1024),
@@ -110,10 +135,16 @@ class Vcenter:
             return str(task.info.result._moId)
 
     def control(self, what: str) -> str:
-        """Ask the simulator for what no vCenter has: ``expire`` all sessions, ``count`` the logins."""
+        """Ask the simulator for what no vCenter has (see its source): ``expire`` all sessions, ``count`` the logins."""
         context = ssl.create_default_context(cafile=self.certificate)
         with urllib.request.urlopen(f"https://localhost:{self.port}/control/{what}", context=context) as answer:
             return str(answer.read().decode())
+
+
+def _flat(path: str) -> Any:
+    from pyVmomi import vim
+
+    return vim.vm.device.VirtualDisk.FlatVer2BackingInfo(fileName=path, diskMode="persistent")
 
 
 def built() -> Path:
@@ -130,28 +161,35 @@ def built() -> Path:
 
 
 @contextlib.contextmanager
-def running_vcenter(directory: Path, *, esx: bool = False) -> Iterator[Vcenter]:
-    """Run a vCenter, or an ESXi host, on loopback."""
+def running_vcenter(
+    directory: Path, *, esx: bool = False, datastore: str = "", datacenters: int = 1, name: str = "localhost"
+) -> Iterator[Vcenter]:
+    """Run a vCenter, or an ESXi host, on loopback.
+
+    :param datastore: its name, in place of the simulator's. :param datacenters: how many a vCenter has; with more than
+        one, machines are made by the test itself. :param name: in its certificate.
+    """
     program = built()
     directory.mkdir(mode=0o700)
     certificate, key, password = directory / "certificate.pem", directory / "key.pem", directory / "password"
     password.write_text(f"{PASSWORD}\n")
-    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    argv += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
+    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
+    argv += ["-addext", f"subjectAltName=DNS:{name}", "-keyout", str(key), "-out", str(certificate)]
     subprocess.run(argv, check=True, capture_output=True)
     argv = [str(program), "-certificate", str(certificate), "-key", str(key), "-password-file", str(password)]
+    argv += ["-datastore", datastore, "-datacenters", str(datacenters)]
     if esx:
-        argv.append("-esx")
+        argv += ["-esx", "-user", ROOT]
     log = (directory / "log").open("w")
     server = subprocess.Popen(
         argv, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, "TMPDIR": str(directory)}
     )
     try:
         assert server.stdout is not None
-        address, datastore = server.stdout.readline().strip(), server.stdout.readline().strip()
-        if not datastore:
+        address, place = server.stdout.readline().strip(), server.stdout.readline().strip()
+        if not place:
             raise RuntimeError(f"the simulator does not start:\n{(directory / 'log').read_text()}")
-        yield Vcenter(int(address.rpartition(":")[2]), certificate, Path(datastore), password, esx)
+        yield Vcenter(int(address.rpartition(":")[2]), certificate, Path(place), password, esx)
     finally:
         server.terminate()
         server.wait(20)

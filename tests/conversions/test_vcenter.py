@@ -11,6 +11,7 @@ import pytest
 
 from guests.boot import boot
 from runs import Place, said
+from secrets_shown import watched
 from vcenter import PASSWORD, USER, running_vcenter
 
 pytestmark = pytest.mark.slow
@@ -31,16 +32,18 @@ def test_from_vcenter(place: Place, unchanged_vmware_guest: Path) -> None:
         expiring = threading.Thread(target=expire_sessions)
         expiring.start()
         try:
-            done = place.run(
-                *("virt-v2v", "-i", "libvirt", "-ic", uri, "-ip", vcenter.password_file),
-                *("-io", f"ca-file={vcenter.certificate}", "from vcenter"),
-                *("-o", "local", "-os", out, "-of", "qcow2"),
-            )
+            with watched(PASSWORD, seconds=0.5) as shown:
+                done = place.run(
+                    *("virt-v2v", "-i", "libvirt", "-ic", uri, "-ip", vcenter.password_file),
+                    *("-io", f"ca-file={vcenter.certificate}", "from vcenter"),
+                    *("-o", "local", "-os", out, "-of", "qcow2"),
+                )
         finally:
             stopped.set()
             expiring.join()
         assert done.returncode == 0, said(done)
         assert int(vcenter.control("count")) > 2, "the session has not expired on the way"
+    assert shown == set()
     assert PASSWORD not in said(done)
     for log in place.root.rglob("*.log"):
         assert PASSWORD not in log.read_text(errors="replace")

@@ -2,7 +2,8 @@
 """A stand-in for nbdkit-vddk-plugin(1): takes its parameters, writes them down, and serves a local file.
 
 It cannot show that VMware's library works, only what it would be told. ``V2V_VDDK_STAND_IN`` names a directory: the
-file ``disk`` in it is served, and each start adds a line of JSON to ``parameters``.
+file ``disk`` in it is served; each start adds a line of JSON to ``parameters``, ``handles`` has the greatest number of
+handles that were open at once. A file ``trouble`` in it has what the dynamic linker says about the library.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ KNOWN = frozenset(
 
 directory = Path(os.environ["V2V_VDDK_STAND_IN"])
 given: dict[str, str] = {}
+handles = 0
+
+if (directory / "trouble").exists():
+    raise RuntimeError((directory / "trouble").read_text())
 
 
 def config(key: str, value: str) -> None:
@@ -34,15 +39,20 @@ def config_complete() -> None:
     if "libdir" in given and not Path(given["libdir"]).is_dir():
         raise RuntimeError("libvixDiskLib.so.7: cannot open shared object file: No such file or directory")
     shown = dict(given)
-    if given.get("password", "").startswith("+"):
-        path = Path(given["password"][1:])
-        shown["password"] = f"+{path.read_text()} ({path.stat().st_mode & 0o777:o})"
+    for secret in ("password", "cookie"):
+        if given.get(secret, "").startswith("+"):
+            path = Path(given[secret][1:])
+            shown[secret] = f"+{path.read_text()} ({path.stat().st_mode & 0o777:o})"
     with (directory / "parameters").open("a") as stream:
         stream.write(json.dumps(shown) + "\n")
 
 
 def open(readonly: bool) -> int:  # noqa: A001 - nbdkit's name
     """Open the file."""
+    global handles  # noqa: PLW0603 - nbdkit has no object for it
+    handles += 1
+    most = max(handles, int(file.read_text()) if (file := directory / "handles").exists() else 0)
+    file.write_text(str(most))
     return os.open(directory / "disk", os.O_RDONLY)
 
 
@@ -58,4 +68,6 @@ def pread(handle: int, buffer: bytearray, offset: int, flags: int) -> None:
 
 def close(handle: int) -> None:
     """Close."""
+    global handles  # noqa: PLW0603 - nbdkit has no object for it
+    handles -= 1
     os.close(handle)

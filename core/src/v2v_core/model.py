@@ -70,12 +70,14 @@ class SourceDisk:
     """A fixed disk of the source.
 
     ``size`` is the virtual size in bytes, None until it is served. ``origin`` is what to call the disk in messages.
+    ``boot_order`` is its place among what the firmware tries to boot from, from 1, if the source says.
     """
 
     index: int
     bus: Bus | None = None
     size: int | None = None
     origin: str | None = None
+    boot_order: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +116,11 @@ class StaticAddress:
 
 @dataclass(frozen=True, kw_only=True)
 class Guest:
-    """The guest as the source hypervisor describes it (``metadata.in``)."""
+    """The guest as the source hypervisor describes it (``metadata.in``).
+
+    ``tpm`` is the version of its TPM (``1.2``, ``2.0``), None if it has none. ``os`` is what the source calls the
+    operating system (``debian11_64Guest``): for people, the conversion looks into the disks.
+    """
 
     name: str
     hypervisor: str = "unknown"
@@ -129,6 +135,14 @@ class Guest:
     disks: tuple[SourceDisk, ...] = ()
     removables: tuple[Removable, ...] = ()
     nics: tuple[Nic, ...] = ()
+    tpm: str | None = None
+    os: str | None = None
+
+    @property
+    def boot_sequence(self) -> tuple[int, ...]:
+        """The numbers of the disks in the order in which the firmware tries them: first those with a place in it."""
+        disks = sorted(self.disks, key=lambda disk: (disk.boot_order is None, disk.boot_order or 0, disk.index))
+        return tuple(disk.index for disk in disks)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,17 @@ def test_the_disk_that_boots_is_first_and_the_others_follow(boot: int | None, or
     assert not warnings
 
 
+@pytest.mark.parametrize(("boot", "order"), [(None, [3, 2, 1]), (1, [1, 3, 2]), (2, [3, 1, 2]), (9, [3, 2, 1])])
+def test_the_boot_order_of_the_source_is_kept(boot: int | None, order: list[int]) -> None:
+    source = Guest(
+        name="x",
+        disks=(SourceDisk(index=1), SourceDisk(index=2, boot_order=7), SourceDisk(index=3, boot_order=2)),
+    )
+    assert source.boot_sequence == (3, 2, 1)
+    disks, _, _ = assign_buses(source, Capabilities(), boot_disk=boot)
+    assert [disk.boot_order for disk in disks] == order
+
+
 def test_a_boot_disk_that_does_not_exist_is_a_warning() -> None:
     disks, _, warnings = assign_buses(guest(2), Capabilities(), boot_disk=9)
     assert [disk.boot_order for disk in disks] == [1, 2]

@@ -65,7 +65,14 @@ guests = st.builds(
     ),
     sound=st.none() | texts | st.just("ich9"),
     disks=st.lists(
-        st.builds(SourceDisk, index=st.just(1), bus=optional_bus, size=st.none() | numbers, origin=st.none() | texts),
+        st.builds(
+            SourceDisk,
+            index=st.just(1),
+            bus=optional_bus,
+            size=st.none() | numbers,
+            origin=st.none() | texts,
+            boot_order=st.none() | st.integers(0, 1000),
+        ),
         max_size=4,
     ).map(lambda disks: tuple(replace(disk, index=i) for i, disk in enumerate(disks, start=1))),
     removables=st.lists(
@@ -87,6 +94,8 @@ guests = st.builds(
         ),
         max_size=3,
     ).map(tuple),
+    tpm=st.none() | texts | st.sampled_from(["1.2", "2.0"]),
+    os=st.none() | texts | st.just("debian11_64Guest"),
 )
 targets = st.builds(
     TargetGuest,
@@ -199,6 +208,35 @@ def test_what_a_person_changes_in_libvirts_elements_counts(tmp_path: Path) -> No
     path.write_text(text.replace("<name>a_b</name>", "<name>other</name>").replace(str(2**30), str(2**31)))
     guest = read_source(path)
     assert (guest.name, guest.memory, guest.disks[0].size) == ("other", 2**31, 5)
+
+
+def test_a_tpm_and_the_boot_order_are_said_in_libvirts_words(tmp_path: Path) -> None:
+    path = tmp_path / "metadata.in"
+    disks = (SourceDisk(index=1, boot_order=2), SourceDisk(index=2, boot_order=1), SourceDisk(index=3))
+    write_source(path, Guest(name="x", disks=disks, tpm="2.0"))
+    text = path.read_text()
+    assert '<boot order="2"/>' in text
+    assert 'tpm="' not in text
+    # what a person changes counts
+    path.write_text(text.replace('version="2.0"', 'version="1.2"').replace("tpm-crb", "tpm-tis"))
+    assert read_source(path) == Guest(name="x", disks=disks, tpm="1.2")
+    plain = FOREIGN.replace(b"<devices>", b"<devices><tpm><backend type='passthrough'/></tpm>").replace(
+        b"<target dev='sda' bus='scsi'/>", b"<target dev='sda' bus='scsi'/><boot order='1'/>"
+    )
+    path.write_bytes(plain)
+    guest = read_source(path)
+    assert (guest.tpm, guest.disks[0].boot_order) == ("2.0", 1)
+    write_source(path, guest, domain_xml=plain)
+    assert "passthrough" in path.read_text()
+    write_source(path, replace(guest, tpm=None), domain_xml=plain)
+    assert "<tpm" not in path.read_text()
+
+
+def test_a_boot_order_that_is_no_number(tmp_path: Path) -> None:
+    path = tmp_path / "metadata.in"
+    path.write_bytes(FOREIGN.replace(b"<serial>", b"<boot order='first'/><serial>"))
+    with pytest.raises(MetadataError, match="boot order"):
+        read_source(path)
 
 
 def test_a_plain_libvirt_domain_is_a_metadata_in(tmp_path: Path) -> None:

@@ -154,6 +154,9 @@ GUESTS: dict[str, tuple[Guest, Capabilities, Firmware]] = {
         Firmware.BIOS,
     ),
     "osinfo": (BASE, ALL, Firmware.BIOS),
+    "TPM": (replace(BASE, tpm="2.0"), ALL, Firmware.BIOS),
+    "old TPM": (replace(BASE, tpm="1.2"), ALL, Firmware.BIOS),
+    "TPM on i440fx": (replace(BASE, tpm="2.0"), Capabilities(machine="i440fx"), Firmware.BIOS),
 }
 
 
@@ -164,6 +167,43 @@ def test_libvirt_accepts(tmp_path: Path, name: str) -> None:
     define = firmware is Firmware.BIOS and name not in {"i386"}
     inspection = replace(LINUX, osinfo="debian11") if name == "osinfo" else LINUX
     check_with_libvirt(make(tmp_path, guest, capabilities, firmware, inspection=inspection), tmp_path, define=define)
+
+
+@pytest.mark.parametrize(
+    ("version", "arch", "model", "emulated"),
+    [
+        ("2.0", "x86_64", "tpm-crb", "2.0"),
+        ("1.2", "x86_64", "tpm-tis", "1.2"),
+        ("", "x86_64", "tpm-crb", "2.0"),
+        ("2.0", "aarch64", "tpm-tis", "2.0"),
+        ("1.2", "aarch64", "tpm-tis", "2.0"),
+    ],
+)
+def test_a_tpm_becomes_an_emulated_one(tmp_path: Path, version: str, arch: str, model: str, emulated: str) -> None:
+    machine = "virt" if arch == "aarch64" else "q35"
+    root = make(tmp_path, replace(BASE, tpm=version), replace(ALL, arch=arch, machine=machine), Firmware.UEFI)
+    check_with_libvirt(root, tmp_path, define=False)
+    (tpm,) = root.iterfind("devices/tpm")
+    assert tpm.get("model") == model
+    (backend,) = tpm
+    assert dict(backend.attrib) == {"type": "emulator", "version": emulated}
+
+
+def test_a_tpm_that_the_target_cannot_have_is_told(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    root = make(
+        tmp_path, replace(BASE, tpm="2.0"), replace(ALL, arch="s390x", machine="virt"), Firmware.BIOS,
+        warn=warnings.append,
+    )  # fmt: skip
+    assert root.find("devices/tpm") is None
+    assert any("TPM" in warning for warning in warnings)
+
+
+def test_the_boot_order_reaches_the_domain(tmp_path: Path) -> None:
+    disks = (SourceDisk(index=1, boot_order=3), SourceDisk(index=2), SourceDisk(index=3, boot_order=1))
+    root = make(tmp_path, replace(BASE, disks=disks), ALL, Firmware.BIOS)
+    # the conversion found that the second one boots
+    assert [boot.get("order") for boot in root.iterfind("devices/disk/boot")] == ["3", "1", "2"]
 
 
 def test_aarch64_on_virt(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def test_guest_with_everything() -> None:
         display=Display(kind="vnc", keymap="de", password="secret", listen="127.0.0.1"),
         sound="ac97",
         disks=(SourceDisk(index=1, bus=Bus.SCSI), SourceDisk(index=2, bus=Bus.VIRTIO_BLK), SourceDisk(index=3)),
-        removables=(Removable(kind="cdrom", bus=Bus.IDE, slot=2), Removable(kind="floppy")),
+        removables=(Removable(kind="cdrom", bus=Bus.IDE, slot=2), Removable(kind="floppy", bus=Bus.FLOPPY, slot=0)),
         nics=(
             Nic(network="VM Network", mac="00:0c:29:36:ef:31", model="vmxnet3"),
             Nic(network="br0", kind="bridge"),
@@ -40,7 +40,7 @@ def test_guest_with_everything() -> None:
         "   CPU features: acpi,apic,pae\n"
         "       firmware: uefi\n"
         "UEFI secureboot: true\n"
-        "        display: vnc de with password listening on 127.0.0.1\n"
+        "        display: vnc de with password listening on address 127.0.0.1\n"
         "          sound: ac97\n"
         "disks:\n"
         "\t0 [scsi]\n"
@@ -48,7 +48,7 @@ def test_guest_with_everything() -> None:
         "\t2\n"
         "removable media:\n"
         "\tCD-ROM [ide] in slot 2\n"
-        "\tFloppy\n"
+        "\tFloppy in slot 0\n"
         "NICs:\n"
         '\tNetwork "VM Network" mac: 00:0c:29:36:ef:31 [vmxnet3]\n'
         '\tBridge "br0"\n'
@@ -58,3 +58,7 @@ def test_guest_with_everything() -> None:
 
 def test_empty_lists_are_an_empty_line_each() -> None:
     assert print_source(Guest(name="g")).endswith("disks:\n\nremovable media:\n\nNICs:\n\n\n")
+
+
+def test_what_nobody_knows_has_virt_v2vs_name() -> None:
+    assert "hypervisor type: unknownhv\n" in print_source(Guest(name="g"))

@@ -76,6 +76,25 @@ def test_input_setup_that_is_run_again_starts_over(choice: RunChoice, v2v_direct
     assert read_endpoint(uri(v2v_directory, "in1"))[: len(MARKER)] != MARKER
 
 
+def test_a_tpm_is_told(v2v_directory: ConversionDir, v2v_install: Install) -> None:
+    v2v_install(
+        "v2v-input-t",
+        {"v2v.input": {"t-tpm": "t_inputs:WithTpm"}},
+        {
+            "t_inputs": "from v2v_core.api import *\n"
+            "class WithTpm:\n @hookimpl\n def v2v_input_setup(self, request):\n"
+            "  return InputResult(guest=Guest(name='g', tpm='2.0', os='win11', disks=(SourceDisk(index=1),)), "
+            "disks=(NbdkitPlugin(name='memory', parameters=(('size', '1M'),)),))\n"
+        },
+    )
+    events: list[Event] = []
+    input_setup.run(v2v_directory, InputChoice(mode="t-tpm"), [events.append])
+    (warning,) = [event.text for event in events if event.kind is EventKind.WARNING]
+    assert "recovery keys" in warning
+    guest = metadata.read_source(v2v_directory.metadata_in)
+    assert (guest.tpm, guest.os) == ("2.0", "win11")
+
+
 def test_source_without_disks_is_refused(v2v_directory: ConversionDir, choice: RunChoice, v2v_install: Install) -> None:
     v2v_install(
         "v2v-input-t",

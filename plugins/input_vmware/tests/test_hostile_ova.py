@@ -14,17 +14,18 @@ import lzma
 import multiprocessing
 import os
 import resource
+import stat
 import struct
 import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from ova_files import descriptor, pack, stream_optimized
+from ova_files import descriptor, manifest, pack, stream_optimized
+from secrets_shown import in_files
 from v2v_core.api import InputSetupRequest, SourceError
 from v2v_core.testing import FakeReporter
 from v2v_input_vmware.ova.plugin import OvaInput
@@ -54,12 +55,24 @@ def _confined(path: Path, directory: Path, answer: Path) -> None:
     answer.write_text(json.dumps([*said, str(grown)]))
 
 
+def looked_at(path: Path) -> list[tuple[object, ...]]:
+    """Give what must not change of a package: mode, owner, time, size of each file, and the content of small ones."""
+    found: list[tuple[object, ...]] = []
+    for each in sorted([path, *path.rglob("*")]):
+        status = each.lstat()
+        small = stat.S_ISREG(status.st_mode) and status.st_size < MIB
+        times = (status.st_mtime_ns, status.st_ctime_ns)
+        found.append(
+            (each, status.st_mode, status.st_uid, *times, status.st_size, each.read_bytes() if small else None)
+        )
+    return found
+
+
 def refusal(path: Path, tmp_path: Path) -> str:
     """Open an OVA under limits, see that it is refused and unchanged, and give what was said."""
     private, answer = tmp_path / "private", tmp_path / "answer"
     private.mkdir(exist_ok=True)
-    status = path.stat()
-    before = (status.st_mode, status.st_mtime_ns, status.st_size)
+    before = looked_at(path)
     child = multiprocessing.get_context("fork").Process(target=_confined, args=(path, private, answer))
     child.start()
     child.join(60)
@@ -68,8 +81,7 @@ def refusal(path: Path, tmp_path: Path) -> str:
     assert outcome == "refused", message
     assert hint
     assert int(grown) < 100 * 1024, "KiB of memory"
-    status = path.stat()
-    assert (status.st_mode, status.st_mtime_ns, status.st_size) == before
+    assert looked_at(path) == before
     assert sum(found.stat().st_blocks * 512 for found in private.rglob("*")) < 100 * MIB
     return str(message)
 
@@ -130,6 +142,14 @@ def test_members_of_a_zip(tmp_path: Path, disk: Path, name: str) -> None:
             info.external_attr = 0o120777 << 16
         archive.writestr(info, "/etc/shadow")
     assert "outside" in (said := refusal(tmp_path / "g.zip", tmp_path)) or "link" in said
+
+
+def test_a_zip_with_a_name_twice(tmp_path: Path, disk: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "g.zip", "w") as archive:
+        archive.writestr("g.ovf", descriptor({"disk.vmdk": disk}))
+        archive.write(disk, "disk.vmdk")
+        archive.writestr(zipfile.ZipInfo("./disk.vmdk"), disk.read_bytes())
+    assert "two files" in refusal(tmp_path / "g.zip", tmp_path)
 
 
 @pytest.mark.parametrize("suffix", ["gz", "xz", "zip"])
@@ -295,34 +315,63 @@ def test_ten_thousand_files(tmp_path: Path) -> None:
     assert "files" in refusal(path, tmp_path)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(st.integers(0, 10_000), st.binary(min_size=1, max_size=40), st.sampled_from(["tar", "vmdk", "zip", "xz"]))
-def test_no_damage_is_a_surprise(tmp_path: Path, at: int, noise: bytes, kind: str) -> None:
-    """Bytes anywhere in the headers of archive and disk: it opens, or says why not; it never fails otherwise."""
-    disk = tmp_path / "disk.vmdk"
-    if not disk.exists():
-        (tmp_path / "raw").write_bytes(b"disk" * 16384)
-        stream_optimized(tmp_path / "raw", disk)
-    data = bytearray(disk.read_bytes())
-    if kind == "vmdk":
-        data[at % 1536 : at % 1536 + len(noise)] = noise
-    text = descriptor({"disk.vmdk": len(data)})
-    path = tmp_path / "fuzz"
-    if kind == "zip":
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("g.ovf", text)
-            archive.writestr("disk.vmdk", bytes(data))
+@pytest.mark.parametrize("href", ["../disk.vmdk", "/etc/hostname", "a/../../disk.vmdk", ".."])
+@pytest.mark.parametrize("packed", [False, True])
+def test_names_that_lead_out_of_the_package(tmp_path: Path, disk: Path, href: str, packed: bool) -> None:
+    directory = tmp_path / "ova"
+    directory.mkdir()
+    (directory / "g.ovf").write_bytes(descriptor({href: disk}))
+    path = pack(directory, tmp_path / "g.ova") if packed else directory
+    assert "outside" in refusal(path, tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["", ".ova", ".gz", ".zip"])
+def test_a_manifest_that_does_not_fit(tmp_path: Path, disk: Path, suffix: str) -> None:
+    directory = tmp_path / "ova"
+    directory.mkdir()
+    disk.rename(directory / "disk.vmdk")
+    (directory / "g.ovf").write_bytes(descriptor({"disk.vmdk": directory / "disk.vmdk"}))
+    wrong = manifest([directory / "g.ovf", directory / "disk.vmdk"]).replace("= ", "= 0")
+    (directory / "g.mf").write_text(wrong)
+    path = pack(directory, tmp_path / f"g{suffix}") if suffix else directory
+    assert "corrupt OVA" in refusal(path, tmp_path)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_one_descriptor(tmp_path: Path, disk: Path, count: int) -> None:
+    members = [member(f"{number}.ovf", descriptor({"disk.vmdk": disk})) for number in range(count)]
+    path = tar(tmp_path / "g.ova", *members, member("disk.vmdk", disk.read_bytes()))
+    assert "OVF descriptor" in refusal(path, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["extent", "backing"])
+def test_nothing_of_the_host_reaches_the_output(tmp_path: Path, kind: str) -> None:
+    """The whole command: one line, no output, and the secret is in no file."""
+    (tmp_path / "host-secret").write_bytes(SECRET.ljust(MIB))
+    directory, out, work = tmp_path / "ova", tmp_path / "out", tmp_path / "work"
+    for made in (directory, out, work):
+        made.mkdir()
+    disk = directory / "disk.vmdk"
+    if kind == "extent":
+        disk.write_text(
+            '# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType="monolithicFlat"\n'
+            f'RW {MIB // 512} FLAT "{tmp_path}/host-secret" 0\nddb.adapterType = "lsilogic"\n'
+        )
     else:
-        tar(path, member("g.ovf", text), member("disk.vmdk", bytes(data)))
-    if kind == "xz":
-        path.write_bytes(lzma.compress(path.read_bytes(), preset=0))
-    if kind != "vmdk":
-        whole = bytearray(path.read_bytes())
-        whole[at % len(whole) : at % len(whole) + len(noise)] = noise
-        path.write_bytes(whole)
-    private = tmp_path / "private"
-    private.mkdir(exist_ok=True)
-    try:
-        open_ova(path, private)
-    except SourceError as err:
-        assert err.message
+        argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", tmp_path / "host-secret", disk, "1M"]
+        subprocess.run(argv, check=True)
+    (directory / "g.ovf").write_bytes(descriptor({"disk.vmdk": disk}))
+    program = Path(sys.executable).with_name("virt-v2v")
+    places = {"VIRT_V2V_TMPDIR": str(work), "XDG_STATE_HOME": str(work)}
+    done = subprocess.run(
+        [program, "-i", "ova", pack(directory, tmp_path / "g.ova"), "-o", "local", "-os", out],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **places},
+    )
+    assert done.returncode != 0
+    (error,) = [line for line in done.stderr.splitlines() if " error: " in line]
+    assert "refers to" in error
+    assert list(out.iterdir()) == []
+    assert in_files(work, SECRET[:18].decode()) == []

@@ -8,11 +8,12 @@ import io
 import os
 import subprocess
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from ova_files import descriptor, manifest, pack, stream_optimized
+from ova_files import descriptor, manifest, pack, sparse_vmdk, stream_optimized
 from v2v_core.api import InputResult, InputSetupRequest, OptionValues, QemuImage, SourceError, UsageError
 from v2v_core.testing import FakeReporter, InputExample, InputPluginContract
 from v2v_input_vmware.ova.plugin import OvaInput
@@ -170,6 +171,8 @@ def test_a_large_package_is_opened_by_its_headers(tmp_path: Path) -> None:
             stream.seek(512 + (len(text) + 511) // 512 * 512)
             stream.write(header)
             stream.truncate(stream.tell() + size + 1024)
+        # the first time, modules are loaded as well
+        setup(ova, tmp_path)
         before = _bytes_read()
         result, _ = setup(ova, tmp_path)
         read[size] = _bytes_read() - before
@@ -180,6 +183,54 @@ def test_a_large_package_is_opened_by_its_headers(tmp_path: Path) -> None:
     small, large = read.values()
     assert abs(large - small) < 4096
     assert large < 2 * MIB
+
+
+def test_a_large_vmdk_is_opened_by_its_headers(unpacked: Path, tmp_path: Path) -> None:
+    """What the kernel has read of the package, for whichever process, does not grow with it either."""
+    resident = {}
+    # not in memory, as /tmp may be
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
+        for size in (200 * MIB, 20 * 1024 * MIB):
+            disk, ova = Path(directory, "disk.vmdk"), Path(directory, "g.ova")
+            sparse_vmdk(disk, size)
+            (unpacked / "guest.ovf").write_bytes(descriptor({disk.name: disk}))
+            argv = ["tar", "-c", "--format=gnu", "-f", ova, "-C", unpacked, "guest.ovf"]
+            subprocess.run(argv, check=True)
+            _append(ova, disk)
+            with ova.open("rb") as stream:
+                os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            before = _resident(ova)
+            (image,) = setup(ova, tmp_path)[0].disks
+            assert isinstance(image, QemuImage)
+            assert image.format == "vmdk"
+            resident[size] = _resident(ova) - before
+    small, large = resident.values()
+    # the tables of the disk are 64 bytes for each MiB; the kernel reads a little ahead
+    assert large - small < 4 * MIB
+    assert large < 16 * MIB
+
+
+def _append(archive: Path, disk: Path) -> None:
+    """Append a file with holes to a tar file, as a file without any, but without writing them."""
+    info = tarfile.TarInfo(disk.name)
+    info.size = disk.stat().st_size
+    with archive.open("r+b") as stream, disk.open("rb") as source:
+        # before the two blocks of zeros at the end, and what fills the last record
+        with tarfile.open(archive) as found:
+            (member,) = found.getmembers()
+        stream.seek(member.offset_data + (member.size + 511) // 512 * 512)
+        stream.write(info.tobuf(tarfile.GNU_FORMAT))
+        start = stream.tell()
+        stream.truncate(start)
+        stream.write(source.read(4 * MIB))
+        stream.truncate(start + info.size + 1024)
+        os.fsync(stream.fileno())
+
+
+def _resident(path: Path) -> int:
+    """Give the bytes of a file that the kernel has in memory (fincore(1))."""
+    argv = ["fincore", "--bytes", "--noheadings", "--output", "RES", path]
+    return int(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
 
 
 def _bytes_read() -> int:

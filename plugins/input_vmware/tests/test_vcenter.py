@@ -1,54 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``-i vcenter`` against govmomi's simulator: the whole contract, finding machines, and one line for each error."""
+"""``-i vcenter`` against govmomi's simulator: the whole contract, the metadata, finding machines, names, sessions."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import ssl
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from v2v_core.api import (
-    Bus,
-    Cpu,
-    Firmware,
-    InputResult,
-    InputSetupRequest,
-    NbdkitPlugin,
-    OptionValues,
-    SourceError,
-    Topology,
-    UsageError,
-)
-from v2v_core.testing import FakeReporter, InputExample, InputPluginContract
+from v2v_core.api import Bus, Cpu, Firmware, Removable, SourceError, Topology, UsageError
+from v2v_core.render.print_source import print_source
+from v2v_core.testing import InputExample, InputPluginContract
 from v2v_input_vmware.vcenter.address import parse_address
 from v2v_input_vmware.vcenter.datastore import folder_path
+from v2v_input_vmware.vcenter.inventory import datacenter_of, find_vm, path_of, properties
 from v2v_input_vmware.vcenter.machine import VmDisk
 from v2v_input_vmware.vcenter.plugin import VcenterInput
-from vcenter import PASSWORD, Vcenter, running_vcenter
+from vcenter import USER, Vcenter, running_vcenter
+from vcenter_input import served, setup
 
 # pyvmomi leaves the socket of a failed login to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 CONTENT = b"datastore" * 65536 + b"\0" * 448 * 1024
 CONTENT = CONTENT[: len(CONTENT) // 1024 * 1024]
-
-
-@pytest.fixture(scope="module")
-def vcenter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vcenter]:
-    """Run a vCenter for all tests; each adds its own machines."""
-    directory = tmp_path_factory.mktemp("vcenter")
-    with running_vcenter(directory / "server") as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -65,27 +43,20 @@ def guest(vcenter: Vcenter, tmp_path_factory: pytest.TempPathFactory) -> str:
         numCPUs=4,
         numCoresPerSocket=2,
         firmware="efi",
-        bootOptions=vim.vm.BootOptions(efiSecureBootEnabled=True),
+        guestId="debian11_64Guest",
+        devices=[vim.vm.device.VirtualTPM(key=11000)],
+        bootOptions=vim.vm.BootOptions(
+            efiSecureBootEnabled=True,
+            bootOrder=[
+                vim.vm.BootOptions.BootableDiskDevice(deviceKey=2001),
+                vim.vm.BootOptions.BootableDiskDevice(deviceKey=2000),
+            ],
+        ),
         extraConfig=[
             vim.option.OptionValue(key="vm.genid", value="81985529216486895"),
             vim.option.OptionValue(key="vm.genidX", value="1234605616436508552"),
         ],
     )
-
-
-def setup(
-    vcenter: Vcenter, tmp_path: Path, name: str, *, options: dict[str, str] | None = None, **more: Any
-) -> tuple[InputResult, FakeReporter]:
-    report = FakeReporter()
-    values = {"ca-file": str(vcenter.certificate)} if options is None else options
-    request = InputSetupRequest(
-        directory=tmp_path,
-        arguments=(name,),
-        report=report,
-        options=OptionValues(values={key: (value,) for key, value in values.items()}),
-        **{"connection": vcenter.uri, "password_file": vcenter.password_file, **more},
-    )
-    return VcenterInput().v2v_input_setup(request), report
 
 
 class TestContract(InputPluginContract):
@@ -114,9 +85,181 @@ def test_metadata(vcenter: Vcenter, guest: str, tmp_path: Path) -> None:
     assert found.guest.secure_boot
     assert found.guest.genid == "89abcdef-4567-0123-8877-665544332211"
     assert [(disk.bus, disk.size) for disk in found.guest.disks] == [(Bus.SCSI, len(CONTENT))] * 2
+    assert [disk.boot_order for disk in found.guest.disks] == [2, 1]
+    assert (found.guest.tpm, found.guest.os) == ("2.0", "debian11_64Guest")
     (nic,) = found.guest.nics
     assert (nic.network, nic.kind, nic.mac, nic.model) == ("VM Network", "bridge", "00:50:56:01:02:03", "vmxnet3")
     assert report.warnings == []
+
+
+def test_print_source(vcenter: Vcenter, guest: str, tmp_path: Path) -> None:
+    """The text of --print-source, as scripts compare it: with libvirt between, features and display are empty too."""
+    found, _ = setup(vcenter, tmp_path, "my guest")
+    assert (
+        print_source(found.guest)
+        == """\
+Source guest information (--print-source option):
+
+    source name: my guest
+hypervisor type: vmware
+       VM genid: 89abcdef-4567-0123-8877-665544332211
+         memory: 536870912 (bytes)
+       nr vCPUs: 4
+     CPU vendor:\N{SPACE}
+      CPU model:\N{SPACE}
+   CPU topology: sockets: 2 cores/socket: 2 threads/core: 1
+   CPU features:\N{SPACE}
+       firmware: uefi
+UEFI secureboot: true
+        display:\N{SPACE}
+          sound:\N{SPACE}
+disks:
+\t0 [scsi]
+\t1 [scsi]
+removable media:
+
+NICs:
+\tBridge "VM Network" mac: 00:50:56:01:02:03 [vmxnet3]
+
+"""
+    )
+
+
+def test_every_controller_drive_and_nic(vcenter: Vcenter, image: Path, tmp_path: Path) -> None:
+    from pyVmomi import vim
+
+    device = vim.vm.device
+    remote = device.VirtualCdrom.RemotePassthroughBackingInfo(deviceName="", exclusive=False)
+    floppy = device.VirtualFloppy.RemoteDeviceBackingInfo(deviceName="")
+    network = device.VirtualEthernetCard.NetworkBackingInfo(deviceName="VM Network")
+    devices: list[Any] = [
+        device.VirtualIDEController(key=200, busNumber=0),
+        device.VirtualIDEController(key=201, busNumber=1),
+        device.VirtualSCSIController(key=1001, busNumber=1, sharedBus="noSharing"),
+        device.VirtualAHCIController(key=15000, busNumber=0),
+        device.VirtualAHCIController(key=15001, busNumber=1),
+        device.VirtualNVMEController(key=31000, busNumber=0),
+        device.VirtualSIOController(key=400, busNumber=0),
+        device.VirtualCdrom(key=3000, controllerKey=201, unitNumber=0, backing=remote),
+        device.VirtualCdrom(key=16000, controllerKey=15001, unitNumber=1, backing=remote),
+        device.VirtualFloppy(key=8000, controllerKey=400, unitNumber=0, backing=floppy),
+        device.VirtualE1000(key=4001, backing=network, macAddress="00:50:56:01:02:04"),
+        device.VirtualE1000e(key=4002, backing=network, macAddress="00:50:56:01:02:05"),
+        device.VirtualPCNet32(key=4003, backing=network, macAddress="00:50:56:01:02:06"),
+    ]
+    places = [(201, 1), (15000, 3), (31000, 0), (1001, 2), (1000, 8), (1000, 0)]
+    vcenter.add_vm("of everything", [image] * len(places), devices=devices, places=places, firmware="bios")
+    found, report = setup(vcenter, tmp_path, "of everything")
+    guest = found.guest
+    assert [disk.bus for disk in guest.disks] == [Bus.SCSI, Bus.SCSI, Bus.SCSI, Bus.NVME, Bus.SATA, Bus.IDE]
+    numbers = [(disk.origin or "").rpartition("_")[2].removesuffix(".vmdk") for disk in guest.disks]
+    assert numbers == ["5", "4", "3", "2", "1", "0] of everything/of everything"]
+    assert [disk.boot_order for disk in guest.disks] == [None] * 6
+    assert guest.removables == (
+        Removable(kind="cdrom", bus=Bus.IDE, slot=2),
+        Removable(kind="cdrom", bus=Bus.SATA, slot=31),
+        Removable(kind="floppy", bus=Bus.FLOPPY, slot=0),
+    )
+    assert [nic.model for nic in guest.nics] == ["vmxnet3", "e1000", "e1000e", "vlance"]
+    assert (guest.firmware, guest.secure_boot, guest.genid) == (Firmware.BIOS, False, None)
+    assert guest.tpm is None
+    assert report.warnings == []
+
+
+def test_what_is_left_out_is_told(vcenter: Vcenter, image: Path, tmp_path: Path) -> None:
+    from pyVmomi import vim
+
+    order = [vim.vm.BootOptions.BootableEthernetDevice(deviceKey=4000)]
+    vcenter.add_vm(
+        "with a card of the host",
+        [image],
+        devices=[vim.vm.device.VirtualPCIPassthrough(key=13000)],
+        backing=lambda path: vim.vm.device.VirtualDisk.FlatVer2BackingInfo(
+            fileName=path, diskMode="independent_nonpersistent"
+        ),
+        bootOptions=vim.vm.BootOptions(bootOrder=order),
+    )
+    network, card, forgetful = setup(vcenter, tmp_path, "with a card of the host")[1].warnings
+    assert "boot from Ethernet first" in network
+    assert "is a device of the ESXi host" in card
+    assert "forgets its changes" in forgetful
+
+
+def test_a_distributed_switch(vcenter: Vcenter, image: Path, tmp_path: Path) -> None:
+    """Its NICs know the port group by a key, of which the machine knows the name."""
+    from pyVmomi import vim
+
+    with vcenter.service() as service:
+        datacenter = service.RetrieveContent().rootFolder.childEntity[0]
+        groups = [each for each in datacenter.network if isinstance(each, vim.dvs.DistributedVirtualPortgroup)]
+        group = next(each for each in groups if each.name == "DC0_DVPG0")
+        port = vim.dvs.PortConnection(portgroupKey=group.key, switchUuid=group.config.distributedVirtualSwitch.uuid)
+    backing = vim.vm.device.VirtualEthernetCard.DistributedVirtualPortBackingInfo(port=port)
+    card = vim.vm.device.VirtualVmxnet3(key=4001, backing=backing, macAddress="00:50:56:01:02:07")
+    vcenter.add_vm("distributed", [image], devices=[card])
+    nics = setup(vcenter, tmp_path, "distributed")[0].guest.nics
+    assert [nic.network for nic in nics] == ["VM Network", "DC0_DVPG0"]
+
+
+def test_a_machine_in_a_vapp(vcenter: Vcenter, image: Path, tmp_path: Path) -> None:
+    """It has no folder of its own."""
+    moref = vcenter.add_vm("part", [image])
+    vcenter.control(f"vapp?vm={moref}")
+    with vcenter.service() as service:
+        vm = find_vm(service, "part")
+        assert properties(service, vm, "parent") == {"parent": None}
+        assert datacenter_of(service, vm) == "DC0"
+        assert path_of(service, vm) == "/DC0/vm/DC0_C0_APP0/part"
+    assert setup(vcenter, tmp_path, "part")[0].guest.name == "part"
+
+
+def test_the_datacenter_of_a_vpx_uri_tells_machines_of_one_name_apart(tmp_path: Path) -> None:
+    from pyVim.task import WaitForTask
+    from pyVmomi import vim
+
+    with running_vcenter(tmp_path / "server", datacenters=2) as vcenter, vcenter.service() as service:
+        made = {}
+        for datacenter in service.RetrieveContent().rootFolder.childEntity:
+            config = vim.vm.ConfigSpec(name="twin", files=vim.vm.FileInfo(vmPathName="[LocalDS_0]"))
+            compute = datacenter.hostFolder.childEntity[0]
+            task = datacenter.vmFolder.CreateVM_Task(config=config, pool=compute.resourcePool, host=compute.host[0])
+            WaitForTask(task, si=service)
+            made[datacenter.name] = task.info.result._moId
+        for name in ("DC0", "DC1"):
+            place = parse_address(f"vpx://root@host/{name}/{name}_C0/host").datacenter
+            assert find_vm(service, "twin", place)._moId == made[name]
+        for place in ("", "DC9/cluster", "DC"):
+            with pytest.raises(SourceError, match="there are 2 virtual machines called twin"):
+                find_vm(service, "twin", place)
+
+
+def test_the_documented_command_line(vcenter: Vcenter, guest: str) -> None:
+    program = Path(sys.executable).with_name("virt-v2v")
+    uri = f"{vcenter.uri_for(USER, 'vpx')}DC0/DC0_C0"
+    argv = [program, "-i", "libvirt", "-ic", uri, "-ip", vcenter.password_file]
+    argv += ["-io", f"ca-file={vcenter.certificate}", "my guest", "--print-source"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "source name: my guest" in done.stdout
+
+
+def test_names_of_every_kind(image: Path, tmp_path: Path) -> None:
+    """Of the datastore, of the machine, of its files: what is asked for over https is what is there."""
+    import nbd
+
+    store, name = "Büro & Lager 100% #1", "Prüfung 50%25 (a&b) #2"
+    with running_vcenter(tmp_path / "server", datastore=store) as vcenter:
+        vcenter.add_vm(name, [image])
+        for wanted in (name, "Prüfung 50% (a&b) #2"):
+            found, _ = setup(vcenter, tmp_path, wanted)
+            assert found.guest.name == "Prüfung 50% (a&b) #2"
+        assert found.guest.disks[0].origin == f"[{store}] {name}/{name}.vmdk"
+        with served(found, tmp_path) as (socket, _):
+            handle = nbd.NBD()
+            handle.connect_unix(str(socket))
+            same = bytes(handle.pread(handle.get_size(), 0)) == image.read_bytes()
+            handle.shutdown()
+        assert same
 
 
 @pytest.mark.parametrize("how", ["path", "moref", "uuid"])
@@ -129,136 +272,6 @@ def test_other_ways_to_name_it(vcenter: Vcenter, guest: str, tmp_path: Path, how
     assert setup(vcenter, tmp_path, name)[0].guest.name == "my guest"
 
 
-def test_two_of_one_name(vcenter: Vcenter, tmp_path: Path) -> None:
-    from pyVim.task import WaitForTask
-
-    image = tmp_path / "image"
-    image.write_bytes(CONTENT)
-    first = vcenter.add_vm("twin", [image])
-    with vcenter.service() as service:
-        folder = service.RetrieveContent().rootFolder.childEntity[0].vmFolder.CreateFolder("other")
-        vm = service.RetrieveContent().searchIndex.FindByInventoryPath("DC0/vm/twin")
-        WaitForTask(folder.MoveIntoFolder_Task([vm]), si=service)
-    (vcenter.datastore / "twin").rename(vcenter.datastore / "moved")
-    second = vcenter.add_vm("twin", [image])
-    with pytest.raises(SourceError) as caught:
-        setup(vcenter, tmp_path, "twin")
-    assert f"/DC0/vm/other/twin ({first})" in caught.value.message
-    assert f"/DC0/vm/twin ({second})" in caught.value.message
-    assert setup(vcenter, tmp_path, "/DC0/vm/twin")[0].guest.name == "twin"
-
-
-def refused(*arguments: Any, **more: Any) -> tuple[str, str]:
-    with pytest.raises(SourceError) as caught:
-        setup(*arguments, **more)
-    assert "\n" not in caught.value.message
-    assert PASSWORD not in f"{caught.value.message} {caught.value.hint} {caught.value.__cause__!r}"
-    return caught.value.message, caught.value.hint or ""
-
-
-def test_not_found(vcenter: Vcenter, tmp_path: Path) -> None:
-    for name in ("nobody", "/DC0/vm/nobody", "vm-99999", "00000000-0000-0000-0000-000000000000"):
-        message, hint = refused(vcenter, tmp_path, name)
-        assert name in message
-        assert "path" in hint
-
-
-def test_wrong_password(vcenter: Vcenter, guest: str, tmp_path: Path) -> None:
-    wrong = tmp_path / "wrong"
-    wrong.write_text("not the password")
-    message, hint = refused(vcenter, tmp_path, "my guest", password_file=wrong)
-    assert "wrong user or password" in message
-    assert "-ip" in hint
-
-
-def test_certificate_not_trusted(vcenter: Vcenter, guest: str, tmp_path: Path) -> None:
-    message, hint = refused(vcenter, tmp_path, "my guest", options={})
-    assert "not trusted" in message
-    thumbprint = hint.rpartition("thumbprint=")[2]
-    assert setup(vcenter, tmp_path, "my guest", options={"thumbprint": thumbprint})[0].disks
-    der = ssl.PEM_cert_to_DER_cert(vcenter.certificate.read_text())
-    assert setup(vcenter, tmp_path, "my guest", options={"thumbprint": hashlib.sha256(der).hexdigest()})[0].disks
-    message, _ = refused(vcenter, tmp_path, "my guest", options={"thumbprint": "00:" * 19 + "00"})
-    assert "has the thumbprint" in message
-    no_verify = vcenter.uri + "?no_verify=1"
-    (disk, _) = setup(vcenter, tmp_path, "my guest", options={}, connection=no_verify)[0].disks
-    assert isinstance(disk, NbdkitPlugin)
-    assert ("sslverify", "false") in disk.parameters
-
-
-def test_unreachable(vcenter: Vcenter, tmp_path: Path) -> None:
-    for uri in ("https://root@localhost:1/", "https://root@no-such-host.invalid/"):
-        message, hint = refused(vcenter, tmp_path, "x", connection=uri)
-        assert "cannot be reached" in message
-        assert hint
-
-
-def test_what_is_no_vcenter(vcenter: Vcenter, tmp_path: Path) -> None:
-    import http.server
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
-    thread = threading.Thread(target=server.handle_request, daemon=True)
-    thread.start()
-    message, _ = refused(vcenter, tmp_path, "x", connection=f"https://root@localhost:{server.server_port}/")
-    assert "TLS" in message or "reached" in message
-    server.server_close()
-
-
-def test_powered_on(vcenter: Vcenter, tmp_path: Path) -> None:
-    from pyVim.task import WaitForTask
-
-    image = tmp_path / "image"
-    image.write_bytes(CONTENT)
-    vcenter.add_vm("running", [image])
-    with vcenter.service() as service:
-        vm = service.RetrieveContent().searchIndex.FindByInventoryPath("DC0/vm/running")
-        WaitForTask(vm.PowerOnVM_Task(), si=service)
-    message, hint = refused(vcenter, tmp_path, "running")
-    assert "running" in message
-    assert "shut it down" in hint
-
-
-def test_snapshots(vcenter: Vcenter, tmp_path: Path) -> None:
-    from pyVim.task import WaitForTask
-
-    image = tmp_path / "image"
-    image.write_bytes(CONTENT)
-    vcenter.add_vm("with snapshots", [image])
-    with vcenter.service() as service:
-        vm = service.RetrieveContent().searchIndex.FindByInventoryPath("DC0/vm/with snapshots")
-        WaitForTask(vm.CreateSnapshot_Task(name="s", memory=False, quiesce=False), si=service)
-    message, hint = refused(vcenter, tmp_path, "with snapshots")
-    assert "has snapshots" in message
-    assert "delete all snapshots" in hint
-
-
-def test_a_missing_file(vcenter: Vcenter, tmp_path: Path) -> None:
-    image = tmp_path / "image"
-    image.write_bytes(CONTENT)
-    vcenter.add_vm("without file", [image])
-    (vcenter.datastore / "without file/without file-flat.vmdk").unlink()
-    message, hint = refused(vcenter, tmp_path, "without file")
-    assert "404" in message
-    assert "-it vddk" in hint
-
-
-def serve(result: InputResult, tmp_path: Path) -> subprocess.Popen[bytes]:
-    """Run the server of the first disk as core does."""
-    from v2v_core.serving.nbdkit import nbdkit_argv
-
-    disk = result.disks[0]
-    assert isinstance(disk, NbdkitPlugin)
-    secrets = tmp_path / "secrets"
-    secrets.mkdir(mode=0o700, exist_ok=True)
-    argv = nbdkit_argv(disk, tmp_path / "socket", readonly=True, secrets=secrets)
-    assert not any(PASSWORD in word for word in argv)
-    server = subprocess.Popen(argv, env={**os.environ, **dict(disk.environment)})
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "socket").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return server
-
-
 def test_a_session_that_expires_in_the_middle_of_a_copy(vcenter: Vcenter, tmp_path: Path) -> None:
     import nbd
 
@@ -266,10 +279,9 @@ def test_a_session_that_expires_in_the_middle_of_a_copy(vcenter: Vcenter, tmp_pa
     image.write_bytes(os.urandom(4 * 1024 * 1024))
     vcenter.add_vm("long copy", [image])
     result, _ = setup(vcenter, tmp_path, "long copy")
-    server = serve(result, tmp_path)
-    try:
+    with served(result, tmp_path) as (socket, _):
         handle = nbd.NBD()
-        handle.connect_unix(str(tmp_path / "socket"))
+        handle.connect_unix(str(socket))
         half = handle.get_size() // 2
         first = handle.pread(half, 0)
         before = int(vcenter.control("count"))
@@ -278,74 +290,6 @@ def test_a_session_that_expires_in_the_middle_of_a_copy(vcenter: Vcenter, tmp_pa
         assert bytes(first + second) == image.read_bytes()
         assert int(vcenter.control("count")) == before + 1
         handle.shutdown()
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def test_the_password_is_nowhere_but_in_files_of_this_user(vcenter: Vcenter, guest: str, tmp_path: Path) -> None:
-    result, report = setup(vcenter, tmp_path, "my guest")
-    assert PASSWORD not in repr(result)
-    assert PASSWORD not in report.said
-    holding = [path for path in tmp_path.rglob("*") if path.is_file() and PASSWORD in path.read_text(errors="replace")]
-    assert [path.name for path in holding] == ["password"]
-    assert holding[0].stat().st_mode & 0o777 == 0o600
-
-
-@pytest.fixture
-def vddk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Put the stand-in for nbdkit's vddk plugin on PATH."""
-    here = Path(sys.modules["vcenter"].__file__ or "").parent / "vddk_stand_in"
-    monkeypatch.setenv("PATH", f"{here}:{os.environ['PATH']}")
-    directory = tmp_path / "vddk"
-    directory.mkdir()
-    (directory / "disk").write_bytes(CONTENT)
-    monkeypatch.setenv("V2V_VDDK_STAND_IN", str(directory))
-    return directory
-
-
-def test_vddk(vcenter: Vcenter, guest: str, tmp_path: Path, vddk: Path) -> None:
-    import nbd
-
-    (tmp_path / "lib").mkdir()
-    options = {"ca-file": str(vcenter.certificate), "vddk-libdir": str(tmp_path / "lib"), "vddk-transports": "nbdssl"}
-    options |= {"vddk-compression": "fastlz", "vddk-config": "c", "vddk-nfchostport": "902", "vddk-port": "443"}
-    result, _ = setup(vcenter, tmp_path, "my guest", options=options, transport="vddk")
-    assert len(result.disks) == 2
-    server = serve(result, tmp_path)
-    try:
-        handle = nbd.NBD()
-        handle.connect_unix(str(tmp_path / "socket"))
-        assert bytes(handle.pread(4096, 0)) == CONTENT[:4096]
-        handle.shutdown()
-    finally:
-        server.terminate()
-        server.wait(20)
-    given = json.loads((vddk / "parameters").read_text().splitlines()[-1])
-    der = ssl.PEM_cert_to_DER_cert(vcenter.certificate.read_text())
-    thumbprint = hashlib.sha1(der, usedforsecurity=False).hexdigest().upper()
-    assert given == {
-        "server": "localhost",
-        "vm": f"moref={guest}",
-        "user": "administrator@vsphere.local",
-        "password": f"+{PASSWORD} (600)",
-        "thumbprint": ":".join(thumbprint[at : at + 2] for at in range(0, 40, 2)),
-        "file": "[LocalDS_0] my guest/my guest.vmdk",
-        "libdir": str(tmp_path / "lib"),
-        "transports": "nbdssl",
-        "compression": "fastlz",
-        "config": "c",
-        "nfchostport": "902",
-        "port": "443",
-    }
-
-
-def test_vddk_is_missing(vcenter: Vcenter, guest: str, tmp_path: Path) -> None:
-    message, hint = refused(vcenter, tmp_path, "my guest", transport="vddk")
-    assert "plugin for VDDK" in message
-    assert "nbdkit-vddk-plugin" in hint
-    options = {"vddk-libdir": str(tmp_path / "gone")}
-    assert "not a directory" in refused(vcenter, tmp_path, "my guest", transport="vddk", options=options)[0]
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v2v_core.api import Bus, Cpu, Firmware, Guest, InputSetupRequest, Nic, Removable, SourceError, Topology, UsageError
+from limits import bounded
+from v2v_core.api import (
+    Bus,
+    Cpu,
+    Firmware,
+    Guest,
+    InputSetupRequest,
+    Nic,
+    QemuImage,
+    Removable,
+    SourceError,
+    Topology,
+    UsageError,
+)
 from v2v_core.render.print_source import print_source
+from v2v_core.serving.qemu_nbd import block_node, json_name
 from v2v_core.testing import FakeReporter
 from v2v_input_vmware.vmx.guest import VmxDisk, genid, guest_of
 from v2v_input_vmware.vmx.plugin import VmxInput
@@ -55,7 +69,10 @@ def test_the_file_says_how_it_is_encoded(encoding: str) -> None:
 
 @given(st.binary(max_size=400))
 def test_no_file_is_a_surprise(data: bytes) -> None:
-    read(data)
+    with bounded():
+        guest, disks, _ = read(data)
+    assert len(guest.disks) == len(disks)
+    assert guest.memory > 0
 
 
 @given(st.lists(st.sampled_from(
@@ -64,7 +81,8 @@ def test_no_file_is_a_surprise(data: bytes) -> None:
      'ethernet99999999999999.present = "TRUE"', 'scsi0.present = "FALSE"', ".present = \"FALSE\"", "\x85\x1c"]
 )))  # fmt: skip
 def test_no_combination_of_lines_is_a_surprise(lines: list[str]) -> None:
-    guest, disks, _ = read("\n".join(lines))
+    with bounded():
+        guest, disks, _ = read("\n".join(lines))
     assert len(guest.disks) == len(disks)
     assert guest.memory > 0
 
@@ -148,12 +166,73 @@ scsi0:4.deviceType = "disk"
     assert guest.disks[0].origin == "scsi0:2, scsi.vmdk"
 
 
+@pytest.mark.parametrize(
+    ("device", "kind", "is_disk"),
+    [
+        *(("scsi0:0", kind, True) for kind in ("", "disk", "plainDisk", "rawDisk", "scsi-hardDisk", "SCSI-HARDDISK")),
+        *(("scsi0:0", kind, False) for kind in ("cdrom-image", "cdrom-raw", "atapi-cdrom", "scsi-passthru")),
+        ("nvme0:0", "", True),
+        ("nvme0:0", "disk", False),
+        ("sata0:0", "", True),
+        ("sata0:0", "disk", True),
+        ("sata0:0", "cdrom-image", False),
+        ("ide0:0", "", False),
+        ("ide0:0", "disk", False),
+        ("ide0:0", "ata-hardDisk", True),
+    ],
+)
+def test_which_device_types_are_disks(device: str, kind: str, is_disk: bool) -> None:
+    named = f'{device}.deviceType = "{kind}"\n' if kind else ""
+    assert bool(guest_with(f'{device}.fileName = "a.vmdk"\n{named}').disks) is is_disk
+
+
 def test_removables() -> None:
-    guest = guest_with('ide1:0.deviceType = "atapi-cdrom"\nide0:1.deviceType = "cdrom-image"\n')
+    guest = guest_with(
+        'ide1:0.deviceType = "atapi-cdrom"\nide0:1.deviceType = "cdrom-image"\nide1:1.deviceType = "cdrom-raw"\n'
+        # as with virt-v2v, only those on IDE count
+        'sata0:0.deviceType = "cdrom-image"\nscsi0:5.deviceType = "cdrom-image"\nfloppy0.fileName = "a.flp"\n'
+    )
     assert guest.removables == (
         Removable(kind="cdrom", bus=Bus.IDE, slot=1),
         Removable(kind="cdrom", bus=Bus.IDE, slot=2),
+        Removable(kind="cdrom", bus=Bus.IDE, slot=3),
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "tpm"),
+    [
+        ('vtpm.present = "TRUE"', "2.0"),
+        ('managedvm.autoAddVTPM = "software"', "2.0"),
+        ('vtpm.present = "FALSE"', None),
+        ("", None),
+    ],
+)
+def test_tpm(text: str, tpm: str | None) -> None:
+    assert guest_with(text).tpm == tpm
+
+
+def test_operating_system() -> None:
+    assert guest_with('guestOS = "debian11-64"').os == "debian11-64"
+
+
+def test_boot_order() -> None:
+    names = "".join(f'scsi0:{number}.fileName = "{number}.vmdk"\n' for number in range(3))
+    guest = guest_with(f'{names}bios.bootOrder = "hdd,cdrom"\nbios.hddOrder = "SCSI0:2, scsi0:0,scsi0:2,ide0:0"\n')
+    assert [disk.boot_order for disk in guest.disks] == [2, None, 1]
+    assert [disk.boot_order for disk in guest_with(names).disks] == [None, None, None]
+
+
+def test_namespaces_that_are_absent() -> None:
+    """With everything below them; a controller and its devices are names of their own."""
+    guest = guest_with(
+        'scsi0.present = "FALSE"\nscsi0:0.fileName = "a.vmdk"\nscsi0:1.present = "false"\nscsi0:1.fileName = "b"\n'
+        'ethernet0.present = "FALSE"\nethernet0.address = "00:50:56:00:00:02"\nuefi.secureBoot.present = "FALSE"\n'
+        'uefi.secureBoot.enabled = "TRUE"\n'
+    )
+    assert [disk.origin for disk in guest.disks] == ["scsi0:0, a.vmdk"]
+    assert guest.nics == ()
+    assert not guest.secure_boot
 
 
 def test_nics() -> None:
@@ -205,6 +284,30 @@ def test_what_is_no_vmx_file_is_refused(vmx: Path, tmp_path: Path, content: str)
     with pytest.raises(SourceError) as caught:
         setup(vmx, tmp_path)
     assert caught.value.hint
+
+
+def test_a_snapshot_is_read_with_what_lies_below(vmx: Path, tmp_path: Path) -> None:
+    """As VMware Workstation leaves them: the VMX file names the last of a chain."""
+    below, above = vmx.parent / "disk.vmdk", vmx.parent / "disk-000001.vmdk"
+    subprocess.run(["qemu-io", "-f", "vmdk", "-c", "write -P 0x41 0 64k", below], check=True, capture_output=True)
+    argv = ["qemu-img", "create", "-q", "-f", "vmdk", "-F", "vmdk", "-b", below.name, above.name]
+    subprocess.run(argv, check=True, cwd=vmx.parent)
+    subprocess.run(["qemu-io", "-f", "vmdk", "-c", "write -P 0x42 64k 64k", above], check=True, capture_output=True)
+    vmx.write_text('displayName = "g"\nscsi0:0.fileName = "disk-000001.vmdk"\n')
+    request = InputSetupRequest(directory=tmp_path, arguments=(str(vmx),), report=FakeReporter())
+    (image,) = VmxInput().v2v_input_setup(request).disks
+    assert isinstance(image, QemuImage)
+    argv = ["qemu-img", "dd", "-O", "raw", "bs=65536", "count=2", f"if={json_name(block_node(image))}", "of=read"]
+    subprocess.run(argv, check=True, cwd=tmp_path)
+    same = (tmp_path / "read").read_bytes() == b"A" * 65536 + b"B" * 65536
+    assert same
+
+
+def test_an_encrypted_machine_is_told(vmx: Path, tmp_path: Path) -> None:
+    vmx.write_text('.encoding = "UTF-8"\ndisplayName = "g"\nencryption.keySafe = "vmware:key"\nencryption.data = "x"\n')
+    with pytest.raises(SourceError, match="is encrypted") as caught:
+        setup(vmx, tmp_path)
+    assert "remove the encryption" in str(caught.value.hint)
 
 
 def test_a_missing_disk_is_named(vmx: Path, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def convert(
     from v2v_core.settings import RunChoice
 
     session: Session = ctx.obj
-    if answer(None, guests, (input_mode, input_options), (output_mode, output_options)):
+    if answer(None, guests, (input_mode, input_connection, input_options), (output_mode, output_options)):
         return 0
     if not guests:
         raise UsageError("no guest was named", hint="write, for example: v2v convert guest.img --output-storage DIR")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from v2v_core.cli.modes import input_mode
 from v2v_core.discovery import Role, installed
 from v2v_core.model import PluginOption
 from v2v_core.plugins import load_plugin
@@ -29,18 +30,20 @@ _CAPABILITIES = (
 def answer(
     machine_readable: str | None,
     guests: Sequence[str] | None,
-    source: tuple[str, Sequence[str] | None],
+    source: tuple[str, str | None, Sequence[str] | None],
     destination: tuple[str, Sequence[str] | None],
 ) -> bool:
     """Answer ``--machine-readable`` without a guest, ``-io ?`` and ``-oo ?``; tell whether one of them was asked.
 
-    :param source: the mode and the options of the input. :param destination: those of the output.
+    :param source: the mode, the connection and the options of the input.
+    :param destination: the mode and the options of the output.
     :raises V2VError: the plugin that was asked about cannot be loaded.
     """
     if machine_readable is not None and not guests:
         _list_capabilities(machine_readable)
         return True
-    for role, (mode, options) in ((Role.INPUT, source), (Role.OUTPUT, destination)):
+    asked = input_mode(source[0], source[1]), source[2]
+    for role, (mode, options) in ((Role.INPUT, asked), (Role.OUTPUT, destination)):
         if "?" in (options or ()):
             _list_plugin_options(role, mode)
             return True
@@ -48,8 +51,11 @@ def answer(
 
 
 def _list_capabilities(form: str) -> None:
+    inputs = _names(Role.INPUT)
     lines = [*_CAPABILITIES]
-    lines += [f"input:{name}" for name in _names(Role.INPUT)]
+    if "vcenter" in inputs:
+        lines += ["vcenter-https", "vddk"]
+    lines += [f"input:{name}" for name in inputs]
     lines += [f"output:{name}" for name in _names(Role.OUTPUT)]
     if _names(Role.CONVERT):
         lines.append("convert:linux")

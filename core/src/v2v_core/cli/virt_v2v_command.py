@@ -118,7 +118,7 @@ def virt_v2v(
     from v2v_core.cli.rendering import renderers
     from v2v_core.settings import RunChoice
 
-    if answer(machine_readable, guests, (input_mode, input_options), (output_mode, output_options)):
+    if answer(machine_readable, guests, (input_mode, input_connection, input_options), (output_mode, output_options)):
         return 0
     if not guests:
         raise UsageError("no guest was named", hint="write, for example: virt-v2v -i disk guest.img -o local -os DIR")

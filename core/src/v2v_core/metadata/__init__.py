@@ -7,7 +7,7 @@ Both are libvirt domain XML plus one element of this project's own namespace, ``
 * libvirt's elements describe the guest **at the source**, as far as libvirt has words for it. What libvirt or others
   put there and this project does not understand stays there, from ``metadata.in`` to ``metadata.out``.
 * ``v2v:guest/v2v:source`` says what libvirt cannot, and nothing else: another hypervisor's name, an unknown firmware,
-  the sizes of the disks.
+  the sizes of the disks, what the source calls the operating system.
 * ``v2v:guest/v2v:target`` (``metadata.out`` only) says what the guest became.
 * The sources of disks are left out: disk *i* is the NBD socket ``in<i>`` beside the file, so that a directory can be
   moved. A disk with ``<source protocol='nbd' …>`` is served by somebody else, at that place.

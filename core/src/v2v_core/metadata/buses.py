@@ -34,13 +34,14 @@ def assign_buses(
     virtio-blk and goes where IDE would go. What finds no room any more on IDE goes to SATA (a disk) or is left out (a
     drive).
 
-    :param boot_disk: number of the disk that boots, from 1: it comes first in the boot order, the others follow. With
-        None or a disk that does not exist, the boot order is that of the disks.
+    :param boot_disk: number of the disk that boots, from 1: it comes first in the boot order. The others follow as the
+        source has them, and in the order of the disks where it does not say; so do all with None or a disk that does
+        not exist.
     :return: the disks, the drives, and a warning for each thing that could not be as it was at the source.
     """
     slots = _Slots()
     warnings: list[str] = []
-    order = [disk.index for disk in guest.disks]
+    order = list(guest.boot_sequence)
     if boot_disk in order:
         order.remove(boot_disk)
         order.insert(0, boot_disk)

@@ -51,10 +51,12 @@ def guest_of_domain(root: etree._Element) -> Guest:
         display=_display(root),
         sound=None if sound is None else sound.get("model"),
         disks=tuple(
-            SourceDisk(index=index, bus=_bus(root, disk)) for index, disk in enumerate(source_disks(root), start=1)
+            SourceDisk(index=index, bus=_bus(root, disk), boot_order=_boot_order(disk))
+            for index, disk in enumerate(source_disks(root), start=1)
         ),
         removables=tuple(_removable(root, disk) for disk in source_removables(root)),
         nics=tuple(_nic(interface) for interface in source_interfaces(root)),
+        tpm=_tpm(root),
     )
 
 
@@ -160,6 +162,20 @@ def _bus(root: etree._Element, disk: etree._Element) -> Bus | None:
         )
         return Bus.VIRTIO_SCSI if virtio else Bus.SCSI
     return _BUSES.get(named or "")
+
+
+def _boot_order(disk: etree._Element) -> int | None:
+    boot = disk.find("boot")
+    return None if boot is None else _number(boot.get("order", ""), boot, "the place in the boot order")
+
+
+def _tpm(root: etree._Element) -> str | None:
+    tpm = root.find("devices/tpm")
+    if tpm is None:
+        return None
+    backend = tpm.find("backend")
+    # libvirt's default, since there are TPMs of version 2
+    return "2.0" if backend is None else backend.get("version", "2.0")
 
 
 def _removable(root: etree._Element, disk: etree._Element) -> Removable:

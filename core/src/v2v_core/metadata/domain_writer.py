@@ -39,6 +39,7 @@ _BUSES = {
     Bus.FLOPPY: ("fdc", "fd"),
     None: (None, "hd"),
 }
+_TPMS = {"1.2": "tpm-tis", "2.0": "tpm-crb"}
 _SOUNDS = frozenset(("sb16", "es1370", "pcspk", "ac97", "ich6", "ich7", "ich9", "usb", "virtio"))
 _DISPLAYS = {"vnc": "vnc", "spice": "spice", "window": "sdl"}
 _MAC = re.compile("[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
@@ -67,6 +68,7 @@ def describe_guest(root: etree._Element, guest: Guest) -> None:
     drop(devices, "sound")
     if guest.sound in _SOUNDS:
         add(devices, "sound", {"model": guest.sound})
+    _tpm(root, devices, guest.tpm)
 
 
 def _cpu(root: etree._Element, cpu: Cpu) -> None:
@@ -120,6 +122,9 @@ def _disks(root: etree._Element, devices: etree._Element, guest: Guest) -> None:
     taken: dict[str, int] = {}
     for disk, element in zip(guest.disks, disks, strict=True):
         _disk(element, disk.bus, None, taken)
+        drop(element, "boot")
+        if disk.boot_order:
+            add(element, "boot", {"order": str(disk.boot_order)})
     drives = source_removables(root)
     if [drive.get("device") for drive in drives] != [removable.kind for removable in guest.removables]:
         drives = _make_anew(devices, drives, [removable.kind for removable in guest.removables])
@@ -192,3 +197,13 @@ def _display(devices: etree._Element, display: Display | None) -> None:
 
 def _escaped(text: str | None) -> str | None:
     return None if text is None else escape(text)
+
+
+def _tpm(root: etree._Element, devices: etree._Element, version: str | None) -> None:
+    """Say which TPM, unless what is there says it already."""
+    if guest_of_domain(root).tpm == version:
+        return
+    drop(devices, "tpm")
+    if version in _TPMS:
+        tpm = add(devices, "tpm", {"model": _TPMS[version]})
+        add(tpm, "backend", {"type": "emulator", "version": version})

@@ -76,6 +76,7 @@ class Devices:
         self._console()
         self._display()
         self._sound()
+        self._tpm()
         self._others()
 
     def _disks(self) -> None:
@@ -171,6 +172,19 @@ class Devices:
             self._warn(f"the sound device {sound!r} is left out: the target has none like it")
             return
         add(self._devices, "sound", {"model": model})
+
+    def _tpm(self) -> None:
+        """Add an emulated TPM if the source had one: a new one, since what is in the old one cannot be taken out."""
+        version = self._target.source.tpm
+        if version is None:
+            return
+        if not self._intel and self._target.capabilities.arch not in {"aarch64", "arm64"}:
+            self._warn("the TPM is left out: the target has none")
+            return
+        # the interface that TPMs of version 2 have in PCs; Arm machines and version 1.2 have the older one only
+        model = "tpm-tis" if version == "1.2" or not self._intel else "tpm-crb"
+        version = "1.2" if version == "1.2" and self._intel else "2.0"
+        add(add(self._devices, "tpm", {"model": model}), "backend", {"type": "emulator", "version": version})
 
     def _others(self) -> None:
         capabilities = self._target.capabilities

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["guest_of_domain", "read_source", "write_source"]
 
 #: Fields of the guest that are text, and of which libvirt cannot hold every value.
-_TEXTS = ("name", "hypervisor", "genid", "sound")
+_TEXTS = ("name", "hypervisor", "genid", "sound", "tpm", "os")
 
 
 def write_source(path: Path, guest: Guest, *, domain_xml: bytes | None = None) -> None:

@@ -28,7 +28,8 @@ def _properties(guest: Guest) -> Iterator[str]:
     topology = guest.cpu.topology
     values = {
         "source name": guest.name,
-        "hypervisor type": guest.hypervisor,
+        # virt-v2v's word for it
+        "hypervisor type": "unknownhv" if guest.hypervisor == "unknown" else guest.hypervisor,
         "VM genid": guest.genid or "",
         "memory": f"{guest.memory} (bytes)",
         "nr vCPUs": str(guest.cpu.count),
@@ -50,7 +51,7 @@ def _properties(guest: Guest) -> Iterator[str]:
 def _display(display: Display) -> str:
     keymap = f" {display.keymap}" if display.keymap else ""
     password = " with password" if display.password is not None else ""
-    listen = f" listening on {display.listen}" if display.listen else ""
+    listen = f" listening on address {display.listen}" if display.listen else ""
     return f"{display.kind}{keymap}{password}{listen}"
 
 
@@ -73,4 +74,5 @@ def _nic(nic: Nic) -> str:
 
 
 def _bracketed(bus: Bus | None) -> str:
-    return "" if bus is None else f" [{bus.value}]"
+    # a floppy controller is none of virt-v2v's controllers
+    return "" if bus in {None, Bus.FLOPPY} else f" [{bus}]"

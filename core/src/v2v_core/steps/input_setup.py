@@ -59,6 +59,11 @@ def run(directory: ConversionDir, choice: InputChoice, sinks: Sequence[EventSink
             raise SourceError(f"the guest {result.guest.name!r} has no disks", hint="there is nothing to convert")
         if [disk.index for disk in result.guest.disks] != list(range(1, len(result.guest.disks) + 1)):
             raise PluginContractError(plugin.blame, "the disks of its guest are not numbered 1, 2, …")
+        if result.guest.tpm is not None:
+            report.warning(
+                "the guest has a TPM: the target gets an empty one, for which its host needs swtpm; keys that are "
+                "sealed in the old one (BitLocker, LUKS) stay behind: have the recovery keys at hand"
+            )
         directory.write_json(INPUT, {"source_files": [str(path) for path in _source_files(result.disks)]})
         guest = _serve(directory, result.guest, result.disks, choice, report)
         metadata.write_source(directory.metadata_in, guest, domain_xml=result.domain_xml)

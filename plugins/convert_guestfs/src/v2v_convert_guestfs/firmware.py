@@ -57,10 +57,14 @@ def grub_version(sector: bytes) -> int | None:
 
 
 def find_boot_disk(session: Session) -> int | None:
-    """Give the number, from 1, of the disk that a BIOS would boot GRUB from, or of the one with /boot, or None."""
+    """Give the number, from 1, of the disk that a BIOS would boot GRUB from, or of the one with /boot, or None.
+
+    A BIOS tries the disks in the order that the source says.
+    """
     handle = session.handle
     disks = list(handle.list_devices())
-    for number, disk in enumerate(disks, 1):
+    places = {number: place for place, number in enumerate(session.request.guest.boot_sequence)}
+    for number, disk in sorted(enumerate(disks, 1), key=lambda each: places.get(each[0], len(disks))):
         try:
             if b"GRUB" in bytes(handle.pread_device(disk, 512, 0)):
                 return number

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lxml import etree
 
@@ -32,6 +32,7 @@ _DEFAULT_MEMORY = 1024 * _MIB
 #: CIM ResourceType.
 _PROCESSOR, _MEMORY, _NIC, _FLOPPY, _DISK = "3", "4", "10", "14", "17"
 _CDROMS = frozenset({"15", "16"})
+_TPM = "vmware.vtpm"
 _CONTROLLERS = {"5": Bus.IDE, "6": Bus.SCSI, "20": Bus.SATA}
 #: Of one virtual machine; VMware's limits add up to less.
 _MOST_DEVICES = 1000
@@ -45,11 +46,13 @@ class OvfDisk:
     """A disk as the descriptor has it.
 
     :param href: of its file, relative to the descriptor. :param gzip: the file is compressed.
+    :param boot_order: its place among the disks that the firmware tries, from 1, if the descriptor says.
     :param size: bytes of the file, if the descriptor says. :param capacity: bytes of the disk, if it says.
     """
 
     bus: Bus | None
     href: str
+    boot_order: int | None = None
     gzip: bool = False
     size: int | None = None
     capacity: int | None = None
@@ -88,16 +91,24 @@ def parse_ovf(data: bytes, fallback_name: str, warn: Callable[[str], None]) -> D
     if not name:
         warn(f"the OVF descriptor has no name: the guest is called {fallback_name}")
     controllers = {item.values.get("InstanceID", ""): _CONTROLLERS.get(item.kind) for item in items}
-    disks = _disks(root, items, controllers, warn)
+    disks = _disks(root, items, controllers, _boot_order(system), warn)
     guest = Guest(
         name=name or fallback_name,
         hypervisor="vmware",
         memory=_memory(items),
         cpu=_cpu(items, system, warn),
         firmware=_firmware(system),
-        disks=tuple(SourceDisk(index=i, bus=disk.bus, origin=disk.href) for i, disk in enumerate(disks, 1)),
+        secure_boot=_config(system, "bootOptions.efiSecureBootEnabled") == "true",
+        disks=tuple(
+            SourceDisk(index=i, bus=disk.bus, origin=disk.href, boot_order=disk.boot_order)
+            for i, disk in enumerate(disks, 1)
+        ),
         removables=_removables(items, controllers, warn),
         nics=_nics(items),
+        tpm="2.0" if any(item.get("ResourceSubType") == _TPM for item in items) else None,
+        os=next(
+            (name for each in _all(system, "OperatingSystemSection") if (name := _attribute(each, "osType"))), None
+        ),
     )
     return Descriptor(guest=guest, disks=disks)
 
@@ -179,21 +190,37 @@ def _cpu(items: list[_Item], system: etree._Element, warn: Callable[[str], None]
 
 
 def _firmware(system: etree._Element) -> Firmware:
-    for element in _all(system, "Config"):
-        if _attribute(element, "key") == "firmware":
-            value = (_attribute(element, "value") or "").lower()
-            known = {"bios": Firmware.BIOS, "efi": Firmware.UEFI}
-            if value not in known:
-                raise SourceError(
-                    f"the firmware {value[:20]!r} in the OVF descriptor is unknown",
-                    hint="bios and efi are known: export the guest again, or correct vmw:Config key=firmware",
-                )
-            return known[value]
-    return Firmware.UNKNOWN
+    value = _config(system, "firmware")
+    if value is None:
+        return Firmware.UNKNOWN
+    known = {"bios": Firmware.BIOS, "efi": Firmware.UEFI}
+    if value not in known:
+        raise SourceError(
+            f"the firmware {value[:20]!r} in the OVF descriptor is unknown",
+            hint="bios and efi are known: export the guest again, or correct vmw:Config key=firmware",
+        )
+    return known[value]
+
+
+def _config(system: etree._Element, key: str) -> str | None:
+    """Give a setting of VMware's, in small letters."""
+    found = (element for element in _all(system, "Config") if _attribute(element, "key") == key)
+    return next(((_attribute(element, "value") or "").lower() for element in found), None)
+
+
+def _boot_order(system: etree._Element) -> dict[str, int]:
+    """Give the places of the disks that VMware's sections name, by their InstanceIDs."""
+    sections = (each for each in _all(system, "BootOrderSection") if _attribute(each, "type") == "disk")
+    named = dict.fromkeys(name for each in sections if (name := _attribute(each, "instanceId")))
+    return {name: place for place, name in enumerate(named, 1)}
 
 
 def _disks(
-    root: etree._Element, items: list[_Item], controllers: Mapping[str, Bus | None], warn: Callable[[str], None]
+    root: etree._Element,
+    items: list[_Item],
+    controllers: Mapping[str, Bus | None],
+    boot_order: Mapping[str, int],
+    warn: Callable[[str], None],
 ) -> tuple[OvfDisk, ...]:
     files = {_attribute(element, "id"): element for section in _all(root, "References") for element in section}
     disks = {_attribute(e, "diskId"): e for section in _all(root, "DiskSection") for e in _all(section, "Disk")}
@@ -215,7 +242,8 @@ def _disks(
                 f"the disk {match[1][:60]!r} in the OVF descriptor has no file",
                 hint="a disk without content is not exported: remove it at the hypervisor, and export the guest again",
             )
-        found.append(_disk(disk, files[reference], _bus(item, controllers, warn)))
+        described = _disk(disk, files[reference], _bus(item, controllers, warn))
+        found.append(replace(described, boot_order=boot_order.get(item.get("InstanceID") or "")))
     if not found:
         raise SourceError("the OVF descriptor of the OVA has no disk", hint="there is nothing to convert")
     return tuple(found)
@@ -259,7 +287,8 @@ def _removables(
     found = []
     for item in items:
         if item.kind == _FLOPPY:
-            found.append(Removable(kind="floppy", bus=None, slot=_slot(item)))
+            # most have no controller in the descriptor: there is nothing to tell
+            found.append(Removable(kind="floppy", bus=controllers.get(item.get("Parent") or ""), slot=_slot(item)))
         elif item.kind in _CDROMS:
             found.append(Removable(kind="cdrom", bus=_bus(item, controllers, warn), slot=_slot(item)))
     return tuple(found)

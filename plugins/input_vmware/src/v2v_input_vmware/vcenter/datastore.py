@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -24,6 +25,8 @@ from v2v_input_vmware.vcenter.trust import TIMEOUT, Trust, unreachable
 _RENEW = 30
 #: Seconds that the server may take for a read.
 _READ_TIMEOUT = 2000
+#: What vSphere calls the file of a snapshot.
+_SNAPSHOT = re.compile(r"-\d{6}\.vmdk$")
 _PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY")
 
 
@@ -49,15 +52,20 @@ def check_readable(address: Address, trust: Trust, path: str, cookie: str, disk:
     except OSError as err:
         raise unreachable(address, err) from err
     except http.client.HTTPException as err:
-        raise SourceError(f"{address.host} does not answer as a datastore does: {err}") from err
+        raise SourceError(
+            f"{address.host} does not answer as a datastore does: {err}", hint="look at the logs of the server"
+        ) from err
     finally:
         connection.close()
     if status == http.client.OK:
         return
+    missing = "the file is not there: look at the datastore; disks of vSAN and vVols have no such files: use -it vddk"
+    if _SNAPSHOT.search(disk.path):
+        missing = "its name is that of a snapshot: consolidate the disks (Snapshots > Consolidate), or use -it vddk"
     hints = {
         401: "the user may log in and not read datastores: give him Datastore.Browse and Datastore.FileManagement",
         403: "the user may log in and not read datastores: give him Datastore.Browse and Datastore.FileManagement",
-        404: "the file is not there: look at the datastore; disks of vSAN and vVols have no such files: use -it vddk",
+        404: missing,
     }
     raise SourceError(
         f"{disk.label} ({disk.file}) cannot be read from {address.host}: HTTP status {status}",
@@ -65,8 +73,8 @@ def check_readable(address: Address, trust: Trust, path: str, cookie: str, disk:
     )
 
 
-def write_cookie_script(directory: Path, address: Address, trust: Trust, password: str, probe: str) -> Path:
-    """Write the script that gives nbdkit the cookie of a session that lives.
+def cookie_command(directory: Path, address: Address, trust: Trust, password: str, probe: str) -> str:
+    """Give the shell's command that prints the cookie of a session that lives, after writing what it needs.
 
     :param probe: path and query of a file, to see whether a session still lives.
     """
@@ -83,19 +91,17 @@ def write_cookie_script(directory: Path, address: Address, trust: Trust, passwor
         "kept": str(directory / "cookie"),
     }
     configuration = write_secret(directory / "session.json", json.dumps(settings))
-    words = [sys.executable, "-m", "v2v_input_vmware.vcenter.cookie", str(configuration)]
-    script = write_secret(directory / "cookie-script", f"#!/bin/sh\nexec {shlex.join(words)}\n")
-    script.chmod(0o700)
-    return script
+    # no script of its own: nothing can be executed where temporary files are on some machines
+    return shlex.join([sys.executable, "-m", "v2v_input_vmware.vcenter.cookie", str(configuration)])
 
 
-def service(address: Address, trust: Trust, path: str, script: Path) -> NbdkitPlugin:
+def service(address: Address, trust: Trust, path: str, cookie: str) -> NbdkitPlugin:
     """Describe how a disk is served."""
     parameters = [
         ("url", f"https://{address.authority}{path}"),
         ("protocols", "https"),
         ("timeout", str(_READ_TIMEOUT)),
-        ("cookie-script", shlex.quote(str(script))),
+        ("cookie-script", cookie),
         ("cookie-script-renew", str(_RENEW)),
     ]
     if not trust.verify:

@@ -54,8 +54,11 @@ def find_vm(service: Service, wanted: str, place: str = "") -> Managed:
 
 
 def properties(service: Service, entity: Managed, *names: str) -> dict[str, Any]:
-    """Ask for properties of an object in one request; those that are not set are None."""
-    from pyVmomi import vmodl
+    """Ask for properties of an object in one request; those that are not set are None.
+
+    :raises vim.fault.NoPermission: the user may not read one.
+    """
+    from pyVmomi import vim, vmodl
 
     collector = vmodl.query.PropertyCollector
     spec = collector.FilterSpec(
@@ -63,7 +66,11 @@ def properties(service: Service, entity: Managed, *names: str) -> dict[str, Any]
         propSet=[collector.PropertySpec(type=type(entity), pathSet=list(names))],
     )
     answer = service.RetrieveContent().propertyCollector.RetrievePropertiesEx([spec], collector.RetrieveOptions())
-    found = {each.name: each.val for content in (answer.objects if answer else ()) for each in content.propSet}
+    contents = answer.objects if answer else ()
+    for missing in (each for content in contents for each in content.missingSet or ()):
+        if isinstance(missing.fault, vim.fault.NoPermission):
+            raise missing.fault
+    found = {each.name: each.val for content in contents for each in content.propSet}
     return {name: found.get(name) for name in names}
 
 
@@ -90,14 +97,24 @@ def datacenter_of(service: Service, vm: Managed) -> str:
 
 def _upwards(service: Service, entity: Managed) -> list[tuple[Managed, str]]:
     """List the objects with their names from one up to the root of the inventory, whose name does not count."""
+    from pyVmomi import vim
+
     above: list[tuple[Managed, str]] = []
     while entity is not None and len(above) < _DEEPEST:
-        found = properties(service, entity, "name", "parent")
-        if found["parent"] is None:
+        # a machine in a vApp has no other parent, and a vApp has a folder beside the pool that it is in
+        above_it = {vim.VirtualMachine: ("parent", "parentVApp"), vim.VirtualApp: ("parentFolder", "parentVApp")}
+        names = above_it.get(type(entity), ("parent",))
+        try:
+            found = properties(service, entity, "name", *names)
+        except vim.fault.NoPermission:
+            # what lies above a machine that may be read need not be readable
+            break
+        parent = next((found[name] for name in names if found[name] is not None), None)
+        if parent is None:
             break
         # vSphere writes / \ and % in names as %2f, %5c and %25
         above.append((entity, unquote(found["name"])))
-        entity = found["parent"]
+        entity = parent
     return above
 
 
@@ -122,7 +139,7 @@ def _named(content: Managed, name: str) -> list[Managed]:
         found = []
         page = content.propertyCollector.RetrievePropertiesEx([spec], collector.RetrieveOptions())
         while page is not None:
-            found += [each.obj for each in page.objects if any(unquote(p.val) == name for p in each.propSet)]
+            found += [each.obj for each in page.objects if any(name in {p.val, unquote(p.val)} for p in each.propSet)]
             if not page.token:
                 break
             page = content.propertyCollector.ContinueRetrievePropertiesEx(page.token)

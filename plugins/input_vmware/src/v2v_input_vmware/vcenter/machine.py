@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
-from v2v_core.api import Bus, Cpu, Display, Firmware, Guest, Nic, Removable, SourceDisk, SourceError, Topology
+from v2v_core.api import Bus, Cpu, Firmware, Guest, Nic, Removable, SourceDisk, SourceError, Topology
 from v2v_input_vmware.vcenter.inventory import properties
 from v2v_input_vmware.vcenter.session import Service
 from v2v_input_vmware.vmx.guest import genid
@@ -18,7 +19,13 @@ from v2v_input_vmware.vmx.guest import genid
 Data = Any
 
 _MIB = 1024 * 1024
+_FIRMWARE = {"bios": Firmware.BIOS, "efi": Firmware.UEFI}
+#: Drives of one controller, for the number of a drive among all: hda and hdb are on the first IDE channel.
+_DRIVES = {Bus.IDE: 2, Bus.SATA: 30, Bus.SCSI: 15}
+#: NICs that libvirt and VMX files call otherwise than the class of vSphere.
+_NIC_MODELS = {"pcnet32": "vlance"}
 _PATH = re.compile(r"\[(?P<datastore>.*?)\] ?(?P<path>.+)")
+_SHARED_BUSES = frozenset({"physicalSharing", "virtualSharing"})
 #: In the order in which their disks are numbered, as in VMX files.
 _CONTROLLERS = (("VirtualSCSIController", Bus.SCSI), ("VirtualNVMEController", Bus.NVME))
 _MORE_CONTROLLERS = (("VirtualSATAController", Bus.SATA), ("VirtualIDEController", Bus.IDE))
@@ -31,6 +38,8 @@ class VmDisk:
     :param path: in its datastore. :param file: both, as vSphere writes it: ``[datastore] dir/disk.vmdk``.
     :param mode: ``persistent``, ``independent_persistent`` and so on. :param shared: several machines may write it.
     :param mapping: ``physicalMode`` or ``virtualMode`` if it is a raw device mapping.
+    :param differs: the file has what differs from another one. :param encrypted: the file is encrypted.
+    :param boot_order: its place among what the firmware tries, from 1.
     """
 
     label: str
@@ -42,6 +51,9 @@ class VmDisk:
     mode: str = "persistent"
     shared: bool = False
     mapping: str | None = None
+    differs: bool = False
+    encrypted: bool = False
+    boot_order: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +76,12 @@ def read_machine(service: Service, vm: Data) -> Machine:
     from pyVmomi import vim
 
     found = properties(service, vm, "name", "config", "runtime", "snapshot", "network")
-    groups = [each for each in found["network"] or () if isinstance(each, vim.dvs.DistributedVirtualPortgroup)]
-    named = [properties(service, group, "key", "name") for group in groups]
+    named = []
+    for group in found["network"] or ():
+        if isinstance(group, vim.dvs.DistributedVirtualPortgroup):
+            # a port group that may not be seen has no name, and the machine can be converted all the same
+            with suppress(vim.fault.NoPermission):
+                named.append(properties(service, group, "key", "name"))
     return Machine(
         moref=vm._moId,
         name=found["name"],
@@ -89,27 +105,51 @@ def guest_of(vm: Machine, warn: Callable[[str], None]) -> tuple[Guest, tuple[VmD
             hint="look at its state in the inventory: inaccessible and orphaned machines must be registered again",
         )
     devices = list(config.hardware.device)
-    disks = _disks(devices)
-    if any(type(device).__name__.endswith("VirtualTPM") for device in devices):
-        warn("the virtual machine has a TPM: what is sealed in it (BitLocker and LUKS keys) cannot be taken along")
+    disks = _disks(devices, _boot_order(config.bootOptions, warn))
+    _warn_of_host_devices(devices, warn)
     guest = Guest(
-        name=config.name,
+        # vSphere writes / \ and % in names as %2f, %5c and %25
+        name=unquote(config.name),
         hypervisor="vmware",
         memory=int(config.hardware.memoryMB) * _MIB,
         cpu=_cpu(config.hardware),
-        features=("acpi", "apic", "pae"),
-        firmware=Firmware.UEFI if config.firmware == "efi" else Firmware.BIOS,
+        firmware=_FIRMWARE.get(config.firmware, Firmware.UNKNOWN),
         secure_boot=bool(config.bootOptions is not None and config.bootOptions.efiSecureBootEnabled),
         genid=_genid(config),
-        display=Display(kind="window"),
         disks=tuple(
-            SourceDisk(index=index, bus=disk.bus, size=disk.size, origin=disk.file)
+            SourceDisk(index=index, bus=disk.bus, size=disk.size, origin=disk.file, boot_order=disk.boot_order)
             for index, disk in enumerate(disks, 1)
         ),
         removables=_removables(devices),
         nics=_nics(vm, devices),
+        tpm="2.0" if any(_is(device, "VirtualTPM") for device in devices) else None,
+        os=config.guestId or None,
     )
     return guest, disks
+
+
+def _is(device: Data, name: str) -> bool:
+    """Tell whether a device is of a class, by its name: an older pyvmomi has not all of them."""
+    return any(each.__name__.rpartition(".")[2] == name for each in type(device).__mro__)
+
+
+def _boot_order(options: Data, warn: Callable[[str], None]) -> dict[int, int]:
+    """Give the places of disks in the boot order, by their keys."""
+    from pyVmomi import vim
+
+    tried = list(options.bootOrder or ()) if options is not None else []
+    disks = [each for each in tried if isinstance(each, vim.vm.BootOptions.BootableDiskDevice)]
+    if tried and tried[0] not in disks:
+        kind = type(tried[0]).__name__.rpartition(".Bootable")[2].removesuffix("Device")
+        warn(f"the virtual machine tries to boot from {kind} first; the target tries its disks")
+    return {int(disk.deviceKey): place for place, disk in enumerate(disks, 1)}
+
+
+def _warn_of_host_devices(devices: list[Data], warn: Callable[[str], None]) -> None:
+    for device in devices:
+        if _is(device, "VirtualPCIPassthrough") or _is(device, "VirtualSCSIPassthrough"):
+            label = device.deviceInfo.label if device.deviceInfo is not None else f"device {device.key}"
+            warn(f"{label} is a device of the ESXi host: it is left out")
 
 
 def _cpu(hardware: Data) -> Cpu:
@@ -127,7 +167,7 @@ def _genid(config: Data) -> str | None:
     return genid(int(halves[0]), int(halves[1]))
 
 
-def _disks(devices: list[Data]) -> tuple[VmDisk, ...]:
+def _disks(devices: list[Data], boot_order: Mapping[int, int]) -> tuple[VmDisk, ...]:
     from pyVmomi import vim
 
     controllers = _controllers(devices)
@@ -138,7 +178,9 @@ def _disks(devices: list[Data]) -> tuple[VmDisk, ...]:
         controller = controllers.get(device.controllerKey)
         rank, bus = _bus(controller)
         number = int(controller.busNumber) if controller is not None else 0
-        found.append(((rank, number, int(device.unitNumber or 0)), _disk(device, bus)))
+        disk = _disk(device, bus, shared=getattr(controller, "sharedBus", None) in _SHARED_BUSES)
+        disk = replace(disk, boot_order=boot_order.get(int(device.key)))
+        found.append(((rank, number, int(device.unitNumber or 0)), disk))
     return tuple(disk for _, disk in sorted(found, key=lambda each: each[0]))
 
 
@@ -157,7 +199,7 @@ def _bus(controller: Data) -> tuple[int, Bus | None]:
     return len(_CONTROLLERS) + len(_MORE_CONTROLLERS), None
 
 
-def _disk(device: Data, bus: Bus | None) -> VmDisk:
+def _disk(device: Data, bus: Bus | None, *, shared: bool) -> VmDisk:
     backing = device.backing
     label = device.deviceInfo.label if device.deviceInfo is not None else f"disk {device.key}"
     file = getattr(backing, "fileName", None) or ""
@@ -176,8 +218,10 @@ def _disk(device: Data, bus: Bus | None) -> VmDisk:
         path=match["path"],
         size=int(size),
         mode=getattr(backing, "diskMode", None) or "persistent",
-        shared=getattr(backing, "sharing", None) == "sharingMultiWriter",
+        shared=shared or getattr(backing, "sharing", None) == "sharingMultiWriter",
         mapping=getattr(backing, "compatibilityMode", None) or None,
+        differs=getattr(backing, "parent", None) is not None,
+        encrypted=getattr(backing, "keyId", None) is not None,
     )
 
 
@@ -191,7 +235,7 @@ def _removables(devices: list[Data]) -> tuple[Removable, ...]:
             controller = controllers.get(device.controllerKey)
             bus = _bus(controller)[1]
             number = int(controller.busNumber) if controller is not None else 0
-            slot = int(device.unitNumber or 0) + (2 * number if bus is Bus.IDE else 0)
+            slot = int(device.unitNumber or 0) + number * (_DRIVES.get(bus, 0) if bus is not None else 0)
             found.append(Removable(kind="cdrom", bus=bus, slot=slot))
         elif isinstance(device, vim.vm.device.VirtualFloppy):
             found.append(Removable(kind="floppy", bus=Bus.FLOPPY, slot=int(device.unitNumber or 0)))
@@ -208,10 +252,15 @@ def _nics(vm: Machine, devices: list[Data]) -> tuple[Nic, ...]:
             network=_network(vm, card.backing) or f"eth{number}",
             kind="bridge",
             mac=card.macAddress or None,
-            model=type(card).__name__.rpartition(".")[2].removeprefix("Virtual").lower(),
+            model=_nic_model(card),
         )
         for number, card in enumerate(cards)
     )
+
+
+def _nic_model(card: Data) -> str:
+    name = type(card).__name__.rpartition(".")[2].removeprefix("Virtual").lower()
+    return _NIC_MODELS.get(name, name)
 
 
 def _network(vm: Machine, backing: Data) -> str | None:

@@ -56,17 +56,19 @@ def _setup(request: InputSetupRequest) -> InputResult:
     from v2v_input_vmware.vcenter.machine import guest_of, read_machine
     from v2v_input_vmware.vcenter.password import find_password
     from v2v_input_vmware.vcenter.session import connected, session_cookie
-    from v2v_input_vmware.vcenter.trust import fetch_certificate, find_trust, sha1_thumbprint
+    from v2v_input_vmware.vcenter.trust import check_name, fetch_certificate, find_trust, sha1_thumbprint
 
     address = parse_address(request.connection)
     over_vddk = request.transport == "vddk"
     if over_vddk:
         vddk.check_library(request.options)
     password = find_password(address, request.password_file)
+    named = [request.options.one(name) for name in (_THUMBPRINT, "vddk-thumbprint")]
     trust = find_trust(
         address,
         request.directory,
-        thumbprint=request.options.one(_THUMBPRINT),
+        # the library is led to the same server
+        thumbprint=next((thumbprint for thumbprint in named if thumbprint is not None), None),
         ca_file=request.options.one(_CA_FILE),
     )
     report = request.report
@@ -77,17 +79,19 @@ def _setup(request: InputSetupRequest) -> InputResult:
         snapshot = over_vddk and request.options.one("vddk-snapshot") is not None
         check_machine(machine, disks, whole_files=not over_vddk, snapshot=snapshot, warn=report.warning)
         if over_vddk:
-            thumbprint = sha1_thumbprint(fetch_certificate(address))
+            thumbprint = sha1_thumbprint(fetch_certificate(address, trust))
             return InputResult(
                 guest=guest,
                 disks=vddk.services(address, machine.moref, disks, password, thumbprint, request.options),
             )
+        if trust.pinned:
+            check_name(address, trust)
         datacenter = datacenter_of(service, vm)
         paths = [datastore.folder_path(disk, datacenter) for disk in disks]
         cookie = session_cookie(service)
         for path, disk in zip(paths, disks, strict=True):
-            if disk.path.endswith(".vmdk") is False:
+            if not disk.path.endswith(".vmdk"):
                 raise SourceError(f"{disk.label} ({disk.file}) is not a VMDK", hint="use -it vddk")
             datastore.check_readable(address, trust, path, cookie, disk)
-    script = datastore.write_cookie_script(request.directory, address, trust, password, paths[0])
-    return InputResult(guest=guest, disks=tuple(datastore.service(address, trust, path, script) for path in paths))
+    command = datastore.cookie_command(request.directory, address, trust, password, paths[0])
+    return InputResult(guest=guest, disks=tuple(datastore.service(address, trust, path, command) for path in paths))

@@ -37,17 +37,43 @@ def connected(address: Address, password: str, trust: Trust) -> Iterator[Service
 
 
 def log_in(address: Address, password: str, trust: Trust) -> Service:
-    """Log in; the session lives until somebody logs out, or for half an hour without a request."""
-    from pyVim.connect import SmartConnect
+    """Log in; the session lives until somebody logs out, or for half an hour without a request.
 
-    return SmartConnect(
-        host=address.host,
-        port=address.port,
-        user=address.user,
-        pwd=password,
-        sslContext=trust.context(),
-        httpConnectionTimeout=TIMEOUT,
-    )
+    :raises SourceError: what answers is no vCenter and no ESXi host. Other errors are pyvmomi's: see ``explained``.
+    """
+    from pyVim.connect import SmartConnect
+    from pyVmomi import vmodl
+
+    context = trust.context()
+    try:
+        _wait_for_an_answer(address, context)
+        return SmartConnect(
+            host=address.host,
+            port=address.port,
+            user=address.user,
+            pwd=password,
+            sslContext=context,
+            httpConnectionTimeout=TIMEOUT,
+        )
+    except (OSError, http.client.HTTPException, vmodl.MethodFault, vmodl.RuntimeFault):
+        raise
+    except Exception as err:
+        # pyvmomi raises plain ones, and those of its XML parser
+        reason = next(iter(str(err).splitlines()), type(err).__name__)
+        raise SourceError(
+            f"{address.host} does not answer as a vCenter or ESXi host does: {reason[:200]}",
+            hint="check the URI of -ic; a vCenter that is starting answers after some minutes",
+        ) from err
+
+
+def _wait_for_an_answer(address: Address, context: ssl.SSLContext) -> None:
+    """See that a server answers at all: pyvmomi first asks for its versions, and would wait for ever."""
+    connection = http.client.HTTPSConnection(address.host, address.port, timeout=TIMEOUT, context=context)
+    try:
+        connection.request("GET", "/sdk/vimServiceVersions.xml")
+        connection.getresponse().read()
+    finally:
+        connection.close()
 
 
 def session_cookie(service: Service) -> str:
@@ -71,8 +97,9 @@ def explained(address: Address) -> Iterator[None]:
             hint="check the file given with -ip and the user in the URI of -ic (administrator%40vsphere.local@...)",
         ) from err
     except vim.fault.NoPermission as err:
+        where = f"{err.object._moId} of {address.host}" if err.object is not None else address.host
         raise SourceError(
-            f"{address.user} lacks the privilege {err.privilegeId or '?'} on {address.host}",
+            f"{address.user} lacks the privilege {err.privilegeId or '?'} on {where}",
             hint="give the user a role with it, on the virtual machine and its datastore (System.Read, "
             "Datastore.Browse, VirtualMachine.Provisioning.DiskRandomRead)",
         ) from err
@@ -90,7 +117,10 @@ def explained(address: Address) -> Iterator[None]:
             f"{address.host} does not answer as a vCenter or ESXi host does: {err}", hint="check the URI of -ic"
         ) from err
     except (vmodl.MethodFault, vmodl.RuntimeFault) as err:
-        raise SourceError(f"{address.host} refuses: {err.msg or type(err).__name__}") from err
+        raise SourceError(
+            f"{address.host} refuses: {err.msg or type(err).__name__.rpartition('.')[2]}",
+            hint="look at the recent tasks and events in the vSphere Client",
+        ) from err
 
 
 def _untrusted(address: Address, err: ssl.SSLCertVerificationError) -> SourceError:

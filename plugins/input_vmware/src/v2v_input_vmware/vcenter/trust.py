@@ -38,7 +38,10 @@ class Trust:
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
         except (OSError, ssl.SSLError) as err:
-            raise SourceError(f"{self.ca_file} cannot be used as a file of certificates: {err}") from err
+            raise SourceError(
+                f"{self.ca_file} cannot be used as a file of certificates: {err.strerror or err}",
+                hint="name a file with certificates in PEM form with -io ca-file=FILE",
+            ) from err
         if self.pinned:
             context.check_hostname = False
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -75,14 +78,36 @@ def find_trust(address: Address, directory: Path, *, thumbprint: str | None, ca_
     return Trust(ca_file=kept, pinned=True)
 
 
-def fetch_certificate(address: Address) -> bytes:
-    """Fetch the certificate that the server shows; whether to trust it is somebody else's question.
+def check_name(address: Address, trust: Trust) -> None:
+    """See that a pinned certificate is for the name of the server, which libcurl compares however it is trusted.
 
-    :raises SourceError: it is not reached.
+    :raises SourceError: it is for others, as that of an ESXi host is when it was installed and not given a name.
     """
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+    context = trust.context()
+    context.check_hostname = True
+    try:
+        with (
+            socket.create_connection((address.host, address.port), timeout=TIMEOUT) as plain,
+            context.wrap_socket(plain, server_hostname=address.host),
+        ):
+            return
+    except ssl.SSLCertVerificationError as err:
+        raise SourceError(
+            f"the certificate of {address.host} is for another name: {err.verify_message}",
+            hint="disks are read over https by a library that compares names: call the server in -ic as its "
+            "certificate does (a line in /etc/hosts may lead there), or use -it vddk, or add ?no_verify=1 to the URI",
+        ) from err
+    except OSError as err:
+        raise unreachable(address, err) from err
+
+
+def fetch_certificate(address: Address, trust: Trust = Trust(verify=False)) -> bytes:
+    """Fetch the certificate that the server shows.
+
+    :param trust: what it must be; without it, whether to trust the certificate is somebody else's question.
+    :raises SourceError: it is not reached, or shows another certificate.
+    """
+    context = trust.context()
     try:
         with (
             socket.create_connection((address.host, address.port), timeout=TIMEOUT) as plain,

@@ -73,8 +73,9 @@ def check_library(options: OptionValues) -> None:
             raise SourceError(
                 "VMware's VDDK library is not found", hint=f"{_LIBRARY}-io vddk-libdir=DIRECTORY"
             ) from err
+        said = [line.strip() for line in err.stderr_tail.splitlines() if line.strip()]
         raise SourceError(
-            f"nbdkit's plugin for VDDK does not work: {err.stderr_tail.strip()[-300:]}",
+            f"nbdkit's plugin for VDDK does not work: {said[-1][-300:] if said else err.message}",
             hint=f"{_LIBRARY}-io vddk-libdir=DIRECTORY",
         ) from err
 
@@ -111,7 +112,11 @@ def _service(
             *passed,
         ),
         secrets=(("password", password), *((("cookie", cookie),) if cookie is not None else ())),
-        # very large reads exhaust the memory of the server (nbdkit-vddk-plugin(1))
-        filters=(NbdkitFilter(name="blocksize", parameters=(("minblock", "512"), ("maxdata", "2M"))),),
+        filters=(
+            # each connection would be a handle of its own
+            NbdkitFilter(name="multi-conn", parameters=(("multi-conn-mode", "disable"),)),
+            # very large reads exhaust the memory of the server (nbdkit-vddk-plugin(1))
+            NbdkitFilter(name="blocksize", parameters=(("minblock", "512"), ("maxdata", "2M"))),
+        ),
         remote=True,
     )

@@ -43,7 +43,7 @@ def guest_of(vmx: Vmx, fallback_name: str, warn: Callable[[str], None]) -> tuple
     name = vmx.get("displayName")
     if not name:
         warn(f"the VMX file has no displayName: the guest is called {fallback_name}")
-    disks = _disks(vmx)
+    disks, boot_order = _disks(vmx), _boot_order(vmx)
     guest = Guest(
         name=name or fallback_name,
         hypervisor="vmware",
@@ -54,13 +54,26 @@ def guest_of(vmx: Vmx, fallback_name: str, warn: Callable[[str], None]) -> tuple
         genid=genid(vmx.number("vm.genid"), vmx.number("vm.genidX")),
         sound=_sound(vmx, warn),
         disks=tuple(
-            SourceDisk(index=index, bus=disk.bus, origin=f"{disk.device}, {disk.file}")
+            SourceDisk(
+                index=index,
+                bus=disk.bus,
+                origin=f"{disk.device}, {disk.file}",
+                boot_order=boot_order.get(disk.device),
+            )
             for index, disk in enumerate(disks, 1)
         ),
         removables=_removables(vmx),
         nics=_nics(vmx),
+        tpm="2.0" if vmx.flag("vtpm.present") or vmx.get("managedvm.autoAddVTPM") else None,
+        os=vmx.get("guestOS") or None,
     )
     return guest, disks
+
+
+def _boot_order(vmx: Vmx) -> dict[str, int]:
+    """Give the places of disks in the boot order of the BIOS, by their devices."""
+    named = dict.fromkeys(name.strip().lower() for name in (vmx.get("bios.hddOrder") or "").split(",") if name.strip())
+    return {name: place for place, name in enumerate(named, 1)}
 
 
 def genid(low: int | None, high: int | None) -> str | None:

@@ -116,6 +116,8 @@ def _check_is_vmx(data: bytes, path: str) -> None:
 def _check(vmx: Vmx, disks: tuple[VmxDisk, ...], path: str) -> None:
     if not vmx.values:
         raise SourceError(f"{path} is not a VMX file: nothing in it is understood", hint="name the .vmx file itself")
+    if not disks and vmx.get("encryption.data") is not None:
+        raise SourceError(f"{path} is encrypted", hint="remove the encryption in VMware, and convert it then")
     if not disks:
         raise SourceError(
             f"{path} names no disk", hint="check that it is the whole file: disks are lines as scsi0:0.fileName"

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The input ``-i vcenter`` as tests call it: on a simulator, with its password and certificate."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from v2v_core.api import InputResult, InputSetupRequest, NbdkitPlugin, OptionValues, SourceError
+from v2v_core.testing import FakeReporter
+from v2v_input_vmware.vcenter.plugin import VcenterInput
+from vcenter import PASSWORD, Vcenter
+
+
+def setup(
+    vcenter: Vcenter, tmp_path: Path, name: str, *, options: dict[str, str] | None = None, **more: Any
+) -> tuple[InputResult, FakeReporter]:
+    """Set the input up for a guest.
+
+    :param options: of -io; without them, the certificate of the simulator is trusted.
+    """
+    report = FakeReporter()
+    values = {"ca-file": str(vcenter.certificate)} if options is None else options
+    request = InputSetupRequest(
+        directory=tmp_path,
+        arguments=(name,),
+        report=report,
+        options=OptionValues(values={key: (value,) for key, value in values.items()}),
+        **{"connection": vcenter.uri, "password_file": vcenter.password_file, **more},
+    )
+    return VcenterInput().v2v_input_setup(request), report
+
+
+def refused(*arguments: Any, **more: Any) -> tuple[str, str]:
+    """Set the input up, which must be refused in one line with a remedy, and give both."""
+    with pytest.raises(SourceError) as caught:
+        setup(*arguments, **more)
+    error = caught.value
+    assert "\n" not in error.message
+    assert error.hint
+    assert PASSWORD not in f"{error.message} {error.hint} {error.__cause__!r}"
+    return error.message, error.hint
+
+
+@contextlib.contextmanager
+def served(result: InputResult, tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
+    """Run the server of the first disk as core does, and give its socket."""
+    from v2v_core.serving.nbdkit import nbdkit_argv
+
+    disk = result.disks[0]
+    assert isinstance(disk, NbdkitPlugin)
+    secrets, socket = tmp_path / "secrets", tmp_path / "socket"
+    secrets.mkdir(mode=0o700, exist_ok=True)
+    argv = nbdkit_argv(disk, socket, readonly=True, secrets=secrets)
+    server = subprocess.Popen(argv, env={**os.environ, **dict(disk.environment)})
+    try:
+        deadline = time.monotonic() + 60
+        while not socket.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        yield socket, server
+    finally:
+        server.terminate()
+        server.wait(20)
