@@ -68,6 +68,7 @@ from v2v_core.model import (
     TargetRemovable,
     Topology,
 )
+from v2v_core.mounts import mounts_below, unmount
 from v2v_core.output_files import (
     DiskFile,
     Publication,
@@ -169,6 +170,7 @@ __all__ = [
     "input_helper",
     "libvirt_name",
     "make_disk",
+    "mounts_below",
     "name_limit",
     "open_new",
     "output_helper",
@@ -178,5 +180,6 @@ __all__ = [
     "require_program",
     "run_program",
     "service_programs",
+    "unmount",
     "write_partial",
 ]

@@ -29,8 +29,9 @@ class DiskFile:
     """The destination of one disk.
 
     :param written: the file or block device to write. :param final: what it will be called.
-    :param size: virtual size in bytes. :param compat: of a qcow2 image, as ``qemu-img create`` has it; None for its
-        default.
+    :param size: virtual size in bytes.
+    :param device: it is a block device, which is neither made nor renamed nor deleted.
+    :param compat: of a qcow2 image, as ``qemu-img create`` has it; None for its default.
     """
 
     index: int
@@ -39,12 +40,8 @@ class DiskFile:
     size: int
     format: str
     compressed: bool = False
+    device: bool = False
     compat: str | None = None
-
-    @property
-    def device(self) -> bool:
-        """Tell whether it is a block device, which is neither made nor renamed nor deleted."""
-        return self.written == self.final
 
     def service(self) -> DiskService:
         """Describe how it is served."""
@@ -197,7 +194,7 @@ def _qemu_create(disk: DiskFile, *, preallocated: bool) -> None:
 def _cannot_make(disk: DiskFile, number: int | None, reason: str) -> DestinationError:
     if number == errno.ENOSPC:
         try:
-            system = os.statvfs(disk.final.parent)
+            system = os.statvfs(disk.written.parent)
             free = f"{system.f_bavail * system.f_frsize} bytes are"
         except OSError:
             free = "nobody knows how many are"

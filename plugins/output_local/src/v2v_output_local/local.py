@@ -81,10 +81,12 @@ class LocalOutput:
             if disk.size is None:
                 raise DestinationError(f"the size of disk {disk.index} is not known")
             final = names.disk(disk.index)
+            device = check_final(final)
             disks.append(
                 DiskFile(
                     index=disk.index,
-                    written=final if check_final(final) else hidden_name(final),
+                    device=device,
+                    written=final if device else hidden_name(final),
                     final=final,
                     size=disk.size,
                     format=settings.format,
