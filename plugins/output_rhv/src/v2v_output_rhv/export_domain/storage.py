@@ -54,17 +54,21 @@ class Storage:
                 hint="name it with -os SERVER:/PATH, or mount it and name the directory with -os DIRECTORY",
             )
         if _EXPORT.fullmatch(settings.storage):
-            return cls(settings.storage.rstrip("/"), directory / "export-domain", is_nfs=True)
+            return cls(settings.storage, directory / "export-domain", is_nfs=True)
         local = Path(os.path.abspath(settings.storage))  # noqa: PTH100 - Path.absolute() keeps ".."
         return cls(str(local), local, is_nfs=False)
 
     def named(self, path: Path) -> str:
         """Give what a path below the place is called outside of this run."""
-        return f"{self.name}/{path.relative_to(self.local)}" if self.is_nfs else str(path)
+        return f"{self._prefix}{path.relative_to(self.local)}" if self.is_nfs else str(path)
 
     def path(self, name: str) -> Path:
         """Give the path of what ``named`` named."""
-        return self.local / name.removeprefix(f"{self.name}/") if self.is_nfs else Path(name)
+        return self.local / name.removeprefix(self._prefix) if self.is_nfs else Path(name)
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.name.rstrip('/')}/"
 
     def is_mounted(self) -> bool:
         """Tell whether it is there; a directory always is."""
