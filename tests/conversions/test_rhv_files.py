@@ -68,7 +68,8 @@ def written(vmware_guest: Path) -> Iterator[Written]:
         def step(*argv: str | Path) -> list[str]:
             done = place.run(argv[0], *argv[1:], PATH=path)
             assert done.returncode == 0, said(done)
-            return done.stdout.splitlines()
+            # the last lines say what was created, and those before them what is going on
+            return [line for line in done.stdout.splitlines() if line.startswith((SERVER, "/"))]
 
         step("helper-v2v-input-disk", "--dir", run, vmware_guest, second)
         step("helper-v2v-convert", "--dir", run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from v2v_core.api import (
     OutputSettings,
     OutputSetup,
     OutputSetupRequest,
+    OwnedObject,
     SourceDisk,
     TargetDisk,
     TargetGuest,
@@ -224,3 +226,64 @@ def simulate_mount(bin_directory: Path, export: Path) -> Path:
     program.write_text(_MOUNT_SIMULATOR.format(log=log, export=export))
     program.chmod(0o755)
     return log
+
+
+def record_to(run: Run) -> None:
+    """Let the ledger of a run be written to a file, so that it outlives the process."""
+    records = run.directory / "records"
+    records.unlink(missing_ok=True)
+
+    def write(thing: OwnedObject) -> None:
+        with records.open("a") as stream:
+            stream.write(f"{thing.kind} {thing.identity}\n")
+
+    run.ledger.on_record = write
+
+
+def recorded(run: Run) -> None:
+    """Give a run back what its ledger held."""
+    run.ledger.on_record = None
+    run.ledger.objects.clear()
+    records = run.directory / "records"
+    for line in records.read_text().splitlines() if records.exists() else ():
+        run.ledger.record(*line.split(" ", 1))
+
+
+def killed_before(number: int, function: Callable[[], object]) -> bool:
+    """Call a function in a process that is killed before it changes the file system once more; tell if it was.
+
+    :param number: how many changes it may make.
+    """
+    pid = os.fork()
+    if pid == 0:
+        left = number
+
+        def counted(call: Callable[..., Any]) -> Callable[..., Any]:
+            def perhaps(*arguments: Any, **options: Any) -> Any:
+                nonlocal left
+                left -= 1
+                if left < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return call(*arguments, **options)
+
+            return perhaps
+
+        for name in ("mkdir", "rename", "fchmod", "ftruncate", "fsync", "fchown"):
+            setattr(os, name, counted(getattr(os, name)))
+        for module in ("disk_files", "publication"):
+            imported = __import__(f"v2v_core.output_files.{module}", fromlist=["x"])
+            if hasattr(imported, "run_program"):
+                imported.run_program = counted(imported.run_program)
+        open_file = os.open
+        os.open = lambda path, flags, *more, **options: (  # type: ignore[assignment]
+            counted(open_file) if flags & os.O_CREAT and "records" not in str(path) else open_file
+        )(path, flags, *more, **options)
+        status = 1
+        try:
+            function()
+            status = 0
+        finally:
+            os._exit(status)
+    ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert ended in {0, -signal.SIGKILL}, ended
+    return ended != 0

@@ -7,14 +7,25 @@ import errno
 import os
 import re
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from export_domains import DOMAIN_ID, MIB, Run, as_user, ext4, make_domain, simulate_mount, tree
+from export_domains import (
+    DOMAIN_ID,
+    MIB,
+    Run,
+    as_user,
+    ext4,
+    killed_before,
+    make_domain,
+    record_to,
+    recorded,
+    simulate_mount,
+    tree,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
@@ -514,16 +525,11 @@ class TestFailures:
         calls = 0
         while True:
             run = new_run(format=image_format)
-            records = run.directory / "records"
-            records.unlink(missing_ok=True)
-            run.ledger.on_record = lambda thing, to=records: _append(to, f"{thing.kind} {thing.identity}\n")
+            record_to(run)
             if hook == "finalize":
                 run.setup()
             ended = killed_before(calls, run.setup if hook == "setup" else run.finalize)
-            run.ledger.on_record = None
-            run.ledger.objects.clear()
-            for line in records.read_text().splitlines() if records.exists() else ():
-                run.ledger.record(*line.split(" ", 1))
+            recorded(run)
             run.abort(state=hook == "finalize")
             run.abort(state=False)
             assert tree(place) == before, f"killed before change {calls}"
@@ -532,48 +538,3 @@ class TestFailures:
                 break
             calls += 1
         assert calls > 8
-
-
-def _append(path: Path, text: str) -> None:
-    with path.open("a") as stream:
-        stream.write(text)
-
-
-def killed_before(number: int, function: Callable[[], object]) -> bool:
-    """Call a function in a process that is killed before it changes the file system once more; tell if it was.
-
-    :param number: how many changes it may make.
-    """
-    pid = os.fork()
-    if pid == 0:
-        left = number
-
-        def counted(call: Callable[..., Any]) -> Callable[..., Any]:
-            def perhaps(*arguments: Any, **options: Any) -> Any:
-                nonlocal left
-                left -= 1
-                if left < 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return call(*arguments, **options)
-
-            return perhaps
-
-        for name in ("mkdir", "rename", "fchmod", "ftruncate", "fsync", "fchown"):
-            setattr(os, name, counted(getattr(os, name)))
-        for module in ("disk_files", "publication"):
-            imported = __import__(f"v2v_core.output_files.{module}", fromlist=["x"])
-            if hasattr(imported, "run_program"):
-                imported.run_program = counted(imported.run_program)
-        open_file = os.open
-        os.open = lambda path, flags, *more, **options: (  # type: ignore[assignment]
-            counted(open_file) if flags & os.O_CREAT and "records" not in str(path) else open_file
-        )(path, flags, *more, **options)
-        status = 1
-        try:
-            function()
-            status = 0
-        finally:
-            os._exit(status)
-    ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    assert ended in {0, -signal.SIGKILL}, ended
-    return ended != 0
