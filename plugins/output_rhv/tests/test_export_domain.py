@@ -419,8 +419,9 @@ class TestOwners:
                 assert Path(name).stat().st_mode & 0o777 == (0o644 if name.endswith(".ovf") else 0o666)
             (warning,) = run.report.warnings
             assert "chown -R 36:36 " in warning
+            assert f", in {place}, run: " in warning
             for name in created:
-                assert str(Path(name).parent) in warning
+                assert str(Path(name).parent.relative_to(place)) in warning.rpartition(" 36:36 ")[2].split()
 
         assert as_user(0, work, drop=SQUASHED) == 0
 

@@ -10,6 +10,7 @@ The images have their names from the beginning, and nobody knows of them before 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import uuid
 from collections.abc import Iterator, Mapping
@@ -67,7 +68,7 @@ class ExportDomainOutput:
         storage = Storage.of(settings, request.directory)
         with storage.mounted():
             domain = storage.domain()
-            with VdsmFiles(domain) as files:
+            with _told(f"{storage.named(domain)} cannot be used"), VdsmFiles(domain) as files:
                 for place in ("images", "master/vms"):
                     if not files.can_make_files_in(place):
                         raise DestinationError(
@@ -118,43 +119,17 @@ class ExportDomainOutput:
     @hookimpl
     def v2v_output_finalize(self, request: OutputFinalizeRequest) -> OutputResult:
         """Describe the images, then the guest; unmount the domain."""
-        state = request.state
         storage = Storage.of(request.settings, request.directory)
         storage.mount()
-        domain = storage.path(state["domain"])
-        machine = state["machine"]
-        guest = f"master/vms/{machine}"
-        ovf = f"{guest}/{machine}.ovf"
-        with VdsmFiles(domain) as files:
-            try:
-                disks = tuple(_described_disks(files, state, domain.name))
-                written = build_ovf(
-                    request.target,
-                    name=request.settings.name,
-                    vm_id=machine,
-                    storage_domain_id=domain.name,
-                    disks=disks,
-                    flavour=Flavour.EXPORT_DOMAIN,
-                    created=datetime.fromisoformat(state["created"]),
-                    warn=request.report.warning,
-                )
-                request.ledger.record(_GUEST, storage.named(domain / guest))
-                files.make_directory(guest)
-                files.write_file(f"{ovf}.partial", written)
-                # from here on oVirt sees the guest
-                files.rename(f"{ovf}.partial", ovf)
-                for place in (guest, "master/vms", "images"):
-                    files.make_durable(place)
-                others = [path for path in (*_places(disks), guest, ovf) if not files.is_vdsms(path)]
-            except OSError as err:
-                raise DestinationError(
-                    f"-o rhv: the guest cannot be written to {storage.named(domain)}: {err.strerror}",
-                    hint="free some space" if err.errno == errno.ENOSPC else None,
-                ) from err
+        domain = storage.path(request.state["domain"])
+        with _told(f"the guest cannot be written to {storage.named(domain)}"), VdsmFiles(domain) as files:
+            disks = dict(_described_disks(files, request.state, domain.name))
+            ovf = _write_guest(request, files, domain, storage, disks)
+            others = [place for place in (*disks, ovf, str(Path(ovf).parent)) if not files.is_vdsms(place)]
         if others:
             _tell_owner(storage, domain, others, request.report)
         _unmount(storage, request.report)
-        return OutputResult(created=tuple(storage.named(domain / place) for place in (*_places(disks), ovf)))
+        return OutputResult(created=tuple(storage.named(domain / place) for place in (*disks, ovf)))
 
     @hookimpl
     def v2v_output_abort(self, request: OutputAbortRequest) -> None:
@@ -187,16 +162,13 @@ def _check_settings(settings: OutputSettings) -> None:
 def _made_disks(request: OutputSetupRequest, storage: Storage, images: Path) -> Iterator[DiskFile]:
     """Make an image for each disk."""
     settings = request.settings
-    with VdsmFiles(images) as files:
+    with _told(f"no image can be made in {storage.named(images)}"), VdsmFiles(images) as files:
         for disk in request.target.disks:
             if disk.size is None:
                 raise DestinationError(f"-o rhv: the size of disk {disk.index} is not known")
             image, volume = images / str(uuid.uuid4()), str(uuid.uuid4())
             request.ledger.record(_IMAGE, storage.named(image))
-            try:
-                files.make_directory(image.name)
-            except OSError as err:
-                raise DestinationError(f"-o rhv: {storage.named(image)} cannot be made: {err.strerror}") from err
+            files.make_directory(image.name)
             made = DiskFile(
                 index=disk.index,
                 written=image / volume,
@@ -209,8 +181,9 @@ def _made_disks(request: OutputSetupRequest, storage: Storage, images: Path) -> 
             yield made
 
 
-def _described_disks(files: VdsmFiles, state: Mapping[str, Any], domain_id: str) -> Iterator[OvfDisk]:
-    """Finish each disk and write what VDSM must know of it; give them with their sizes."""
+def _described_disks(files: VdsmFiles, state: Mapping[str, Any], domain_id: str) -> Iterator[tuple[str, OvfDisk]]:
+    """Finish each disk and write what VDSM must know of it; give its place in the domain, and how the OVF has it."""
+    created = datetime.fromisoformat(state["created"])
     for disk in state["disks"]:
         place = f"images/{disk['image']}/{disk['volume']}"
         described = OvfDisk(
@@ -222,21 +195,55 @@ def _described_disks(files: VdsmFiles, state: Mapping[str, Any], domain_id: str)
             allocation=state["allocation"],
             actual_size=files.finish_disk(place),
         )
-        created = datetime.fromisoformat(state["created"])
         files.write_file(f"{place}.meta", volume_metadata(described, storage_domain_id=domain_id, created=created))
         files.make_durable(f"images/{disk['image']}")
-        yield described
+        yield place, described
 
 
-def _places(disks: tuple[OvfDisk, ...]) -> tuple[str, ...]:
-    return tuple(f"images/{disk.image_id}/{disk.volume_id}" for disk in disks)
+def _write_guest(
+    request: OutputFinalizeRequest, files: VdsmFiles, domain: Path, storage: Storage, disks: Mapping[str, OvfDisk]
+) -> str:
+    """Write the OVF, and give its place in the domain. oVirt sees the guest as soon as it has its name."""
+    machine = request.state["machine"]
+    written = build_ovf(
+        request.target,
+        name=request.settings.name,
+        vm_id=machine,
+        storage_domain_id=domain.name,
+        disks=tuple(disks.values()),
+        flavour=Flavour.EXPORT_DOMAIN,
+        created=datetime.fromisoformat(request.state["created"]),
+        warn=request.report.warning,
+    )
+    directory = f"master/vms/{machine}"
+    ovf = f"{directory}/{machine}.ovf"
+    request.ledger.record(_GUEST, storage.named(domain / directory))
+    files.make_directory(directory)
+    files.write_file(f"{ovf}.partial", written)
+    files.rename(f"{ovf}.partial", ovf)
+    for place in (directory, "master/vms", "images"):
+        files.make_durable(place)
+    return ovf
+
+
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Say what was being done when the file system refused something.
+
+    :raises DestinationError: in place of an ``OSError``.
+    """
+    try:
+        yield
+    except OSError as err:
+        hint = "free some space" if err.errno == errno.ENOSPC else None
+        raise DestinationError(f"-o rhv: {what}: {err.strerror}", hint=hint) from err
 
 
 def _tell_owner(storage: Storage, domain: Path, places: list[str], report: Reporter) -> None:
-    directories = sorted({storage.named((domain / place).parent) for place in places})
+    directories = sorted({f"{domain.name}/{Path(place).parent}" for place in places} - {f"{domain.name}/master/vms"})
     report.warning(
         "the files of the guest do not belong to user and group 36 (vdsm, kvm), and oVirt may be unable to import it;"
-        f" as root, run: chown -R 36:36 {' '.join(directories)}"
+        f" as root, in {storage.name}, run: chown -R 36:36 {' '.join(directories)}"
     )
 
 
