@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from export_domains import DOMAIN_ID, FOREIGN_IMAGE, make_domain, simulate_mount, tree
+from export_domains import DOMAIN_ID, FOREIGN_IMAGE, SERVER, as_root, make_domain, simulate_mount, tree
 from lxml import etree
 
 from guests.boot import boot
 from runs import Fingerprint, new_place, said
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")]
+pytestmark = [pytest.mark.slow, as_root]
 
 IMAGES = ("11111111-0000-4000-8000-000000000001", "11111111-0000-4000-8000-000000000002")
 VOLUMES = ("22222222-0000-4000-8000-000000000001", "22222222-0000-4000-8000-000000000002")
 MACHINE = "33333333-0000-4000-8000-000000000000"
-SERVER = "files.example.com:/exports/domain"
 
 
 @dataclass(frozen=True)
@@ -148,4 +146,3 @@ def test_what_vdsm_got(written: Written) -> None:
 
 def test_nothing_is_mounted_any_more(written: Written) -> None:
     assert str(written.exported.parent) not in Path("/proc/self/mountinfo").read_text()
-    assert shutil.which("umount")

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from v2v_core.api import (
     Bus,
     Capabilities,
@@ -37,6 +39,11 @@ from v2v_core.testing import FakeLedger, FakeReporter
 MIB = 1024 * 1024
 DOMAIN_ID = "12345678-1234-1234-1234-123456789abc"
 FOREIGN_IMAGE = "99999999-9999-4999-8999-999999999999"
+#: What the simulated file server is called.
+SERVER = "files.example.com:/exports/domain"
+#: What root cannot do on a file server that takes it for nobody.
+SQUASHED = "chown,dac_override,dac_read_search,fowner"
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount, and make files of others")
 
 
 def make_domain(place: Path, *, owner: int | None = 36) -> Path:

@@ -112,7 +112,7 @@ class VdsmFiles:
             os.close(handle)
 
     def rename(self, name: str, new: str) -> None:
-        """Give a file another name, and make both directories durable that hold it.
+        """Give a file another name.
 
         :raises OSError: it cannot have it.
         """

@@ -15,13 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from export_domains import make_domain, simulate_mount, tree
+from export_domains import SERVER, as_root, make_domain, simulate_mount, tree
 
 from v2v_core.api import mounts_below
 from v2v_core.testing.leftovers import VARIABLE, still_there
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
-SERVER = "files.example.com:/exports/domain"
 Command = Callable[..., list[str]]
 COMMAND = Path(sys.executable).parent / "v2v"
 VDSM = (
@@ -155,8 +153,16 @@ def test_what_is_wrong_is_found_before_the_conversion(
 
 
 @as_root
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("output", ["nfs", "directory", "vdsm"])
+@pytest.mark.parametrize(
+    ("output", "number"),
+    [
+        ("nfs", signal.SIGKILL),
+        ("nfs", signal.SIGTERM),
+        ("nfs", signal.SIGINT),
+        ("directory", signal.SIGKILL),
+        ("vdsm", signal.SIGKILL),
+    ],
+)
 def test_killed_while_copying(
     command: Command,
     nothing_left: Callable[[], None],

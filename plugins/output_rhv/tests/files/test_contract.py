@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from export_domains import DOMAIN_ID, make_domain, simulate_mount
+from export_domains import DOMAIN_ID, SERVER, as_root, make_domain, simulate_mount
 
 from v2v_core.api import OutputResult
 from v2v_core.testing import OutputExample, OutputPluginContract
@@ -47,7 +46,7 @@ class TestExportDomainPreallocatedQcow2(TestExportDomain):
         return read_qcow2(Path(result.created[index - 1]), Path(example.storage or "").parent / "read.raw")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+@as_root
 class TestExportDomainOverNfs(OutputPluginContract):
     """The file server is a directory, and ``mount -t nfs`` is simulated: the kernel may have no NFS client."""
 
@@ -60,7 +59,7 @@ class TestExportDomainOverNfs(OutputPluginContract):
         make_domain(self.exported)
         simulate_mount(tmp_path / "bin", self.exported)
         monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
-        return OutputExample(storage="files.example.com:/export/domain")
+        return OutputExample(storage=SERVER)
 
     def look(self, example: OutputExample) -> dict[str, object]:
         here = OutputExample(storage=str(self.exported))

@@ -11,7 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from export_domains import DOMAIN_ID, MIB, Run, as_user, ext4, killed_before, make_domain, record_to, recorded, tree
+from export_domains import (
+    DOMAIN_ID,
+    MIB,
+    Run,
+    as_root,
+    as_user,
+    ext4,
+    killed_before,
+    make_domain,
+    record_to,
+    recorded,
+    tree,
+)
 from lxml import etree
 
 from v2v_core.api import DestinationError, NbdkitPlugin, OptionError, QemuImage, UsageError
@@ -20,7 +32,6 @@ from v2v_core.plugins import check_plugin
 from v2v_output_rhv.ovf.tree import NAMESPACES
 from v2v_output_rhv.vdsm.output import VdsmOutput
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount, and make files of others")
 NAMES = {
     "vdsm-image-uuid": ("11111111-0000-4000-8000-000000000001", "11111111-0000-4000-8000-000000000002"),
     "vdsm-vol-uuid": ("22222222-0000-4000-8000-000000000001", "22222222-0000-4000-8000-000000000002"),
