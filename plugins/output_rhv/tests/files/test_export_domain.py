@@ -13,9 +13,12 @@ from typing import Any
 import pytest
 from export_domains import DOMAIN_ID, MIB, Run, as_root, as_user, ext4, make_domain, tree
 from lxml import etree
+from ovf_examples import CREATED
+from ovf_examples import place as place_of
 
 from v2v_core.api import DestinationError, UsageError
 from v2v_output_rhv.export_domain.ownership import VdsmFiles
+from v2v_output_rhv.volumes import volume_metadata
 
 
 class TestCheck:
@@ -181,6 +184,13 @@ class TestResult:
             "FORMAT": "RAW" if image_format == "raw" else "COW",
             "TYPE": allocation.upper(),
         }
+
+    def test_a_description_stays_one_value(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("v2v_output_rhv.volumes.generator", lambda: "a=b\nEOF\r\x00c")
+        disk = place_of(1, MIB)
+        written = volume_metadata(disk, storage_domain_id=DOMAIN_ID, created=CREATED).decode()
+        assert "\nDESCRIPTION=a_b_EOF__c\nEOF\n" in written
+        assert f"\nCTIME={int(CREATED.timestamp())}\n" in written
 
     def test_the_ovf_appears_last_and_whole(
         self, new_run: Callable[..., Run], place: Path, monkeypatch: pytest.MonkeyPatch
