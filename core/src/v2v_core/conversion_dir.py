@@ -36,11 +36,14 @@ from v2v_core import processes
 from v2v_core.errors import UsageError, V2VError
 from v2v_core.events import Step
 from v2v_core.hookspecs import OwnedObject
+from v2v_core.mounts import mounts_below, unmount_below
 
 #: The path of a Unix socket has at most 107 bytes (unix(7)), and ``/base999`` must fit behind that of the directory.
 _LONGEST_PATH = 99
 _MARKER = "v2v-conversion-directory"
 _ROOMS = ("log", "overlay", "tmp", "input", "output", "convert")
+#: Where plugins may mount something for as long as the run lasts.
+_PLUGIN_ROOMS = ("input", "output", "convert", "tmp")
 
 
 @dataclass(frozen=True)
@@ -81,18 +84,33 @@ class ConversionDir:
         return directory
 
     def remove(self) -> None:
-        """Remove the directory, with what its ``overlay`` is on a large file system.
+        """Remove the directory, with what its ``overlay`` is on a large file system. Plugins' mounts in it go first.
 
-        :raises V2VError: something in it cannot be removed.
+        :raises V2VError: something in it cannot be removed, or somebody has mounted something in it.
         """
+        unmount_below(self.path / room for room in _PLUGIN_ROOMS)
+        large = self._large()
+        mounted = [point for place in (self.path, large) if place is not None for point in mounts_below(place)]
+        if mounted:
+            # what is there is nothing of this run, and would be deleted with the directory
+            raise V2VError(
+                f"the conversion directory {self.path} is not removed: something is mounted on {mounted[0]}",
+                hint=f"unmount {mounted[0]}, then run helper-v2v-cleanup --dir {self.path}",
+            )
         try:
-            if self.overlay.is_symlink():
-                target = self.overlay.readlink()
-                if target.name == f"{self.path.name}.large" and target.is_dir() and not target.is_symlink():
-                    shutil.rmtree(target)
+            if large is not None:
+                shutil.rmtree(large)
             shutil.rmtree(self.path)
         except OSError as err:
             raise V2VError(f"cannot remove the conversion directory {self.path}: {err}") from err
+
+    def _large(self) -> Path | None:
+        """Give what ``temporary`` made on a large file system, if it did and it is still there."""
+        if not self.overlay.is_symlink():
+            return None
+        target = self.overlay.readlink()
+        ours = target.name == f"{self.path.name}.large" and target.is_dir() and not target.is_symlink()
+        return target if ours else None
 
     @classmethod
     def open_or_create(cls, path: Path) -> ConversionDir:

@@ -14,6 +14,7 @@ import pytest
 
 from v2v_core import __version__, pipeline
 from v2v_core.cli import virt_v2v
+from v2v_core.discovery import Role
 from v2v_core.errors import ConversionError
 from v2v_core.events import Event, EventKind, Step
 from v2v_core.hookspecs import OutputResult
@@ -278,6 +279,33 @@ def test_capabilities_are_listed_without_a_guest(choices: list[RunChoice], capsy
     assert lines[:3] == ["virt-v2v", "virt-v2v-2.0", "libguestfs-rewrite"]
     assert {"mac-option", "mac-ip-option"} <= set(lines)
     assert not choices
+
+
+@pytest.mark.parametrize(
+    ("outputs", "listed"),
+    [
+        (["local"], set()),
+        (["local", "vdsm"], {"vdsm-compat-option", "ovf:ovirt", "ovf:ovirtexp"}),
+        (["ovirt", "rhv"], {"ovf:ovirtexp"}),
+        (["ovirt-upload"], {"ovf:ovirt"}),
+    ],
+)
+def test_capabilities_of_an_output_are_listed_if_it_is_installed(
+    outputs: list[str], listed: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("v2v_core.cli.listings._names", lambda role: outputs if role is Role.OUTPUT else [])
+    assert run("--machine-readable") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line for line in lines if line.startswith(("ovf:", "vdsm"))} == listed
+    assert {line for line in lines if line.startswith("output:")} == {f"output:{name}" for name in outputs}
+
+
+@pytest.mark.parametrize("name", ["compat", "image-uuid", "vol-uuid", "vm-uuid", "ovf-output", "ovf-flavour"])
+def test_an_older_option_for_vdsm_says_what_to_write_now(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(f"--vdsm-{name}=x", "-o", "vdsm", "g") == 2
+    err = capsys.readouterr().err
+    assert f"--vdsm-{name} no longer exists" in err.replace("=x", "")
+    assert f"-oo vdsm-{name}=" in err
 
 
 def test_capabilities_go_to_the_channel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

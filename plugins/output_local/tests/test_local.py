@@ -38,10 +38,11 @@ from v2v_core.api import (
     TargetDisk,
     TargetGuest,
     UsageError,
+    file_mode,
+    hidden_name,
 )
 from v2v_core.metadata import libvirt_domain, write_source, write_target
 from v2v_core.testing import FakeLedger, FakeReporter
-from v2v_output_local import publication
 from v2v_output_local.local import LocalOutput
 from v2v_output_local.names import OutputNames
 from v2v_output_local.null import NullOutput
@@ -485,7 +486,7 @@ class TestNames:
     @given(st.text(st.characters(), max_size=400) | st.sampled_from(["..", ".", "-rf", "/", "ä" * 300, "", "\n"]))
     def test_every_name_becomes_one_that_a_file_can_have(self, name: str) -> None:
         names = OutputNames.of_guest(Path("/tmp"), name)
-        for path in (names.disk(1), names.disk(27), names.metadata(), names.partial(names.disk(1))):
+        for path in (names.disk(1), names.disk(27), names.metadata(), hidden_name(names.disk(1))):
             assert path.parent == Path("/tmp")
             assert len(os.fsencode(path.name)) <= 255
             assert not set(path.name) & {"/", "\0", "\n", "\x1b", "\x9b"}
@@ -536,6 +537,6 @@ class TestNull:
 def test_the_mode_of_new_files_follows_the_umask() -> None:
     before = os.umask(0o027)
     try:
-        assert publication.file_mode() == 0o640
+        assert file_mode() == 0o640
     finally:
         os.umask(before)

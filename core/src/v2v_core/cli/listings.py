@@ -19,12 +19,20 @@ _CAPABILITIES = (
     "virt-v2v-2.0",
     "libguestfs-rewrite",
     "colours-option",
+    "vdsm-compat-option",
     "io/oo",
     "mac-option",
     "mac-ip-option",
     "parallel-option",
     "block-driver-option",
+    "collect-option",
 )
+#: What is there with one of these outputs only.
+_NEEDS_OUTPUT = {
+    "vdsm-compat-option": {"vdsm"},
+    "ovf:ovirt": {"ovirt-upload", "vdsm"},
+    "ovf:ovirtexp": {"ovirt", "vdsm"},
+}
 
 
 def answer(
@@ -51,14 +59,16 @@ def answer(
 
 
 def _list_capabilities(form: str) -> None:
-    inputs = _names(Role.INPUT)
+    inputs, outputs = _names(Role.INPUT), _names(Role.OUTPUT)
     lines = [*_CAPABILITIES]
     if "vcenter" in inputs:
         lines += ["vcenter-https", "vddk"]
     lines += [f"input:{name}" for name in inputs]
-    lines += [f"output:{name}" for name in _names(Role.OUTPUT)]
+    lines += [f"output:{name}" for name in outputs]
     if _names(Role.CONVERT):
         lines.append("convert:linux")
+    lines += ["ovf:ovirt", "ovf:ovirtexp"]
+    lines = [line for line in lines if line not in _NEEDS_OUTPUT or _NEEDS_OUTPUT[line] & set(outputs)]
     stream = open_channel(form)
     stream.write("".join(f"{line}\n" for line in lines))
     close_channel(stream)

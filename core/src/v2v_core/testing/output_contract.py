@@ -428,6 +428,7 @@ def _covered(key: str, identities: list[str]) -> bool:
 
 
 def _outside(above: Path | None, example: OutputExample) -> list[str]:
-    if above is None or example.storage is None:
+    # a server, or a name: nothing of this machine can be beside it
+    if above is None or example.storage is None or not above.is_dir():
         return []
     return sorted(key for key in map(str, above.iterdir()) if key != example.storage)

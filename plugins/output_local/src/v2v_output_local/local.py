@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 from v2v_core.api import (
     HOOK_API_VERSION,
     DestinationError,
+    DiskFile,
     OutputAbortRequest,
     OutputCheckRequest,
     OutputFinalizeRequest,
@@ -18,23 +20,25 @@ from v2v_core.api import (
     OutputSetup,
     OutputSetupRequest,
     PluginOption,
+    Publication,
     UsageError,
-    hookimpl,
-)
-from v2v_output_local.disk_files import (
-    DiskFile,
     check_device,
-    check_directory,
     check_final,
     check_not_source,
+    check_output_directory,
     check_space,
+    clear_away,
+    file_mode,
+    hidden_name,
+    hookimpl,
     make_disk,
+    publish,
+    require_for_output,
     service_programs,
+    write_partial,
 )
 from v2v_output_local.domain import DomainDisk, has_password, with_disks
 from v2v_output_local.names import OutputNames
-from v2v_output_local.programs import require
-from v2v_output_local.publication import Publication, clear_away, file_mode, publish, write_partial
 
 
 class LocalOutput:
@@ -51,7 +55,7 @@ class LocalOutput:
         """Check options, directory, free space, final names and programs. Create nothing."""
         settings = request.settings
         directory = _checked_directory(settings)
-        require(*service_programs(settings.format))
+        require_for_output(*service_programs(settings.format))
         names = OutputNames.of_guest(directory, settings.name)
         check_not_source(names.metadata(), request.source_files)
         if check_final(names.metadata()):
@@ -77,10 +81,12 @@ class LocalOutput:
             if disk.size is None:
                 raise DestinationError(f"the size of disk {disk.index} is not known")
             final = names.disk(disk.index)
+            device = check_final(final)
             disks.append(
                 DiskFile(
                     index=disk.index,
-                    written=final if check_final(final) else names.partial(final),
+                    device=device,
+                    written=final if device else hidden_name(final),
                     final=final,
                     size=disk.size,
                     format=settings.format,
@@ -99,7 +105,7 @@ class LocalOutput:
                         "device": target.device,
                         "written": str(disk.written),
                         "final": str(disk.final),
-                        "backup": str(names.partial(disk.final, "backup")),
+                        "backup": str(hidden_name(disk.final, "backup")),
                     }
                     for target, disk in zip(request.target.disks, disks, strict=True)
                 ],
@@ -114,8 +120,7 @@ class LocalOutput:
         state = request.state
         domain = with_disks(request.domain_xml, {disk["device"]: _in_domain(disk, state) for disk in state["disks"]})
         metadata = Path(state["metadata"])
-        names = OutputNames.of_guest(metadata.parent, request.settings.name)
-        partial = names.partial(metadata)
+        partial = hidden_name(metadata)
         write_partial(partial, domain, request.ledger)
         mode = file_mode()
         files = [
@@ -130,7 +135,7 @@ class LocalOutput:
             Publication(
                 partial=partial,
                 final=metadata,
-                backup=names.partial(metadata, "backup"),
+                backup=hidden_name(metadata, "backup"),
                 mode=0o600 if has_password(domain) else mode,
             )
         )
@@ -160,8 +165,25 @@ def _checked_directory(settings: OutputSettings) -> Path:
         raise UsageError("-o local: -oo compressed needs the format qcow2", hint="add -of qcow2")
     # not resolved: the user's own words for the place are what the XML should have
     directory = Path(os.path.abspath(settings.storage))  # noqa: PTH100 - Path.absolute() keeps ".."
-    check_directory(directory, "-o local -os")
+    _check_sayable(directory)
+    check_output_directory(directory, "-o local -os")
     return directory
+
+
+def _check_sayable(directory: Path) -> None:
+    """Make sure that libvirt's XML can say the path of the directory."""
+    try:
+        str(directory).encode("utf-8")
+    except UnicodeEncodeError as err:
+        raise DestinationError(
+            "-o local -os: the path of the directory is not UTF-8 and cannot be said in libvirt's XML:"
+            f" {str(directory)!r}"
+        ) from err
+    # libvirt's schema has no such paths, XML 1.0 no such characters
+    if re.search("[\x00-\x1f\x7f\ufffe\uffff]", str(directory)):
+        raise DestinationError(
+            f"-o local -os: the path of the directory has control characters in it: {str(directory)!r}"
+        )
 
 
 def _is_device(disk: dict[str, Any]) -> bool:

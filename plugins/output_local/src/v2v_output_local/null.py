@@ -15,8 +15,8 @@ from v2v_core.api import (
     PluginOption,
     UsageError,
     hookimpl,
+    require_for_output,
 )
-from v2v_output_local.programs import require
 
 #: The largest size that nbdkit and the NBD protocol can have with some room to spare: no disk is larger.
 _SIZE = "7E"
@@ -44,7 +44,7 @@ class NullOutput:
         for option, wrong in given.items():
             if wrong:
                 raise UsageError(f"-o null: the option {option} cannot be used: nothing is kept")
-        require("nbdkit")
+        require_for_output("nbdkit")
 
     @hookimpl
     def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from v2v_core.api import DestinationError, V2VError, require_program
+from v2v_core.errors import DestinationError, V2VError
+from v2v_core.programs import require_program
 
 
-def require(*names: str) -> None:
+def require_for_output(*names: str) -> None:
     """Make sure that programs are installed.
 
     :raises DestinationError: one is missing; the hint names the package.

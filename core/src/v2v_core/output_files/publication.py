@@ -13,14 +13,18 @@ plugin's private directory says what belongs together. Nothing else is ever dele
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import secrets
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from v2v_core.api import DestinationError, Ledger, OwnedObject, Reporter
+from v2v_core.errors import DestinationError
+from v2v_core.events import Reporter
+from v2v_core.hookspecs import Ledger, OwnedObject
 
 #: A hidden file that is not finished.
 PARTIAL = "partial-file"
@@ -30,6 +34,11 @@ BACKUP = "backup-file"
 PUBLISHED = "published-file"
 
 _JOURNAL = "publication.json"
+#: The limit of nearly every file system on Linux, for where the kernel does not say.
+_USUAL_LIMIT = 255
+
+#: Makes a file that does not exist yet, for this user only, and gives its descriptor, open for writing.
+Opener = Callable[[Path], int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,15 +51,49 @@ class Publication:
     mode: int
 
 
-def write_partial(path: Path, data: bytes, ledger: Ledger) -> None:
+def hidden_name(final: Path, kind: str = "partial") -> Path:
+    """Give a hidden name beside a file, for as long as it is not finished. Every call gives another one."""
+    end = f".v2v-{secrets.token_hex(8)}.{kind}"
+    return final.with_name(f".{cut_name(final.name, name_limit(final.parent) - 1 - len(end))}{end}")
+
+
+def name_limit(directory: Path) -> int:
+    """Give how many bytes a name can have in a directory."""
+    try:
+        limit = os.pathconf(directory, "PC_NAME_MAX")
+    except (OSError, ValueError):
+        return _USUAL_LIMIT
+    # encrypting file systems have less (eCryptfs 143); some say a number of characters that is more
+    return min(limit, _USUAL_LIMIT) if limit >= 64 else _USUAL_LIMIT
+
+
+def cut_name(text: str, limit: int) -> str:
+    """Cut a name that is too long between two characters.
+
+    What is cut ends in ``~`` and eight digits made from the whole of it, so that two long names that begin alike stay
+    different.
+    """
+    whole = text.encode("utf-8", "replace")
+    if len(whole) <= limit:
+        return text
+    digest = hashlib.sha256(whole).hexdigest()[:8]
+    return f"{whole[: limit - 9].decode('utf-8', 'ignore')}~{digest}"
+
+
+def open_new(path: Path) -> int:
+    """Make a file that does not exist yet, for this user only, and give its descriptor, open for writing."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def write_partial(path: Path, data: bytes, ledger: Ledger, *, opener: Opener = open_new) -> None:
     """Write a file that is not published yet, and make it durable.
 
+    :param opener: makes the file.
     :raises DestinationError: it cannot be written.
     """
     ledger.record(PARTIAL, str(path))
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(opener(path), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -9,22 +9,16 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from v2v_core.api import (
-    CommandError,
-    DestinationError,
-    DiskService,
-    Ledger,
-    NbdkitPlugin,
-    QemuImage,
-    run_program,
-)
-from v2v_output_local.publication import PARTIAL
+from v2v_core.errors import CommandError, DestinationError
+from v2v_core.hookspecs import Ledger
+from v2v_core.model import DiskService, NbdkitPlugin, QemuImage
+from v2v_core.output_files.publication import PARTIAL, Opener, open_new
+from v2v_core.programs import run_program
 
 #: Bytes; the least that must be free for a sparse image and its description to be begun at all.
 _LEAST_FREE = 1024 * 1024
@@ -36,6 +30,8 @@ class DiskFile:
 
     :param written: the file or block device to write. :param final: what it will be called.
     :param size: virtual size in bytes.
+    :param device: it is a block device, which is neither made nor renamed nor deleted.
+    :param compat: of a qcow2 image, as ``qemu-img create`` has it; None for its default.
     """
 
     index: int
@@ -44,11 +40,8 @@ class DiskFile:
     size: int
     format: str
     compressed: bool = False
-
-    @property
-    def device(self) -> bool:
-        """Tell whether it is a block device, which is neither made nor renamed nor deleted."""
-        return self.written == self.final
+    device: bool = False
+    compat: str | None = None
 
     def service(self) -> DiskService:
         """Describe how it is served."""
@@ -57,21 +50,12 @@ class DiskFile:
         return QemuImage(path=self.written, format=self.format, compressed=self.compressed)
 
 
-def check_directory(directory: Path, option: str) -> None:
+def check_output_directory(directory: Path, option: str) -> None:
     """Make sure that files can be made in a directory.
 
     :param option: what the user called it with, for the error.
     :raises DestinationError: it does not exist, is none, or cannot be written.
     """
-    try:
-        str(directory).encode("utf-8")
-    except UnicodeEncodeError as err:
-        raise DestinationError(
-            f"{option}: the path of the directory is not UTF-8 and cannot be said in libvirt's XML: {str(directory)!r}"
-        ) from err
-    # libvirt's schema has no such paths, XML 1.0 no such characters
-    if re.search("[\x00-\x1f\x7f\ufffe\uffff]", str(directory)):
-        raise DestinationError(f"{option}: the path of the directory has control characters in it: {str(directory)!r}")
     if not directory.exists():
         raise DestinationError(f"{option}: the directory {directory} does not exist", hint="create it first")
     if not directory.is_dir():
@@ -161,9 +145,10 @@ def check_space(directory: Path, sizes: Iterable[int | None], *, preallocated: b
         raise DestinationError(f"no more files can be made in {directory}: its file system has no free inodes")
 
 
-def make_disk(disk: DiskFile, ledger: Ledger, *, preallocated: bool) -> None:
+def make_disk(disk: DiskFile, ledger: Ledger, *, preallocated: bool, opener: Opener = open_new) -> None:
     """Make the file of a disk, which reads as zeros, readable for this user only until it is finished.
 
+    :param opener: makes the file, empty; this process must be able to open it again.
     :raises DestinationError: it cannot be made.
     """
     if disk.device:
@@ -173,7 +158,7 @@ def make_disk(disk: DiskFile, ledger: Ledger, *, preallocated: bool) -> None:
         return
     ledger.record(PARTIAL, str(disk.written))
     try:
-        handle = os.open(disk.written, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        handle = opener(disk.written)
         try:
             if disk.format == "raw" and preallocated and disk.size:
                 os.posix_fallocate(handle, 0, disk.size)
@@ -195,7 +180,10 @@ def service_programs(image_format: str) -> Sequence[str]:
 
 
 def _qemu_create(disk: DiskFile, *, preallocated: bool) -> None:
-    options = ["-o", "preallocation=falloc"] if preallocated else []
+    settings = ["preallocation=falloc"] if preallocated else []
+    if disk.compat is not None:
+        settings.append(f"compat={disk.compat}")
+    options = ["-o", ",".join(settings)] if settings else []
     try:
         run_program(["qemu-img", "create", "-q", "-f", disk.format, *options, str(disk.written), str(disk.size)])
     except CommandError as err:
@@ -206,7 +194,7 @@ def _qemu_create(disk: DiskFile, *, preallocated: bool) -> None:
 def _cannot_make(disk: DiskFile, number: int | None, reason: str) -> DestinationError:
     if number == errno.ENOSPC:
         try:
-            system = os.statvfs(disk.final.parent)
+            system = os.statvfs(disk.written.parent)
             free = f"{system.f_bavail * system.f_frsize} bytes are"
         except OSError:
             free = "nobody knows how many are"

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The OVF of a guest as oVirt reads it, for all outputs of this distribution, in both of its flavours."""
+
+from __future__ import annotations
+
+from v2v_output_rhv.ovf.disks import OvfDisk
+from v2v_output_rhv.ovf.document import Flavour, build_ovf
+
+__all__ = ["Flavour", "OvfDisk", "build_ovf"]
