@@ -152,6 +152,18 @@ def test_a_zip_with_a_name_twice(tmp_path: Path, disk: Path) -> None:
     assert "two files" in refusal(tmp_path / "g.zip", tmp_path)
 
 
+def test_a_zip_of_a_later_version(tmp_path: Path, disk: Path) -> None:
+    path = tmp_path / "g.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("g.ovf", descriptor({"disk.vmdk": disk}))
+        archive.write(disk, "disk.vmdk")
+    data = bytearray(path.read_bytes())
+    # "version needed to extract" in the central directory (APPNOTE.TXT of PKWARE, 4.3.12)
+    data[data.index(b"PK\x01\x02") + 6] = 255
+    path.write_bytes(data)
+    assert "cannot be unpacked" in refusal(path, tmp_path)
+
+
 @pytest.mark.parametrize("suffix", ["gz", "xz", "zip"])
 def test_bombs(tmp_path: Path, suffix: str) -> None:
     """A terabyte of zeros, as far as the archive says; what is there of it is enough to see whether it is unpacked."""

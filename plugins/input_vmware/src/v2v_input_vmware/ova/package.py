@@ -107,6 +107,11 @@ def open_package(path: Path, scratch: Path) -> Package:
         raise SourceError(
             f"{path} is damaged: {err}", hint="it was cut short or changed: export or download it again"
         ) from err
+    except NotImplementedError as err:
+        # zipfile's, for a zip file that is newer than it, or says so
+        raise SourceError(
+            f"{path} cannot be unpacked: {err}", hint="unpack it, and name the directory with -i ova"
+        ) from err
     except OSError as err:
         if err.filename is None and not err.errno:
             # gzip's BadGzipFile
