@@ -37,13 +37,17 @@ def v2v_ledger() -> FakeLedger:
 
 @pytest.fixture
 def v2v_short_path() -> Iterator[Path]:
-    """Give a temporary directory with a path that is short enough for sockets in it."""
+    """Give a temporary directory with a path that is short enough for sockets in it; mounts in it end with it."""
     import os
     import shutil
     import tempfile
 
+    from v2v_core.mounts import unmount_below
+
     made = Path(os.path.realpath(tempfile.mkdtemp(prefix="v2v-t.", dir="/tmp")))
     yield made
+    # as the cleanup does it: a plugin may have mounted a destination, which is not deleted with the directory
+    unmount_below([made])
     shutil.rmtree(made, ignore_errors=True)
 
 
