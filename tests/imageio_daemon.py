@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -174,13 +176,34 @@ def exported(image: Path, image_format: str, socket: Path) -> Iterator[str]:
     """Serve an image as vdsm does for a transfer, with qemu-nbd, and give what a ticket says about it."""
     argv = ["qemu-nbd", "--persistent", "--shared=8", f"--socket={socket}", f"--format={image_format}"]
     argv += ["--discard=unmap", "--detect-zeroes=unmap", "--cache=writeback", str(image)]
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as server:
+    with _serving(argv, socket):
+        yield f"nbd:unix:{socket}"
+
+
+@contextlib.contextmanager
+def exported_full(image: Path, socket: Path) -> Iterator[str]:
+    """Serve a raw image on storage that has no space left: every write fails as the kernel lets it fail."""
+    argv = ["nbdkit", "--foreground", "--unix", str(socket), "--filter=error", "file", str(image)]
+    argv += ["error-pwrite=ENOSPC", "error-pwrite-rate=100%"]
+    with _serving(argv, socket):
+        yield f"nbd:unix:{socket}"
+
+
+@contextlib.contextmanager
+def _serving(argv: list[str], socket: Path) -> Iterator[None]:
+    # under a keeper: nbdkit ends with the thread that started it
+    keeper = ["/bin/sh", "-c", '"$@" & wait "$!"', "sh"]
+    with subprocess.Popen(
+        [*keeper, *argv], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as server:
         try:
             deadline = time.monotonic() + _START_LIMIT
             while not socket.exists():
                 if server.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"qemu-nbd does not serve {image}")
+                    raise RuntimeError(f"{argv[0]} does not serve on {socket}")
                 time.sleep(0.01)
-            yield f"nbd:unix:{socket}"
+            yield
         finally:
-            server.terminate()
+            # not with more kindness: nbdkit waits until its clients go
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)

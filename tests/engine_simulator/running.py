@@ -115,12 +115,19 @@ class EngineSimulator:
         """
         with self.api.lock:
             self.host.close_all()
-            self.host.backing, self.host.validity = backing, VALIDITY
+            self.host.backing, self.host.validity, self.host.port = backing, VALIDITY, None
             self.api.resources = Resources(_furnished(self.directory), self.host, Behaviour())
             self.api.faults = FaultTable()
             self.api.calls.clear()
             self.api.tokens.clear()
         self.daemon.start()
+
+    def pause(self, transfer: Transfer, phase: str = "paused_system") -> None:
+        """Stop a transfer, as the engine does when its host is in trouble."""
+        with self.api.lock:
+            transfer.phase = phase
+            self.host.close(transfer)
+            self.state.disks[transfer.disk].status = "illegal"
 
     def forget_sessions(self) -> None:
         """Let every session expire."""

@@ -90,6 +90,8 @@ class Api:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # head and body of an answer are sent one after the other
+    disable_nagle_algorithm = True
     server: EngineServer
 
     def do_GET(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine_simulator.state import Disk, Transfer
-from imageio_daemon import ImageioDaemon, exported
+from imageio_daemon import ImageioDaemon, exported, exported_full
 
 #: Seconds for which a ticket is good if nobody uses it (``ImageTransferHostTicketValidityInSeconds``).
 VALIDITY = 300
@@ -18,12 +18,15 @@ VALIDITY = 300
 class TransferHost:
     """The host that transfers, with its daemon, and the daemon on the engine's machine, which is a proxy to it.
 
-    :param backing: ``nbd``, which is what vdsm does, or ``file``, which older ones did for raw images.
+    :param backing: ``nbd``, which is what vdsm does, or ``file``, which older ones did for raw images; or ``full``: the
+        storage has no space for anything that is written.
     """
 
     def __init__(self, daemon: ImageioDaemon, proxy: ImageioDaemon, backing: str) -> None:
         self.backing = backing
         self.validity = VALIDITY
+        #: The port of the host that clients are told, if it is another one than the daemon's: a wire between them.
+        self.port: int | None = None
         self._daemon = daemon
         self._proxy = proxy
         self._exports: dict[str, contextlib.ExitStack] = {}
@@ -35,10 +38,12 @@ class TransferHost:
         stack = contextlib.ExitStack()
         self._exports[transfer.id] = stack
         image_format = "qcow2" if disk.format == "cow" else "raw"
+        socket = Path(self._sockets.name) / transfer.id[:8]
         if self.backing == "file" and image_format == "raw":
             url = f"file://{disk.image}"
+        elif self.backing == "full":
+            url = stack.enter_context(exported_full(disk.image, socket))
         else:
-            socket = Path(self._sockets.name) / transfer.id[:8]
             url = stack.enter_context(exported(disk.image, image_format, socket))
         self._daemon.add_ticket(
             url,
@@ -64,7 +69,10 @@ class TransferHost:
 
     def urls(self, transfer: Transfer) -> tuple[str, str]:
         """Give what the engine shows: the URL of the host, and that of the proxy."""
-        return self._daemon.url(transfer.ticket), self._proxy.url(transfer.ticket)
+        url = self._daemon.url(transfer.ticket)
+        if self.port is not None:
+            url = url.replace(f":{self._daemon.port}/", f":{self.port}/")
+        return url, self._proxy.url(transfer.ticket)
 
     def ticket(self, transfer: Transfer) -> dict[str, Any]:
         """Give what the daemon knows of a transfer."""

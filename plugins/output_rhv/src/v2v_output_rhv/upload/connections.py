@@ -191,7 +191,7 @@ class Connections:
             text = f"the certificate of ovirt-imageio is not trusted: {text}; add -oo rhv-cafile=FILE"
         else:
             text = f"the connection to ovirt-imageio is broken: {text}"
-        return Refused(errno.EACCES if status == _FORBIDDEN else errno.EIO, text)
+        return Refused(errno.EPERM if status == _FORBIDDEN else errno.EIO, text)
 
 
 def status_of(err: Exception) -> int | None:

@@ -22,6 +22,9 @@ System = Any
 #: Seconds for one answer; the engine does the long things behind it.
 _ANSWER = 120
 _LONGEST_PASSWORD = 4096
+#: What curl's errors are about (libcurl-errors(3)), where the SDK shows no more than their numbers.
+_CERTIFICATE = re.compile(r"certificate|\((?:51|60|77), ", re.IGNORECASE)
+_NETWORK = re.compile(r"\((?:6|7|28|35|52|55|56), ")
 #: Where systems keep their authorities; the SDK's curl may have been built on another one.
 _AUTHORITIES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -85,19 +88,18 @@ def explained(settings: UploadSettings) -> Iterator[None]:
             hint=f"give {settings.user} a role with the permissions to make disks, transfers and virtual machines",
         ) from err
     except (sdk.ConnectionError, sdk.TimeoutError) as err:
-        raise DestinationError(
-            f"the engine {host} cannot be reached: {reason_of(err)}",
-            hint="check the host in -oc, that ovirt-engine runs on it, and that a firewall lets this machine through",
-        ) from err
+        raise _unreachable(host, reason_of(err)) from err
     except sdk.Error as err:
         text = reason_of(err)
-        if "certificate" in text.lower() or "SSL" in text:
+        if _CERTIFICATE.search(text):
             raise DestinationError(
                 f"the certificate of the engine {host} is not trusted: {text}",
                 hint="fetch its authority from https://"
                 f"{host}/ovirt-engine/services/pki-resource?resource=ca-certificate&format=X509-PEM-CA "
                 "and add -oo rhv-cafile=FILE",
             ) from err
+        if _NETWORK.search(text):
+            raise _unreachable(host, text) from err
         if err.code is None:
             raise DestinationError(
                 f"the engine {host} does not answer as one does: {text}",
@@ -107,6 +109,13 @@ def explained(settings: UploadSettings) -> Iterator[None]:
             f"the engine {host} refuses: {text}",
             hint="do what it says; /var/log/ovirt-engine/engine.log on the engine says more",
         ) from err
+
+
+def _unreachable(host: str, reason: str) -> DestinationError:
+    return DestinationError(
+        f"the engine {host} cannot be reached: {reason}",
+        hint="check the host in -oc, that ovirt-engine runs on it, and that a firewall lets this machine through",
+    )
 
 
 def reason_of(err: Exception) -> str:

@@ -32,7 +32,7 @@ def dump_plugin() -> None:
     """Show that the client can be imported; called with --dump-plugin."""
     from ovirt_imageio import client
 
-    print(f"ovirt_imageio={client.__version__}")
+    sys.stdout.write(f"ovirt_imageio={client.__version__}\n")
 
 
 def config(key: str, value: str) -> None:
@@ -117,9 +117,12 @@ def pwrite(handle: Connections, buf: Any, offset: int, _flags: int) -> None:
 
 def zero(handle: Connections, count: int, offset: int, _flags: int) -> None:
     """Write zeros."""
-    for start in range(offset, offset + count, _ZERO_STEP):
-        length = min(_ZERO_STEP, offset + count - start)
-        _reporting(lambda start=start, length=length: handle.zero(start, length))
+
+    def in_steps() -> None:
+        for start in range(offset, offset + count, _ZERO_STEP):
+            handle.zero(start, min(_ZERO_STEP, offset + count - start))
+
+    _reporting(in_steps)
 
 
 def flush(handle: Connections, _flags: int) -> None:

@@ -23,7 +23,7 @@ def take_back(system: System, owned: Sequence[OwnedObject], limits: Limits, repo
     for vm_id in ids(owned, MACHINE):
         remove_machine(system, vm_id, limits, report.warning)
     for disk_id, phase in cancel_transfers(system, disks, limits).items():
-        if phase not in {"transferring", "initializing"}:
+        if not phase.startswith(("transferring", "initializing", "finalizing")):
             report.warning(f"the transfer to the disk {disk_id} was {phase} in the engine")
     for disk_id in disks:
         remove_disk(system, disk_id, marks[-1] if marks else "", limits, report.warning)

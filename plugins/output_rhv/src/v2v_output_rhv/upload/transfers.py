@@ -98,11 +98,9 @@ def finalize_transfer(system: System, transfer_id: str, disk_id: str, called: st
     phase = _phase(_get(service))
     if phase in _STOPPED | {_FAILED}:
         raise DestinationError(f"the transfer of {called} is {_words(phase)}", hint=_LOOK)
-    try:
+    # if it is gone, the disk tells whether that is good or bad
+    with suppress(sdk.NotFoundError):
         service.finalize()
-    except sdk.NotFoundError:
-        # whether that is good or bad the disk tells
-        pass
 
     def over() -> bool:
         nonlocal phase
@@ -134,7 +132,7 @@ def cancel_transfers(system: System, disk_ids: Collection[str], limits: Limits) 
     for found in transfers.list():
         disk_id = _disk_of(found)
         phase = _phase(found)
-        if disk_id not in disk_ids or phase is None or phase in _OVER:
+        if disk_id is None or disk_id not in disk_ids or phase is None or phase in _OVER:
             continue
         phases[disk_id] = _words(phase)
         service = transfers.image_transfer_service(found.id)
