@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 from engine_simulator.faults import Refusal
 from engine_simulator.state import Disk, StorageDomain
@@ -38,12 +41,19 @@ def remove_image(disk: Disk) -> None:
     disk.image.unlink(missing_ok=True)
 
 
-def read_image(disk: Disk) -> bytes:
-    """Give what a guest reads from a disk."""
+@contextlib.contextmanager
+def raw_image(disk: Disk) -> Iterator[Path]:
+    """Give what a guest reads from a disk as a raw image."""
     kind = "qcow2" if disk.format == "cow" else "raw"
-    raw = disk.image.with_suffix(".read")
+    raw = disk.image.with_suffix(".raw")
     try:
         subprocess.run(["qemu-img", "convert", "-f", kind, "-O", "raw", disk.image, raw], check=True)
-        return raw.read_bytes()
+        yield raw
     finally:
         raw.unlink(missing_ok=True)
+
+
+def read_image(disk: Disk) -> bytes:
+    """Give what a guest reads from a disk."""
+    with raw_image(disk) as raw:
+        return raw.read_bytes()

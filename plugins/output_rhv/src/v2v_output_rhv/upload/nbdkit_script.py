@@ -15,7 +15,7 @@ from typing import Any
 
 import nbdkit
 
-from v2v_output_rhv.upload.connections import Connections, Refused
+from v2v_output_rhv.upload.connections import Connections, Policy, Refused
 
 API_VERSION = 2
 
@@ -36,7 +36,7 @@ def dump_plugin() -> None:
 
 
 def config(key: str, value: str) -> None:
-    """Take a parameter: size, cafile, verify; url and proxy_url are secrets, and come as ``+FILE``."""
+    """Take a parameter: size, cafile, verify, connections; url and proxy_url are secrets, and come as ``+FILE``."""
     if key in _SECRETS:
         if not value.startswith("+"):
             raise RuntimeError(f"{key} must be given as {key}=+FILE")
@@ -73,6 +73,7 @@ def after_fork() -> None:
             buffer_size=4096,
         ),
         secrets=secrets,
+        policy=Policy(connections=int(_parameters.get("connections", "4"))),
     )
     _reporting(_connections.start)
 

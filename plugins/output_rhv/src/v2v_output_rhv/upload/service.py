@@ -40,7 +40,12 @@ def upload_service(settings: UploadSettings, transfer: Transfer, size: int) -> N
             hint="leave out -oo rhv-proxy and -oo rhv-direct; or see that ovirt-imageio runs there",
         )
     authorities = settings.ca_file or default_authorities()
-    parameters = [("script", str(_SCRIPT)), ("size", str(size)), ("verify", str(settings.verify).lower())]
+    parameters = [
+        ("script", str(_SCRIPT)),
+        ("size", str(size)),
+        ("verify", str(settings.verify).lower()),
+        ("connections", str(settings.connections)),
+    ]
     if authorities is not None:
         parameters.append(("cafile", str(authorities)))
     return NbdkitPlugin(

@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The way of -o rhv-upload against ovirt-imageio's own client, to the same daemon, in the same run, in turn.
+
+    .venv/bin/python bench/imageio.py [--size MiB] [--rounds N] [--connections N...] [--over https|unix|both]
+
+Both read the same raw image through qemu-nbd and write to a disk that qemu-nbd exports, through the real daemon: over
+TLS, or over the daemon's Unix socket, as on a host of oVirt. The peer is ``ovirt_imageio.client.upload``, which is what
+ovirt-img uses, with as many workers as we have connections. Half of the image is random data, half are holes. Printed
+are MB of data per second, and the ratio of the medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from unittest.mock import Mock
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from certificates import Certificates  # noqa: E402 - found on the path that was just set
+from imageio_daemon import ImageioDaemon, exported, running_imageio  # noqa: E402
+from v2v_core import processes  # noqa: E402
+from v2v_core.api import CopyRequest, DiskEndpoint, Step  # noqa: E402
+from v2v_core.conversion_dir import ConversionDir  # noqa: E402
+from v2v_core.copying.nbdcopy import NbdCopy  # noqa: E402
+from v2v_core.reporting import StepReport  # noqa: E402
+from v2v_core.serving import serve_destination  # noqa: E402
+from v2v_output_rhv.upload.service import REQUEST_SIZE, upload_service  # noqa: E402
+from v2v_output_rhv.upload.settings import UploadSettings  # noqa: E402
+from v2v_output_rhv.upload.transfers import Transfer  # noqa: E402
+
+MIB = 1024 * 1024
+#: Data and holes of the image come in turn, in pieces of this size.
+PIECE = 16 * MIB
+
+
+def make_image(path: Path, size: int) -> int:
+    """Make the image to upload, and give how much data is in it."""
+    data = 0
+    with path.open("wb") as stream:
+        for offset in range(0, size, 2 * PIECE):
+            stream.seek(offset)
+            data += stream.write(random.randbytes(PIECE))
+        stream.truncate(size)
+    return data
+
+
+@contextlib.contextmanager
+def ticket(daemon: ImageioDaemon, place: Path, size: int) -> Iterator[str]:
+    """Give the URL of a new, empty disk."""
+    image = place / "destination"
+    image.touch()
+    os.truncate(image, size)
+    with exported(image, "raw", place / "destination.sock") as url:
+        identity = daemon.add_ticket(url, size)
+        yield daemon.url(identity)
+        daemon.remove_ticket(identity)
+    (place / "destination.sock").unlink()
+    image.unlink()
+
+
+def theirs(source: Path, url: str, authority: Path, connections: int) -> float:
+    """Upload with the client's own function; it starts a qemu-nbd of its own for the source."""
+    from ovirt_imageio import client
+
+    started = time.monotonic()
+    client.upload(str(source), url, str(authority), max_workers=connections, disk_is_zero=True)
+    return time.monotonic() - started
+
+
+def ours(source: Path, url: str, authority: Path, connections: int, size: int) -> float:
+    """Upload as the steps output_setup and copy do, with a qemu-nbd for the source."""
+    settings = UploadSettings(
+        url="", host="", user="", password_file=Path("/"), storage="", ca_file=authority, connections=connections
+    )
+    transfer = Transfer(id="", disk="", url=url, proxy_url=None)
+    with tempfile.TemporaryDirectory(prefix="v2v-b.", dir="/tmp") as name:
+        directory = ConversionDir.open_or_create(Path(name) / "d")
+        started = time.monotonic()
+        with exported(source, "raw", Path(name) / "source.sock"):
+            report = StepReport(directory, Step.COPY, [])
+            try:
+                endpoint = serve_destination(directory, 1, upload_service(settings, transfer, size), report)
+                NbdCopy().v2v_copy(
+                    CopyRequest(
+                        index=1,
+                        source=DiskEndpoint(index=1, uri=f"nbd+unix:///?socket={name}/source.sock", size=size),
+                        destination=endpoint,
+                        report=Mock(),
+                        request_size=REQUEST_SIZE,
+                        connections=connections,
+                        zeroed=True,
+                    )
+                )
+            finally:
+                processes.stop(directory.path, processes.serves("out"), grace=30.0)
+                report.close()
+            return time.monotonic() - started
+
+
+def same(place: Path, source: Path) -> bool:
+    """Compare what arrived."""
+    import subprocess
+
+    return subprocess.run(["cmp", "-s", source, place / "destination"], check=False).returncode == 0
+
+
+def measure(way: str, place: Path, size: int, rounds: int, connections: list[int]) -> None:
+    """Measure one way to the daemon."""
+    certificates = Certificates.make(place / "tls")
+    source = place / "source"
+    data = make_image(source, size)
+    with running_imageio(place / "host", certificates, local=way == "unix") as daemon:
+        for number in connections:
+            speeds: dict[str, list[float]] = {"ours": [], "peer": []}
+            for _ in range(rounds):
+                turns: dict[str, Callable[[str], float]] = {
+                    "ours": lambda url: ours(source, url, certificates.authority, number, size),
+                    "peer": lambda url: theirs(source, url, certificates.authority, number),
+                }
+                for who, upload in turns.items():
+                    with ticket(daemon, place, size) as url:
+                        speeds[who].append(data / 1e6 / upload(url))
+                        if not same(place, source):
+                            raise SystemExit(f"{who}: what arrived is something else")
+            medians = {who: statistics.median(found) for who, found in speeds.items()}
+            print(
+                f"{way}, {number} connections: ours {medians['ours']:.0f} MB/s, peer {medians['peer']:.0f} MB/s, "
+                f"ratio {medians['ours'] / medians['peer']:.2f}",
+                flush=True,
+            )
+
+
+def main() -> int:
+    """Compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=2048)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--over", choices=("https", "unix", "both"), default="both")
+    chosen = parser.parse_args()
+    for way in ("https", "unix") if chosen.over == "both" else (chosen.over,):
+        # in memory: it is the way that is measured, and not the disk of this machine
+        with tempfile.TemporaryDirectory(prefix="v2v-b.", dir="/dev/shm") as name:
+            measure(way, Path(name), chosen.size * MIB, chosen.rounds, chosen.connections)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
