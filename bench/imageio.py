@@ -15,12 +15,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import random
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -50,7 +50,7 @@ def make_image(path: Path, size: int) -> int:
     with path.open("wb") as stream:
         for offset in range(0, size, 2 * PIECE):
             stream.seek(offset)
-            data += stream.write(random.randbytes(PIECE))
+            data += stream.write(os.urandom(PIECE))
         stream.truncate(size)
     return data
 
@@ -78,12 +78,12 @@ def theirs(source: Path, url: str, authority: Path, connections: int) -> float:
     return time.monotonic() - started
 
 
-def ours(source: Path, url: str, authority: Path, connections: int, size: int) -> float:
+def ours(source: Path, url: str, authority: Path, connections: int) -> float:
     """Upload as the steps output_setup and copy do, with a qemu-nbd for the source."""
     settings = UploadSettings(
         url="", host="", user="", password_file=Path("/"), storage="", ca_file=authority, connections=connections
     )
-    transfer = Transfer(id="", disk="", url=url, proxy_url=None)
+    transfer, size = Transfer(id="", disk="", url=url, proxy_url=None), source.stat().st_size
     with tempfile.TemporaryDirectory(prefix="v2v-b.", dir="/tmp") as name:
         directory = ConversionDir.open_or_create(Path(name) / "d")
         started = time.monotonic()
@@ -110,8 +110,6 @@ def ours(source: Path, url: str, authority: Path, connections: int, size: int) -
 
 def same(place: Path, source: Path) -> bool:
     """Compare what arrived."""
-    import subprocess
-
     return subprocess.run(["cmp", "-s", source, place / "destination"], check=False).returncode == 0
 
 
@@ -123,16 +121,12 @@ def measure(way: str, place: Path, size: int, rounds: int, connections: list[int
     with running_imageio(place / "host", certificates, local=way == "unix") as daemon:
         for number in connections:
             speeds: dict[str, list[float]] = {"ours": [], "peer": []}
-            for _ in range(rounds):
-                turns: dict[str, Callable[[str], float]] = {
-                    "ours": lambda url: ours(source, url, certificates.authority, number, size),
-                    "peer": lambda url: theirs(source, url, certificates.authority, number),
-                }
-                for who, upload in turns.items():
-                    with ticket(daemon, place, size) as url:
-                        speeds[who].append(data / 1e6 / upload(url))
-                        if not same(place, source):
-                            raise SystemExit(f"{who}: what arrived is something else")
+            for who in ("ours", "peer") * rounds:
+                with ticket(daemon, place, size) as url:
+                    upload = ours if who == "ours" else theirs
+                    speeds[who].append(data / 1e6 / upload(source, url, certificates.authority, number))
+                    if not same(place, source):
+                        raise SystemExit(f"{who}: what arrived is something else")
             medians = {who: statistics.median(found) for who, found in speeds.items()}
             print(
                 f"{way}, {number} connections: ours {medians['ours']:.0f} MB/s, peer {medians['peer']:.0f} MB/s, "

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,14 +67,16 @@ def test_to_an_engine(place: Place, engine: EngineSimulator, unchanged_vmware_gu
     assert not [ticket for ticket in tickets if ticket in said(done)]
 
 
-def _check_hardware(hardware: dict[str, object], disk_id: str) -> None:
+def _check_hardware(hardware: dict[str, Any], disk_id: str) -> None:
     """See that the engine reads in the OVF what ``-i disk`` says of a guest, and what the conversion made of it."""
-    (cpu,), (memory,), (nic,), (drive,) = (hardware[kind] for kind in ("cpu", "memory", "nics", "drives"))  # type: ignore[misc]
+    (cpu,), (memory,), (nic,), (drive,), (disk,) = (
+        hardware[kind] for kind in ("cpu", "memory", "nics", "drives", "disks")
+    )
     assert cpu["num_of_sockets"] == "1"
     assert memory["VirtualQuantity"] == "2048"
     assert nic["ResourceSubType"] == "3", "virtio"
-    assert drive["HostResource"].partition("/")[0] == disk_id
-    (disk,) = hardware["disks"]  # type: ignore[misc]
+    assert drive["HostResource"] == disk["fileRef"]
+    assert disk["diskId"] == disk_id
     assert disk["disk-interface"] == "VirtIO"
     assert disk["boot"] == "True"
     assert disk["volume-format"] == "RAW"

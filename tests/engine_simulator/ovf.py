@@ -50,8 +50,8 @@ def read_ovf(data: bytes) -> tuple[str, str, dict[str, Any]]:
 
 
 def disks_of(hardware: dict[str, Any]) -> list[str]:
-    """Give the ids of the disks, from the drives' resources (``IMAGE`` or ``IMAGE/VOLUME``)."""
-    return [drive.get("HostResource", "").partition("/")[0] for drive in hardware["drives"]]
+    """Give the ids of the disks, where the engine's reader for its API looks for them."""
+    return [disk["diskId"] for disk in hardware["disks"]]
 
 
 def _local(element: etree._Element) -> str:

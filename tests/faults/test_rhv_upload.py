@@ -9,7 +9,7 @@ and quick.
 from __future__ import annotations
 
 import dataclasses
-import random
+import os
 import subprocess
 import tempfile
 import time
@@ -71,7 +71,7 @@ def wire(engine: EngineSimulator) -> Iterator[Relay]:
 def source(place: Place) -> Path:
     """Give a disk without a hole."""
     image = place.root / "guest.img"
-    image.write_bytes(random.Random(5).randbytes(SIZE))
+    image.write_bytes(os.urandom(SIZE))
     write_distribution(place.root, "v2v-fakes", ENTRY_POINTS)
     hurried = {"v2v.output": {"hurried": "v2v_hurried:Hurried"}}
     write_distribution(place.root, "v2v-hurried", hurried)

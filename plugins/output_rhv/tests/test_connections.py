@@ -150,7 +150,7 @@ def test_expired_ticket_is_final(connections: Connections, upload: Upload) -> No
 
 
 def test_write_after_the_end_is_refused(connections: Connections) -> None:
-    with pytest.raises(Refused, match="ovirt-imageio refuses|connection"):
+    with pytest.raises(Refused, match="ovirt-imageio refuses"):
         connections.zero(SIZE, 4096)
 
 
