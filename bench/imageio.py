@@ -3,11 +3,13 @@
 """The way of -o rhv-upload against ovirt-imageio's own client, to the same daemon, in the same run, in turn.
 
     .venv/bin/python bench/imageio.py [--size MiB] [--rounds N] [--connections N...] [--over https|unix|both]
+        [--place DIR]
 
 Both read the same raw image through qemu-nbd and write to a disk that qemu-nbd exports, through the real daemon: over
 TLS, or over the daemon's Unix socket, as on a host of oVirt. The peer is ``ovirt_imageio.client.upload``, which is what
 ovirt-img uses, with as many workers as we have connections. Half of the image is random data, half are holes. Printed
-are MB of data per second, and the ratio of the medians.
+are MB of data per second, with everything from the first start of a program to the flush, and the ratio of the medians.
+--place is where the two images are: on a disk, or in memory (/dev/shm), where nothing but processors is measured.
 """
 
 from __future__ import annotations
@@ -141,11 +143,11 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--place", type=Path, default=Path("/var/tmp"))
     parser.add_argument("--over", choices=("https", "unix", "both"), default="both")
     chosen = parser.parse_args()
     for way in ("https", "unix") if chosen.over == "both" else (chosen.over,):
-        # in memory: it is the way that is measured, and not the disk of this machine
-        with tempfile.TemporaryDirectory(prefix="v2v-b.", dir="/dev/shm") as name:
+        with tempfile.TemporaryDirectory(prefix="v2v-b.", dir=chosen.place) as name:
             measure(way, Path(name), chosen.size * MIB, chosen.rounds, chosen.connections)
     return 0
 
