@@ -207,3 +207,13 @@ def test_stop_closes_the_connections(upload: Upload) -> None:
     connections.write(0, b"a" * 4096)
     connections.stop()
     assert eventually(lambda: upload.daemon.ticket(upload.ticket)["connections"] == 0)
+
+
+def test_flushes_at_the_same_time_do_not_wait_for_each_other(connections: Connections) -> None:
+    threads = [threading.Thread(target=connections.flush, daemon=True) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+        connections.write(0, b"a" * 4096)
+    for thread in threads:
+        thread.join(20)
+    assert not [thread for thread in threads if thread.is_alive()]

@@ -32,13 +32,15 @@ class Policy:
     """How hard to try.
 
     :param connections: at most so many, if the server takes them. :param patience: seconds for which a broken
-        connection is made again and again. :param server_errors: how often a request is made again that the server
+        connection is made again and again. :param first_patience: the same for the first one, which somebody waits for.
+    :param server_errors: how often a request is made again that the server
         failed in. :param idle: seconds after which something is sent on a connection that nobody uses: the engine
         stops a transfer, and a ticket expires, when nothing comes (the shortest of these times is a minute).
     """
 
     connections: int = 4
     patience: float = 120.0
+    first_patience: float = 30.0
     first_pause: float = 0.2
     longest_pause: float = 5.0
     server_errors: int = 2
@@ -49,7 +51,7 @@ class Refused(OSError):
     """The server refuses, or does not answer for too long; the text is for people and holds no secret."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Slot:
     """A place for a connection, which is made when it is first used."""
 
@@ -72,6 +74,8 @@ class Connections:
     def __post_init__(self) -> None:
         self._idle: queue.LifoQueue[_Slot] = queue.LifoQueue()
         self._slots: list[_Slot] = []
+        # who collects all connections must be alone: two that have some each would wait for ever
+        self._collecting = threading.Lock()
         self._stopped = threading.Event()
         self._keeper: threading.Thread | None = None
 
@@ -87,7 +91,7 @@ class Connections:
             nonlocal limit
             limit = max(1, min(client.max_writers, client.max_readers, self.policy.connections))
 
-        self._run(first, look)
+        self._run(first, look, self.policy.first_patience)
         self._slots = [first, *(_Slot() for _ in range(limit - 1))]
         for slot in reversed(self._slots):
             self._idle.put(slot)
@@ -116,7 +120,8 @@ class Connections:
 
     def flush(self) -> None:
         """Have the server write to its storage what was sent before, on whichever connection."""
-        taken = [self._idle.get() for _ in self._slots]
+        with self._collecting:
+            taken = [self._idle.get() for _ in self._slots]
         try:
             for slot in taken:
                 # with a broken connection nothing is lost that the server had acknowledged: any may flush it
@@ -135,12 +140,13 @@ class Connections:
         finally:
             self._idle.put(slot)
 
-    def _run(self, slot: _Slot, request: Callable[[Client], ResultT]) -> ResultT:
+    def _run(self, slot: _Slot, request: Callable[[Client], ResultT], patience: float | None = None) -> ResultT:
         """Make a request, on a new connection if the old one breaks.
 
+        :param patience: another one than the policy's.
         :raises Refused: the server does not want it, or patience is at an end.
         """
-        deadline = time.monotonic() + self.policy.patience
+        deadline = time.monotonic() + (self.policy.patience if patience is None else patience)
         pause, server_errors = self.policy.first_pause, 0
         while True:
             try:
@@ -161,20 +167,29 @@ class Connections:
     def _keep_alive(self) -> None:
         """Send something on each connection that was not used for a while."""
         while not self._stopped.wait(self.policy.idle / 4):
-            waiting = []
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    waiting.append(self._idle.get_nowait())
-            for slot in waiting:
-                if slot.client is not None and time.monotonic() - slot.used > self.policy.idle:
-                    try:
+            for slot in self._take_idle():
+                try:
+                    if slot.client is not None:
                         slot.client.flush()
                         slot.used = time.monotonic()
-                    except Exception:
-                        # who uses it next makes a new one, and hears what is wrong
-                        _close(slot)
-            for slot in reversed(waiting):
+                except Exception:
+                    # who uses it next makes a new one, and hears what is wrong
+                    _close(slot)
+                finally:
+                    self._idle.put(slot)
+
+    def _take_idle(self) -> list[_Slot]:
+        """Take the connections that were not used for a while."""
+        free: list[_Slot] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                free.append(self._idle.get_nowait())
+        now = time.monotonic()
+        idle = [slot for slot in free if slot.client is not None and now - slot.used > self.policy.idle]
+        for slot in reversed(free):
+            if slot not in idle:
                 self._idle.put(slot)
+        return idle
 
     def _refused(self, err: Exception) -> Refused:
         text = " ".join(str(err).split()) or type(err).__name__

@@ -8,6 +8,7 @@ last line of it in the error of a copy that failed.
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -75,7 +76,13 @@ def after_fork() -> None:
         secrets=secrets,
         policy=Policy(connections=int(_parameters.get("connections", "4"))),
     )
-    _reporting(_connections.start)
+    try:
+        _connections.start()
+    except Refused as err:
+        # nbdkit would end, too, but with a traceback as its last words
+        sys.stderr.write(f"nbdkit: error: {err.strerror}\n")
+        sys.stderr.flush()
+        os._exit(1)
 
 
 def cleanup() -> None:
