@@ -8,7 +8,7 @@
 Both read the same raw image through qemu-nbd and write to a disk that qemu-nbd exports, through the real daemon: over
 TLS, or over the daemon's Unix socket, as on a host of oVirt. The peer is ``ovirt_imageio.client.upload``, which is what
 ovirt-img uses, with as many workers as we have connections. Half of the image is random data, half are holes. Printed
-are MB of data per second, with everything from the first start of a program to the flush, and the ratio of the medians.
+are MB of data per second, without what an upload of an empty image takes, that, and the ratios, all of medians.
 --place is where the two images are: on a disk, or in memory (/dev/shm), where nothing but processors is measured.
 """
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import statistics
 import subprocess
@@ -37,7 +38,7 @@ from v2v_core.conversion_dir import ConversionDir  # noqa: E402
 from v2v_core.copying.nbdcopy import NbdCopy  # noqa: E402
 from v2v_core.reporting import StepReport  # noqa: E402
 from v2v_core.serving import serve_destination  # noqa: E402
-from v2v_output_rhv.upload.service import REQUEST_SIZE, upload_service  # noqa: E402
+from v2v_output_rhv.upload.service import CONNECTIONS, REQUEST_SIZE, upload_service  # noqa: E402
 from v2v_output_rhv.upload.settings import UploadSettings  # noqa: E402
 from v2v_output_rhv.upload.transfers import Transfer  # noqa: E402
 
@@ -82,17 +83,16 @@ def theirs(source: Path, url: str, authority: Path, connections: int) -> float:
 
 def ours(source: Path, url: str, authority: Path, connections: int) -> float:
     """Upload as the steps output_setup and copy do, with a qemu-nbd for the source."""
-    settings = UploadSettings(
-        url="", host="", user="", password_file=Path("/"), storage="", ca_file=authority, connections=connections
-    )
-    transfer, size = Transfer(id="", disk="", url=url, proxy_url=None), source.stat().st_size
+    settings = UploadSettings(url="", host="", user="", password_file=Path("/"), storage="", ca_file=authority)
+    size = source.stat().st_size
+    service = upload_service(settings, Transfer(id="", disk="", url=url, proxy_url=None), size, connections=connections)
     with tempfile.TemporaryDirectory(prefix="v2v-b.", dir="/tmp") as name:
         directory = ConversionDir.open_or_create(Path(name) / "d")
         started = time.monotonic()
         with exported(source, "raw", Path(name) / "source.sock"):
             report = StepReport(directory, Step.COPY, [])
             try:
-                endpoint = serve_destination(directory, 1, upload_service(settings, transfer, size), report)
+                endpoint = serve_destination(directory, 1, service, report)
                 NbdCopy().v2v_copy(
                     CopyRequest(
                         index=1,
@@ -100,7 +100,7 @@ def ours(source: Path, url: str, authority: Path, connections: int) -> float:
                         destination=endpoint,
                         report=Mock(),
                         request_size=REQUEST_SIZE,
-                        connections=connections,
+                        connections=CONNECTIONS,
                         zeroed=True,
                     )
                 )
@@ -118,21 +118,28 @@ def same(place: Path, source: Path) -> bool:
 def measure(way: str, place: Path, size: int, rounds: int, connections: list[int]) -> None:
     """Measure one way to the daemon."""
     certificates = Certificates.make(place / "tls")
-    source = place / "source"
-    data = make_image(source, size)
+    full, empty = place / "full", place / "empty"
+    data = make_image(full, size)
+    empty.touch()
+    os.truncate(empty, size)
     with running_imageio(place / "host", certificates, local=way == "unix") as daemon:
         for number in connections:
-            speeds: dict[str, list[float]] = {"ours": [], "peer": []}
-            for who in ("ours", "peer") * rounds:
+            seconds: dict[tuple[str, Path], list[float]] = {}
+            for who, source in itertools.product(("ours", "peer"), (full, empty)):
+                seconds[who, source] = []
+            for who, source in list(seconds) * rounds:
                 with ticket(daemon, place, size) as url:
                     upload = ours if who == "ours" else theirs
-                    speeds[who].append(data / 1e6 / upload(source, url, certificates.authority, number))
+                    seconds[who, source].append(upload(source, url, certificates.authority, number))
                     if not same(place, source):
                         raise SystemExit(f"{who}: what arrived is something else")
-            medians = {who: statistics.median(found) for who, found in speeds.items()}
+            whole = {who: statistics.median(seconds[who, full]) for who in ("ours", "peer")}
+            start = {who: statistics.median(seconds[who, empty]) for who in ("ours", "peer")}
+            speed = {who: data / 1e6 / (whole[who] - start[who]) for who in whole}
             print(
-                f"{way}, {number} connections: ours {medians['ours']:.0f} MB/s, peer {medians['peer']:.0f} MB/s, "
-                f"ratio {medians['ours'] / medians['peer']:.2f}",
+                f"{way}, {number} connections: ours {speed['ours']:.0f} MB/s and {start['ours']:.1f} s to start, "
+                f"peer {speed['peer']:.0f} MB/s and {start['peer']:.1f} s; ratio {speed['ours'] / speed['peer']:.2f}, "
+                f"with the start {whole['peer'] / whole['ours']:.2f}",
                 flush=True,
             )
 

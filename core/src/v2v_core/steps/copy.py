@@ -55,7 +55,7 @@ def _requests(directory: ConversionDir, choice: CopyChoice, report: StepReport) 
                 destination=destination,
                 allocation=allocation,
                 request_size=output["request_size"],
-                connections=choice.connections,
+                connections=choice.connections or output.get("connections", 0),
                 zeroed=output["zeroed"],
                 report=report,
             )
@@ -71,7 +71,10 @@ def _copy_all(
         try:
             return plugin.copy(request)
         except CopyError as err:
-            raise _with_reasons(directory, err) from err
+            reasons = _reasons(directory, err.disk)
+            if not reasons:
+                raise
+            raise CopyError("; ".join([err.message, *reasons]), disk=err.disk, hint=err.hint) from err
 
     failed, over = threading.Event(), threading.Event()
     stopper = threading.Thread(target=_stop_workers, args=(directory, failed, over), name="copy-stopper", daemon=True)
@@ -97,16 +100,13 @@ def _copy_all(
         stopper.join()
 
 
-def _with_reasons(directory: ConversionDir, error: CopyError) -> CopyError:
-    """Add what the servers of the disk said last: the copier hears no more than that there was an error."""
-    reasons = [
+def _reasons(directory: ConversionDir, disk: int) -> list[str]:
+    """Give what the servers of a disk said last: the copier hears no more than that there was an error."""
+    return [
         f"{end} says: {said}"
         for end, name in (("the source", "in"), ("the source", "base"), ("the destination", "out"))
-        if (said := last_error(directory, f"{name}{error.disk}")) is not None
+        if (said := last_error(directory, f"{name}{disk}")) is not None
     ]
-    if not reasons:
-        return error
-    return CopyError("; ".join([error.message, *reasons]), disk=error.disk, hint=error.hint)
 
 
 def _stop_workers(directory: ConversionDir, failed: threading.Event, over: threading.Event) -> None:

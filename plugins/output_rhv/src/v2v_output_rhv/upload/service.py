@@ -15,14 +15,18 @@ from v2v_output_rhv.upload.engine import default_authorities
 from v2v_output_rhv.upload.settings import Route, UploadSettings
 from v2v_output_rhv.upload.transfers import Transfer
 
-#: What suits HTTP: the head of a request costs as much as some ten kilobytes of data.
-REQUEST_SIZE = 4 * 1024 * 1024
-#: Threads of nbdkit for each of the copier's connections: one sends while the other is filled.
-_THREADS = 2
+#: Measured with bench/imageio.py: the head of a request costs as much as some ten kilobytes of data, and what is larger
+#: than the caches of a processor is slow on its way from one program to the next.
+REQUEST_SIZE = 1024 * 1024
+#: Connections to the daemon, and of the copier to nbdkit; and nbdkit's threads for each of these.
+CONNECTIONS = 4
+_THREADS = 4
 _SCRIPT = Path(__file__).with_name("nbdkit_script.py")
 
 
-def upload_service(settings: UploadSettings, transfer: Transfer, size: int) -> NbdkitPlugin:
+def upload_service(
+    settings: UploadSettings, transfer: Transfer, size: int, *, connections: int = CONNECTIONS
+) -> NbdkitPlugin:
     """Describe how a disk is served whose transfer has begun.
 
     :raises DestinationError: the engine offers no way that the user wants.
@@ -44,7 +48,7 @@ def upload_service(settings: UploadSettings, transfer: Transfer, size: int) -> N
         ("script", str(_SCRIPT)),
         ("size", str(size)),
         ("verify", str(settings.verify).lower()),
-        ("connections", str(settings.connections)),
+        ("connections", str(connections)),
     ]
     if authorities is not None:
         parameters.append(("cafile", str(authorities)))

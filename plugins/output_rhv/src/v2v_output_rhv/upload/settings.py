@@ -67,7 +67,7 @@ class UploadSettings:
     """What the user said.
 
     :param url: of the engine's API. :param ca_file: absolute; None for the authorities of this machine.
-    :param disk_uuids: as many as the guest has disks, or none. :param connections: to ovirt-imageio, for each disk.
+    :param disk_uuids: as many as the guest has disks, or none.
     """
 
     url: str
@@ -80,7 +80,6 @@ class UploadSettings:
     verify: bool = True
     route: Route = Route.EITHER
     disk_uuids: tuple[str, ...] = ()
-    connections: int = 4
 
 
 def read_settings(settings: OutputSettings, directory: Path) -> UploadSettings:
