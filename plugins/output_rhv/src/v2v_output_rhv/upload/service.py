@@ -20,7 +20,7 @@ from v2v_output_rhv.upload.transfers import Transfer
 REQUEST_SIZE = 1024 * 1024
 #: Connections to the daemon, and of the copier to nbdkit; and nbdkit's threads for each of these.
 CONNECTIONS = 4
-_THREADS = 4
+_THREADS = 2
 _SCRIPT = Path(__file__).with_name("nbdkit_script.py")
 
 
