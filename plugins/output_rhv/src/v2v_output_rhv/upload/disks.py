@@ -31,6 +31,11 @@ class DiskPlan:
     sparse: bool
     initial_size: int | None = None
 
+    @property
+    def called(self) -> str:
+        """What the disk is called in messages."""
+        return f"disk {self.index} ({self.id})"
+
 
 def disk_format(settings: OutputSettings, *, block: bool) -> tuple[str, bool]:
     """Give format, and whether it is sparse, of the disks on a kind of storage.
@@ -117,7 +122,7 @@ def create_disk(system: System, plan: DiskPlan, destination: Destination, mark: 
         )
     )
     limit = limits.disk + (0 if plan.sparse else limits.per_gigabyte * plan.size / 1e9)
-    return wait_for_disk(system, plan.id, f"disk {plan.index} ({plan.id})", limit=limit, poll=limits.poll)
+    return wait_for_disk(system, plan.id, plan.called, limit=limit, poll=limits.poll)
 
 
 def wait_for_disk(system: System, disk_id: str, called: str, *, limit: float, poll: float) -> str | None:

@@ -77,20 +77,22 @@ class UploadOutput:
             plans = plan_disks(request.settings, settings.disk_uuids, request.target.disks, block=destination.block)
             mark = uuid.uuid4().hex
             request.ledger.record(MARK, mark)
-            services, disks = [], []
+            volumes = {}
             for plan in plans:
-                called = f"disk {plan.index} ({plan.id})"
                 request.report.message(f"Creating disk {plan.index}/{len(plans)} in {destination.storage_name}")
                 request.ledger.record(DISK, plan.id)
-                volume = create_disk(system, plan, destination, mark, self.limits)
-                transfer = start_transfer(system, plan.id, called, host, self.limits)
-                request.report.debug(f"{called}: transfer {transfer.id} on host {transfer.host}")
+                volumes[plan.id] = create_disk(system, plan, destination, mark, self.limits)
+            services, disks = [], []
+            # after all disks are made, which may take long: a transfer must not wait for the next disk
+            for plan in plans:
+                transfer = start_transfer(system, plan.id, plan.called, host, self.limits)
+                request.report.debug(f"{plan.called}: transfer {transfer.id} on host {transfer.host}")
                 services.append(upload_service(settings, transfer, plan.size))
                 disks.append(
                     {
                         "index": plan.index,
                         "id": plan.id,
-                        "volume": volume or str(uuid.uuid4()),
+                        "volume": volumes[plan.id] or str(uuid.uuid4()),
                         "size": plan.size,
                         "format": plan.format,
                         "sparse": plan.sparse,
