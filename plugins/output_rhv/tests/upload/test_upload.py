@@ -16,6 +16,7 @@ import pytest
 from certificates import Certificates
 from engine_simulator import EngineSimulator, Fault
 from engine_simulator.running import HARDWARE_ID
+from engine_simulator.state import Transfer
 from v2v_core import metadata
 from v2v_core.api import DestinationError, NbdkitPlugin, OutputSettings, UsageError, V2VError
 from v2v_core.conversion_dir import ConversionDir
@@ -144,13 +145,20 @@ def test_ids_of_the_users_choice(engine: EngineSimulator, conversion: Run) -> No
 def test_somebody_elses_disk_with_that_id_is_left_alone(engine: EngineSimulator, conversion: Run) -> None:
     """They made it between our look and our creation."""
     chosen = ["3f0a3c1e-0000-4000-8000-000000000001", "3f0a3c1e-0000-4000-8000-000000000002"]
-    engine.faults["disks.add"] = Fault(times=1, action=lambda: engine.add_disk("theirs", id=chosen[0]))
+
+    def theirs() -> None:
+        disk = engine.add_disk("theirs", id=chosen[0])
+        transfer = Transfer(disk.id, next(iter(engine.state.hosts)), 60, "cancel", phase="transferring")
+        engine.state.transfers[transfer.id] = transfer
+
+    engine.faults["disks.add"] = Fault(times=1, action=theirs)
     run = conversion(*(("rhv-disk-uuid", each) for each in chosen))
     run.check()
     with pytest.raises(DestinationError, match="already exists"):
         run.setup()
     run.abort()
     assert [disk.alias for disk in engine.state.disks.values()] == ["theirs"]
+    assert [transfer.phase for transfer in engine.state.transfers.values()] == ["transferring"]
     assert not run.report.warnings
 
 

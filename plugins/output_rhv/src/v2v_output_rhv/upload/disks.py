@@ -154,8 +154,19 @@ def wait_for_disk(system: System, disk_id: str, called: str, *, limit: float, po
     return volume
 
 
-def remove_disk(system: System, disk_id: str, mark: str, limits: Limits, warn: Callable[[str], None]) -> bool:
-    """Remove a disk if it is ours: only if its description holds the mark. Tell whether it is gone, or was never ours.
+def is_marked(system: System, disk_id: str, mark: str | None) -> bool:
+    """Tell whether there is a disk, and it is ours: somebody else may have one with an id that the user had chosen."""
+    import ovirtsdk4 as sdk
+
+    try:
+        disk = system.disks_service().disk_service(disk_id).get()
+    except sdk.NotFoundError:
+        return False
+    return mark is not None and mark in (disk.description or "").split()
+
+
+def remove_disk(system: System, disk_id: str, limits: Limits, warn: Callable[[str], None]) -> bool:
+    """Remove a disk. Tell whether it is gone.
 
     The engine locks what it is still busy with, so it is asked until a limit.
     """
@@ -168,11 +179,7 @@ def remove_disk(system: System, disk_id: str, mark: str, limits: Limits, warn: C
     def gone() -> bool:
         nonlocal refused
         try:
-            disk = service.get()
-            if mark not in (disk.description or "").split():
-                # somebody made it with an id that the user had chosen for ours
-                return True
-            if disk.status == types.DiskStatus.LOCKED:
+            if service.get().status == types.DiskStatus.LOCKED:
                 refused = "it is locked"
                 return False
             service.remove()

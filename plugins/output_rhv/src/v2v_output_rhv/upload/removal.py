@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from v2v_core.api import OwnedObject, Reporter
-from v2v_output_rhv.upload.disks import remove_disk
+from v2v_output_rhv.upload.disks import is_marked, remove_disk
 from v2v_output_rhv.upload.engine import System
 from v2v_output_rhv.upload.machine import remove_machine
 from v2v_output_rhv.upload.settings import Limits
@@ -19,14 +19,16 @@ DISK, MACHINE, MARK = "oVirt disk", "oVirt virtual machine", "mark of the oVirt 
 
 def take_back(system: System, owned: Sequence[OwnedObject], limits: Limits, report: Reporter) -> None:
     """Remove what this run made; name by id what cannot be removed."""
-    disks, marks = ids(owned, DISK), ids(owned, MARK)
+    marks = ids(owned, MARK)
+    mark = marks[-1] if marks else None
     for vm_id in ids(owned, MACHINE):
         remove_machine(system, vm_id, limits, report.warning)
+    disks = [disk_id for disk_id in ids(owned, DISK) if is_marked(system, disk_id, mark)]
     for disk_id, phase in cancel_transfers(system, disks, limits).items():
         if not phase.startswith(("transferring", "initializing", "finalizing")):
             report.warning(f"the transfer to the disk {disk_id} was {phase} in the engine")
     for disk_id in disks:
-        remove_disk(system, disk_id, marks[-1] if marks else "", limits, report.warning)
+        remove_disk(system, disk_id, limits, report.warning)
 
 
 def name_what_is_left(owned: Sequence[OwnedObject], why: str, report: Reporter) -> None:
