@@ -324,6 +324,58 @@ def test_copy_that_fails_stops_the_other_disks_and_names_its_own(
     assert not [process for process in processes.find(as_far_as_output_setup.path) if processes.is_worker(process)]
 
 
+def test_copy_that_fails_says_what_the_servers_said(
+    choice: RunChoice, v2v_directory: ConversionDir, v2v_install: Install
+) -> None:
+    """The copier hears no more than that there was an error; and not what a server says when its client goes."""
+    v2v_install(
+        "v2v-output-t",
+        {"v2v.output": {"t-full": "t_output:Full"}},
+        {
+            "t_output": "from v2v_core.api import *\nfrom v2v_core.testing import FakeOutput\n"
+            "class Full(FakeOutput):\n @hookimpl\n def v2v_output_setup(self, request):\n"
+            "  script = request.directory / 'full.sh'\n"
+            '  script.write_text(\'case "$1" in get_size) echo 1M;; can_write) exit 0;; '
+            'pwrite) echo "EIO the shelf is full" >&2; exit 1;; *) exit 2;; esac\')\n'
+            "  script.chmod(0o755)\n"
+            "  return OutputSetup(disks=(NbdkitPlugin(name='sh', parameters=(('script', str(script)),)),) * 2)\n"
+        },
+    )
+    input_setup.run(v2v_directory, choice.input)
+    output = dataclasses.replace(choice.output, mode="t-full")
+    output_check.run(v2v_directory, output)
+    convert.run(v2v_directory, choice.convert)
+    output_setup.run(v2v_directory, output)
+    with pytest.raises(CopyError, match=r"disk \d .*; the destination says: .*the shelf is full") as failed:
+        copy.run(v2v_directory, dataclasses.replace(choice.copy, mode="nbdcopy"))
+    assert failed.value.hint
+
+
+@pytest.mark.parametrize(("wanted", "used"), [(0, 3), (2, 2)])
+def test_copy_uses_as_many_connections_as_suit_the_destination(
+    choice: RunChoice, v2v_directory: ConversionDir, v2v_install: Install, wanted: int, used: int
+) -> None:
+    """Unless the user wants another number."""
+    v2v_install(
+        "v2v-t",
+        {"v2v.output": {"t-three": "t_three:Three"}, "v2v.copy": {"t-counting": "t_three:Counting"}},
+        {
+            "t_three": "import dataclasses\nfrom v2v_core.api import *\nfrom v2v_core.testing import FakeOutput\n"
+            "class Three(FakeOutput):\n @hookimpl\n def v2v_output_setup(self, request):\n"
+            "  return dataclasses.replace(FakeOutput().v2v_output_setup(request), connections=3)\n"
+            "class Counting:\n @hookimpl\n def v2v_copy(self, request):\n"
+            "  return CopyResult(index=request.index, size=request.connections)\n"
+        },
+    )
+    input_setup.run(v2v_directory, choice.input)
+    output = dataclasses.replace(choice.output, mode="t-three")
+    output_check.run(v2v_directory, output)
+    convert.run(v2v_directory, choice.convert)
+    output_setup.run(v2v_directory, output)
+    results = copy.run(v2v_directory, CopyChoice(mode="t-counting", connections=wanted))
+    assert [result.size for result in results] == [used, used]
+
+
 @pytest.mark.parametrize("parallel", [0, -1])
 def test_copy_of_no_disk_at_once_is_a_usage_error(
     as_far_as_output_setup: ConversionDir, choice: RunChoice, parallel: int

@@ -14,6 +14,7 @@ from v2v_core.doctor.packages import Package, install
 _SDKS = (
     ("pyVmomi", "vCenter and ESXi", "pip install pyvmomi"),
     ("ovirtsdk4", "-o rhv-upload", "pip install ovirt-engine-sdk-python"),
+    ("ovirt_imageio", "-o rhv-upload", "pip install ovirt-imageio"),
     ("openstack", "-o openstack", "pip install openstacksdk"),
     ("libvirt", "-i libvirt and -o libvirt", None),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,10 @@ _START_LIMIT = 60.0
 #: nbdkit 1.32 asks to be stopped when its parent ends, whether --exit-with-parent is given or not (PR_SET_PDEATHSIG in
 #: prctl(2)); a server outlives the step that started it, so it gets a parent that lives as long as it does.
 _KEEPER = ("/bin/sh", "-c", '"$@" & wait "$!"', "sh")
+#: nbdkit's errors, which may have the name of the plugin and the number of the connection in front of them.
+_ERROR_LINE = re.compile(r"^nbdkit: (?:[\w.\[\]-]+: )?error: (.+)$", re.MULTILINE)
+#: What is no reason: a traceback that begins, a client that is gone.
+_NO_REASON = re.compile(r"Traceback \(most recent call last\):$|^(?:read request|read data|write reply|write data): ")
 
 
 def uri_of(socket: Path, export: str = "") -> str:
@@ -50,7 +55,7 @@ def start_server(
         **directory.environment,
         SERVER_VARIABLE: name,
     }
-    own_log = directory.path / "log" / f"server-{name}.log"
+    own_log = _log_of(directory, name)
     append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     # posix_spawn and not Popen: the server is not this process's to wait for
     program = [require_program(argv[0]), *argv[1:]]
@@ -89,6 +94,16 @@ def start_server(
                 os.killpg(pid, signal.SIGKILL)
             raise CommandError(argv, None, f"it did not serve within {_START_LIMIT:.0f} seconds; {_tail(own_log)}")
         time.sleep(0.01)
+
+
+def last_error(directory: ConversionDir, name: str) -> str | None:
+    """Give the last error that a server wrote into its log, if it wrote one as nbdkit does."""
+    found = [line for line in _ERROR_LINE.findall(_tail(_log_of(directory, name))) if not _NO_REASON.search(line)]
+    return found[-1].strip() if found else None
+
+
+def _log_of(directory: ConversionDir, name: str) -> Path:
+    return directory.path / "log" / f"server-{name}.log"
 
 
 def _ended(pid: int) -> tuple[bool, int | None]:

@@ -11,12 +11,13 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from v2v_core import metadata, processes
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.discovery import Role
-from v2v_core.errors import UsageError
+from v2v_core.errors import CopyError, UsageError
 from v2v_core.events import EventSink, Step
 from v2v_core.hookspecs import CopyRequest, CopyResult
 from v2v_core.plugins import LoadedPlugin, load_plugin
 from v2v_core.programs import run_program
 from v2v_core.reporting import StepReport, running
+from v2v_core.serving import last_error
 from v2v_core.settings import CopyChoice
 from v2v_core.steps.output_abort import OUTPUT
 from v2v_core.steps.output_check import saved_choice
@@ -54,7 +55,7 @@ def _requests(directory: ConversionDir, choice: CopyChoice, report: StepReport) 
                 destination=destination,
                 allocation=allocation,
                 request_size=output["request_size"],
-                connections=choice.connections,
+                connections=choice.connections or output.get("connections", 0),
                 zeroed=output["zeroed"],
                 report=report,
             )
@@ -67,7 +68,13 @@ def _copy_all(
 ) -> tuple[CopyResult, ...]:
     def copy_one(request: CopyRequest) -> CopyResult:
         report.message(f"Copying disk {request.index}/{len(requests)}")
-        return plugin.copy(request)
+        try:
+            return plugin.copy(request)
+        except CopyError as err:
+            reasons = _reasons(directory, err.disk)
+            if not reasons:
+                raise
+            raise CopyError("; ".join([err.message, *reasons]), disk=err.disk, hint=err.hint) from err
 
     failed, over = threading.Event(), threading.Event()
     stopper = threading.Thread(target=_stop_workers, args=(directory, failed, over), name="copy-stopper", daemon=True)
@@ -91,6 +98,15 @@ def _copy_all(
         over.set()
         failed.set()
         stopper.join()
+
+
+def _reasons(directory: ConversionDir, disk: int) -> list[str]:
+    """Give what the servers of a disk said last: the copier hears no more than that there was an error."""
+    return [
+        f"{end} says: {said}"
+        for end, name in (("the source", "in"), ("the source", "base"), ("the destination", "out"))
+        if (said := last_error(directory, f"{name}{disk}")) is not None
+    ]
 
 
 def _stop_workers(directory: ConversionDir, failed: threading.Event, over: threading.Event) -> None:

@@ -57,6 +57,8 @@ class ExportDomainOutput:
     api_version = HOOK_API_VERSION
     summary = "an export storage domain of oVirt or RHV, over NFS or in a directory"
     options: tuple[PluginOption, ...] = ()
+    #: The machines of oVirt have none unless somebody adds one.
+    serial_console = False
 
     @hookimpl
     def v2v_output_check(self, request: OutputCheckRequest) -> None:

@@ -53,6 +53,8 @@ class VdsmOutput:
     api_version = HOOK_API_VERSION
     summary = "volumes in a storage domain that VDSM has prepared; for VDSM, not for users"
     options: tuple[PluginOption, ...] = OPTIONS
+    #: The machines of oVirt have none unless somebody adds one.
+    serial_console = False
 
     @hookimpl
     def v2v_output_check(self, request: OutputCheckRequest) -> None:

@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The way of -o rhv-upload against ovirt-imageio's own client, to the same daemon, in the same run, in turn.
+
+    .venv/bin/python bench/imageio.py [--size MiB] [--rounds N] [--connections N...] [--over https|unix|both]
+        [--place DIR]
+
+Both read the same raw image through qemu-nbd and write to a disk that qemu-nbd exports, through the real daemon: over
+TLS, or over the daemon's Unix socket, as on a host of oVirt. The peer is ``ovirt_imageio.client.upload``, which is what
+ovirt-img uses, with as many workers as we have connections. Half of the image is random data, half are holes. Printed
+are MB of data per second, without what an upload of an empty image takes, that, and the ratios, all of medians.
+--place is where the two images are: on a disk, or in memory (/dev/shm), where nothing but processors is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import Mock
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from certificates import Certificates  # noqa: E402 - found on the path that was just set
+from imageio_daemon import ImageioDaemon, exported, running_imageio  # noqa: E402
+from v2v_core import processes  # noqa: E402
+from v2v_core.api import CopyRequest, DiskEndpoint, Step  # noqa: E402
+from v2v_core.conversion_dir import ConversionDir  # noqa: E402
+from v2v_core.copying.nbdcopy import NbdCopy  # noqa: E402
+from v2v_core.reporting import StepReport  # noqa: E402
+from v2v_core.serving import serve_destination  # noqa: E402
+from v2v_output_rhv.upload.service import CONNECTIONS, REQUEST_SIZE, upload_service  # noqa: E402
+from v2v_output_rhv.upload.settings import UploadSettings  # noqa: E402
+from v2v_output_rhv.upload.transfers import Transfer  # noqa: E402
+
+MIB = 1024 * 1024
+#: Data and holes of the image come in turn, in pieces of this size.
+PIECE = 16 * MIB
+
+
+def make_image(path: Path, size: int) -> int:
+    """Make the image to upload, and give how much data is in it."""
+    data = 0
+    with path.open("wb") as stream:
+        for offset in range(0, size, 2 * PIECE):
+            stream.seek(offset)
+            data += stream.write(os.urandom(PIECE))
+        stream.truncate(size)
+    return data
+
+
+@contextlib.contextmanager
+def ticket(daemon: ImageioDaemon, place: Path, size: int) -> Iterator[str]:
+    """Give the URL of a new, empty disk."""
+    image = place / "destination"
+    image.touch()
+    os.truncate(image, size)
+    with exported(image, "raw", place / "destination.sock") as url:
+        identity = daemon.add_ticket(url, size)
+        yield daemon.url(identity)
+        daemon.remove_ticket(identity)
+    (place / "destination.sock").unlink()
+    image.unlink()
+
+
+def theirs(source: Path, url: str, authority: Path, connections: int) -> float:
+    """Upload with the client's own function; it starts a qemu-nbd of its own for the source."""
+    from ovirt_imageio import client
+
+    started = time.monotonic()
+    client.upload(str(source), url, str(authority), max_workers=connections, disk_is_zero=True)
+    return time.monotonic() - started
+
+
+def ours(source: Path, url: str, authority: Path, connections: int) -> float:
+    """Upload as the steps output_setup and copy do, with a qemu-nbd for the source."""
+    settings = UploadSettings(url="", host="", user="", password_file=Path("/"), storage="", ca_file=authority)
+    size = source.stat().st_size
+    service = upload_service(settings, Transfer(id="", disk="", url=url, proxy_url=None), size, connections=connections)
+    with tempfile.TemporaryDirectory(prefix="v2v-b.", dir="/tmp") as name:
+        directory = ConversionDir.open_or_create(Path(name) / "d")
+        started = time.monotonic()
+        with exported(source, "raw", Path(name) / "source.sock"):
+            report = StepReport(directory, Step.COPY, [])
+            try:
+                endpoint = serve_destination(directory, 1, service, report)
+                NbdCopy().v2v_copy(
+                    CopyRequest(
+                        index=1,
+                        source=DiskEndpoint(index=1, uri=f"nbd+unix:///?socket={name}/source.sock", size=size),
+                        destination=endpoint,
+                        report=Mock(),
+                        request_size=REQUEST_SIZE,
+                        connections=CONNECTIONS,
+                        zeroed=True,
+                    )
+                )
+            finally:
+                processes.stop(directory.path, processes.serves("out"), grace=30.0)
+                report.close()
+            return time.monotonic() - started
+
+
+def same(place: Path, source: Path) -> bool:
+    """Compare what arrived."""
+    return subprocess.run(["cmp", "-s", source, place / "destination"], check=False).returncode == 0
+
+
+def measure(way: str, place: Path, size: int, rounds: int, connections: list[int]) -> None:
+    """Measure one way to the daemon."""
+    certificates = Certificates.make(place / "tls")
+    full, empty = place / "full", place / "empty"
+    data = make_image(full, size)
+    empty.touch()
+    os.truncate(empty, size)
+    with running_imageio(place / "host", certificates, local=way == "unix") as daemon:
+        for number in connections:
+            seconds: dict[tuple[str, Path], list[float]] = {}
+            for who, source in itertools.product(("ours", "peer"), (full, empty)):
+                seconds[who, source] = []
+            for who, source in list(seconds) * rounds:
+                with ticket(daemon, place, size) as url:
+                    upload = ours if who == "ours" else theirs
+                    seconds[who, source].append(upload(source, url, certificates.authority, number))
+                    if not same(place, source):
+                        raise SystemExit(f"{who}: what arrived is something else")
+            whole = {who: statistics.median(seconds[who, full]) for who in ("ours", "peer")}
+            start = {who: statistics.median(seconds[who, empty]) for who in ("ours", "peer")}
+            speed = {who: data / 1e6 / (whole[who] - start[who]) for who in whole}
+            print(
+                f"{way}, {number} connections: ours {speed['ours']:.0f} MB/s and {start['ours']:.1f} s to start, "
+                f"peer {speed['peer']:.0f} MB/s and {start['peer']:.1f} s; ratio {speed['ours'] / speed['peer']:.2f}, "
+                f"with the start {whole['peer'] / whole['ours']:.2f}",
+                flush=True,
+            )
+
+
+def main() -> int:
+    """Compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=2048)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--place", type=Path, default=Path("/var/tmp"))  # noqa: S108 - a directory in it is made
+    parser.add_argument("--over", choices=("https", "unix", "both"), default="both")
+    chosen = parser.parse_args()
+    for way in ("https", "unix") if chosen.over == "both" else (chosen.over,):
+        with tempfile.TemporaryDirectory(prefix="v2v-b.", dir=chosen.place) as name:
+            measure(way, Path(name), chosen.size * MIB, chosen.rounds, chosen.connections)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The script that nbdkit runs (nbdkit-python-plugin(3)): a disk of a transfer, to be written through NBD.
+
+Its functions have the names that nbdkit calls them by. What it says on stderr is in the log of the server, and the
+last line of it in the error of a copy that failed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbdkit
+
+from v2v_output_rhv.upload.connections import Connections, Policy, Refused
+
+API_VERSION = 2
+
+#: A zero request is not longer than this: one request must be answered within the minute that the client waits.
+_ZERO_STEP = 256 * 1024 * 1024
+
+_SECRETS = frozenset({"url", "proxy_url"})
+
+_parameters: dict[str, str] = {}
+_connections: Connections | None = None
+
+
+def dump_plugin() -> None:
+    """Show that the client can be imported; called with --dump-plugin."""
+    from ovirt_imageio import client
+
+    sys.stdout.write(f"ovirt_imageio={client.__version__}\n")
+
+
+def config(key: str, value: str) -> None:
+    """Take a parameter: size, cafile, verify, connections; url and proxy_url are secrets, and come as ``+FILE``."""
+    if key in _SECRETS:
+        if not value.startswith("+"):
+            raise RuntimeError(f"{key} must be given as {key}=+FILE")
+        value = Path(value[1:]).read_text(encoding="utf-8").strip()
+    _parameters[key] = value
+
+
+def config_complete() -> None:
+    """See that nothing is missing."""
+    for key in ("size", "url"):
+        if key not in _parameters:
+            raise RuntimeError(f"the parameter {key} is missing")
+
+
+def thread_model() -> int:
+    """Let requests run side by side."""
+    return int(nbdkit.THREAD_MODEL_PARALLEL)
+
+
+def after_fork() -> None:
+    """Connect, in the process that stays."""
+    global _connections  # noqa: PLW0603 - nbdkit knows functions of the module and nothing else
+    from ovirt_imageio import client
+
+    url, proxy_url = _parameters["url"], _parameters.get("proxy_url")
+    secrets = tuple(part for text in (url, proxy_url) if text for part in (text, text.rpartition("/")[2]))
+    _connections = Connections(
+        lambda: client.ImageioClient(
+            url,
+            cafile=_parameters.get("cafile"),
+            secure=_parameters.get("verify") != "false",
+            proxy_url=proxy_url,
+            # the buffer is for streams, which are not used
+            buffer_size=4096,
+        ),
+        secrets=secrets,
+        policy=Policy(connections=int(_parameters.get("connections", "4"))),
+    )
+    try:
+        _connections.start()
+    except Refused as err:
+        # nbdkit would end, too, but with a traceback as its last words
+        sys.stderr.write(f"nbdkit: error: {err.strerror}\n")
+        sys.stderr.flush()
+        os._exit(1)
+
+
+def cleanup() -> None:
+    """Close the connections."""
+    if _connections is not None:
+        _connections.stop()
+
+
+def open(readonly: bool) -> Connections:  # noqa: A001 - nbdkit's word
+    """Give the handle of a client of NBD: all share the connections."""
+    if _connections is None:
+        raise RuntimeError("not connected")
+    return _connections
+
+
+def get_size(_handle: Connections) -> int:
+    """Give the size of the disk in bytes."""
+    return int(_parameters["size"])
+
+
+def can_multi_conn(_handle: Connections) -> bool:
+    """Say that a flush on one connection is good for all."""
+    return True
+
+
+def can_zero(_handle: Connections) -> bool:
+    """Say that zeros need not be sent."""
+    return True
+
+
+def pread(handle: Connections, buf: bytearray, offset: int, _flags: int) -> None:
+    """Read."""
+    _reporting(lambda: handle.read(offset, buf))
+
+
+def pwrite(handle: Connections, buf: Any, offset: int, _flags: int) -> None:
+    """Write; the buffer is nbdkit's own, nothing is copied."""
+    _reporting(lambda: handle.write(offset, buf))
+
+
+def zero(handle: Connections, count: int, offset: int, _flags: int) -> None:
+    """Write zeros."""
+
+    def in_steps() -> None:
+        for start in range(offset, offset + count, _ZERO_STEP):
+            handle.zero(start, min(_ZERO_STEP, offset + count - start))
+
+    _reporting(in_steps)
+
+
+def flush(handle: Connections, _flags: int) -> None:
+    """Have everything on the storage."""
+    _reporting(handle.flush)
+
+
+def _reporting(request: Callable[[], None]) -> None:
+    try:
+        request()
+    except Refused as err:
+        # in one line: nbdkit itself writes a traceback
+        sys.stderr.write(f"nbdkit: error: {err.strerror}\n")
+        nbdkit.set_error(err.errno or errno.EIO)
+        raise RuntimeError(err.strerror) from None

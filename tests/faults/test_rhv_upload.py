@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What can go wrong with ``-o rhv-upload``, each at the point where it hurts.
+
+After each: an exit code that is not 0, cause and remedy; no disk of ours in the engine, or its id in the last line; and
+nothing of anybody else's touched. The input, the copy and the output are the real ones, the conversion is a fake one,
+and quick.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine_simulator import PASSWORD, EngineSimulator, Fault, running_engine
+from relay import Relay, relay_to
+from runs import Place, said
+from v2v_core.testing import write_distribution
+from v2v_core.testing.fake_plugins import ENTRY_POINTS, MARKER
+
+pytestmark = pytest.mark.slow
+
+SIZE = 64 * 1024 * 1024
+#: ``-o rhv-upload`` for people in a hurry: the engine's time is a few seconds.
+HURRIED = """\
+from v2v_output_rhv.upload.plugin import UploadOutput
+from v2v_output_rhv.upload.settings import Limits
+class Hurried(UploadOutput):
+    limits = Limits(disk=4, transfer=4, finalize=4, machine=4, removal=4, poll=0.2)
+"""
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[EngineSimulator]:
+    with (
+        tempfile.TemporaryDirectory(prefix="v2v-e.", dir="/var/tmp") as place,
+        running_engine(Path(place) / "e") as made,
+    ):
+        yield made
+
+
+@pytest.fixture
+def engine(servers: EngineSimulator) -> Iterator[EngineSimulator]:
+    """Give an engine that has something of somebody else's, and see at the end that it is as it was."""
+    servers.start_over()
+    machine, disk = servers.add_machine("neighbour"), servers.add_disk("loose disk")
+    before = [dataclasses.astuple(thing) for thing in (machine, disk, servers.state.disks[machine.disks[0]])]
+    content = servers.content(disk.id)
+    yield servers
+    after = [dataclasses.astuple(thing) for thing in (machine, disk, servers.state.disks[machine.disks[0]])]
+    assert after == before
+    assert servers.content(disk.id) == content
+    servers.start_over()
+
+
+@pytest.fixture
+def wire(engine: EngineSimulator) -> Iterator[Relay]:
+    """Give the wire between this machine and the host."""
+    with relay_to(engine.daemon.port) as relay:
+        engine.host.port = relay.port
+        yield relay
+
+
+@pytest.fixture
+def source(place: Place) -> Path:
+    """Give a disk without a hole."""
+    image = place.root / "guest.img"
+    image.write_bytes(os.urandom(SIZE))
+    write_distribution(place.root, "v2v-fakes", ENTRY_POINTS)
+    hurried = {"v2v.output": {"hurried": "v2v_hurried:Hurried"}}
+    write_distribution(place.root, "v2v-hurried", hurried)
+    (place.root / "v2v_hurried.py").write_text(HURRIED)
+    return image
+
+
+def argv(engine: EngineSimulator, source: Path, *more: str) -> list[str | Path]:
+    words: list[str | Path] = ["v2v", "convert", "--converter", "fake", "-i", "disk", source, "-o", "hurried"]
+    return [*words, "-on", "guest", "-oo", "rhv-direct", *engine.options, *more]
+
+
+def convert(place: Place, engine: EngineSimulator, source: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    done = place.run(*argv(engine, source, *more), PYTHONPATH=str(place.root), timeout=120)
+    assert PASSWORD not in said(done)
+    for log in (place.root / "state").rglob("*.log"):
+        assert PASSWORD not in log.read_text(errors="replace")
+    return done
+
+
+def ours(engine: EngineSimulator) -> set[str]:
+    """Give the ids of what is in the engine and not the neighbour's."""
+    engine.state.catch_up()
+    disks = {disk.id for disk in engine.state.disks.values() if "uploaded by v2v" in disk.description}
+    return disks | {machine.id for machine in engine.state.machines.values() if machine.name == "guest"}
+
+
+def refused(done: subprocess.CompletedProcess[str], code: int, *causes: str) -> None:
+    """See that a run failed with its cause and a remedy, in words for people."""
+    assert done.returncode == code, said(done)
+    for cause in causes:
+        assert cause in done.stderr, said(done)
+    assert "v2v: error:" in done.stderr, said(done)
+    assert "hint:" in done.stderr, said(done)
+    assert "Traceback" not in done.stderr, said(done)
+
+
+def named_last(done: subprocess.CompletedProcess[str], left: set[str]) -> None:
+    """See that what is left is named in the last line that is not about the error itself."""
+    last = done.stdout.strip().splitlines()[-1]
+    assert last.startswith("v2v: warning:"), said(done)
+    for identity in left:
+        assert identity in last, said(done)
+
+
+def after_bytes(relay: Relay, happen: object, *, part: float = 0.5) -> None:
+    relay.at.append((int(SIZE * part), happen))  # type: ignore[arg-type]
+
+
+def test_all_goes_well(place: Place, engine: EngineSimulator, source: Path, wire: Relay) -> None:
+    """The other tests would prove nothing if this failed."""
+    done = convert(place, engine, source)
+    assert done.returncode == 0, said(done)
+    (machine,) = [found for found in engine.state.machines.values() if found.name == "guest"]
+    content = MARKER + source.read_bytes()[len(MARKER) :]
+    assert engine.content(machine.disks[0]) == content
+    assert wire.sent > SIZE
+
+
+@pytest.mark.parametrize("call", ["disks.add", "transfers.add", "vms.add"])
+def test_engine_refuses(place: Place, engine: EngineSimulator, source: Path, call: str) -> None:
+    engine.faults[call] = Fault(status=409, detail="[Cannot do that. Quota has exceeded its limit.]")
+    refused(convert(place, engine, source), 5, "the engine localhost refuses: Cannot do that. Quota has exceeded")
+    assert not ours(engine)
+
+
+def test_wrong_password(place: Place, engine: EngineSimulator, source: Path) -> None:
+    """It is found before the conversion."""
+    wrong = place.root / "wrong"
+    wrong.write_text("wrong\n")
+    words = argv(engine, source)
+    words[words.index(str(engine.password_file))] = wrong
+    done = place.run(*words, PYTHONPATH=str(place.root))
+    refused(done, 5, "does not let admin@internal in", "-op")
+    assert "Marking the disks" not in said(done)
+
+
+def test_token_expires(place: Place, engine: EngineSimulator, source: Path, wire: Relay) -> None:
+    """The engine forgets all sessions in the middle of each step: the next question logs in again."""
+    for call in ("transfers.add", "transfers.finalize", "vms.add"):
+        engine.faults[call] = Fault(times=1, action=engine.forget_sessions)
+    # the call in which it happens has been let in; the one after it has not
+    done = convert(place, engine, source)
+    assert done.returncode == 0, said(done)
+    assert engine.calls.count("token") > 4
+
+
+def test_token_expires_and_the_password_was_changed(
+    place: Place, engine: EngineSimulator, source: Path, wire: Relay
+) -> None:
+    """Nothing can be removed then, so it is named."""
+
+    def change() -> None:
+        engine.api.password = "changed"
+        engine.forget_sessions()
+
+    after_bytes(wire, change)
+    try:
+        done = convert(place, engine, source)
+    finally:
+        engine.api.password = PASSWORD
+    refused(done, 5, "does not let admin@internal in")
+    assert len(ours(engine)) == 1
+    named_last(done, ours(engine))
+
+
+def test_transfer_is_paused_by_the_system(place: Place, engine: EngineSimulator, source: Path, wire: Relay) -> None:
+    after_bytes(wire, lambda: engine.pause(engine.running_transfers()[0]))
+    done = convert(place, engine, source)
+    refused(done, 7, "disk 1 could not be copied", "ovirt-imageio refuses")
+    assert "was paused by the system in the engine" in done.stdout, said(done)
+    assert not ours(engine)
+
+
+def test_wire_is_cut_and_back(place: Place, engine: EngineSimulator, source: Path, wire: Relay) -> None:
+    """At 50 %, for three seconds: the copy goes on where it was."""
+    after_bytes(wire, lambda: wire.cut(seconds=3))
+    done = convert(place, engine, source)
+    assert done.returncode == 0, said(done)
+    (machine,) = [found for found in engine.state.machines.values() if found.name == "guest"]
+    assert engine.content(machine.disks[0])[len(MARKER) :] == source.read_bytes()[len(MARKER) :]
+    assert wire.sent < 2 * SIZE, "it began again"
+
+
+def test_ticket_expires(place: Place, engine: EngineSimulator, source: Path, wire: Relay) -> None:
+    """Each request makes a ticket last longer; so it expires when the wire is cut for longer than it is good for."""
+    engine.host.validity = 2
+    after_bytes(wire, lambda: wire.cut(seconds=4))
+    done = convert(place, engine, source)
+    refused(done, 7, "disk 1 could not be copied", "ticket has expired")
+    assert not ours(engine)
+
+
+def test_disk_is_locked_for_ever(place: Place, engine: EngineSimulator, source: Path) -> None:
+    engine.behaviour.disk = "never"
+    done = convert(place, engine, source)
+    refused(done, 5, "is still locked by the engine after 4 seconds")
+    assert len(ours(engine)) == 1
+    named_last(done, ours(engine))
+
+
+@pytest.mark.parametrize("end", ["finished_failure", "paused_system", "never"])
+def test_finalize_fails(place: Place, engine: EngineSimulator, source: Path, end: str) -> None:
+    engine.behaviour.finalized = end
+    done = convert(place, engine, source)
+    words = {
+        "finished_failure": "could not finalize the transfer of disk 1",
+        "paused_system": "paused by the system",
+        "never": "did not finalize the transfer of disk 1",
+    }
+    refused(done, 5, words[end])
+    if end == "never":
+        assert len(ours(engine)) == 1
+        named_last(done, ours(engine))
+    else:
+        assert not ours(engine)
+
+
+def test_supervisor_is_killed(place: Place, engine: EngineSimulator, source: Path, wire: Relay) -> None:
+    """``kill -9`` at 50 %: somebody else cleans up."""
+    process = place.start(*argv(engine, source), PYTHONPATH=str(place.root))
+    after_bytes(wire, process.kill)
+    assert process.wait(60) == -9
+    deadline = time.monotonic() + 60
+    while (ours(engine) or place.leftovers()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not ours(engine)
+    assert "disks.add" in engine.calls
+
+
+@pytest.mark.parametrize("call", ["disks.add", "transfers.add", "vms.add"])
+def test_supervisor_is_killed_while_it_waits_for_the_engine(
+    place: Place, engine: EngineSimulator, source: Path, call: str
+) -> None:
+    """The engine has done it, and nobody heard."""
+    process = place.start(*argv(engine, source), PYTHONPATH=str(place.root))
+
+    def kill() -> None:
+        process.kill()
+
+    engine.faults[call] = Fault(times=1, action=kill)
+    assert process.wait(60) == -9
+    deadline = time.monotonic() + 60
+    while (ours(engine) or place.leftovers()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not ours(engine)
+    assert call in engine.calls
+
+
+def test_name_is_taken_meanwhile(place: Place, engine: EngineSimulator, source: Path, wire: Relay) -> None:
+    """It is free before the conversion, and somebody takes it while the disk is copied."""
+    taken = []
+    after_bytes(wire, lambda: taken.append(engine.add_machine("guest")))
+    done = convert(place, engine, source)
+    refused(done, 5, "The VM name guest is already in use")
+    assert ours(engine) == {taken[0].id}
+
+
+def test_name_is_taken(place: Place, engine: EngineSimulator, source: Path) -> None:
+    engine.add_machine("guest")
+    done = convert(place, engine, source)
+    refused(done, 5, "has a virtual machine 'guest' already", "-on")
+    assert "disks.add" not in engine.calls
+
+
+def test_storage_is_full_before(place: Place, engine: EngineSimulator, source: Path) -> None:
+    engine.domain("data1").available = 2**30
+    done = convert(place, engine, source)
+    refused(done, 5, "there is not enough space in the storage domain 'data1'", "-os")
+    assert "disks.add" not in engine.calls
+
+
+def test_storage_gets_full(place: Place, engine: EngineSimulator, source: Path) -> None:
+    """While the disk is copied: the daemon says no more than that it failed."""
+    engine.host.backing = "full"
+    done = convert(place, engine, source)
+    refused(done, 7, "disk 1 could not be copied", "ovirt-imageio failed", "perhaps the storage is full")
+    assert not ours(engine)
+
+
+def test_disk_cannot_be_removed(place: Place, engine: EngineSimulator, source: Path) -> None:
+    engine.behaviour.removal = "never"
+    engine.faults["vms.add"] = Fault(status=400, detail="[Cannot import VM.]")
+    done = convert(place, engine, source)
+    refused(done, 5, "Cannot import VM")
+    assert len(ours(engine)) == 1
+    named_last(done, ours(engine))
+
+
+def test_engine_goes_away(place: Place, engine: EngineSimulator, source: Path) -> None:
+    """Whatever it did before it went is named."""
+    engine.faults["transfers.add"] = Fault(hangup="after")
+    engine.faults["token"] = Fault(after=2, hangup="before")
+    done = convert(place, engine, source)
+    refused(done, 5, "the engine localhost")
+    assert len(ours(engine)) == 1
+    named_last(done, ours(engine))
