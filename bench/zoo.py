@@ -117,18 +117,21 @@ def main() -> int:
     peer_version = subprocess.check_output([chosen.peer, "--version"], text=True).strip()
     print(f"ours: {OURS}; peer: {peer_version} ({chosen.peer})")
     outcomes: dict[str, list[Outcome]] = {"ours": [], "peer": []}
-    for name in chosen.names or ZOO:
-        for who, command in (("ours", OURS), ("peer", chosen.peer)):
-            with tempfile.TemporaryDirectory(prefix="v2v-bench.", dir="/var/tmp") as work:
-                outcome = convert(command, ZOO[name], Path(work))
-            outcomes[who].append(outcome)
-            took = f"{outcome.seconds:.1f} s, " if outcome.seconds is not None else ""
-            print(f"{name}: {who}: {took}{outcome.words}", flush=True)
+    try:
+        for name in chosen.names or ZOO:
+            for who, command in (("ours", OURS), ("peer", chosen.peer)):
+                with tempfile.TemporaryDirectory(prefix="v2v-bench.", dir="/var/tmp") as work:
+                    outcome = convert(command, ZOO[name], Path(work))
+                outcomes[who].append(outcome)
+                took = f"{outcome.seconds:.1f} s, " if outcome.seconds is not None else ""
+                print(f"{name}: {who}: {took}{outcome.words}", flush=True)
+    except KeyboardInterrupt:
+        print("told to end")
     for who, all_of_it in outcomes.items():
         print(f"{who}: {sum(outcome.boots for outcome in all_of_it)} of {len(all_of_it)} boot")
     ratios = [
         ours.seconds / peer.seconds
-        for ours, peer in zip(outcomes["ours"], outcomes["peer"], strict=True)
+        for ours, peer in zip(outcomes["ours"], outcomes["peer"], strict=False)
         if ours.seconds is not None and peer.seconds is not None
     ]
     if ratios:
