@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import fcntl
 import hashlib
+import inspect
 import json
 import os
 import shutil
@@ -20,10 +21,12 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
+import guests.bootstrap
 from guests.assembly import assemble, finish
 from guests.bootstrap import (
     bootstrap,
@@ -106,6 +109,29 @@ def disks(recipe: Recipe) -> tuple[Path, ...]:
     """Return the guest's disk images in their order, building the guest first where the cache lacks it."""
     directory = build(recipe)
     return tuple(directory / name for name in disk_names(recipe))
+
+
+def cached(name: str, module: ModuleType, make: Callable[[Path], None]) -> Path:
+    """Return the directory of a guest that has no recipe, making it first where the cache lacks it.
+
+    :param module: makes the guest; when it changes, or the bootstrapping, the guest is made anew.
+    :param make: fills the directory.
+    """
+    sources = inspect.getsource(module) + inspect.getsource(guests.bootstrap)
+    cache = cache_directory()
+    finished = cache / f"{name}-{hashlib.sha256(sources.encode()).hexdigest()[:12]}"
+    cache.mkdir(parents=True, exist_ok=True)
+    with locked(cache / f".{finished.name}.lock"):
+        if not finished.is_dir():
+            work = Path(tempfile.mkdtemp(prefix=f".{finished.name}.tmp", dir=cache))
+            try:
+                make(work)
+                work.chmod(0o755)
+                work.rename(finished)
+            except BaseException:
+                shutil.rmtree(work)
+                raise
+    return finished
 
 
 def _bootstrapped(recipe: Recipe) -> Path:

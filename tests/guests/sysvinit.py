@@ -3,15 +3,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 from guests import bootstrap
-from guests.build import cache_directory, locked
+from guests.build import cached
 from guests.disk_images import write_file
 from guests.host import run
 from guests.recipe import ROOT_PASSWORD
@@ -24,21 +21,7 @@ _PACKAGES = (
 
 def sysvinit_guest() -> Path:
     """Return the directory with ``disk.img``, ``vmlinuz`` and ``initrd.img``, building it where the cache lacks it."""
-    sources = inspect.getsource(sys.modules[__name__]) + inspect.getsource(bootstrap)
-    cache = cache_directory()
-    finished = cache / f"debian12-sysvinit-{hashlib.sha256(sources.encode()).hexdigest()[:12]}"
-    cache.mkdir(parents=True, exist_ok=True)
-    with locked(cache / f".{finished.name}.lock"):
-        if not finished.is_dir():
-            work = Path(tempfile.mkdtemp(prefix=f".{finished.name}.tmp", dir=cache))
-            try:
-                _build_in(work)
-                work.chmod(0o755)
-                work.rename(finished)
-            except BaseException:
-                shutil.rmtree(work)
-                raise
-    return finished
+    return cached("debian12-sysvinit", sys.modules[__name__], _build_in)
 
 
 def _build_in(work: Path) -> None:
