@@ -38,7 +38,7 @@ from v2v_core.conversion_dir import ConversionDir  # noqa: E402
 from v2v_core.copying.nbdcopy import NbdCopy  # noqa: E402
 from v2v_core.reporting import StepReport  # noqa: E402
 from v2v_core.serving import serve_destination  # noqa: E402
-from v2v_output_rhv.upload.service import CONNECTIONS, REQUEST_SIZE, upload_service  # noqa: E402
+from v2v_output_rhv.upload.service import REQUEST_SIZE, upload_service  # noqa: E402
 from v2v_output_rhv.upload.settings import UploadSettings  # noqa: E402
 from v2v_output_rhv.upload.transfers import Transfer  # noqa: E402
 
@@ -100,7 +100,6 @@ def ours(source: Path, url: str, authority: Path, connections: int) -> float:
                         destination=endpoint,
                         report=Mock(),
                         request_size=REQUEST_SIZE,
-                        connections=CONNECTIONS,
                         zeroed=True,
                     )
                 )

@@ -174,7 +174,7 @@ def test_copy_that_hangs_can_be_stopped_from_outside(
         ({"zeroed": True}, ["--destination-is-zero"]),
         ({"allocation": "preallocated"}, ["--allocated"]),
         ({"allocation": "preallocated", "zeroed": True}, ["--allocated"]),
-        ({"connections": 3}, ["--connections=3", "--threads=3"]),
+        ({"connections": 3}, ["--connections=3"]),
         ({"request_size": 4 * MB}, ["--request-size=4194304", "--requests=16"]),
         ({"request_size": 64 * 1024}, ["--request-size=65536", "--requests=64"]),
         ({"request_size": 128 * MB}, ["--request-size=134217728", "--requests=1"]),

@@ -202,15 +202,12 @@ class OutputSetup:
     :param state: JSON values; kept in the conversion directory and handed to finalize and abort.
     :param request_size: bytes of a request that suit the destination best, None for the copier's choice.
     :param zeroed: the destination of each disk is known to read as zeros.
-    :param connections: NBD connections that suit the destination best, unless the user wants another number; 0 for the
-        copier's choice.
     """
 
     disks: tuple[DiskService, ...]
     state: Mapping[str, Any] = field(default_factory=dict)
     request_size: int | None = None
     zeroed: bool = False
-    connections: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

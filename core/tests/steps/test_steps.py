@@ -351,31 +351,6 @@ def test_copy_that_fails_says_what_the_servers_said(
     assert failed.value.hint
 
 
-@pytest.mark.parametrize(("wanted", "used"), [(0, 3), (2, 2)])
-def test_copy_uses_as_many_connections_as_suit_the_destination(
-    choice: RunChoice, v2v_directory: ConversionDir, v2v_install: Install, wanted: int, used: int
-) -> None:
-    """Unless the user wants another number."""
-    v2v_install(
-        "v2v-t",
-        {"v2v.output": {"t-three": "t_three:Three"}, "v2v.copy": {"t-counting": "t_three:Counting"}},
-        {
-            "t_three": "import dataclasses\nfrom v2v_core.api import *\nfrom v2v_core.testing import FakeOutput\n"
-            "class Three(FakeOutput):\n @hookimpl\n def v2v_output_setup(self, request):\n"
-            "  return dataclasses.replace(FakeOutput().v2v_output_setup(request), connections=3)\n"
-            "class Counting:\n @hookimpl\n def v2v_copy(self, request):\n"
-            "  return CopyResult(index=request.index, size=request.connections)\n"
-        },
-    )
-    input_setup.run(v2v_directory, choice.input)
-    output = dataclasses.replace(choice.output, mode="t-three")
-    output_check.run(v2v_directory, output)
-    convert.run(v2v_directory, choice.convert)
-    output_setup.run(v2v_directory, output)
-    results = copy.run(v2v_directory, CopyChoice(mode="t-counting", connections=wanted))
-    assert [result.size for result in results] == [used, used]
-
-
 @pytest.mark.parametrize("parallel", [0, -1])
 def test_copy_of_no_disk_at_once_is_a_usage_error(
     as_far_as_output_setup: ConversionDir, choice: RunChoice, parallel: int

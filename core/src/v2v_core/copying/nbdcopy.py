@@ -66,8 +66,7 @@ def nbdcopy_argv(request: CopyRequest, progress: int) -> list[str]:
         requests = max(1, min(_REQUESTS, _IN_FLIGHT // max(request.request_size, _REQUEST_SIZE)))
         argv += [f"--request-size={request.request_size}", f"--requests={requests}"]
     if request.connections:
-        # no more connections are used than there are threads, of which there is else one for each processor
-        argv += [f"--connections={request.connections}", f"--threads={request.connections}"]
+        argv.append(f"--connections={request.connections}")
     if request.allocation == "preallocated":
         argv.append("--allocated")
     elif request.zeroed:

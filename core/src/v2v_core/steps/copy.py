@@ -55,7 +55,7 @@ def _requests(directory: ConversionDir, choice: CopyChoice, report: StepReport) 
                 destination=destination,
                 allocation=allocation,
                 request_size=output["request_size"],
-                connections=choice.connections or output.get("connections", 0),
+                connections=choice.connections,
                 zeroed=output["zeroed"],
                 report=report,
             )

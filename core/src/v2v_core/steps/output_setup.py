@@ -46,12 +46,7 @@ def run(directory: ConversionDir, choice: OutputChoice, sinks: Sequence[EventSin
             )
         )
         # written before anything is served: if that fails, abort must know the state
-        record = {
-            "state": dict(setup.state),
-            "request_size": setup.request_size,
-            "zeroed": setup.zeroed,
-            "connections": setup.connections,
-        }
+        record = {"state": dict(setup.state), "request_size": setup.request_size, "zeroed": setup.zeroed}
         directory.write_json(OUTPUT, record)
         uris = []
         for disk, service in zip(target.disks, setup.disks, strict=True):

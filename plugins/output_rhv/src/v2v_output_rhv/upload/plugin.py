@@ -64,7 +64,7 @@ class UploadOutput:
         from v2v_output_rhv.upload.disks import create_disk, plan_disks
         from v2v_output_rhv.upload.engine import session
         from v2v_output_rhv.upload.removal import DISK, MARK
-        from v2v_output_rhv.upload.service import CONNECTIONS, REQUEST_SIZE, upload_service
+        from v2v_output_rhv.upload.service import REQUEST_SIZE, upload_service
         from v2v_output_rhv.upload.transfers import start_transfer
 
         settings = read_settings(request.settings, request.directory)
@@ -103,7 +103,6 @@ class UploadOutput:
             disks=tuple(services),
             state={"cluster": destination.cluster, "storage_domain": destination.storage_domain, "disks": disks},
             request_size=REQUEST_SIZE,
-            connections=CONNECTIONS,
             # a new volume reads as zeros, but for a preallocated one on block storage, which may hold old data
             zeroed=not (destination.block and not plans[0].sparse) if plans else False,
         )

@@ -17,15 +17,16 @@ from v2v_output_rhv.upload.transfers import Transfer
 
 #: Measured with bench/imageio.py: the head of a request costs as much as some ten kilobytes of data, and what is larger
 #: than the caches of a processor is slow on its way from one program to the next.
-REQUEST_SIZE = 1024 * 1024
-#: Connections to the daemon, and of the copier to nbdkit; and nbdkit's threads for each of these.
-CONNECTIONS = 4
-_THREADS = 2
+REQUEST_SIZE = 2 * 1024 * 1024
+#: Connections to the daemon for each disk, as many as the client's own uploader has.
+_CONNECTIONS = 4
+#: Threads of nbdkit for each of the copier's connections, which are two on two processors: enough to use the four.
+_THREADS = 4
 _SCRIPT = Path(__file__).with_name("nbdkit_script.py")
 
 
 def upload_service(
-    settings: UploadSettings, transfer: Transfer, size: int, *, connections: int = CONNECTIONS
+    settings: UploadSettings, transfer: Transfer, size: int, *, connections: int = _CONNECTIONS
 ) -> NbdkitPlugin:
     """Describe how a disk is served whose transfer has begun.
 
