@@ -24,7 +24,7 @@ from runs import Place
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux import firstboot
 from v2v_convert_guestfs.session import Session
-from v2v_core.api import ConvertRequest, Inspection
+from v2v_core.api import ConvertRequest, ConvertSettings, Inspection
 from v2v_core.testing import FakeReporter
 
 pytestmark = [pytest.mark.zoo, pytest.mark.timeout(3600)]
@@ -83,7 +83,7 @@ done
 
 def add_scripts(handle: Any, temporary: Path, until: str) -> None:
     """Leave the scripts in a mounted guest."""
-    request = SimpleNamespace(report=FakeReporter(), temporary=temporary)
+    request = SimpleNamespace(report=FakeReporter(), temporary=temporary, settings=ConvertSettings())
     session = Session(cast("ConvertRequest", request), handle, found=_DEBIAN)
     files = GuestFiles(session)
     handle.write(_LOOK, look(until).encode())
