@@ -26,14 +26,25 @@ from v2v_core.testing import FakeReporter
 pytestmark = [pytest.mark.zoo, pytest.mark.timeout(900)]
 
 _HANGS = "#!/usr/lib/phony/busybox sh\nexec /usr/lib/phony/busybox sleep 100000\n"
+# As coreutils's, which nothing outlives.
 _TIMEOUT = """\
 #!/usr/lib/phony/busybox sh
 limit=$1
 shift
 /usr/bin/env "$@" &
 program=$!
-(/usr/lib/phony/busybox sleep "$limit" && kill "$program") </dev/null >/dev/null 2>&1 &
+(
+    trap 'kill "$pause"; exit' TERM
+    /usr/lib/phony/busybox sleep "$limit" &
+    pause=$!
+    wait "$pause" && kill "$program"
+) </dev/null >/dev/null 2>&1 &
+watcher=$!
 wait "$program"
+status=$?
+kill "$watcher" 2>/dev/null
+wait "$watcher"
+exit "$status"
 """
 
 
