@@ -119,7 +119,11 @@ def test_with_systemd(place: Place) -> None:
     booted = boot([disk], until=rf"{MARKER} .* end\n", timeout=BOOT_TIMEOUT)
     told = see_that_they_ran(booted)
     # It is tried again later.
-    assert sorted(told["units"].split(",")) == ["v2v-guest-agent.service", "v2v-guest-agent.timer", "v2v-guest-up.service"]
+    assert sorted(told["units"].split(",")) == [
+        "v2v-guest-agent.service",
+        "v2v-guest-agent.timer",
+        "v2v-guest-up.service",
+    ]
 
 
 def test_with_sysvinit(place: Place) -> None:
