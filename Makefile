@@ -22,7 +22,7 @@ test: setup dev                    ## everything: unit, contract, packaging, who
 zoo: setup                         ## build every guest of the zoo
 	$(BUILD_GUESTS) --zoo
 
-test-zoo: dev zoo                  ## convert and boot every guest of the zoo; up to an hour and a half without KVM
+test-zoo: dev zoo                  ## convert and boot every guest of the zoo; two hours without KVM
 	$(BIN)/python -m pytest --durations=0 tests/zoo tests/phony tests/conversions/test_dracut_image.py \
 	    tests/conversions/test_tools_of_the_guest.py tests/conversions/test_first_boot.py \
 	    tests/conversions/test_systemd_boot.py \
