@@ -3,19 +3,22 @@
 """The way of -o rhv-upload against ovirt-imageio's own client, to the same daemon, in the same run, in turn.
 
     .venv/bin/python bench/imageio.py [--size MiB] [--rounds N] [--connections N...] [--over https|unix|both]
-        [--place DIR]
+        [--place DIR] [--copier imageio|nbdcopy]
 
-Both read the same raw image through qemu-nbd and write to a disk that qemu-nbd exports, through the real daemon: over
-TLS, or over the daemon's Unix socket, as on a host of oVirt. The peer is ``ovirt_imageio.client.upload``, which is what
-ovirt-img uses, with as many workers as we have connections. Half of the image is random data, half are holes. Printed
-are MB of data per second, without what an upload of an empty image takes, that, and the ratios, all of medians.
---place is where the two images are: on a disk, or in memory (/dev/shm), where nothing but processors is measured.
+Both read the same raw image through a qemu-nbd that they start themselves, ours with an overlay, as in a conversion,
+and write to a disk that qemu-nbd exports, through the real daemon: over TLS, or over the daemon's Unix socket, as on a
+host of oVirt. The peer is a program with ``ovirt_imageio.client.upload``, which is what ovirt-img calls, with as many
+workers as we have connections. Half of the image is random data, half are holes. Printed are MB of data per second,
+without what an upload of an empty image takes, that, and the ratios, all of medians. Who is first takes turns, and the
+first round does not count. --place is where the images are: on a disk, or in memory (/dev/shm), where nothing but
+processors is measured.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import itertools
 import os
 import statistics
@@ -33,14 +36,14 @@ sys.path.insert(0, str(ROOT / "tests"))
 from certificates import Certificates  # noqa: E402 - found on the path that was just set
 from imageio_daemon import ImageioDaemon, exported, running_imageio  # noqa: E402
 from v2v_core import processes  # noqa: E402
-from v2v_core.api import CopyRequest, DiskEndpoint, Step  # noqa: E402
+from v2v_core.api import CopyRequest, QemuImage, Step  # noqa: E402
 from v2v_core.conversion_dir import ConversionDir  # noqa: E402
 from v2v_core.copying.nbdcopy import NbdCopy  # noqa: E402
 from v2v_core.reporting import StepReport  # noqa: E402
-from v2v_core.serving import serve_destination  # noqa: E402
+from v2v_core.serving import serve_destination, serve_source  # noqa: E402
+from v2v_output_rhv.upload.address import Address, address_file, write_address  # noqa: E402
+from v2v_output_rhv.upload.copier import ImageioCopier  # noqa: E402
 from v2v_output_rhv.upload.service import REQUEST_SIZE, upload_service  # noqa: E402
-from v2v_output_rhv.upload.settings import UploadSettings  # noqa: E402
-from v2v_output_rhv.upload.transfers import Transfer  # noqa: E402
 
 MIB = 1024 * 1024
 #: Data and holes of the image come in turn, in pieces of this size.
@@ -72,41 +75,53 @@ def ticket(daemon: ImageioDaemon, place: Path, size: int) -> Iterator[str]:
     image.unlink()
 
 
+PEER = """
+import sys
+from ovirt_imageio import client
+source, url, authority, connections = sys.argv[1:]
+client.upload(source, url, authority, max_workers=int(connections), disk_is_zero=True)
+"""
+COPIERS = {"imageio": ImageioCopier, "nbdcopy": NbdCopy}
+
+
 def theirs(source: Path, url: str, authority: Path, connections: int) -> float:
     """Upload with the client's own function; it starts a qemu-nbd of its own for the source."""
-    from ovirt_imageio import client
-
+    argv = [sys.executable, "-c", PEER, source, url, authority, str(connections)]
     started = time.monotonic()
-    client.upload(str(source), url, str(authority), max_workers=connections, disk_is_zero=True)
+    subprocess.run(argv, check=True)
     return time.monotonic() - started
 
 
-def ours(source: Path, url: str, authority: Path, connections: int) -> float:
-    """Upload as the steps output_setup and copy do, with a qemu-nbd for the source."""
-    settings = UploadSettings(url="", host="", user="", password_file=Path("/"), storage="", ca_file=authority)
+def ours(source: Path, url: str, authority: Path, connections: int, *, copier: str) -> float:
+    """Upload as the steps do, from serving the source on; as the peer does."""
+    address = Address(url=url, ca_file=str(authority))
     size = source.stat().st_size
-    service = upload_service(settings, Transfer(id="", disk="", url=url, proxy_url=None), size, connections=connections)
     with tempfile.TemporaryDirectory(prefix="v2v-b.", dir="/tmp") as name:
         directory = ConversionDir.open_or_create(Path(name) / "d")
-        started = time.monotonic()
-        with exported(source, "raw", Path(name) / "source.sock"):
-            report = StepReport(directory, Step.COPY, [])
-            try:
-                endpoint = serve_destination(directory, 1, service, report)
-                NbdCopy().v2v_copy(
-                    CopyRequest(
-                        index=1,
-                        source=DiskEndpoint(index=1, uri=f"nbd+unix:///?socket={name}/source.sock", size=size),
-                        destination=endpoint,
-                        report=Mock(),
-                        request_size=REQUEST_SIZE,
-                        zeroed=True,
-                    )
+        report = StepReport(directory, Step.COPY, [])
+        try:
+            started = time.monotonic()
+            image = QemuImage(path=source, format="raw")
+            served = serve_source(directory, 1, image, str(source), in_place=False, report=report)
+            private = directory.private("output")
+            write_address(address_file(private, 1), address)
+            destination = serve_destination(directory, 1, upload_service(address, size), report)
+            COPIERS[copier]().v2v_copy(
+                CopyRequest(
+                    index=1,
+                    source=served,
+                    destination=destination,
+                    report=Mock(),
+                    request_size=REQUEST_SIZE,
+                    zeroed=True,
+                    connections=connections if copier == "imageio" else 0,
+                    output_directory=private,
                 )
-            finally:
-                processes.stop(directory.path, processes.serves("out"), grace=30.0)
-                report.close()
+            )
             return time.monotonic() - started
+        finally:
+            processes.stop(directory.path, processes.is_gone_with_the_run, grace=30.0)
+            report.close()
 
 
 def same(place: Path, source: Path) -> bool:
@@ -114,26 +129,29 @@ def same(place: Path, source: Path) -> bool:
     return subprocess.run(["cmp", "-s", source, place / "destination"], check=False).returncode == 0
 
 
-def measure(way: str, place: Path, size: int, rounds: int, connections: list[int]) -> None:
+def measure(way: str, place: Path, size: int, rounds: int, connections: list[int], copier: str) -> None:
     """Measure one way to the daemon."""
     certificates = Certificates.make(place / "tls")
     full, empty = place / "full", place / "empty"
     data = make_image(full, size)
     empty.touch()
     os.truncate(empty, size)
+    uploads = {"ours": functools.partial(ours, copier=copier), "peer": theirs}
+    pairs = list(itertools.product(uploads, (full, empty)))
     with running_imageio(place / "host", certificates, local=way == "unix") as daemon:
         for number in connections:
-            seconds: dict[tuple[str, Path], list[float]] = {}
-            for who, source in itertools.product(("ours", "peer"), (full, empty)):
-                seconds[who, source] = []
-            for who, source in list(seconds) * rounds:
-                with ticket(daemon, place, size) as url:
-                    upload = ours if who == "ours" else theirs
-                    seconds[who, source].append(upload(source, url, certificates.authority, number))
-                    if not same(place, source):
-                        raise SystemExit(f"{who}: what arrived is something else")
-            whole = {who: statistics.median(seconds[who, full]) for who in ("ours", "peer")}
-            start = {who: statistics.median(seconds[who, empty]) for who in ("ours", "peer")}
+            seconds: dict[tuple[str, Path], list[float]] = {pair: [] for pair in pairs}
+            for round_number in range(rounds + 1):
+                for who, source in pairs if round_number % 2 else reversed(pairs):
+                    with ticket(daemon, place, size) as url:
+                        took = uploads[who](source, url, certificates.authority, number)
+                        if not same(place, source):
+                            raise SystemExit(f"{who}: what arrived is something else")
+                    # memory and caches are cold in the first round
+                    if round_number:
+                        seconds[who, source].append(took)
+            whole = {who: statistics.median(seconds[who, full]) for who in uploads}
+            start = {who: statistics.median(seconds[who, empty]) for who in uploads}
             speed = {who: data / 1e6 / (whole[who] - start[who]) for who in whole}
             print(
                 f"{way}, {number} connections: ours {speed['ours']:.0f} MB/s and {start['ours']:.1f} s to start, "
@@ -150,11 +168,12 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--place", type=Path, default=Path("/var/tmp"))  # noqa: S108 - a directory in it is made
+    parser.add_argument("--copier", choices=sorted(COPIERS), default="imageio")
     parser.add_argument("--over", choices=("https", "unix", "both"), default="both")
     chosen = parser.parse_args()
     for way in ("https", "unix") if chosen.over == "both" else (chosen.over,):
         with tempfile.TemporaryDirectory(prefix="v2v-b.", dir=chosen.place) as name:
-            measure(way, Path(name), chosen.size * MIB, chosen.rounds, chosen.connections)
+            measure(way, Path(name), chosen.size * MIB, chosen.rounds, chosen.connections, chosen.copier)
     return 0
 
 

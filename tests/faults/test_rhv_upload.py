@@ -121,9 +121,10 @@ def after_bytes(relay: Relay, happen: object, *, part: float = 0.5) -> None:
     relay.at.append((int(SIZE * part), happen))  # type: ignore[arg-type]
 
 
-def test_all_goes_well(place: Place, engine: EngineSimulator, source: Path, wire: Relay) -> None:
-    """The other tests would prove nothing if this failed."""
-    done = convert(place, engine, source)
+@pytest.mark.parametrize("more", [[], ["--copier", "nbdcopy"]], ids=["recommended", "nbdcopy"])
+def test_all_goes_well(place: Place, engine: EngineSimulator, source: Path, wire: Relay, more: list[str]) -> None:
+    """The other tests would prove nothing if this failed. They use the copier that is recommended."""
+    done = convert(place, engine, source, *more)
     assert done.returncode == 0, said(done)
     (machine,) = [found for found in engine.state.machines.values() if found.name == "guest"]
     content = MARKER + source.read_bytes()[len(MARKER) :]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The names that plugins may use. Anything of ``v2v_core`` that is not here may change without notice."""
 
+from v2v_core.copying.program import run_copy_program
 from v2v_core.errors import (
     CommandError,
     ConversionError,
@@ -178,6 +179,7 @@ __all__ = [
     "publish",
     "require_for_output",
     "require_program",
+    "run_copy_program",
     "run_program",
     "service_programs",
     "unmount",

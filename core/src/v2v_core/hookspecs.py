@@ -202,12 +202,15 @@ class OutputSetup:
     :param state: JSON values; kept in the conversion directory and handed to finalize and abort.
     :param request_size: bytes of a request that suit the destination best, None for the copier's choice.
     :param zeroed: the destination of each disk is known to read as zeros.
+    :param copier: the copier that suits this output best, used unless the user names another one; None for core's own.
+        It finds what it must know in ``CopyRequest.output_directory``.
     """
 
     disks: tuple[DiskService, ...]
     state: Mapping[str, Any] = field(default_factory=dict)
     request_size: int | None = None
     zeroed: bool = False
+    copier: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,6 +221,8 @@ class CopyRequest:
     :param request_size: bytes, a wish of the destination.
     :param connections: NBD connections, 0 for the copier's choice.
     :param zeroed: the destination is known to read as zeros.
+    :param output_directory: what was ``OutputSetupRequest.directory``: a copier that belongs to an output finds here
+        what its setup has left for it, files of mode 0600 where it is secret.
     """
 
     index: int
@@ -228,6 +233,7 @@ class CopyRequest:
     request_size: int | None = None
     connections: int = 0
     zeroed: bool = False
+    output_directory: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,9 +66,12 @@ class ConvertChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class CopyChoice:
-    """The copy: which copier, how many disks at once, NBD connections per disk (0: the copier's choice)."""
+    """The copy: which copier, how many disks at once, connections per disk (0: the copier's choice).
 
-    mode: str = "nbdcopy"
+    :param mode: None for the one that the output recommends, or else nbdcopy.
+    """
+
+    mode: str | None = None
     parallel: int = 1
     connections: int = 0
 

@@ -20,6 +20,7 @@ from v2v_core.errors import (
     DestinationError,
     OptionError,
     PluginContractError,
+    PluginNotFound,
     SourceError,
     UsageError,
     V2VError,
@@ -349,6 +350,63 @@ def test_copy_that_fails_says_what_the_servers_said(
     with pytest.raises(CopyError, match=r"disk \d .*; the destination says: .*the shelf is full") as failed:
         copy.run(v2v_directory, dataclasses.replace(choice.copy, mode="nbdcopy"))
     assert failed.value.hint
+
+
+#: An output that has a copier of its own, which finds what the output has left for it.
+OWN_COPIER = """
+from v2v_core.api import *
+from v2v_core.testing import FakeCopy, FakeOutput
+class Own(FakeOutput):
+    @hookimpl
+    def v2v_output_setup(self, request):
+        (request.directory / "address").write_text("here")
+        return dataclasses.replace(super().v2v_output_setup(request), copier=COPIER)
+class OwnCopy(FakeCopy):
+    @hookimpl
+    def v2v_copy(self, request):
+        request.report.info(f"disk {request.index} goes " + (request.output_directory / "address").read_text())
+        return super().v2v_copy(request)
+"""
+
+
+@pytest.fixture
+def own_copier(choice: RunChoice, v2v_directory: ConversionDir, v2v_install: Install) -> Callable[[str], None]:
+    """Give the function that runs the steps up to output setup with an output that recommends a copier."""
+
+    def make(recommended: str) -> None:
+        v2v_install(
+            "v2v-output-t",
+            {"v2v.output": {"t-own": "t_own:Own"}, "v2v.copy": {"t-own": "t_own:OwnCopy"}},
+            {"t_own": f"import dataclasses\nCOPIER = {recommended!r}\n{OWN_COPIER}"},
+        )
+        input_setup.run(v2v_directory, choice.input)
+        output = dataclasses.replace(choice.output, mode="t-own")
+        output_check.run(v2v_directory, output)
+        convert.run(v2v_directory, choice.convert)
+        output_setup.run(v2v_directory, output)
+
+    return make
+
+
+@pytest.mark.parametrize(("mode", "said"), [(None, ["disk 1 goes here", "disk 2 goes here"]), ("fake", [])])
+def test_copier_is_the_users_or_the_outputs(
+    own_copier: Callable[[str], None], v2v_directory: ConversionDir, mode: str | None, said: list[str]
+) -> None:
+    own_copier("t-own")
+    heard: list[Event] = []
+    results = copy.run(v2v_directory, CopyChoice(mode=mode), [heard.append])
+    assert len(results) == 2
+    assert [event.text for event in heard if event.text.startswith("disk ")] == said
+
+
+def test_without_a_wish_nbdcopy_copies(as_far_as_output_setup: ConversionDir) -> None:
+    copy.run(as_far_as_output_setup, CopyChoice())
+    assert "copier: 'nbdcopy' of v2v-core" in (as_far_as_output_setup.path / "log" / "copy.log").read_text()
+
+
+def test_copier_that_does_not_exist_is_found_before_the_copy(own_copier: Callable[[str], None]) -> None:
+    with pytest.raises(PluginNotFound, match="t-missing"):
+        own_copier("t-missing")
 
 
 @pytest.mark.parametrize("parallel", [0, -1])

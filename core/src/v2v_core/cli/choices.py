@@ -122,7 +122,7 @@ def convert_choice(
     )
 
 
-def copy_choice(parallel: int = 1, *, copier: str = "nbdcopy", connections: int = 0) -> CopyChoice:
+def copy_choice(parallel: int = 1, *, copier: str | None = None, connections: int = 0) -> CopyChoice:
     """Make the record of the copy.
 
     :raises UsageError: not a single disk at once, or less than no connection.

@@ -39,7 +39,7 @@ def convert(
     output_storage: opt.OutputStorage = None,
     parallel: opt.Parallel = 1,
     connections: opt.Connections = 0,
-    copier: opt.Copier = "nbdcopy",
+    copier: opt.Copier = None,
     converter: opt.Converter = "guestfs",
     observers: opt.Observers = None,
     networks: opt.Networks = None,

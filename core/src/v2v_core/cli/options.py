@@ -134,11 +134,11 @@ Connections = Annotated[
     Habit.LAST_COUNTS,
 ]
 Copier = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--copier",
         metavar="NAME",
-        help="The plugin that copies.",
+        help="The plugin that copies; if not given, the one that suits the output.",
         autocompletion=completion("copy"),
         rich_help_panel=_OUTPUT,
     ),

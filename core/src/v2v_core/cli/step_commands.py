@@ -169,7 +169,7 @@ def copy_command() -> TyperCommand:
         directory: opt.Directory,
         parallel: opt.Parallel = 1,
         connections: opt.Connections = 0,
-        copier: opt.Copier = "nbdcopy",
+        copier: opt.Copier = None,
         quiet: opt.Quiet = False,
         verbose: opt.Verbose = False,
         events_fd: opt.EventsFd = None,

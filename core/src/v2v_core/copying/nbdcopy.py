@@ -3,13 +3,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import tempfile
-
-from v2v_core.errors import CopyError
+from v2v_core.copying.program import run_copy_program
 from v2v_core.hookspecs import CopyRequest, CopyResult, hookimpl
-from v2v_core.programs import require_program
 
 #: What is in flight at once: nbdcopy's own default of 64 requests, fewer when they are large.
 _REQUESTS = 64
@@ -26,34 +21,7 @@ class NbdCopy:
     @hookimpl
     def v2v_copy(self, request: CopyRequest) -> CopyResult:
         """Copy one disk and flush it."""
-        size = request.source.size or 0
-        reader, writer = os.pipe()
-        argv = nbdcopy_argv(request, writer)
-        request.report.debug(f"disk {request.index}: {argv}")
-        with tempfile.TemporaryFile() as words:
-            with subprocess.Popen(
-                [require_program("nbdcopy"), *argv[1:]],
-                stdin=subprocess.DEVNULL,
-                stdout=words,
-                stderr=words,
-                pass_fds=[writer],
-                env={**os.environ, "LC_ALL": "C"},
-            ) as process:
-                os.close(writer)
-                with os.fdopen(reader, encoding="ascii", errors="replace") as progress:
-                    for line in progress:
-                        done, _, total = line.strip().partition("/")
-                        if done.isdigit() and total == "100":
-                            request.report.progress(size * int(done) // 100, size, disk=request.index)
-                status = process.wait()
-            words.seek(0)
-            said = words.read().decode("utf-8", "replace").strip()
-        if said:
-            request.report.debug(said)
-        if status != 0:
-            raise _error(request.index, status, said)
-        request.report.progress(size, size, disk=request.index)
-        return CopyResult(index=request.index, size=size)
+        return run_copy_program(request, lambda progress: nbdcopy_argv(request, progress))
 
 
 def nbdcopy_argv(request: CopyRequest, progress: int) -> list[str]:
@@ -72,14 +40,3 @@ def nbdcopy_argv(request: CopyRequest, progress: int) -> list[str]:
     elif request.zeroed:
         argv.append("--destination-is-zero")
     return [*argv, request.source.uri, request.destination.uri]
-
-
-def _error(index: int, status: int, said: str) -> CopyError:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    why = lines[-1] if lines else (f"nbdcopy was killed by signal {-status}" if status < 0 else f"exit status {status}")
-    hint = "the log of the step and those of the servers, beside it, say more"
-    if "No space left" in said:
-        hint = "free space at the destination, or choose another one, and run again"
-    elif "Input/output error" in said:
-        hint = "the log of the server in1, in2 … or out1, out2 … says which end it was"
-    return CopyError(f"disk {index} could not be copied: {why}", disk=index, hint=hint)

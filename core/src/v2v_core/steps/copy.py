@@ -23,6 +23,9 @@ from v2v_core.steps.output_abort import OUTPUT
 from v2v_core.steps.output_check import saved_choice
 from v2v_core.steps.output_setup import destinations, stop_destinations
 
+#: What copies where neither the user nor the output wants another one.
+DEFAULT_COPIER = "nbdcopy"
+
 
 def run(directory: ConversionDir, choice: CopyChoice, sinks: Sequence[EventSink] = ()) -> tuple[CopyResult, ...]:
     """Copy all disks; afterwards the data is flushed and the destinations are no longer served.
@@ -32,7 +35,8 @@ def run(directory: ConversionDir, choice: CopyChoice, sinks: Sequence[EventSink]
     with running(directory, Step.COPY, sinks) as report:
         if choice.parallel < 1:
             raise UsageError("--parallel must be at least 1")
-        plugin = load_plugin(Role.COPY, choice.mode)
+        plugin = load_plugin(Role.COPY, choice.mode or directory.read_json(OUTPUT)["copier"] or DEFAULT_COPIER)
+        report.debug(f"copier: {plugin.blame}")
         requests = _requests(directory, choice, report)
         try:
             results = _copy_all(plugin, requests, choice.parallel, directory, report)
@@ -57,6 +61,7 @@ def _requests(directory: ConversionDir, choice: CopyChoice, report: StepReport) 
                 request_size=output["request_size"],
                 connections=choice.connections,
                 zeroed=output["zeroed"],
+                output_directory=directory.private("output"),
                 report=report,
             )
         )

@@ -45,8 +45,16 @@ def run(directory: ConversionDir, choice: OutputChoice, sinks: Sequence[EventSin
                 report=report,
             )
         )
+        if setup.copier is not None:
+            # what does not exist is found now, and not when the copy begins
+            load_plugin(Role.COPY, setup.copier)
         # written before anything is served: if that fails, abort must know the state
-        record = {"state": dict(setup.state), "request_size": setup.request_size, "zeroed": setup.zeroed}
+        record = {
+            "state": dict(setup.state),
+            "request_size": setup.request_size,
+            "zeroed": setup.zeroed,
+            "copier": setup.copier,
+        }
         directory.write_json(OUTPUT, record)
         uris = []
         for disk, service in zip(target.disks, setup.disks, strict=True):

@@ -24,6 +24,7 @@ from v2v_core.discovery import Role
 from v2v_core.plugins import check_plugin
 from v2v_core.testing import FakeReporter
 from v2v_core.testing.output_contract import _CONTENTS, OutputRun
+from v2v_output_rhv.upload.address import address_file, read_address
 from v2v_output_rhv.upload.plugin import UploadOutput
 from v2v_output_rhv.upload.settings import Limits
 
@@ -332,6 +333,14 @@ def test_finalize_that_fails(engine: EngineSimulator, conversion: Run, behaviour
     run.abort()
     left = [*engine.state.disks, *engine.state.machines]
     assert all(any(identity in warning for warning in run.report.warnings) for identity in left)
+
+
+def test_copier_of_its_own_is_recommended_and_told_where_to_send(engine: EngineSimulator, conversion: Run) -> None:
+    run = conversion()
+    assert run.setup().copier == "imageio"
+    private = run.setup_request().directory
+    told = {read_address(address_file(private, disk.index)).url.rpartition("/")[2] for disk in run.target.disks}
+    assert told == {transfer.ticket for transfer in engine.state.transfers.values()}
 
 
 def test_secrets_are_in_no_command_line(engine: EngineSimulator, conversion: Run) -> None:

@@ -10,6 +10,9 @@
     disks.py         which disks are made, making and removing them
     transfers.py     image transfers: started, finalized, cancelled
     machine.py       the virtual machine
-    service.py       how a disk is served: nbdkit, nbdkit_script.py in it, connections.py in that
+    address.py       where the data of a disk is sent: a secret, kept for the copy
+    copier.py        the copier that sends it: copy_program.py, which reads with source.py
+    service.py       how a disk is served to any other copier: nbdkit, with nbdkit_script.py in it
+    connections.py   what both write through: several connections, mended when they break
     removal.py       taking everything back
 """

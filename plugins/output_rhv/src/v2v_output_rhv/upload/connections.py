@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The connections to ovirt-imageio for one disk: shared by the threads of nbdkit, mended when they break, kept alive.
+"""The connections to ovirt-imageio for one disk: shared by threads, mended when they break, kept alive.
 
-Runs in the Python of nbdkit, and so imports nothing but the standard library and, when it connects, ovirt-imageio's
-client. A request that was lost on the way is simply made again: writing the same bytes twice does no harm.
+Runs in the Python of nbdkit, too, and so imports nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 #: A client of ovirt-imageio (``ovirt_imageio.client.ImageioClient``).
 Client = Any
@@ -25,6 +25,8 @@ ResultT = TypeVar("ResultT")
 #: HTTP: the ticket has expired, was cancelled, or is not known there.
 _FORBIDDEN = 403
 _SERVER_ERROR = 500
+#: A zero request is not longer than this: one request must be answered within the minute that the client waits.
+_ZERO_STEP = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,21 @@ class Policy:
 
 class Refused(OSError):
     """The server refuses, or does not answer for too long; the text is for people and holds no secret."""
+
+
+class ReadFailed(Exception):
+    """What is to be sent cannot be read. It is no matter of the connection."""
+
+
+class Reader(Protocol):
+    """Gives the bytes of one request, in their order."""
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill a buffer, from its beginning, and give how much of it.
+
+        :raises ReadFailed: it cannot.
+        """
+        ...
 
 
 @dataclass(eq=False)
@@ -106,6 +123,11 @@ class Connections:
         for slot in self._slots:
             _close(slot)
 
+    @property
+    def count(self) -> int:
+        """How many requests can be made side by side, once it was started."""
+        return len(self._slots)
+
     def read(self, offset: int, buffer: Any) -> None:
         """Fill a buffer from an offset."""
         self._use(lambda client: client.read(offset, buffer))
@@ -114,9 +136,21 @@ class Connections:
         """Write a buffer at an offset."""
         self._use(lambda client: client.write(offset, data), dirties=True)
 
+    def send(self, offset: int, length: int, reader: Reader) -> None:
+        """Write what a reader gives, in one request: the server writes while it is being sent.
+
+        It is not made again: a server that fails in the middle closes the connection, and what it says about it can be
+        lost with that. A small request, which it reads to the end before it writes, says what is wrong.
+
+        :raises Refused: something went wrong. :raises ReadFailed: the reader did.
+        """
+        self._use(lambda client: client.read_from(reader, offset, length), dirties=True, patience=0)
+
     def zero(self, offset: int, length: int) -> None:
         """Write zeros."""
-        self._use(lambda client: client.zero(offset, length), dirties=True)
+        for start in range(offset, offset + length, _ZERO_STEP):
+            step = min(_ZERO_STEP, offset + length - start)
+            self._use(partial(_zero, start, step), dirties=True)
 
     def flush(self) -> None:
         """Have the server write to its storage what was sent before, on whichever connection."""
@@ -132,11 +166,13 @@ class Connections:
             for slot in taken:
                 self._idle.put(slot)
 
-    def _use(self, request: Callable[[Client], ResultT], *, dirties: bool = False) -> ResultT:
+    def _use(
+        self, request: Callable[[Client], ResultT], *, dirties: bool = False, patience: float | None = None
+    ) -> ResultT:
         slot = self._idle.get()
         try:
             slot.dirty = slot.dirty or dirties
-            return self._run(slot, request)
+            return self._run(slot, request, patience)
         finally:
             self._idle.put(slot)
 
@@ -153,6 +189,10 @@ class Connections:
                 if slot.client is None:
                     slot.client = self.connect()
                 result = request(slot.client)
+            except ReadFailed:
+                # half a request was sent
+                _close(slot)
+                raise
             except Exception as err:
                 _close(slot)
                 server_errors += status_of(err) is not None
@@ -224,6 +264,10 @@ def _may_pass(err: Exception) -> bool:
         return False
     # RuntimeError: the client got fewer bytes than it was promised
     return isinstance(err, (OSError, http.client.HTTPException, RuntimeError))
+
+
+def _zero(offset: int, length: int, client: Client) -> None:
+    client.zero(offset, length)
 
 
 def _close(slot: _Slot) -> None:

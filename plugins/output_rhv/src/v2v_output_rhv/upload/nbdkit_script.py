@@ -16,12 +16,10 @@ from typing import Any
 
 import nbdkit
 
-from v2v_output_rhv.upload.connections import Connections, Policy, Refused
+from v2v_output_rhv.upload.address import Address
+from v2v_output_rhv.upload.connections import Connections, Refused
 
 API_VERSION = 2
-
-#: A zero request is not longer than this: one request must be answered within the minute that the client waits.
-_ZERO_STEP = 256 * 1024 * 1024
 
 _SECRETS = frozenset({"url", "proxy_url"})
 
@@ -60,22 +58,14 @@ def thread_model() -> int:
 def after_fork() -> None:
     """Connect, in the process that stays."""
     global _connections  # noqa: PLW0603 - nbdkit knows functions of the module and nothing else
-    from ovirt_imageio import client
-
-    url, proxy_url = _parameters["url"], _parameters.get("proxy_url")
-    secrets = tuple(part for text in (url, proxy_url) if text for part in (text, text.rpartition("/")[2]))
-    _connections = Connections(
-        lambda: client.ImageioClient(
-            url,
-            cafile=_parameters.get("cafile"),
-            secure=_parameters.get("verify") != "false",
-            proxy_url=proxy_url,
-            # the buffer is for streams, which are not used
-            buffer_size=4096,
-        ),
-        secrets=secrets,
-        policy=Policy(connections=int(_parameters.get("connections", "4"))),
+    address = Address(
+        url=_parameters["url"],
+        proxy_url=_parameters.get("proxy_url"),
+        ca_file=_parameters.get("cafile"),
+        verify=_parameters.get("verify") != "false",
     )
+    # the buffer is for streams, which are not used
+    _connections = address.connections(int(_parameters.get("connections", "4")), buffer_size=4096)
     try:
         _connections.start()
     except Refused as err:
@@ -125,12 +115,7 @@ def pwrite(handle: Connections, buf: Any, offset: int, _flags: int) -> None:
 
 def zero(handle: Connections, count: int, offset: int, _flags: int) -> None:
     """Write zeros."""
-
-    def in_steps() -> None:
-        for start in range(offset, offset + count, _ZERO_STEP):
-            handle.zero(start, min(_ZERO_STEP, offset + count - start))
-
-    _reporting(in_steps)
+    _reporting(lambda: handle.zero(offset, count))
 
 
 def flush(handle: Connections, _flags: int) -> None:

@@ -61,10 +61,12 @@ class UploadOutput:
     def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:
         """Make the disks, and start a transfer to each."""
         from v2v_output_rhv.upload import destination as to
+        from v2v_output_rhv.upload.address import address_file, write_address
+        from v2v_output_rhv.upload.copier import recommended
         from v2v_output_rhv.upload.disks import create_disk, plan_disks
         from v2v_output_rhv.upload.engine import session
         from v2v_output_rhv.upload.removal import DISK, MARK
-        from v2v_output_rhv.upload.service import REQUEST_SIZE, upload_service
+        from v2v_output_rhv.upload.service import REQUEST_SIZE, upload_address, upload_service
         from v2v_output_rhv.upload.transfers import start_transfer
 
         settings = read_settings(request.settings, request.directory)
@@ -87,7 +89,9 @@ class UploadOutput:
             for plan in plans:
                 transfer = start_transfer(system, plan.id, plan.called, host, self.limits)
                 request.report.debug(f"{plan.called}: transfer {transfer.id} on host {transfer.host}")
-                services.append(upload_service(settings, transfer, plan.size))
+                address = upload_address(settings, transfer)
+                write_address(address_file(request.directory, plan.index), address)
+                services.append(upload_service(address, plan.size))
                 disks.append(
                     {
                         "index": plan.index,
@@ -103,6 +107,7 @@ class UploadOutput:
             disks=tuple(services),
             state={"cluster": destination.cluster, "storage_domain": destination.storage_domain, "disks": disks},
             request_size=REQUEST_SIZE,
+            copier=recommended(),
             # a new volume reads as zeros, but for a preallocated one on block storage, which may hold old data
             zeroed=not (destination.block and not plans[0].sparse) if plans else False,
         )

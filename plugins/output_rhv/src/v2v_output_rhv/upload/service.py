@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from v2v_core.api import CommandError, DestinationError, NbdkitPlugin, require_program, run_program
+from v2v_output_rhv.upload.address import Address
 from v2v_output_rhv.upload.engine import default_authorities
 from v2v_output_rhv.upload.settings import Route, UploadSettings
 from v2v_output_rhv.upload.transfers import Transfer
@@ -25,10 +26,29 @@ _THREADS = 4
 _SCRIPT = Path(__file__).with_name("nbdkit_script.py")
 
 
-def upload_service(
-    settings: UploadSettings, transfer: Transfer, size: int, *, connections: int = _CONNECTIONS
-) -> NbdkitPlugin:
-    """Describe how a disk is served whose transfer has begun.
+def upload_service(address: Address, size: int, *, connections: int = _CONNECTIONS) -> NbdkitPlugin:
+    """Describe how a disk is served whose transfer has begun."""
+    parameters = [
+        ("script", str(_SCRIPT)),
+        ("size", str(size)),
+        ("verify", str(address.verify).lower()),
+        ("connections", str(connections)),
+    ]
+    if address.ca_file is not None:
+        parameters.append(("cafile", address.ca_file))
+    other = address.proxy_url
+    return NbdkitPlugin(
+        name="python",
+        parameters=tuple(parameters),
+        # the ticket in the URL is all that it takes to write to the disk
+        secrets=(("url", address.url), *((("proxy_url", other),) if other else ())),
+        environment=_environment(),
+        threads=_THREADS,
+    )
+
+
+def upload_address(settings: UploadSettings, transfer: Transfer) -> Address:
+    """Give where the data of a disk is sent whose transfer has begun.
 
     :raises DestinationError: the engine offers no way that the user wants.
     """
@@ -45,21 +65,11 @@ def upload_service(
             hint="leave out -oo rhv-proxy and -oo rhv-direct; or see that ovirt-imageio runs there",
         )
     authorities = settings.ca_file or default_authorities()
-    parameters = [
-        ("script", str(_SCRIPT)),
-        ("size", str(size)),
-        ("verify", str(settings.verify).lower()),
-        ("connections", str(connections)),
-    ]
-    if authorities is not None:
-        parameters.append(("cafile", str(authorities)))
-    return NbdkitPlugin(
-        name="python",
-        parameters=tuple(parameters),
-        # the ticket in the URL is all that it takes to write to the disk
-        secrets=(("url", url), *((("proxy_url", other),) if other else ())),
-        environment=_environment(),
-        threads=_THREADS,
+    return Address(
+        url=url,
+        proxy_url=other,
+        ca_file=str(authorities) if authorities is not None else None,
+        verify=settings.verify,
     )
 
 

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The program that copies a disk to ovirt-imageio: what is data at the source is sent, what is not is zeroed there.
+
+Data is sent in long requests, which the server writes while they come, as the client's own uploader does. What is in
+one that fails is sent in small ones, each of which is made again when the connection breaks. The program is stopped by
+killing it. Its last words are why it failed, in one line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from v2v_output_rhv.upload.address import read_address
+from v2v_output_rhv.upload.connections import Connections, ReadFailed, Refused
+from v2v_output_rhv.upload.source import Extent, Source
+
+#: Measured with bench/imageio.py: longer requests are not faster, and one that fails is sent again from its beginning.
+_REQUEST = 64 * 1024 * 1024
+_SMALL_REQUEST = 2 * 1024 * 1024
+#: Read and sent at once. With one MiB it is a tenth slower: each read waits for its turn at the source.
+_STEP = 8 * 1024 * 1024
+#: So much is read to see whether an extent begins with zeros, as it does on disks that know of no holes.
+_PROBE = 256 * 1024
+
+
+class Progress:
+    """Writes how much of the disk is done, whenever that is a thousandth more."""
+
+    def __init__(self, descriptor: int, total: int) -> None:
+        self._descriptor, self._total = descriptor, total
+        self._done = self._told = 0
+        self._lock = threading.Lock()
+
+    def add(self, count: int) -> None:
+        """Take note of bytes that are done, or, with a negative number, have to be done again."""
+        with self._lock:
+            self._done += count
+            if self._done - self._told >= max(1, self._total // 1000):
+                self._told = self._done
+                os.write(self._descriptor, f"{self._done}/{self._total}\n".encode())
+
+
+@dataclass(eq=False)
+class _Stretch:
+    """The reader of one long request: what was read of it before, then the rest from the source."""
+
+    source: Source
+    progress: Progress
+    head: memoryview
+    offset: int
+    given: int = 0
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill a buffer, or as much of it as was read before."""
+        if self.given < len(self.head):
+            count = min(len(buffer), len(self.head) - self.given)
+            buffer[:count] = self.head[self.given : self.given + count]
+        else:
+            count = len(buffer)
+            self.source.read(self.offset + self.given, buffer)
+        self.given += count
+        self.progress.add(count)
+        return count
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A disk that is being copied, by several threads that take one piece after the other.
+
+    :param zeroed: the destination reads as zeros, which then are not written.
+    """
+
+    uri: str
+    destination: Connections
+    progress: Progress
+    zeroed: bool
+
+    def run(self, pieces: Iterator[Extent], failed: threading.Event) -> None:
+        """Copy pieces until there are no more, with a connection to the source of one's own.
+
+        :raises ReadFailed: the source cannot be read. :raises Refused: the destination cannot be written.
+        """
+        with Source.connect(self.uri) as source:
+            probe = memoryview(bytearray(_PROBE))
+            for piece in pieces:
+                if failed.is_set():
+                    return
+                if piece.zero:
+                    self._zero(piece.offset, piece.length)
+                else:
+                    self._data(source, piece.offset, piece.offset + piece.length, probe)
+
+    def _data(self, source: Source, start: int, end: int, probe: memoryview) -> None:
+        """Copy data; the zeros that it begins with are no data."""
+        at = start
+        while at < end:
+            head = probe[: min(_PROBE, end - at)]
+            source.read(at, head)
+            if not source.is_zero(head):
+                break
+            at += len(head)
+        if at > start:
+            self._zero(start, at - start)
+        if at < end:
+            stretch = _Stretch(source, self.progress, head, at)
+            try:
+                self.destination.send(at, end - at, stretch)
+            except Refused:
+                self.progress.add(-stretch.given)
+                self._in_small_requests(source, at, end)
+
+    def _in_small_requests(self, source: Source, start: int, end: int) -> None:
+        buffer = memoryview(bytearray(_SMALL_REQUEST))
+        for at in range(start, end, _SMALL_REQUEST):
+            data = buffer[: min(_SMALL_REQUEST, end - at)]
+            source.read(at, data)
+            self.destination.write(at, data)
+            self.progress.add(len(data))
+
+    def _zero(self, offset: int, length: int) -> None:
+        if not self.zeroed:
+            self.destination.zero(offset, length)
+        self.progress.add(length)
+
+
+def copy(uri: str, destination: Connections, *, progress: int, zeroed: bool) -> None:
+    """Copy a disk and flush it.
+
+    :param progress: a file descriptor.
+    :raises ReadFailed: the source cannot be read. :raises Refused: the destination cannot be written.
+    """
+    destination.start()
+    failed = threading.Event()
+    with Source.connect(uri, extents=True) as source:
+        work = Copy(uri, destination, Progress(progress, source.size), zeroed)
+        pieces = _Shared(source.extents(_REQUEST))
+        with ThreadPoolExecutor(max_workers=destination.count) as pool:
+            futures = [pool.submit(work.run, pieces, failed) for _ in range(destination.count)]
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            failed.set()
+            for future in done:
+                if (err := future.exception()) is not None:
+                    # without waiting for those who may be trying to connect again
+                    _end(err)
+    destination.flush()
+    destination.stop()
+
+
+class _Shared(Iterator[Extent]):
+    """An iterator for several threads."""
+
+    def __init__(self, extents: Iterator[Extent]) -> None:
+        self._extents = extents
+        self._lock = threading.Lock()
+
+    def __next__(self) -> Extent:
+        with self._lock:
+            return next(self._extents)
+
+
+def _end(err: BaseException) -> None:
+    """Say what is wrong and end at once, whatever other threads do."""
+    if isinstance(err, Refused):
+        words = err.strerror
+    elif isinstance(err, ReadFailed):
+        words = str(err)
+    else:
+        words = f"{type(err).__name__}: {err}"
+    sys.stderr.write(f"{words}\n")
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def main() -> None:
+    """Copy a disk."""
+    parser = argparse.ArgumentParser(prog="copy_program")
+    parser.add_argument("--connections", type=int, required=True)
+    parser.add_argument("--progress", type=int, required=True, metavar="FD")
+    parser.add_argument("--destination-is-zero", action="store_true")
+    parser.add_argument("source", metavar="NBD-URI")
+    parser.add_argument("address", type=Path, metavar="FILE")
+    chosen = parser.parse_args()
+    # it has nothing to clean up, and whoever gets SIGINT, too, says so
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        destination = read_address(chosen.address).connections(chosen.connections, buffer_size=_STEP)
+        copy(chosen.source, destination, progress=chosen.progress, zeroed=chosen.destination_is_zero)
+    except Exception as err:
+        _end(err)
+
+
+if __name__ == "__main__":
+    main()
