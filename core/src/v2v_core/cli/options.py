@@ -128,7 +128,7 @@ Connections = Annotated[
         "--connections",
         metavar="N",
         parser=_integer,
-        help="NBD connections for each disk; 0: as many as both ends like.",
+        help="Connections for each disk; 0: as many as both ends like.",
         rich_help_panel=_OUTPUT,
     ),
     Habit.LAST_COUNTS,
