@@ -25,23 +25,25 @@ def run_copy_program(request: CopyRequest, argv_for: Callable[[int], Sequence[st
     """
     size = request.source.size or 0
     reader, writer = os.pipe()
-    argv = argv_for(writer)
-    request.report.debug(f"disk {request.index}: {argv}")
-    with tempfile.TemporaryFile() as words:
-        with subprocess.Popen(
-            [require_program(argv[0]), *argv[1:]],
-            stdin=subprocess.DEVNULL,
-            stdout=words,
-            stderr=words,
-            pass_fds=[writer],
-            env={**os.environ, "LC_ALL": "C"},
-        ) as process:
+    with os.fdopen(reader, encoding="ascii", errors="replace") as progress, tempfile.TemporaryFile() as words:
+        try:
+            argv = argv_for(writer)
+            request.report.debug(f"disk {request.index}: {argv}")
+            process = subprocess.Popen(
+                [require_program(argv[0]), *argv[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=words,
+                stderr=words,
+                pass_fds=[writer],
+                env={**os.environ, "LC_ALL": "C"},
+            )
+        finally:
             os.close(writer)
-            with os.fdopen(reader, encoding="ascii", errors="replace") as progress:
-                for line in progress:
-                    done, _, total = line.strip().partition("/")
-                    if done.isdigit() and total.isdigit() and int(done) <= int(total) > 0:
-                        request.report.progress(size * int(done) // int(total), size, disk=request.index)
+        with process:
+            for line in progress:
+                done, _, total = line.strip().partition("/")
+                if done.isdigit() and total.isdigit() and int(done) <= int(total) > 0:
+                    request.report.progress(size * int(done) // int(total), size, disk=request.index)
             status = process.wait()
         words.seek(0)
         said = words.read().decode("utf-8", "replace").strip()
