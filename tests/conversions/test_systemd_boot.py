@@ -39,10 +39,7 @@ def test_a_guest_with_systemd_boot(place: Place) -> None:
 
 
 def test_the_source_does_not_boot_from_virtio() -> None:
-    source = systemd_boot_guest()
-    booted = boot(
-        [source], firmware="uefi", controller="pvscsi", until=rf"{MARKER} .*failed=\d+\n", timeout=BOOT_TIMEOUT
-    )
-    assert booted.reached, booted.tail()
-    assert booted.facts["root"] == "/dev/sda2"
-    assert not boot([source], firmware="uefi", until=rf"{MARKER} ", timeout=BOOT_TIMEOUT).reached
+    """The test above would prove nothing if it did: firmware and loader come up, and then the kernel sees no disk."""
+    booted = boot([systemd_boot_guest()], firmware="uefi", until=rf"{MARKER} ", timeout=BOOT_TIMEOUT)
+    assert not booted.reached
+    assert "ALERT!" in booted.reason, booted.tail()
