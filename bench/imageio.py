@@ -5,8 +5,8 @@
     .venv/bin/python bench/imageio.py [--size MiB] [--rounds N] [--connections N...] [--over https|unix|both]
         [--place DIR] [--copier imageio|nbdcopy]
 
-Both read the same raw image through a qemu-nbd that they start themselves, ours with an overlay, as in a conversion,
-and write to a disk that qemu-nbd exports, through the real daemon: over TLS, or over the daemon's Unix socket, as on a
+Both read what a conversion leaves, an overlay on a raw image, through a qemu-nbd that they start themselves, and write
+to a disk that qemu-nbd exports, through the real daemon: over TLS, or over the daemon's Unix socket, as on a
 host of oVirt. The peer is a program with ``ovirt_imageio.client.upload``, which is what ovirt-img calls, with as many
 workers as we have connections. Half of the image is random data, half are holes. Printed are MB of data per second,
 without what an upload of an empty image takes, that, and the ratios, all of medians. Who is first takes turns, and the
@@ -41,6 +41,7 @@ from v2v_core.conversion_dir import ConversionDir  # noqa: E402
 from v2v_core.copying.nbdcopy import NbdCopy  # noqa: E402
 from v2v_core.reporting import StepReport  # noqa: E402
 from v2v_core.serving import serve_destination, serve_source  # noqa: E402
+from v2v_core.serving.qemu_nbd import block_node, create_overlay  # noqa: E402
 from v2v_output_rhv.upload.address import Address, address_file, write_address  # noqa: E402
 from v2v_output_rhv.upload.copier import ImageioCopier  # noqa: E402
 from v2v_output_rhv.upload.service import REQUEST_SIZE, upload_service  # noqa: E402
@@ -86,7 +87,9 @@ COPIERS = {"imageio": ImageioCopier, "nbdcopy": NbdCopy}
 
 def theirs(source: Path, url: str, authority: Path, connections: int) -> float:
     """Upload with the client's own function; it starts a qemu-nbd of its own for the source."""
-    argv = [sys.executable, "-c", PEER, source, url, authority, str(connections)]
+    overlay = source.with_suffix(".qcow2")
+    create_overlay(overlay, block_node(QemuImage(path=source, format="raw")))
+    argv = [sys.executable, "-c", PEER, overlay, url, authority, str(connections)]
     started = time.monotonic()
     subprocess.run(argv, check=True)
     return time.monotonic() - started
