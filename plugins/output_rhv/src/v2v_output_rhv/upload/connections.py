@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The connections to ovirt-imageio for one disk: shared by threads, mended when they break, kept alive.
 
-Runs in the Python of nbdkit, too, and so imports nothing but the standard library.
+Runs in the Python of nbdkit, too, and so imports nothing but the standard library. A small request that was lost on the
+way is simply made again: writing the same bytes twice does no harm.
 """
 
 from __future__ import annotations
