@@ -118,7 +118,7 @@ def test_asked_to_stop_while_copying(place: Place, unchanged_vmware_guest: Path,
     wait_for(place, process, Step.COPY, "Copying disk")
     time.sleep(1.0)  # the copy is under way: its program has been started
     process.send_signal(number)
-    assert process.wait(timeout=60) == 130
+    assert process.wait(timeout=60) == 130, (place.root / "output").read_text()
     assert list(out.iterdir()) == []
     words = (place.root / "output").read_text()
     assert words.count("v2v: error:") == 1, words
