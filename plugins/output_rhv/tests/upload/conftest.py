@@ -9,7 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from certificates import Certificates
 from engine_simulator import EngineSimulator, running_engine
+from imageio_daemon import ImageioDaemon, running_imageio
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[ImageioDaemon]:
+    """Give the real daemon, over TLS."""
+    with tempfile.TemporaryDirectory(prefix="v2v-i.", dir="/var/tmp") as name:
+        certificates = Certificates.make(Path(name) / "tls")
+        with running_imageio(Path(name) / "host", certificates, local=False) as running:
+            yield running
 
 
 @pytest.fixture(scope="session")

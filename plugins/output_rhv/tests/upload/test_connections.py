@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,20 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from certificates import Certificates
-from imageio_daemon import ImageioDaemon, running_imageio
+from imageio_daemon import ImageioDaemon
 from relay import Relay, relay_to
 from v2v_output_rhv.upload.connections import Connections, Policy, Refused
 
 SIZE = 4 * 1024 * 1024
 QUICK = Policy(patience=8, first_pause=0.05, longest_pause=0.2)
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[ImageioDaemon]:
-    with tempfile.TemporaryDirectory(prefix="v2v-i.", dir="/var/tmp") as name:
-        certificates = Certificates.make(Path(name) / "tls")
-        with running_imageio(Path(name) / "host", certificates, local=False) as running:
-            yield running
 
 
 @dataclass

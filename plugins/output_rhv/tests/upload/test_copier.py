@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from certificates import Certificates
-from imageio_daemon import ImageioDaemon, exported_full, running_imageio
+from imageio_daemon import ImageioDaemon, exported_full
 from relay import Relay, relay_to
 from v2v_core import processes
 from v2v_core.api import CopyError, CopyRequest, NbdkitFilter, NbdkitPlugin, QemuImage, Step
@@ -28,14 +26,6 @@ from v2v_output_rhv.upload.copier import ImageioCopier
 
 MIB = 1024 * 1024
 OLD = b"\xee"
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[ImageioDaemon]:
-    with tempfile.TemporaryDirectory(prefix="v2v-i.", dir="/var/tmp") as name:
-        certificates = Certificates.make(Path(name) / "tls")
-        with running_imageio(Path(name) / "host", certificates, local=False) as running:
-            yield running
 
 
 @pytest.fixture
@@ -53,6 +43,7 @@ class Upload:
     directory: ConversionDir
     report: StepReport
     image: Path
+    heard: FakeReporter = dataclasses.field(default_factory=FakeReporter)
 
     def request(self, served: QemuImage | NbdkitPlugin, size: int, *, ticket: str | None = None) -> CopyRequest:
         """Make the request for a source, which gets an overlay as in a conversion."""
@@ -67,7 +58,7 @@ class Upload:
                 ca_file=str(self.daemon.certificates.authority),
             ),
         )
-        return CopyRequest(index=1, source=source, destination=source, report=FakeReporter(), output_directory=private)
+        return CopyRequest(index=1, source=source, destination=source, report=self.heard, output_directory=private)
 
 
 @pytest.fixture
@@ -94,7 +85,7 @@ def test_what_arrives_is_what_was_read(upload: Upload, tmp_path: Path) -> None:
     result = ImageioCopier().v2v_copy(request)
     assert (result.index, result.size) == (1, len(content))
     assert upload.image.read_bytes() == content
-    progresses = request.report.progresses  # type: ignore[attr-defined]
+    progresses = upload.heard.progresses
     assert progresses[-1] == (len(content), len(content), 1)
     assert len(progresses) > 2
 
@@ -149,7 +140,7 @@ def test_cut_wire_is_mended(upload: Upload) -> None:
     ImageioCopier().v2v_copy(request)
     assert upload.wire.sent > size + size // 4
     assert upload.image.read_bytes() == b"".join(at.to_bytes(8, "big") for at in range(0, size, 8))
-    done = [count for count, _, _ in request.report.progresses]  # type: ignore[attr-defined]
+    done = [count for count, _, _ in upload.heard.progresses]
     assert max(done) == done[-1] == size
 
 
@@ -206,7 +197,7 @@ def test_ticket_that_is_gone_is_told_and_is_not_in_the_words(upload: Upload, tmp
     request = upload.request(image_of(tmp_path, os.urandom(MIB)), MIB, ticket=ticket)
     with pytest.raises(CopyError, match="ovirt-imageio refuses") as failed:
         ImageioCopier().v2v_copy(request)
-    heard = [request.report.said, failed.value.message, failed.value.hint or ""]  # type: ignore[attr-defined]
+    heard = [upload.heard.said, failed.value.message, failed.value.hint or ""]
     assert not any(ticket in words for words in heard)
 
 

@@ -26,13 +26,13 @@ _THREADS = 4
 _SCRIPT = Path(__file__).with_name("nbdkit_script.py")
 
 
-def upload_service(address: Address, size: int, *, connections: int = _CONNECTIONS) -> NbdkitPlugin:
+def upload_service(address: Address, size: int) -> NbdkitPlugin:
     """Describe how a disk is served whose transfer has begun."""
     parameters = [
         ("script", str(_SCRIPT)),
         ("size", str(size)),
         ("verify", str(address.verify).lower()),
-        ("connections", str(connections)),
+        ("connections", str(_CONNECTIONS)),
     ]
     if address.ca_file is not None:
         parameters.append(("cafile", address.ca_file))
