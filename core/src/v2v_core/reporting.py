@@ -8,6 +8,7 @@ import dataclasses
 import datetime
 import os
 import re
+import sys
 import threading
 import time
 import traceback
@@ -17,7 +18,7 @@ from typing import IO, Any
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import CommandError, Interrupted, Obstacle, V2VError
 from v2v_core.events import Event, EventKind, EventSink, Step
-from v2v_core.signals import interrupted
+from v2v_core.signals import interrupted, interruption
 
 # C0, DEL and C1: a hostile guest's host name must not talk to the terminal (tabs and newlines become spaces). The line
 # and paragraph separators end a line for some readers of events; lone surrogates cannot be written.
@@ -107,14 +108,16 @@ class StepReport:
 
 def forward(event: Event, sinks: Sequence[EventSink]) -> list[str]:
     """Give an event to listeners; what one of them does wrong is no reason to stop, and is given back for the log."""
-    problems = []
+    problems, known = [], sys.exception()
     for sink in sinks:
         try:
             sink(event)
         except Interrupted:
             # not the listener's: a signal that asks for the end came just now
             raise
-        except Exception:
+        except Exception as err:
+            if (signal := interruption(err, known)) is not None:
+                raise signal from None
             problems.append(f"a listener failed:\n{traceback.format_exc()}")
     return problems
 
@@ -137,33 +140,41 @@ def running(directory: ConversionDir, step: Step, sinks: Sequence[EventSink]) ->
 
     :raises V2VError: what the step raised; anything that is no V2VError is wrapped in one, its traceback is in the log.
     """
-    report = StepReport(directory, step, sinks)
+    report, known = StepReport(directory, step, sinks), sys.exception()
     try:
         directory.mark_begun(step)
         report.emit(Event(kind=EventKind.STEP_STARTED, step=step))
         yield report
         directory.mark_done(step)
         report.emit(Event(kind=EventKind.STEP_FINISHED, step=step))
-    except V2VError as err:
-        _fail(report, step, err)
-        raise
-    except KeyboardInterrupt as err:
-        stopped = interrupted(err)
-        _fail(report, step, stopped)
-        raise stopped from err
-    except OSError as err:
-        wrapped = V2VError(f"{err.filename or step.value}: {err.strerror or err}")
-        _fail(report, step, wrapped)
-        raise wrapped from err
-    except Exception as err:
-        wrapped = V2VError(
-            f"internal error in step {step.value}: {type(err).__name__}: {err}",
-            hint="this is a bug, please report it with the log of the step",
-        )
-        _fail(report, step, wrapped)
-        raise wrapped from err
+    except (Exception, KeyboardInterrupt) as err:
+        failure = _failure(step, err, known)
+        _fail(report, step, failure)
+        if failure is err:
+            raise
+        raise failure from err
     finally:
         report.close()
+
+
+def _failure(step: Step, err: BaseException, known: BaseException | None) -> V2VError:
+    """Give the error that the user is told about.
+
+    :param known: what was being dealt with already when the step began.
+    """
+    if (signal := interruption(err, known)) is not None:
+        stopped = interrupted(signal)
+        if isinstance(err, V2VError):
+            stopped.add_note(err.message)
+        return stopped
+    if isinstance(err, V2VError):
+        return err
+    if isinstance(err, OSError):
+        return V2VError(f"{err.filename or step.value}: {err.strerror or err}")
+    return V2VError(
+        f"internal error in step {step.value}: {type(err).__name__}: {err}",
+        hint="this is a bug, please report it with the log of the step",
+    )
 
 
 def _fail(report: StepReport, step: Step, error: V2VError) -> None:

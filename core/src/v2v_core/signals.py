@@ -28,8 +28,10 @@ def signals_interrupt() -> Iterator[None]:
     with _handling(stop, _STOPPING):
         try:
             yield
-        except KeyboardInterrupt as err:
-            raise interrupted(err) from err
+        except BaseException as err:
+            if (stopped := interruption(err)) is None:
+                raise
+            raise interrupted(stopped) from err
 
 
 @contextlib.contextmanager
@@ -37,6 +39,22 @@ def signals_wait() -> Iterator[None]:
     """Let no signal interrupt the cleanup."""
     with _handling(signal.SIG_IGN, (signal.SIGINT, *_STOPPING)):
         yield
+
+
+def interruption(error: BaseException, known: BaseException | None = None) -> KeyboardInterrupt | None:
+    """Give the signal that an exception really is, None if it is none.
+
+    A signal that comes in the middle of other people's code, say while a lock is being taken, may come out of it as an
+    error of theirs ("release unlocked lock"). What happens after a signal was dealt with is an error of its own.
+
+    :param known: what was being dealt with already when the error came.
+    """
+    seen: BaseException | None = error
+    while seen is not None and seen is not known and not isinstance(seen, Interrupted):
+        if isinstance(seen, KeyboardInterrupt):
+            return seen
+        seen = seen.__context__
+    return None
 
 
 def interrupted(cause: KeyboardInterrupt) -> Interrupted:

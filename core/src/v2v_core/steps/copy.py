@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
-from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 
 from v2v_core import metadata, processes
 from v2v_core.conversion_dir import ConversionDir
@@ -71,15 +73,14 @@ def _requests(directory: ConversionDir, choice: CopyChoice, report: StepReport) 
 def _copy_all(
     plugin: LoadedPlugin, requests: list[CopyRequest], parallel: int, directory: ConversionDir, report: StepReport
 ) -> tuple[CopyResult, ...]:
-    def copy_one(request: CopyRequest) -> CopyResult:
-        report.message(f"Copying disk {request.index}/{len(requests)}")
+    outcomes: SimpleQueue[CopyResult | BaseException] = SimpleQueue()
+
+    def copy_one(request: CopyRequest) -> None:
         try:
-            return plugin.copy(request)
-        except CopyError as err:
-            reasons = _reasons(directory, err.disk)
-            if not reasons:
-                raise
-            raise CopyError("; ".join([err.message, *reasons]), disk=err.disk, hint=err.hint) from err
+            report.message(f"Copying disk {request.index}/{len(requests)}")
+            outcomes.put(plugin.copy(request))
+        except BaseException as err:
+            outcomes.put(_with_reasons(directory, err))
 
     failed, over = threading.Event(), threading.Event()
     stopper = threading.Thread(target=_stop_workers, args=(directory, failed, over), name="copy-stopper", daemon=True)
@@ -87,26 +88,46 @@ def _copy_all(
     try:
         with ThreadPoolExecutor(max_workers=parallel, thread_name_prefix="copy") as pool:
             try:
-                futures: list[Future[CopyResult]] = [pool.submit(copy_one, request) for request in requests]
-                pending = set(futures)
-                while pending:
-                    # with a limit: a signal that comes right before a lock is waited for is seen after that only
-                    done, pending = wait(pending, timeout=0.5, return_when=FIRST_EXCEPTION)
-                    for future in done:
-                        future.result()
+                for request in requests:
+                    pool.submit(copy_one, request)
+                results = list(wait_for(outcomes, len(requests)))
             except BaseException:
                 failed.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-            return tuple(future.result() for future in futures)
+        return tuple(sorted(results, key=lambda result: result.index))
     finally:
         over.set()
         failed.set()
         stopper.join()
 
 
+def wait_for(outcomes: SimpleQueue[CopyResult | BaseException], count: int) -> Iterator[CopyResult]:
+    """Give results as they come, and raise the first error.
+
+    A queue that is written in C and not :func:`concurrent.futures.wait`: a signal may come at any moment of the
+    waiting, and locks that Python code takes in several steps may be left half taken.
+    """
+    while count:
+        # with a limit: a signal that comes right before it is waited is seen after that only
+        with contextlib.suppress(Empty):
+            outcome = outcomes.get(timeout=0.5)
+            if isinstance(outcome, BaseException):
+                raise outcome
+            yield outcome
+            count -= 1
+
+
+def _with_reasons(directory: ConversionDir, err: BaseException) -> BaseException:
+    """Give an error with what the servers of the disk said last: the copier hears no more than that there was one."""
+    if not isinstance(err, CopyError) or not (reasons := _reasons(directory, err.disk)):
+        return err
+    told = CopyError("; ".join([err.message, *reasons]), disk=err.disk, hint=err.hint)
+    told.__cause__ = err
+    return told
+
+
 def _reasons(directory: ConversionDir, disk: int) -> list[str]:
-    """Give what the servers of a disk said last: the copier hears no more than that there was an error."""
     return [
         f"{end} says: {said}"
         for end, name in (("the source", "in"), ("the source", "base"), ("the destination", "out"))
