@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import stat
 import subprocess
 import threading
@@ -348,3 +349,39 @@ def test_endpoints_are_for_this_user_only(v2v_directory: ConversionDir, report: 
     serve_source(v2v_directory, 1, memory(), "disk", in_place=False, report=report)
     assert stat.S_IMODE(v2v_directory.path.stat().st_mode) == 0o700
     assert stat.S_IMODE((v2v_directory.overlay / "disk1.qcow2").stat().st_mode) == 0o600
+
+
+def minor_faults(pid: int) -> int:
+    """Give how many pages a process was given so far (``minflt`` in proc(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[7])
+
+
+def test_server_of_images_keeps_its_memory_from_one_request_to_the_next(
+    v2v_directory: ConversionDir, report: StepReport, tmp_path: Path
+) -> None:
+    image = tmp_path / "disk.img"
+    size = 64 * 1024 * 1024
+    image.write_bytes(os.urandom(size))
+    endpoint = serve_source(
+        v2v_directory, 1, QemuImage(path=image, format="raw"), "disk", in_place=False, report=report
+    )
+    [server] = processes.find(v2v_directory.path)
+    read = ["nbdcopy", "--request-size=2097152", "--connections=1", "--requests=1", endpoint.uri, "null:"]
+    for _ in range(3):
+        run_program(read)
+    before = minor_faults(server.pid)
+    run_program(read)
+    assert minor_faults(server.pid) - before < size // 4096 // 4
+
+
+def test_tunables_of_the_user_are_the_last_word(
+    v2v_directory: ConversionDir, report: StepReport, v2v_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.trim_threshold=4096")
+    serve_source(v2v_directory, 1, QemuImage(path=v2v_disk, format="raw"), "disk", in_place=False, report=report)
+    [server] = processes.find(v2v_directory.path)
+    # glibc separates them in its copy, which is this one
+    environment = Path(f"/proc/{server.pid}/environ").read_bytes().replace(b"\0", b":")
+    assert b"GLIBC_TUNABLES=glibc.malloc.mmap_threshold=" in environment
+    assert re.search(rb":glibc\.malloc\.trim_threshold=\d{6,}:glibc\.malloc\.trim_threshold=4096:", environment)

@@ -18,7 +18,7 @@ from v2v_core.errors import CommandError, DestinationError, SourceError, V2VErro
 from v2v_core.model import DiskEndpoint, DiskService, NbdkitPlugin, NbdUri, QemuImage
 from v2v_core.reporting import StepReport
 from v2v_core.serving.nbdkit import nbdkit_argv
-from v2v_core.serving.qemu_nbd import Node, block_node, create_overlay, nbd_node, qemu_nbd_argv
+from v2v_core.serving.qemu_nbd import Node, block_node, create_overlay, nbd_node, qemu_nbd_argv, qemu_nbd_environment
 from v2v_core.serving.server import start_server, uri_of
 
 
@@ -39,7 +39,7 @@ def serve_source(
         socket = directory.socket("in", index)
         node = {"driver": "qcow2", "file": {"driver": "file", "filename": str(overlay)}}
         argv = qemu_nbd_argv(node, socket, scratch=True)
-        return _start(directory, socket.name, argv, index, report)
+        return _start(directory, socket.name, argv, index, report, qemu_nbd_environment())
     except V2VError as err:
         hint = err.hint or _hint(err)
         raise SourceError(f"disk {index} ({origin}) cannot be opened: {_reason(err)}", hint=hint) from err
@@ -89,6 +89,8 @@ def _as_nbdkit(service: NbdkitPlugin | NbdUri) -> NbdkitPlugin:
 
 
 def _environment(service: DiskService) -> dict[str, str]:
+    if isinstance(service, QemuImage):
+        return qemu_nbd_environment()
     return dict(service.environment) if isinstance(service, NbdkitPlugin) else {}
 
 
@@ -98,7 +100,7 @@ def _start(
     argv: list[str],
     index: int,
     report: StepReport,
-    environment: dict[str, str] | None = None,
+    environment: dict[str, str],
 ) -> DiskEndpoint:
     report.debug(f"disk {index}: {argv}")
     socket = directory.path / name

@@ -25,7 +25,7 @@ from v2v_output_rhv.upload.source import Extent, Source
 #: Measured with bench/imageio.py: longer requests are not faster, and one that fails is sent again from its beginning.
 _REQUEST = 64 * 1024 * 1024
 _SMALL_REQUEST = 2 * 1024 * 1024
-#: Read and sent at once. With one MiB it is a tenth slower: each read waits for its turn at the source.
+#: Read and sent at once: as much as the daemon writes at once, see ``_Stretch.readinto``.
 _STEP = 8 * 1024 * 1024
 #: So much is read to see whether an extent begins with zeros, as it does on disks that know of no holes.
 _PROBE = 256 * 1024
@@ -59,13 +59,16 @@ class _Stretch:
     given: int = 0
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fill a buffer, or as much of it as was read before."""
-        if self.given < len(self.head):
-            count = min(len(buffer), len(self.head) - self.given)
-            buffer[:count] = self.head[self.given : self.given + count]
-        else:
-            count = len(buffer)
-            self.source.read(self.offset + self.given, buffer)
+        """Fill a buffer.
+
+        All of it, the first one too: then the server, which takes as much at once, writes one buffer while the next one
+        is being read.
+        """
+        count = len(buffer)
+        known = self.head[self.given : self.given + count]
+        buffer[: len(known)] = known
+        if len(known) < count:
+            self.source.read(self.offset + self.given + len(known), buffer[len(known) :])
         self.given += count
         self.progress.add(count)
         return count

@@ -41,6 +41,8 @@ class Source:
         import nbd
 
         handle = nbd.NBD()
+        # what is read into is not looked at when reading fails
+        handle.set_pread_initialize(False)
         try:
             if extents:
                 handle.add_meta_context(nbd.CONTEXT_BASE_ALLOCATION)
