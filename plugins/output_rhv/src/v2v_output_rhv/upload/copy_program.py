@@ -25,8 +25,10 @@ from v2v_output_rhv.upload.source import Extent, Source
 #: Measured with bench/imageio.py: longer requests are not faster, and one that fails is sent again from its beginning.
 _REQUEST = 64 * 1024 * 1024
 _SMALL_REQUEST = 2 * 1024 * 1024
-#: Read and sent at once: as much as the daemon writes at once, see ``_Stretch.readinto``.
-_STEP = 8 * 1024 * 1024
+#: Read and sent at once: as much as the daemon writes at once (``buffer_size`` of its backends), see
+#: ``_Stretch.readinto``. Where processors set the pace, it is less, which stays in their caches.
+_BUFFER = 8 * 1024 * 1024
+_SMALL_BUFFER = 2 * 1024 * 1024
 #: So much is read to see whether an extent begins with zeros, as it does on disks that know of no holes.
 _PROBE = 256 * 1024
 
@@ -194,7 +196,9 @@ def main() -> None:
     # it has nothing to clean up, and whoever gets SIGINT, too, says so
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        destination = read_address(chosen.address).connections(chosen.connections, buffer_size=_STEP)
+        crowded = chosen.connections > len(os.sched_getaffinity(0))
+        buffer_size = _SMALL_BUFFER if crowded else _BUFFER
+        destination = read_address(chosen.address).connections(chosen.connections, buffer_size=buffer_size)
         copy(chosen.source, destination, progress=chosen.progress, zeroed=chosen.destination_is_zero)
     except Exception as err:
         _end(err)
