@@ -16,11 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v2v_core.api import (
+    Bus,
     DestinationError,
     DiskFile,
     NbdkitPlugin,
     Publication,
     QemuImage,
+    TargetDisk,
     check_output_directory,
     clear_away,
     hidden_name,
@@ -139,3 +141,17 @@ def test_directories_that_are_none(place: Path, name: str, said: str) -> None:
     (place / "file").touch()
     with pytest.raises(DestinationError, match=f"-os: .*{said}"):
         check_output_directory(place / name, "-os")
+
+
+def test_disk_is_written_beside_its_final_name(place: Path) -> None:
+    target = TargetDisk(index=1, bus=Bus.VIRTIO_BLK, device="vda", size=MIB)
+    disk = DiskFile.beside(place / "guest-sda", target, form="qcow2", compat="0.10")
+    assert (disk.index, disk.size, disk.format, disk.compat, disk.device) == (1, MIB, "qcow2", "0.10", False)
+    assert disk.final == place / "guest-sda"
+    assert disk.written.parent == place
+    assert disk.written.name.startswith(".")
+
+
+def test_disk_of_unknown_size_is_not_written(place: Path) -> None:
+    with pytest.raises(DestinationError, match=r"^the size of disk 2 is not known$"):
+        DiskFile.beside(place / "guest-sdb", TargetDisk(index=2, bus=Bus.VIRTIO_BLK, device="vdb"), form="raw")

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from v2v_core.errors import CommandError, DestinationError
 from v2v_core.hookspecs import Ledger
-from v2v_core.model import DiskService, NbdkitPlugin, QemuImage
-from v2v_core.output_files.publication import PARTIAL, Opener, open_new
+from v2v_core.model import DiskService, NbdkitPlugin, QemuImage, TargetDisk
+from v2v_core.output_files.publication import PARTIAL, Opener, hidden_name, open_new
 from v2v_core.programs import run_program
 
 #: Bytes; the least that must be free for a sparse image and its description to be begun at all.
@@ -42,6 +42,28 @@ class DiskFile:
     compressed: bool = False
     device: bool = False
     compat: str | None = None
+
+    @classmethod
+    def beside(
+        cls, final: Path, disk: TargetDisk, *, form: str, compressed: bool = False, compat: str | None = None
+    ) -> DiskFile:
+        """Settle where a disk is written: under a hidden name beside its final one, or to the block device that has it.
+
+        :raises DestinationError: something is there that is not replaced, or the disk's size is not known.
+        """
+        if disk.size is None:
+            raise DestinationError(f"the size of disk {disk.index} is not known")
+        device = check_final(final)
+        return cls(
+            index=disk.index,
+            written=final if device else hidden_name(final),
+            final=final,
+            size=disk.size,
+            format=form,
+            compressed=compressed,
+            device=device,
+            compat=compat,
+        )
 
     def service(self) -> DiskService:
         """Describe how it is served."""

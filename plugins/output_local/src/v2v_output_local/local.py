@@ -76,23 +76,11 @@ class LocalOutput:
         settings = request.settings
         names = OutputNames.of_guest(_checked_directory(settings), settings.name)
         preallocated = settings.allocation == "preallocated"
-        disks = []
-        for disk in request.target.disks:
-            if disk.size is None:
-                raise DestinationError(f"the size of disk {disk.index} is not known")
-            final = names.disk(disk.index)
-            device = check_final(final)
-            disks.append(
-                DiskFile(
-                    index=disk.index,
-                    device=device,
-                    written=final if device else hidden_name(final),
-                    final=final,
-                    size=disk.size,
-                    format=settings.format,
-                    compressed=settings.options.flag("compressed"),
-                )
-            )
+        compressed = settings.options.flag("compressed")
+        disks = [
+            DiskFile.beside(names.disk(disk.index), disk, form=settings.format, compressed=compressed)
+            for disk in request.target.disks
+        ]
         for made in disks:
             make_disk(made, request.ledger, preallocated=preallocated)
         return OutputSetup(

@@ -87,23 +87,11 @@ class VdsmOutput:
         settings.check_count(len(request.target.disks))
         settings.check_directories()
         preallocated = request.settings.allocation == "preallocated"
-        disks = []
-        for disk in request.target.disks:
-            if disk.size is None:
-                raise DestinationError(f"-o vdsm: the size of disk {disk.index} is not known")
-            final = settings.volume(disk.index)
-            device = check_final(final)
-            disks.append(
-                DiskFile(
-                    index=disk.index,
-                    device=device,
-                    written=final if device else hidden_name(final),
-                    final=final,
-                    size=disk.size,
-                    format=request.settings.format,
-                    compat=settings.compat if request.settings.format == "qcow2" else None,
-                )
-            )
+        compat = settings.compat if request.settings.format == "qcow2" else None
+        disks = [
+            DiskFile.beside(settings.volume(disk.index), disk, form=request.settings.format, compat=compat)
+            for disk in request.target.disks
+        ]
         for made in disks:
             make_disk(made, request.ledger, preallocated=preallocated, opener=_open_new)
         return OutputSetup(
