@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 BUILD_GUESTS := cd tests && $(SUDO) env V2V_TEST_CACHE="$${V2V_TEST_CACHE:-$(HOME)/.cache/v2v-test-guests}" \
     /usr/bin/python3 -m guests.build
-DISTS  := core plugins/input_disk plugins/input_vmware plugins/output_local plugins/output_rhv plugins/convert_guestfs
+DISTS  := core cli plugins/input_disk plugins/input_vmware plugins/output_local plugins/output_rhv plugins/convert_guestfs
 
 .PHONY: demo test test-zoo zoo dev check setup format clean
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from v2v_core import report_file
+from v2v_cli import report_file
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import ConversionError, Obstacle, UsageError, V2VError
 from v2v_core.events import Event, EventKind, Step

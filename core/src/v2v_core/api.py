@@ -14,7 +14,7 @@ from v2v_core.errors import (
     V2VError,
 )
 from v2v_core.events import Event, EventKind, Reporter, Step
-from v2v_core.helper_commands import input_helper, output_helper
+from v2v_core.finding import Finding, Status, present_or
 from v2v_core.hookspecs import (
     HOOK_API_VERSION,
     ConvertHooks,
@@ -38,6 +38,7 @@ from v2v_core.hookspecs import (
     OutputSetup,
     OutputSetupRequest,
     OwnedObject,
+    ProbeRequest,
     hookimpl,
 )
 from v2v_core.images import FORMATS as IMAGE_FORMATS
@@ -90,6 +91,7 @@ from v2v_core.output_files import (
     service_programs,
     write_partial,
 )
+from v2v_core.packages import Package, install
 from v2v_core.programs import require_program, run_program
 
 __all__ = [
@@ -116,6 +118,7 @@ __all__ = [
     "Display",
     "Event",
     "EventKind",
+    "Finding",
     "Firmware",
     "Guest",
     "InputHooks",
@@ -140,7 +143,9 @@ __all__ = [
     "OutputSetup",
     "OutputSetupRequest",
     "OwnedObject",
+    "Package",
     "PluginOption",
+    "ProbeRequest",
     "Publication",
     "QemuImage",
     "Removable",
@@ -148,6 +153,7 @@ __all__ = [
     "SourceDisk",
     "SourceError",
     "StaticAddress",
+    "Status",
     "Step",
     "TargetDisk",
     "TargetGuest",
@@ -168,14 +174,14 @@ __all__ = [
     "guest_of_domain",
     "hidden_name",
     "hookimpl",
-    "input_helper",
+    "install",
     "libvirt_name",
     "make_disk",
     "mounts_below",
     "name_limit",
     "open_new",
-    "output_helper",
     "parse_untrusted_xml",
+    "present_or",
     "publish",
     "require_for_output",
     "require_program",

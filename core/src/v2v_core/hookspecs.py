@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import pluggy
 
 from v2v_core.events import Event, Reporter
+from v2v_core.finding import Finding
 from v2v_core.model import (
     Capabilities,
     Change,
@@ -281,6 +282,29 @@ class OutputAbortRequest:
     owned: tuple[OwnedObject, ...]
     state: Mapping[str, Any]
     report: Reporter = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeRequest:
+    """What ``v2v doctor`` wants to know.
+
+    :param quick: leave out what takes longer than a second or two, such as booting an appliance.
+    """
+
+    quick: bool = False
+
+
+class ProbeHooks(Protocol):
+    """What a plugin of any role may say about the machine that it runs on."""
+
+    @hookspec(firstresult=True)
+    def v2v_probe(self, request: ProbeRequest) -> tuple[Finding, ...]:
+        """Look for the programs, libraries and devices that this plugin needs. Optional; called by ``v2v doctor``.
+
+        Change nothing, connect to no remote machine, and import no large library: ``importlib.util.find_spec`` tells
+        whether one is there.
+        """
+        ...
 
 
 class InputHooks(Protocol):

@@ -10,9 +10,9 @@ import contextlib
 import dataclasses
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from v2v_core import kept_logs, report_file
+from v2v_core import kept_logs
 from v2v_core.conversion_dir import ConversionDir, temporary_path
 from v2v_core.discovery import Role
 from v2v_core.events import Event, EventKind, EventSink, Step
@@ -27,14 +27,18 @@ from v2v_core.steps.convert_apart import convert_apart
 from v2v_core.warden import warden
 
 
-def run(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> OutputResult:
+def run(
+    choice: RunChoice, sinks: Sequence[EventSink] = (), *, at_end: Callable[[ConversionDir], None] | None = None
+) -> OutputResult:
     """Convert a guest, from input setup to cleanup.
+
+    :param at_end: called before the cleanup, however the run ends, with the directory as the steps left it.
 
     :raises V2VError: what went wrong; nothing is left behind, neither here nor at the destination.
     """
     output = load_plugin(Role.OUTPUT, choice.output.mode)  # an unknown mode is found before anything is done
     sinks = (*sinks, *_observers(choice.observers))
-    with _run_directory(choice, sinks) as directory:
+    with _run_directory(choice, sinks, at_end) as directory:
         input_setup.run(directory, choice.input, sinks)
         output_check.run(directory, choice.output, sinks)
         convert_apart(directory, _for_output(choice.convert, output), sinks)
@@ -45,12 +49,16 @@ def run(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> OutputResult:
     return result
 
 
-def convert_in_place(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> None:
+def convert_in_place(
+    choice: RunChoice, sinks: Sequence[EventSink] = (), *, at_end: Callable[[ConversionDir], None] | None = None
+) -> None:
     """Convert a guest where it is: input setup without an overlay, then the conversion.
+
+    :param at_end: as for ``run``.
 
     :raises V2VError: what went wrong; the guest may be half converted then, there is no way back.
     """
-    with _run_directory(choice, sinks) as directory:
+    with _run_directory(choice, sinks, at_end) as directory:
         input_setup.run(directory, choice.input, sinks)
         convert_apart(directory, choice.convert, sinks)
 
@@ -72,7 +80,9 @@ def _for_output(choice: ConvertChoice, output: LoadedPlugin) -> ConvertChoice:
 
 
 @contextlib.contextmanager
-def _run_directory(choice: RunChoice, sinks: Sequence[EventSink]) -> Iterator[ConversionDir]:
+def _run_directory(
+    choice: RunChoice, sinks: Sequence[EventSink], at_end: Callable[[ConversionDir], None] | None = None
+) -> Iterator[ConversionDir]:
     """Make the conversion directory, and see to it that nothing of the run is left, however it ends."""
     load_plugin(Role.INPUT, choice.input.mode)
     with signals_interrupt():
@@ -90,7 +100,8 @@ def _run_directory(choice: RunChoice, sinks: Sequence[EventSink]) -> Iterator[Co
                     raise
                 finally:
                     with signals_wait():
-                        report_file.write(directory, choice.report, sinks)
+                        if at_end is not None:
+                            at_end(directory)
                         cleanup.run(directory, [_only_warnings(sinks)])
 
 

@@ -27,6 +27,7 @@ from v2v_core.errors import (
     V2VError,
 )
 from v2v_core.events import Event
+from v2v_core.finding import Finding
 from v2v_core.hookspecs import (
     HOOK_API_VERSION,
     ConvertRequest,
@@ -41,6 +42,7 @@ from v2v_core.hookspecs import (
     OutputResult,
     OutputSetup,
     OutputSetupRequest,
+    ProbeRequest,
 )
 from v2v_core.model import DiskService, Guest, NbdkitPlugin, NbdUri, OptionValues, PluginOption, QemuImage
 from v2v_core.settings import RawOptions
@@ -113,6 +115,16 @@ class LoadedPlugin:
         """Call ``v2v_output_abort``."""
         self._call("v2v_output_abort", request, type(None), DestinationError)
 
+    def probe(self, request: ProbeRequest) -> tuple[Finding, ...]:
+        """Call ``v2v_probe``, which a plugin need not have."""
+        caller = self.manager.hook.v2v_probe
+        if not caller.get_hookimpls():
+            return ()
+        findings = self._call("v2v_probe", request, tuple, PluginError)
+        if not all(isinstance(finding, Finding) for finding in findings):
+            raise PluginContractError(self.blame, "v2v_probe must return a tuple of Finding")
+        return findings
+
     def event(self, event: Event) -> None:
         """Call ``v2v_event``; the caller deals with exceptions."""
         self.manager.hook.v2v_event(event=event)
@@ -175,6 +187,7 @@ def check_plugin(role: Role, name: str, plugin_class: Any, blame: str) -> Loaded
     specs, required = _SPECS[role]
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(specs)
+    manager.add_hookspecs(hookspecs.ProbeHooks)
     try:
         manager.register(plugin, name=name)
         manager.check_pending()

@@ -82,7 +82,6 @@ class RunChoice:
 
     :param directory: the conversion directory; None for one of its own, gone at the end.
     :param observers: names of observer plugins.
-    :param report: where to write what was done, see ``report_file``.
     """
 
     input: InputChoice
@@ -91,5 +90,4 @@ class RunChoice:
     copy: CopyChoice = CopyChoice()
     directory: Path | None = None
     observers: tuple[str, ...] = ()
-    report: Path | None = None
     verbose: bool = False

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from v2v_cli.render.print_source import print_source
 from v2v_core.api import Bus, Cpu, Firmware, Removable, SourceError, Topology, UsageError
-from v2v_core.render.print_source import print_source
 from v2v_core.testing import InputExample, InputPluginContract
 from v2v_input_vmware.vcenter.address import parse_address
 from v2v_input_vmware.vcenter.datastore import folder_path

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limits import bounded
+from v2v_cli.render.print_source import print_source
 from v2v_core.api import (
     Bus,
     Cpu,
@@ -24,7 +25,6 @@ from v2v_core.api import (
     Topology,
     UsageError,
 )
-from v2v_core.render.print_source import print_source
 from v2v_core.serving.qemu_nbd import block_node, json_name
 from v2v_core.testing import FakeReporter
 from v2v_input_vmware.vmx.guest import VmxDisk, genid, guest_of

@@ -8,16 +8,14 @@ converted in place.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 
 from v2v_core import metadata
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.discovery import Role
-from v2v_core.doctor.kvm import kvm_works
 from v2v_core.errors import CommandError, SourceError
 from v2v_core.events import EventSink, Step
-from v2v_core.hookspecs import ConvertRequest, ConvertResult, ConvertSettings
+from v2v_core.hookspecs import ConvertRequest, ConvertResult
 from v2v_core.model import DiskEndpoint, Guest, TargetDisk, TargetGuest
 from v2v_core.nic_mapping import map_nics
 from v2v_core.plugins import load_plugin
@@ -42,7 +40,7 @@ def run(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSi
                 temporary=directory.overlay,
                 guest=guest,
                 disks=disks,
-                settings=_with_emulation(choice.settings, report),
+                settings=choice.settings,
                 report=report,
             )
         )
@@ -90,17 +88,3 @@ def _endpoints(directory: ConversionDir) -> tuple[DiskEndpoint, ...]:
             ) from err
         endpoints.append(dataclasses.replace(endpoint, size=size))
     return tuple(endpoints)
-
-
-def _with_emulation(settings: ConvertSettings, report: StepReport) -> ConvertSettings:
-    """Settle whether hardware virtualization can be used: an existing /dev/kvm is no proof."""
-    if settings.emulation or "force_tcg" in os.environ.get("LIBGUESTFS_BACKEND_SETTINGS", ""):
-        return settings
-    verdict = kvm_works()
-    report.debug(f"KVM: {verdict}")
-    if verdict.works:
-        return settings
-    report.warning(
-        f"hardware virtualization does not work here ({verdict.reason}): the conversion uses emulation and takes longer"
-    )
-    return dataclasses.replace(settings, emulation=True)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from v2v_core.api import HOOK_API_VERSION, ConvertRequest, ConvertResult, PluginOption, hookimpl
+from v2v_core.api import HOOK_API_VERSION, ConvertRequest, ConvertResult, Finding, PluginOption, ProbeRequest, hookimpl
 
 
 class GuestfsConvert:
@@ -20,5 +20,13 @@ class GuestfsConvert:
         :raises ConversionError: it cannot be converted.
         """
         from v2v_convert_guestfs.conversion import convert
+        from v2v_convert_guestfs.host.emulation import with_emulation
 
-        return convert(request)
+        return convert(with_emulation(request))
+
+    @hookimpl
+    def v2v_probe(self, request: ProbeRequest) -> tuple[Finding, ...]:
+        """Look for hardware virtualization, and for libguestfs with what its appliance is made of."""
+        from v2v_convert_guestfs.host.probes import probe
+
+        return probe(quick=request.quick)

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""nbdkit, its plugins and its filters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from v2v_core.errors import V2VError
+from v2v_core.finding import Finding, Status, present_or
+from v2v_core.packages import Package, install
+from v2v_core.programs import run_program
+
+_NBDKIT = Package("nbdkit", "nbdkit-server")
+#: Each with the packages that bring it, whether no conversion can do without it, and what needs it.
+_PLUGINS = (
+    ("file", Package("nbdkit", "nbdkit-basic-plugins"), True, "local images"),
+    ("null", Package("nbdkit", "nbdkit-basic-plugins"), True, "-o null"),
+    ("nbd", Package("nbdkit", "nbdkit-nbd-plugin"), False, "NBD servers of others"),
+    ("curl", Package("nbdkit", "nbdkit-curl-plugin"), False, "vCenter over https"),
+    ("ssh", Package("nbdkit", "nbdkit-ssh-plugin"), False, "ESXi and Xen over ssh"),
+    ("python", Package("nbdkit-plugin-python", "nbdkit-python-plugin"), False, "-o rhv-upload"),
+    (
+        "vddk",
+        Package("nbdkit-plugin-vddk", "nbdkit-vddk-plugin"),
+        False,
+        "-it vddk; it also needs VMware's own library",
+    ),
+)
+#: All are in the same package as nbdkit itself, or beside it: where one is missing, nbdkit is too old.
+_FILTERS = {
+    "cow": "overlays in the server",
+    "retry": "sources on a network",
+    "retry-request": "sources on a network",
+    "readahead": "sources on a network",
+    "cacheextents": "sources on a network",
+    "blocksize": "sources with a block size of their own",
+    "count": "statistics",
+}
+_FILTER_PACKAGE = Package("nbdkit", "nbdkit-basic-filters")
+
+
+def probe_nbdkit() -> Iterator[Finding]:
+    """Look for nbdkit and its parts, in the directories that it names itself."""
+    try:
+        printed = run_program(["nbdkit", "--dump-config"], timeout=10)
+    except V2VError as err:
+        yield Finding("nbdkit", Status.MISSING, str(err), install(_NBDKIT))
+        return
+    config = dict(line.split("=", 1) for line in printed.splitlines() if "=" in line)
+    yield Finding("nbdkit", Status.OK, f"version {config.get('version', 'unknown')}")
+    plugins, filters = Path(config.get("plugindir", "/nonexistent")), Path(config.get("filterdir", "/nonexistent"))
+    for name, package, needed, purpose in _PLUGINS:
+        yield _part("plugin", name, plugins, install(package), needed=needed, purpose=purpose)
+    for name, purpose in _FILTERS.items():
+        newer = f"{install(_FILTER_PACKAGE)}, or a newer nbdkit"
+        yield _part("filter", name, filters, newer, needed=False, purpose=purpose)
+
+
+def _part(kind: str, name: str, directory: Path, remedy: str, *, needed: bool, purpose: str) -> Finding:
+    path = directory / f"nbdkit-{name}-{kind}.so"
+    return present_or(
+        f"nbdkit {kind} {name}",
+        str(path) if path.exists() else None,
+        Status.MISSING if needed else Status.OPTIONAL,
+        f"not installed; for {purpose}",
+        remedy,
+    )

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The plugins without which there is nothing to convert from, with, or to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from v2v_core.discovery import Role, installed
+from v2v_core.errors import V2VError
+from v2v_core.finding import Finding, Status, present_or
+from v2v_core.hookspecs import ProbeRequest
+from v2v_core.plugins import load_plugin
+
+_EXAMPLES = {Role.INPUT: "v2v-input-disk", Role.CONVERT: "v2v-convert-guestfs", Role.OUTPUT: "v2v-output-local"}
+
+
+def probe_plugins() -> Iterator[Finding]:
+    """Look for plugins of each role; none is imported."""
+    for role, example in _EXAMPLES.items():
+        names = ", ".join(sorted({plugin.name for plugin in installed(role)}))
+        yield present_or(f"{role} plugins", names or None, Status.MISSING, "none installed", f"pip install {example}")
+
+
+def ask_plugins(*, quick: bool) -> Iterator[Finding]:
+    """Ask every installed plugin what it finds on this machine (``v2v_probe``); a broken one is a finding."""
+    seen: set[str] = set()
+    for role in (Role.INPUT, Role.CONVERT, Role.COPY, Role.OUTPUT):
+        for plugin in installed(role):
+            if plugin.target in seen:
+                # the same plugin under another mode
+                continue
+            seen.add(plugin.target)
+            try:
+                yield from load_plugin(role, plugin.name).probe(ProbeRequest(quick=quick))
+            except V2VError as err:
+                yield Finding(f"{role} plugin {plugin.name}", Status.OPTIONAL, err.message, err.hint)

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The programs of libnbd and qemu, and libnbd's Python binding."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+from v2v_core.finding import Finding, Status, present_or
+from v2v_core.packages import Package, install
+
+_LIBNBD = Package("libnbd-bin", "libnbd")
+_QEMU_TOOLS = Package("qemu-utils", "qemu-img")
+_NEEDED = {"nbdcopy": _LIBNBD, "nbdinfo": _LIBNBD, "qemu-img": _QEMU_TOOLS, "qemu-nbd": _QEMU_TOOLS}
+
+
+def probe_programs() -> Iterator[Finding]:
+    """Look for the programs that every conversion runs."""
+    for name, package in _NEEDED.items():
+        yield present_or(name, shutil.which(name), Status.MISSING, "not on PATH", install(package))
+
+
+def probe_libnbd_binding() -> Finding:
+    """Look for the Python module ``nbd``."""
+    spec = find_spec("nbd")
+    return present_or(
+        "libnbd for Python",
+        None if spec is None else spec.origin,
+        Status.OPTIONAL,
+        "not importable; extents are read with nbdinfo then",
+        install(Package("python3-libnbd", "python3-libnbd")),
+    )

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The one place that makes exit codes and error lines of exceptions."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from v2v_cli.render.sanitize import sanitize
+from v2v_core.errors import UsageError, V2VError
+
+if TYPE_CHECKING:
+    from v2v_cli.render import Renderer
+
+_INTERRUPTED = 130
+_USAGE = 2
+_RED, _PLAIN = "\x1b[31m", "\x1b[0m"
+
+
+@dataclass
+class Session:
+    """One run of a program, as far as errors need to know it; the command fills it in when it has read its options."""
+
+    program: str
+    verbose: bool = False
+    color: bool = False
+    renderers: list[Renderer] = field(default_factory=list)
+
+
+def guard(session: Session, body: Callable[[], int | None]) -> int:
+    """Run the body of a program and give its exit code; whatever is raised becomes a line on stderr."""
+    try:
+        code = body() or 0
+    except V2VError as err:
+        code = _report(session, err)
+    except KeyboardInterrupt:
+        code = _report(session, V2VError("interrupted"), _INTERRUPTED)
+    except BrokenPipeError:
+        # who read our output has gone; the streams are dealt with below
+        code = 1
+    except Exception as err:
+        code = _report_unexpected(session, err)
+    finally:
+        for renderer in session.renderers:
+            _quietly(renderer.close)
+    _quietly(sys.stdout.flush)
+    return code
+
+
+def _report(session: Session, error: V2VError, code: int | None = None) -> int:
+    for renderer in session.renderers:
+        _quietly(lambda renderer=renderer: renderer.failed(error))  # type: ignore[misc]
+    lines = [_error_line(session, error.headline)]
+    if len(error.obstacles) > 1:
+        for number, obstacle in enumerate(error.obstacles, start=1):
+            lines.append(_error_line(session, f"({number}) {obstacle.reason}"))
+            lines.append(f"hint: {sanitize(obstacle.remedy)}")
+    elif error.hint:
+        lines.append(f"hint: {sanitize(error.hint)}")
+    lines += [f"{session.program}: {sanitize(note)}" for note in getattr(error, "__notes__", ())]
+    if session.verbose and not isinstance(error, UsageError):
+        lines += _traceback(error)
+    _write("\n".join(lines) + "\n")
+    return error.exit_code if code is None else code
+
+
+def _report_unexpected(session: Session, error: Exception) -> int:
+    # typer is asked only if somebody imported it: --version must start fast
+    aborted = getattr(sys.modules.get("typer"), "Abort", None)
+    if aborted is not None and isinstance(error, aborted):
+        # what typer makes of a KeyboardInterrupt that came between the steps
+        return _report(session, V2VError("interrupted"), _INTERRUPTED)
+    typer_errors = getattr(sys.modules.get("typer.exceptions"), "TyperException", None)
+    if typer_errors is not None and isinstance(error, typer_errors):
+        usage = V2VError(_of_typer(error), hint=f"'{session.program} --help' lists the options")
+        return _report(session, usage, _USAGE)
+    bug = V2VError(f"internal error: {type(error).__name__}: {error}; this is a bug", hint="-v shows where it happened")
+    for note in getattr(error, "__notes__", ()):
+        bug.add_note(note)
+    bug.__cause__ = error
+    return _report(session, bug)
+
+
+def _of_typer(error: Exception) -> str:
+    text = str(getattr(error, "format_message", lambda: error)())
+    return text[:1].lower() + text[1:].rstrip(".")
+
+
+def _error_line(session: Session, message: str) -> str:
+    line = f"{session.program}: error: {sanitize(message)}"
+    return f"{_RED}{line}{_PLAIN}" if session.color else line
+
+
+def _traceback(error: BaseException) -> list[str]:
+    text = "".join(traceback.format_exception(error.__cause__ or error))
+    return [sanitize(line) for line in text.splitlines()]
+
+
+def _write(text: str) -> None:
+    def write() -> None:
+        sys.stdout.flush()
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+    _quietly(write)
+
+
+def _quietly(act: Callable[[], object]) -> None:
+    """Do something with the streams; when they are closed there is nobody to tell, and the exit code stands."""
+    try:
+        act()
+    except (OSError, ValueError):
+        _detach_stdout()
+
+
+def _detach_stdout() -> None:
+    # or else the interpreter tries to flush it again at its end, and complains
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+    except (OSError, ValueError):
+        return

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Lines for programs: ``--machine-readable`` as virt-v2v has it, and ``--json`` with everything an event says."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TextIO
+
+from v2v_cli.render.sanitize import sanitize
+from v2v_core.errors import UsageError, V2VError
+from v2v_core.events import Event, EventKind
+
+_TYPES = {EventKind.MESSAGE: "message", EventKind.INFO: "info", EventKind.WARNING: "warning"}
+_FORMS = "file:NAME, stream:stdout, stream:stderr or fd:N"
+
+
+class MachineReadable:
+    """Writes each message, info, warning and error as one JSON object with message, timestamp and type."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __call__(self, event: Event) -> None:
+        """Write an event, if it is one of those."""
+        if event.kind in _TYPES:
+            self._write(event.text, event.time, _TYPES[event.kind])
+
+    def failed(self, error: V2VError) -> None:
+        """Write what ended the run."""
+        self._write(error.message, datetime.now().timestamp(), "error")
+
+    def close(self) -> None:
+        """Close the channel."""
+        close_channel(self._stream)
+
+    def _write(self, text: str, when: float, kind: str) -> None:
+        message = json.dumps(sanitize(text), ensure_ascii=False)
+        self._stream.write(f'{{ "message": {message}, "timestamp": "{timestamp(when)}", "type": "{kind}" }}\n')
+        self._stream.flush()
+
+
+class JsonLines:
+    """Writes every event as a JSON object on a line of its own, and the result or the error as the last one."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __call__(self, event: Event) -> None:
+        """Write an event."""
+        self._line(event.to_json())
+
+    def failed(self, error: V2VError) -> None:
+        """Write what ended the run."""
+        record: dict[str, object] = {"kind": "error", "text": error.message, "code": error.exit_code}
+        if error.hint is not None:
+            record["hint"] = error.hint
+        if error.obstacles:
+            record["obstacles"] = [asdict(obstacle) for obstacle in error.obstacles]
+        self._line(json.dumps(record, ensure_ascii=False))
+
+    def finished(self, **result: object) -> None:
+        """Write what came of the run."""
+        self._line(json.dumps({"kind": "result", **result}, ensure_ascii=False))
+
+    def close(self) -> None:
+        """Close the channel."""
+        close_channel(self._stream)
+
+    def _line(self, line: str) -> None:
+        # what json leaves as it is may still be a control character of a terminal
+        self._stream.write(sanitize(line) + "\n")
+        self._stream.flush()
+
+
+def timestamp(when: float) -> str:
+    """Give a time as RFC 3339, in local time with nanoseconds."""
+    moment = datetime.fromtimestamp(when).astimezone()
+    offset = moment.strftime("%z")
+    nanoseconds = round(when % 1 * 1_000_000) * 1000 % 1_000_000_000
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}{offset[:3]}:{offset[3:5]}"
+
+
+def open_channel(form: str) -> TextIO:
+    """Open where machine-readable lines go: the value of ``--machine-readable``, empty for stdout.
+
+    :raises UsageError: it is none of the known forms, or cannot be opened.
+    """
+    kind, _colon, place = form.partition(":")
+    if form in {"", "stream:stdout"}:
+        return sys.stdout
+    if form == "stream:stderr":
+        return sys.stderr
+    try:
+        if kind == "file" and place:
+            return Path(place).open("w", encoding="utf-8")
+        if kind == "fd" and len(place) < 8 and place.isascii() and place.isdigit():
+            return os.fdopen(int(place), "w", encoding="utf-8", closefd=False)
+    except (OSError, OverflowError) as err:
+        raise UsageError(f"--machine-readable={sanitize(form)} cannot be opened: {err}") from err
+    raise UsageError(f"--machine-readable: unknown form {sanitize(form)!r}", hint=f"use {_FORMS}")
+
+
+def close_channel(stream: TextIO) -> None:
+    """Close what ``open_channel`` opened; the streams of the process stay open."""
+    if stream in {sys.stdout, sys.stderr}:
+        stream.flush()
+    else:
+        stream.close()

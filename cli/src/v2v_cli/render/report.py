@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a run did, as a text for an administrator and as JSON for a program.
+
+The JSON is one object. Members may be added; the number changes when one goes or means something else::
+
+    format, version     "v2v-report", 1
+    outcome             "finished" (it exists at the destination), "converted" (it was not copied, or not yet),
+                        "failed" or "unfinished" (interrupted, or still running)
+    guest               null, or name, hypervisor, memory (bytes), vcpus
+    system              null, or what inspection found: root, os_type, distro, arch, major_version, … , mountpoints
+    firmware            null, "bios", "uefi" or "unknown"
+    hardware            null, or what the guest gets: machine, block_bus, net_model, virtio_rng, …
+    disks, removables   lists: index, bus, device, size (bytes), boot_order; kind, bus, device
+    nics                a list: mac, model, kind ("network" or "bridge"), network
+    changes             a list: subject ("file" or "package"), path, what, why
+    notes               a list: step, text
+    warnings            a list: step, text, hint
+    failure             null, or step, disk, code (the exit code), text, hint, obstacles (a list: reason, remedy)
+    to_do               a list of texts: the remedies, and the warnings
+    steps               a list: step, outcome ("finished", "failed" or "unfinished"), started (seconds since the
+                        epoch), seconds
+
+What comes from the guest is in both forms without control characters, and without those that turn a line around.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from v2v_cli.render.sanitize import sanitize, sanitize_path
+from v2v_core.events import Event
+from v2v_core.model import Change, TargetDisk, TargetGuest
+from v2v_core.run_report import Outcome, RunReport, StepRun
+
+VERSION = 1
+_OUTCOMES = {
+    Outcome.FINISHED: "The guest was converted and exists at the destination.",
+    Outcome.CONVERTED: "The guest was converted.",
+}
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
+
+
+def report_as_json(report: RunReport) -> str:
+    """Give a report as JSON, ASCII only."""
+    text = json.dumps(_harmless(_record(report)), indent=1, ensure_ascii=True)
+    # the only control character that JSON lets stand
+    return text.replace("\x7f", "\\u007f") + "\n"
+
+
+def report_as_text(report: RunReport) -> str:
+    """Give a report as lines for people."""
+    blocks = [
+        _outcome(report),
+        ("Guest", list(_guest(report))),
+        ("Why it failed", list(_failure(report.failure))),
+        ("Warnings: please look at these", [f"* {sanitize(_with_hint(event))}" for event in report.warnings]),
+        (f"{_heading_of_changes(report)} ({len(report.changes)})", list(_changes(report.changes))),
+        ("Worth knowing", [f"* {sanitize(event.text)}" for event in report.infos]),
+        ("Steps", [_step(run) for run in report.steps]),
+    ]
+    return "\n".join(
+        "".join(f"{line}\n" for line in (heading, *(f"  {line}" for line in lines)))
+        for heading, lines in blocks
+        if lines or heading == blocks[0][0]
+    )
+
+
+def is_file(change: Change) -> bool:
+    """Tell whether a file was changed; or else the change is named by a package or a program."""
+    return change.path.startswith("/")
+
+
+def _record(report: RunReport) -> dict[str, Any]:
+    target, guest, failure = report.target, report.guest, report.failure
+    return {
+        "format": "v2v-report",
+        "version": VERSION,
+        "outcome": report.outcome.value,
+        "guest": None
+        if guest is None
+        else {"name": guest.name, "hypervisor": guest.hypervisor, "memory": guest.memory, "vcpus": guest.cpu.count},
+        "system": None
+        if target is None
+        else {
+            **asdict(target.inspection),
+            "mountpoints": [{"path": path, "device": device} for path, device in target.inspection.mountpoints],
+        },
+        "firmware": target.firmware.value if target else None,
+        "hardware": asdict(target.capabilities) if target else None,
+        "disks": [asdict(disk) for disk in target.disks] if target else [],
+        "removables": [asdict(drive) for drive in target.removables] if target else [],
+        "nics": [asdict(nic) for nic in target.nics] if target else [],
+        "changes": [
+            {"subject": "file" if is_file(change) else "package", **asdict(change)} for change in report.changes
+        ],
+        "notes": [{"step": event.step.value, "text": event.text} for event in report.infos],
+        "warnings": [{"step": event.step.value, "text": event.text, "hint": event.hint} for event in report.warnings],
+        "failure": None
+        if failure is None
+        else {
+            "step": failure.step.value,
+            "disk": failure.disk,
+            "code": failure.code,
+            "text": failure.text,
+            "hint": failure.hint,
+            "obstacles": [asdict(obstacle) for obstacle in failure.obstacles],
+        },
+        "to_do": list(report.to_do),
+        "steps": [
+            {
+                "step": run.step.value,
+                "outcome": _word(run),
+                "started": round(run.started, 3),
+                "seconds": None if run.seconds is None else round(run.seconds, 3),
+            }
+            for run in report.steps
+        ],
+    }
+
+
+def _harmless(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        return {key: _harmless(found, key) for key, found in value.items()}
+    if isinstance(value, list | tuple):
+        return [_harmless(found, name) for found in value]
+    if isinstance(value, str):
+        return sanitize_path(value) if name == "path" else sanitize(value)
+    return value
+
+
+def _outcome(report: RunReport) -> tuple[str, list[str]]:
+    if report.failure is not None:
+        disk = f" (disk {report.failure.disk})" if report.failure.disk is not None else ""
+        return f"The conversion failed in the step {report.failure.step.value}{disk}.", []
+    if report.outcome is Outcome.UNFINISHED:
+        where = f" in the step {report.unfinished.value}" if report.unfinished else ""
+        return f"The conversion did not end{where}: it was interrupted, or is still running.", []
+    return _OUTCOMES[report.outcome], []
+
+
+def _guest(report: RunReport) -> Iterator[str]:
+    guest, target = report.guest, report.target
+    if guest is not None:
+        yield _property("name", guest.name)
+        yield _property("came from", guest.hypervisor)
+    if target is None:
+        return
+    found, hardware = target.inspection, target.capabilities
+    version = f"{found.major_version}.{found.minor_version}"
+    yield _property("system", f"{found.product_name or found.distro} ({found.distro} {version}, {found.arch})")
+    yield _property("firmware", target.firmware.value)
+    virtio = (
+        *(("a random number generator",) if hardware.virtio_rng else ()),
+        *(("a memory balloon",) if hardware.virtio_balloon else ()),
+        *(("a socket",) if hardware.virtio_socket else ()),
+    )
+    yield _property("machine", hardware.machine + (f", with {', '.join(virtio)}" if virtio else ""))
+    yield from (_property(f"disk {disk.index}", _disk(disk)) for disk in target.disks)
+    for drive in target.removables:
+        yield _property(drive.kind, f"{drive.device}, {drive.bus.value}")
+    yield from _nics(target)
+
+
+def _disk(disk: TargetDisk) -> str:
+    size = "" if disk.size is None else f", {_size(disk.size)}"
+    boot = ", boots" if disk.boot_order == 1 else ""
+    return f"{disk.device}, {disk.bus.value}{size}{boot}"
+
+
+def _nics(target: TargetGuest) -> Iterator[str]:
+    for number, nic in enumerate(target.nics, start=1):
+        words = [nic.mac or "no MAC address", nic.model or target.capabilities.net_model, f"{nic.kind} {nic.network!r}"]
+        yield _property(f"NIC {number}", ", ".join(words))
+
+
+def _failure(failure: Event | None) -> Iterator[str]:
+    if failure is None:
+        return
+    if len(failure.obstacles) > 1:
+        for number, obstacle in enumerate(failure.obstacles, start=1):
+            yield f"{number}. {sanitize(obstacle.reason)}"
+            yield f"   what to do: {sanitize(obstacle.remedy)}"
+        return
+    yield sanitize(failure.text)
+    if failure.hint:
+        yield f"what to do: {sanitize(failure.hint)}"
+
+
+def _heading_of_changes(report: RunReport) -> str:
+    if report.target is not None:
+        return "Changes to the guest"
+    return "Changes before it ended, on the overlay that the run works on (with --in-place: in the guest itself)"
+
+
+def _changes(changes: Sequence[Change]) -> Iterator[str]:
+    """Group the changes by their reason, packages first; within a group they keep their order."""
+    for subject in (False, True):
+        reasons: dict[str, list[Change]] = {}
+        for change in changes:
+            if is_file(change) is subject:
+                reasons.setdefault(change.why, []).append(change)
+        for why, group in reasons.items():
+            yield f"{sanitize(why)}:"
+            yield from (f"  {sanitize_path(change.path)}: {sanitize(change.what)}" for change in group)
+
+
+def _step(run: StepRun) -> str:
+    seconds = "" if run.seconds is None else f"{run.seconds:8.1f} s"
+    return f"{run.step.value:16}{seconds:>10}  {_word(run)}"
+
+
+def _word(run: StepRun) -> str:
+    if run.failure is not None:
+        return "failed"
+    return "unfinished" if run.ended is None else "finished"
+
+
+def _with_hint(event: Event) -> str:
+    return f"{event.text} ({event.hint})" if event.hint else event.text
+
+
+def _property(label: str, value: str) -> str:
+    return f"{label:10}{sanitize(value)}"
+
+
+def _size(size: int) -> str:
+    amount, units = float(size), iter(_UNITS)
+    unit = next(units)
+    for larger in units:
+        if amount < 1024:
+            break
+        amount, unit = amount / 1024, larger
+    return f"{amount:.1f} {unit}" if unit != "bytes" else f"{size} bytes"

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``v2v``: the modern command, with a subcommand for each thing that one may want to do."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from v2v_core import __version__
+
+PROGRAM = "v2v"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run v2v and give its exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    if words in (["--version"], ["-V"], ["version"]):
+        sys.stdout.write(f"{PROGRAM} {__version__}\n")
+        return 0
+    from v2v_cli.exit import Session, guard
+
+    session = Session(PROGRAM)
+
+    def body() -> Any:
+        from v2v_cli.v2v_application import application
+
+        # without a word there is nothing to do but to say what could be done
+        return application().main(args=words or ["--help"], prog_name=PROGRAM, standalone_mode=False, obj=session)
+
+    return guard(session, body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

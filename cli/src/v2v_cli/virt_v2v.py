@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``virt-v2v``: the drop-in command. This module is what starts; the command itself is in ``virt_v2v_command``."""
+
+from __future__ import annotations
+
+import sys
+
+from v2v_core import __version__
+
+PROGRAM = "virt-v2v"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run virt-v2v and give its exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    if words in (["--version"], ["-V"]):
+        # scripts ask for nothing but this, and often
+        sys.stdout.write(f"{PROGRAM} {__version__}\n")
+        return 0
+    from v2v_cli.exit import Session, guard
+
+    session = Session(PROGRAM)
+
+    def body() -> int | None:
+        from v2v_cli.virt_v2v_command import command
+
+        result: int | None = command.main(args=words, prog_name=PROGRAM, standalone_mode=False, obj=session)
+        return result
+
+    return guard(session, body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The helpers: each calls its step with its directory and the record of its options."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from v2v_cli import helpers
+from v2v_core.conversion_dir import ConversionDir
+from v2v_core.errors import CopyError
+from v2v_core.events import Event, EventKind, Step
+from v2v_core.hookspecs import OutputResult
+from v2v_core.settings import CopyChoice, InputChoice
+from v2v_core.steps import cleanup, convert_apart, copy, input_setup, output_check, output_finalize, output_setup
+
+Calls = list[tuple[str, ConversionDir, Any]]
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """The steps that were run, with what they were given."""
+    made: Calls = []
+
+    def record(name: str, result: Any = None) -> Any:
+        def step(directory: ConversionDir, *rest: Any) -> Any:
+            *choice, sinks = rest
+            made.append((name, directory, choice[0] if choice else None))
+            for sink in sinks:
+                sink(Event(kind=EventKind.MESSAGE, step=Step.COPY, text=f"In {name}", time=1.0))
+            return result
+
+        return step
+
+    for module in (input_setup, output_check, output_setup, copy, cleanup):
+        monkeypatch.setattr(module, "run", record(module.__name__.rpartition(".")[2]))
+    monkeypatch.setattr(convert_apart, "convert_apart", record("convert"))
+    monkeypatch.setattr(output_finalize, "run", record("output_finalize", OutputResult(created=("/out/guest.xml",))))
+    monkeypatch.setattr(output_check, "saved_choice", lambda _directory: SimpleNamespace(mode="local"))
+    # the helpers set this for their children
+    monkeypatch.setenv("V2V_DIRECTORY", "")
+    return made
+
+
+def test_input_helper(calls: Calls, tmp_path: Path) -> None:
+    words = ["--dir", str(tmp_path), "-if", "raw", "-io", "k=v", "--in-place", "disk.img"]
+    assert helpers.input_helper("disk", words) == 0
+    ((name, directory, choice),) = calls
+    assert (name, directory.path) == ("input_setup", tmp_path)
+    assert choice == InputChoice(
+        mode="disk", arguments=("disk.img",), format="raw", options=(("k", "v"),), in_place=True
+    )
+    assert os.environ["V2V_DIRECTORY"] == str(tmp_path)
+
+
+def test_output_helper_checks_before_it_sets_up(calls: Calls, tmp_path: Path) -> None:
+    assert helpers.output_helper("local", ["setup", "--dir", str(tmp_path), "-os", "D", "-of", "qcow2"]) == 0
+    assert [name for name, _directory, _choice in calls] == ["output_check", "output_setup"]
+    assert {(choice.mode, choice.storage, choice.format) for _name, _directory, choice in calls} == {
+        ("local", "D", "qcow2")
+    }
+
+
+def test_final_needs_no_option_and_prints_what_exists_now(
+    calls: Calls, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ConversionDir.open_or_create(tmp_path)
+    assert helpers.output_helper("local", ["final", "--dir", str(tmp_path)]) == 0
+    assert [name for name, _directory, _choice in calls] == ["output_finalize"]
+    assert capsys.readouterr().out.splitlines()[-1] == "/out/guest.xml"
+
+
+def test_final_of_another_output_is_refused(calls: Calls, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ConversionDir.open_or_create(tmp_path)
+    assert helpers.output_helper("null", ["final", "--dir", str(tmp_path)]) == 2
+    assert "set up with -o local, and not null" in capsys.readouterr().err
+    assert not calls
+
+
+def test_convert_helper(calls: Calls, tmp_path: Path) -> None:
+    assert helpers.convert(["--dir", str(tmp_path), "--root", "first", "-n", "a:b"]) == 0
+    ((name, _directory, choice),) = calls
+    assert (name, choice.settings.root, choice.nics[0].target) == ("convert", "first", "b")
+
+
+@pytest.mark.parametrize(("given", "has"), [([], True), (["--no-serial-console"], False)])
+def test_convert_helper_hears_of_a_target_without_a_serial_port(
+    calls: Calls, tmp_path: Path, given: list[str], has: bool
+) -> None:
+    assert helpers.convert(["--dir", str(tmp_path), *given]) == 0
+    ((_name, _directory, choice),) = calls
+    assert choice.settings.serial_console is has
+
+
+def test_convert_helper_writes_a_report(calls: Calls, tmp_path: Path) -> None:
+    directory = ConversionDir.open_or_create(tmp_path / "d")
+    directory.events.write_text(Event(kind=EventKind.STEP_STARTED, step=Step.CONVERT).to_json() + "\n")
+    argv = ["--dir", str(directory.path), "--report", str(tmp_path / "report")]
+    assert helpers.convert(argv) == 0
+    assert "did not end in the step convert" in (tmp_path / "report").read_text()
+    calls.clear()
+    assert helpers.convert([*argv[:-1], str(tmp_path / "missing" / "report")]) == 2
+    assert calls == []
+
+
+def test_copy_helper_sends_events_to_a_descriptor(calls: Calls, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    assert helpers.copy(["--dir", str(tmp_path), "--parallel", "3", "--events-fd", str(writer), "-q"]) == 0
+    os.close(writer)
+    with os.fdopen(reader) as stream:
+        assert Event.from_json(stream.read()).text == "In copy"
+    ((name, _directory, choice),) = calls
+    assert (name, choice) == ("copy", CopyChoice(parallel=3))
+
+
+def test_cleanup_helper(calls: Calls, tmp_path: Path) -> None:
+    ConversionDir.open_or_create(tmp_path)
+    assert helpers.cleanup(["--dir", str(tmp_path)]) == 0
+    assert [name for name, _directory, _choice in calls] == ["cleanup"]
+
+
+def test_cleanup_of_what_is_gone_has_succeeded(
+    calls: Calls, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert helpers.cleanup(["--dir", str(tmp_path / "gone")]) == 0
+    assert "nothing to clean up" in capsys.readouterr().out
+    assert not calls
+
+
+@pytest.mark.parametrize("words", [[], ["seyup"], ["--dir", "D"]])
+def test_output_helper_needs_to_know_which_half(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert helpers.output_helper("local", words) == 2
+    assert "setup and final" in capsys.readouterr().err
+
+
+def test_directory_is_required(capsys: pytest.CaptureFixture[str]) -> None:
+    assert helpers.copy([]) == 2
+    assert "--dir" in capsys.readouterr().err
+
+
+def test_failure_of_a_step_gives_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_directory: ConversionDir, _choice: CopyChoice, _sinks: Sequence[Any]) -> None:
+        raise CopyError("disk 2: connection lost", disk=2)
+
+    monkeypatch.setattr(copy, "run", fail)
+    assert helpers.copy(["--dir", str(tmp_path)]) == 7
+    assert capsys.readouterr().err == "helper-v2v-copy: error: disk 2: connection lost\n"
+
+
+def test_signal_that_asks_for_the_end_interrupts_the_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(copy, "run", lambda *_: signal.raise_signal(signal.SIGTERM))
+    assert helpers.copy(["--dir", str(tmp_path)]) == 130
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""virt-v2v's command line: what it makes of the options, what it refuses, what it prints."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from v2v_cli import virt_v2v
+from v2v_core import __version__, pipeline
+from v2v_core.discovery import Role
+from v2v_core.errors import ConversionError
+from v2v_core.events import Event, EventKind, Step
+from v2v_core.hookspecs import OutputResult
+from v2v_core.model import Guest, StaticAddress
+from v2v_core.settings import NicMapping, RunChoice
+
+
+@pytest.fixture
+def choices(monkeypatch: pytest.MonkeyPatch) -> list[RunChoice]:
+    """What the pipeline was called with."""
+    called: list[RunChoice] = []
+
+    def run(choice: RunChoice, sinks: Sequence[Any] = ()) -> OutputResult:
+        called.append(choice)
+        for sink in sinks:
+            sink(Event(kind=EventKind.MESSAGE, step=Step.COPY, text="Copying disk 1/1"))
+        return OutputResult()
+
+    monkeypatch.setattr(pipeline, "run", run)
+    return called
+
+
+def run(*words: str) -> int:
+    return virt_v2v.main(list(words))
+
+
+def test_options_of_virt_v2v_reach_the_request(choices: list[RunChoice], tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("x")
+    words = "-idisk a.img --debug-gc -if raw --io k=v=w -io bare -o local -os D --of=qcow2 -oa preallocated -on new"
+    words += f" -oo x=1 -oo -y -ip {password} -ic esx://h -it ssh --parallel 0x4 -m 1024 --smp 2 --root /dev/sda1 -vx"
+    assert run(*words.split(), "b.img", "--no-fst", "--block-driver", "virtio-scsi", "--key", "all:clevis") == 0
+    (choice,) = choices
+    source, output = choice.input, choice.output
+    assert (source.mode, source.arguments, source.format) == ("disk", ("a.img", "b.img"), "raw")
+    assert (source.options, source.connection, source.transport) == ((("k", "v=w"), ("bare", None)), "esx://h", "ssh")
+    assert source.password_file == password
+    assert (output.mode, output.storage, output.format, output.name) == ("local", "D", "qcow2", "new")
+    assert (output.allocation, output.options) == ("preallocated", (("x", "1"), ("-y", None)))
+    assert choice.copy.parallel == 4
+    settings = choice.convert.settings
+    assert (settings.memory, settings.cpus, settings.root) == (1024 * 2**20, 2, "/dev/sda1")
+    assert (settings.trim, settings.block_driver, settings.keys) == (False, "virtio-scsi", ("all:clevis",))
+    assert (choice.verbose, settings.verbose) == (True, True)
+
+
+def test_defaults_are_those_of_virt_v2v(choices: list[RunChoice]) -> None:
+    assert run("guest") == 0
+    (choice,) = choices
+    assert (choice.input.mode, choice.output.mode) == ("libvirt", "libvirt")
+    assert (choice.output.allocation, choice.output.format, choice.copy.parallel) == ("sparse", None, 1)
+    assert (choice.convert.settings.root, choice.convert.settings.trim) == ("ask", True)
+
+
+def test_last_of_an_option_that_may_be_repeated_counts(choices: list[RunChoice]) -> None:
+    assert run("g", "--root", "first", "--root", "single", "-m", "1", "-m", "2") == 0
+    assert choices[0].convert.settings.root == "single"
+    assert choices[0].convert.settings.memory == 2 * 2**20
+
+
+def test_network_mappings(choices: list[RunChoice]) -> None:
+    assert run("g", "-n", "a:b", "-n", "c", "-b", ":d", "-bx:y", "--mac", "AA:bb:cc:dd:ee:ff:bridge:br0:1") == 0
+    assert choices[0].convert.nics == (
+        NicMapping(kind="network", source="a", target="b"),
+        NicMapping(kind="network", target="c"),
+        NicMapping(kind="bridge", target="d"),
+        NicMapping(kind="bridge", source="x", target="y"),
+        NicMapping(kind="bridge", mac="aa:bb:cc:dd:ee:ff", target="br0:1"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        ("10.0.0.1", StaticAddress(mac="aa:bb:cc:dd:ee:ff", address="10.0.0.1")),
+        ("10.0.0.1,,", StaticAddress(mac="aa:bb:cc:dd:ee:ff", address="10.0.0.1")),
+        ("10.0.0.1,,0", StaticAddress(mac="aa:bb:cc:dd:ee:ff", address="10.0.0.1", prefix=0)),
+        (
+            "10.0.0.1,10.0.0.254,24,9.9.9.9,FD00::53",
+            StaticAddress(
+                mac="aa:bb:cc:dd:ee:ff",
+                address="10.0.0.1",
+                gateway="10.0.0.254",
+                prefix=24,
+                nameservers=("9.9.9.9", "fd00::53"),
+            ),
+        ),
+        (
+            "fd00:0::1,fe80::1,64",
+            StaticAddress(mac="aa:bb:cc:dd:ee:ff", address="fd00::1", gateway="fe80::1", prefix=64),
+        ),
+    ],
+)
+def test_static_addresses(choices: list[RunChoice], value: str, address: StaticAddress) -> None:
+    mac = "AA:bb:cc:dd:ee:ff"
+    assert run("g", "--mac", f"{mac}:ip:{value}", "--mac", f"{mac}:network:lan", "--mac", f"{mac}:ip:{value}") == 0
+    assert choices[0].convert.settings.static_addresses == (address,)
+    assert [mapping.target for mapping in choices[0].convert.nics] == ["lan"]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ("-n a -n b: g", "duplicate -n"),
+        ("-b a:b -b a:c g", "duplicate -b"),
+        ("--mac 00:11:22:33:44:55:network:a --mac 00:11:22:33:44:55:network:b g", "duplicate --mac parameter"),
+        ("--mac 00:11:22:33:44:55:network: g", "cannot understand"),
+        ("--mac 00:11:22:33:44:55:ip: g", "cannot understand"),
+        ("--mac 00:11:22:33:44:55:ip:10.0.0.256 g", "'10.0.0.256' in"),
+        ("--mac 00:11:22:33:44:55:ip:10.0.0.1,10.0.0 g", "'10.0.0' in"),
+        ("--mac 00:11:22:33:44:55:ip:10.0.0.1,fd00::1 g", "of another family"),
+        ("--mac 00:11:22:33:44:55:ip:10.0.0.1,,33 g", "'33' is no prefix length of 10.0.0.1"),
+        ("--mac 00:11:22:33:44:55:ip:fd00::1,,129 g", "'129' is no prefix length"),
+        ("--mac 00:11:22:33:44:55:ip:fd00::1,,+1 g", "'+1' is no prefix length"),
+        ("--mac 00:11:22:33:44:55:ip:10.0.0.1,,,x g", "'x' in"),
+        ("--mac 00:11:22:33:44:55:ip:fe80::1%eth0 g", "is not the address of one machine"),
+        ("--mac 00:11:22:33:44:55:ip:224.0.0.1 g", "is not the address of one machine"),
+        ("-b : g", "-b needs a name"),
+        ("-i disk -i ova g", "the option -i was given more than once"),
+        ("--hostname x g", "not supported yet by this version: --hostname"),
+        ("--in-place g", "v2v convert --in-place"),
+        ("--vddk-thumbprint x g", "write -io vddk-thumbprint"),
+        ("--bandwith 1 g", "did you mean --bandwidth"),
+        ("-oa thin g", "unknown -oa 'thin'"),
+        ("--root second g", "unknown --root 'second'"),
+        ("--block-driver ide g", "unknown --block-driver 'ide'"),
+        ("--parallel 0 g", "--parallel must be at least 1"),
+        ("--smp 0 g", "--smp must be at least 1"),
+        ("-m lots g", "'lots' is not an integer"),
+        ("-ip /nonexistent g", "-ip: cannot read /nonexistent"),
+        ("--key x:file:/nonexistent g", "--key: cannot read /nonexistent"),
+        ("-io =x g", "-io and -oo need a key"),
+        ("--machine-readable=tcp:1 g", "unknown form 'tcp:1'"),
+        ("", "no guest was named"),
+        ("-o null", "no guest was named"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(
+    choices: list[RunChoice], capsys: pytest.CaptureFixture[str], words: str, complaint: str
+) -> None:
+    assert run(*words.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("virt-v2v: error: ")
+    assert complaint in captured.err
+    assert "Traceback" not in captured.err
+    assert not choices
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--key dev:key:hunter2:more g",
+        "--key :key:hunter2 g",
+        "--key dev:passphrase:hunter2 g",
+        "--kye=dev:key:hunter2 g",
+        "-ic vpx://root:hunter2@host/dc g",
+        "-oc https://admin:hunter2@host/ovirt-engine/api g",
+        "-v --key dev:key:hunter2 --root nonsense g",
+    ],
+)
+def test_secrets_are_not_shown_in_errors(
+    choices: list[RunChoice], capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    assert run(*words.split()) == 2
+    captured = capsys.readouterr()
+    assert "hunter2" not in captured.out + captured.err
+    assert not choices
+
+
+def test_keys_from_standard_input(choices: list[RunChoice], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("first: key\n\nsecond\n"))
+    assert run("g", "--keys-from-stdin", "--key", "all:key:third") == 0
+    assert choices[0].convert.settings.keys == ("all:key:third", "all:key:first: key", "all:key:second")
+    assert "second" not in repr(choices[0])
+
+
+@pytest.mark.parametrize("text", ["", "\n\n"])
+def test_no_keys_on_standard_input(
+    choices: list[RunChoice], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    assert run("g", "--keys-from-stdin") == 2
+    assert "--keys-from-stdin: there is no key on standard input" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdin", None)
+    assert run("g", "--keys-from-stdin") == 2
+    assert "standard input is a terminal" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"s3cret\xff"), encoding="utf-8"))
+    assert run("g", "--keys-from-stdin") == 2
+    said = capsys.readouterr().err
+    assert "cannot be read as text" in said
+    assert "s3cret" not in said
+    assert run("g", "--echo-keys") == 2
+    assert "keys are not asked for" in capsys.readouterr().err
+    assert not choices
+
+
+def test_what_is_to_be_collected(choices: list[RunChoice], tmp_path: Path) -> None:
+    output = tmp_path / "out.tar.xz"
+    words = ["--collect", "/etc", "--collect", "/var/log:logs/all", "--collect", "/home:."]
+    assert run("g", *words, "--collect-output", str(output)) == 0
+    assert choices[0].convert.settings.extra == {
+        "collect": [["/etc", ""], ["/var/log", "logs/all"], ["/home", ""]],
+        "collect_output": str(output),
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--collect /etc g", "--collect needs --collect-output"),
+        ("--collect-output /tmp/x.tar.xz g", "--collect-output needs --collect"),
+        ("--collect etc --collect-output /tmp/x.tar.xz g", "'etc' is no absolute path"),
+        ("--collect /etc:/etc --collect-output /tmp/x.tar.xz g", "leads out of the archive"),
+        ("--collect /etc:a/../../b --collect-output /tmp/x.tar.xz g", "leads out of the archive"),
+        ("--collect /etc --collect-output /nonexistent/x.tar.xz g", "cannot be written"),
+    ],
+)
+def test_what_cannot_be_collected(
+    choices: list[RunChoice], capsys: pytest.CaptureFixture[str], words: str, said: str
+) -> None:
+    assert run(*words.split()) == 2
+    assert said in capsys.readouterr().err
+    assert not choices
+
+
+def test_keys_are_not_in_the_text_of_the_request(choices: list[RunChoice]) -> None:
+    assert run("g", "--key", "/dev/mapper/vg--1-root:key:hunter2") == 0
+    assert choices[0].convert.settings.keys == ("/dev/vg-1/root:key:hunter2",)
+    assert "hunter2" not in repr(choices[0])
+
+
+@pytest.mark.parametrize("words", [["--version"], ["-V"], ["-vV"], ["-q", "--version", "g"]])
+def test_version(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    assert run(*words) == 0
+    assert capsys.readouterr().out == f"virt-v2v {__version__}\n"
+
+
+def test_help_is_on_stdout_and_names_every_option(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run("--help") == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("-ic", "-oo", "--machine-readable", "--no-fstrim", "--block-driver"))
+    assert "--debug-gc" not in out
+
+
+def test_option_lists_for_completion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--short-options") == 0
+    short = capsys.readouterr().out.split()
+    assert run("--long-options") == 0
+    long = capsys.readouterr().out.split()
+    assert {"-i", "-ic", "-v", "-oo"} <= set(short)
+    assert {"--ic", "--bridge", "--oo", "--quiet"} <= set(long)
+    assert not {"--debug-gc", "--hostname"} & set(long)
+    assert "-bridge" not in short
+
+
+def test_capabilities_are_listed_without_a_guest(choices: list[RunChoice], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--machine-readable", "-o", "null") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == ["virt-v2v", "virt-v2v-2.0", "libguestfs-rewrite"]
+    assert {"mac-option", "mac-ip-option"} <= set(lines)
+    assert not choices
+
+
+@pytest.mark.parametrize(
+    ("outputs", "listed"),
+    [
+        (["local"], set()),
+        (["local", "vdsm"], {"vdsm-compat-option", "ovf:ovirt", "ovf:ovirtexp"}),
+        (["ovirt", "rhv"], {"ovf:ovirtexp"}),
+        (["ovirt-upload"], {"ovf:ovirt"}),
+    ],
+)
+def test_capabilities_of_an_output_are_listed_if_it_is_installed(
+    outputs: list[str], listed: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("v2v_cli.listings._names", lambda role: outputs if role is Role.OUTPUT else [])
+    assert run("--machine-readable") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line for line in lines if line.startswith(("ovf:", "vdsm"))} == listed
+    assert {line for line in lines if line.startswith("output:")} == {f"output:{name}" for name in outputs}
+
+
+@pytest.mark.parametrize("name", ["compat", "image-uuid", "vol-uuid", "vm-uuid", "ovf-output", "ovf-flavour"])
+def test_an_older_option_for_vdsm_says_what_to_write_now(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(f"--vdsm-{name}=x", "-o", "vdsm", "g") == 2
+    err = capsys.readouterr().err
+    assert f"--vdsm-{name} no longer exists" in err.replace("=x", "")
+    assert f"-oo vdsm-{name}=" in err
+
+
+def test_capabilities_go_to_the_channel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(f"--machine-readable=file:{tmp_path / 'list'}") == 0
+    assert "virt-v2v\n" in (tmp_path / "list").read_text()
+    assert capsys.readouterr().out == ""
+
+
+def test_machine_readable_lines_are_written_beside_the_human_ones(
+    choices: list[RunChoice], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(f"--machine-readable=file:{tmp_path / 'lines'}", "g") == 0
+    assert json.loads((tmp_path / "lines").read_text())["message"] == "Copying disk 1/1"
+    assert "] Copying disk 1/1\n" in capsys.readouterr().out
+
+
+def test_quiet_leaves_no_stage_lines(choices: list[RunChoice], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("-q", "g") == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_unknown_plugin_in_question_lists_the_installed_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("-i", "nonsense", "-io", "?") == 3
+    assert "unknown input mode 'nonsense' (installed:" in capsys.readouterr().err
+
+
+def test_print_source(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(pipeline, "print_source", lambda choice, sinks: Guest(name=choice.input.arguments[0]))
+    assert run("--print-source", "-i", "disk", "g") == 0
+    assert "    source name: g\n" in capsys.readouterr().out
+
+
+def test_error_of_a_run_gives_its_exit_code_and_hint(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def fail(choice: RunChoice, sinks: Sequence[Any] = ()) -> OutputResult:
+        raise ConversionError("no root", hint="choose one")
+
+    monkeypatch.setattr(pipeline, "run", fail)
+    assert run(f"--machine-readable=file:{tmp_path / 'lines'}", "g") == 6
+    assert capsys.readouterr().err == "virt-v2v: error: no root\nhint: choose one\n"
+    assert json.loads((tmp_path / "lines").read_text())["type"] == "error"

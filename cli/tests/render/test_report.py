@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The report as a text and as JSON; what a hostile guest says is harmless in both."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import unicodedata
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from v2v_cli.render.report import report_as_json, report_as_text
+from v2v_core.errors import Obstacle
+from v2v_core.events import Event, EventKind, Step
+from v2v_core.model import (
+    Bus,
+    Capabilities,
+    Change,
+    Firmware,
+    Guest,
+    Inspection,
+    Nic,
+    TargetDisk,
+    TargetGuest,
+    TargetRemovable,
+)
+from v2v_core.run_report import Outcome, RunReport, StepRun
+
+GUEST = Guest(name="mail", hypervisor="vmware")
+TARGET = TargetGuest(
+    source=GUEST,
+    inspection=Inspection(
+        root="/dev/sda1",
+        os_type="linux",
+        distro="debian",
+        arch="x86_64",
+        major_version=12,
+        product_name="Debian GNU/Linux 12",
+        mountpoints=(("/", "/dev/sda1"),),
+    ),
+    capabilities=Capabilities(virtio_rng=True),
+    firmware=Firmware.BIOS,
+    disks=(TargetDisk(index=1, bus=Bus.VIRTIO_BLK, device="vda", boot_order=1, size=2 * 1024**3),),
+    removables=(TargetRemovable(kind="cdrom", bus=Bus.SATA, device="sda"),),
+    nics=(Nic(mac="52:54:00:00:00:01"),),
+    changes=(
+        Change(path="/etc/fstab", what="new names", why="disks have other names"),
+        Change(path="open-vm-tools", what="package removed", why="it is VMware's"),
+        Change(path="/etc/crypttab", what="new names", why="disks have other names"),
+    ),
+)
+WARNING = Event(kind=EventKind.WARNING, step=Step.CONVERT, text="eth0 may be lost", hint="rename it")
+NOTE = Event(kind=EventKind.INFO, step=Step.CONVERT, text="The guest boots the kernel 6.1")
+STEPS = (
+    StepRun(Step.INPUT_SETUP, 10.0, 11.25),
+    StepRun(Step.CONVERT, 12.0, 132.0, infos=[NOTE], warnings=[WARNING]),
+)
+FINISHED = RunReport(outcome=Outcome.FINISHED, guest=GUEST, target=TARGET, changes=TARGET.changes, steps=STEPS)
+
+TEXT = """\
+The guest was converted and exists at the destination.
+
+Guest
+  name      mail
+  came from vmware
+  system    Debian GNU/Linux 12 (debian 12.0, x86_64)
+  firmware  bios
+  machine   q35, with a random number generator
+  disk 1    vda, virtio-blk, 2.0 GiB, boots
+  cdrom     sda, sata
+  NIC 1     52:54:00:00:00:01, virtio, network 'default'
+
+Warnings: please look at these
+  * eth0 may be lost (rename it)
+
+Changes to the guest (3)
+  it is VMware's:
+    open-vm-tools: package removed
+  disks have other names:
+    /etc/fstab: new names
+    /etc/crypttab: new names
+
+Worth knowing
+  * The guest boots the kernel 6.1
+
+Steps
+  input_setup          1.2 s  finished
+  convert            120.0 s  finished
+"""
+
+
+def failed(event: Event, *changes: Change) -> RunReport:
+    steps = (StepRun(Step.CONVERT, 1.0, 2.0, failure=event),)
+    return RunReport(outcome=Outcome.FAILED, guest=GUEST, target=None, changes=changes, steps=steps)
+
+
+def failure(**fields: Any) -> Event:
+    return Event(kind=EventKind.STEP_FAILED, step=Step.CONVERT, code=6, **fields)
+
+
+def test_text() -> None:
+    assert report_as_text(FINISHED) == TEXT
+
+
+def test_json() -> None:
+    report = json.loads(report_as_json(FINISHED))
+    assert list(report) == [
+        *("format", "version", "outcome", "guest", "system", "firmware", "hardware", "disks", "removables", "nics"),
+        *("changes", "notes", "warnings", "failure", "to_do", "steps"),
+    ]
+    assert report["guest"] == {"name": "mail", "hypervisor": "vmware", "memory": 2 * 1024**3, "vcpus": 1}
+    assert report["system"]["mountpoints"] == [{"path": "/", "device": "/dev/sda1"}]
+    assert report["disks"] == [{"index": 1, "bus": "virtio-blk", "device": "vda", "boot_order": 1, "size": 2 * 1024**3}]
+    assert [change["subject"] for change in report["changes"]] == ["file", "package", "file"]
+    assert report["warnings"] == [{"step": "convert", "text": "eth0 may be lost", "hint": "rename it"}]
+    assert report["to_do"] == ["rename it"]
+    assert report["steps"][1] == {"step": "convert", "outcome": "finished", "started": 12.0, "seconds": 120.0}
+
+
+def test_obstacles_are_told_one_by_one() -> None:
+    obstacles = (Obstacle(reason="no kernel", remedy="install one"), Obstacle(reason="no space", remedy="make some"))
+    report = failed(failure(text="2 reasons: …", obstacles=obstacles), Change(path="/a", what="b", why="c"))
+    text = report_as_text(report)
+    assert text.startswith("The conversion failed in the step convert.\n")
+    assert "  1. no kernel\n     what to do: install one\n  2. no space\n     what to do: make some\n" in text
+    assert "Changes before it ended" in text
+    made = json.loads(report_as_json(report))["failure"]
+    assert made["obstacles"] == [dataclasses.asdict(obstacle) for obstacle in obstacles]
+
+
+def test_one_reason_is_told_with_its_remedy() -> None:
+    text = report_as_text(failed(failure(text="disk 2 is gone", hint="bring it back", disk=2)))
+    assert text.startswith("The conversion failed in the step convert (disk 2).\n")
+    assert "  disk 2 is gone\n  what to do: bring it back\n" in text
+
+
+def test_run_that_did_not_end() -> None:
+    report = RunReport(
+        outcome=Outcome.UNFINISHED, guest=None, target=None, changes=(), steps=(StepRun(Step.COPY, 1.0),)
+    )
+    assert "did not end in the step copy" in report_as_text(report)
+    assert json.loads(report_as_json(report))["steps"][0]["seconds"] is None
+
+
+def hostile(text: str) -> RunReport:
+    """A report in which everything that may come from a guest, a server or a file is this text."""
+    target = dataclasses.replace(
+        TARGET,
+        source=Guest(name=text, hypervisor=text),
+        inspection=dataclasses.replace(
+            TARGET.inspection, product_name=text, distro=text, arch=text, mountpoints=((text, text),)
+        ),
+        nics=(Nic(network=text, mac=text, model=text),),
+    )
+    event = failure(text=text, hint=text, obstacles=(Obstacle(reason=text, remedy=text),) * 2)
+    said = [Event(kind=EventKind.WARNING, step=Step.COPY, text=text, hint=text)]
+    return RunReport(
+        outcome=Outcome.FAILED,
+        guest=target.source,
+        target=target,
+        changes=(Change(path=text, what=text, why=text), Change(path=f"/{text}", what=text, why=text)),
+        steps=(StepRun(Step.COPY, 1.0, 2.0, failure=event, infos=said, warnings=said),),
+    )
+
+
+def strings(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for found in value.values() for text in strings(found)]
+    if isinstance(value, list):
+        return [text for found in value for text in strings(found)]
+    return [value] if isinstance(value, str) else []
+
+
+NASTY = [
+    "\x1b[2Jgone",
+    "\x9b31m",
+    "bell\x07",
+    "a\rb",
+    "a\nb",
+    "nul\0",
+    "del\x7f",
+    "\u202egnp.exe",
+    "\u2066x",
+    "a\u2028b",
+]
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_nothing_talks_to_a_terminal(text: str) -> None:
+    harmful = {c for c in text if unicodedata.category(c) in {"Cc", "Cf", "Zl", "Zp"}}
+    shown, lines = report_as_text(hostile(text)), len(report_as_text(hostile("x")).splitlines())
+    assert not harmful - {"\n"} & set(shown)
+    assert len(shown.splitlines()) == lines, "no line can be forged"
+    made = report_as_json(hostile(text))
+    assert all(c == "\n" or " " <= c <= "~" for c in made)
+    # nor does what a program makes of it and prints
+    assert not harmful & set("".join(strings(json.loads(made))))
+
+
+def test_path_does_not_look_like_another() -> None:
+    change = Change(path="/etc/fs\u200btab", what="w", why="y")
+    report = dataclasses.replace(FINISHED, changes=(change,))
+    assert "/etc/fs\N{REPLACEMENT CHARACTER}tab: w" in report_as_text(report)
+    assert json.loads(report_as_json(report))["changes"][0]["path"] == "/etc/fs\N{REPLACEMENT CHARACTER}tab"
+
+
+@given(st.text(st.characters()))
+def test_any_text_can_be_written(text: str) -> None:
+    made = report_as_text(hostile(text))
+    made.encode()
+    assert not [c for c in made if c != "\n" and unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"}]
+    assert json.loads(report_as_json(hostile(text)))["version"] == 1
