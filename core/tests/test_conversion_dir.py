@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from v2v_core.conversion_dir import ConversionDir, temporary_path
+from v2v_core.discovery import Role
 from v2v_core.errors import UsageError, V2VError
 from v2v_core.events import Step
-from v2v_core.hookspecs import OwnedObject
+from v2v_core.settings import OutputChoice
 
 
 @pytest.fixture
@@ -29,13 +30,15 @@ def test_it_is_for_this_user_only_whatever_the_umask(v2v_short_path: Path) -> No
     try:
         made = ConversionDir.open_or_create(v2v_short_path / "d")
         made.write_json("choice.json", {"options": [["password", "hunter2"]]})
-        made.record("file", "/x")
+        made.ledger.begin(Role.OUTPUT, OutputChoice(mode="null"), "x").record("file", "/x")
+        made.mark_begun(Step.INPUT_SETUP)
     finally:
         os.umask(before)
     assert mode_of(made.path) == 0o700
     assert {mode_of(path) for path in made.path.iterdir() if path.is_dir()} == {0o700}
     assert mode_of(made.path / "choice.json") == 0o600
     assert mode_of(made.path / "ledger.jsonl") == 0o600
+    assert mode_of(made.path / "state.jsonl") == 0o600
 
 
 def test_empty_directory_is_taken_and_closed_to_others(v2v_short_path: Path) -> None:
@@ -147,29 +150,6 @@ def test_write_that_fails_leaves_what_was_there(directory: ConversionDir) -> Non
     with pytest.raises(TypeError):
         directory.write_json("output.json", {"state": object()})
     assert directory.read_json("output.json") == {"state": 1}
-
-
-def test_ledger_is_read_in_the_order_in_which_it_was_written(directory: ConversionDir) -> None:
-    assert directory.owned() == ()
-    directory.record("volume", "name with\nnewline and ünïcode")
-    directory.record("domain", "b")
-    assert ConversionDir.existing(directory.path).owned() == (
-        OwnedObject(kind="volume", identity="name with\nnewline and ünïcode"),
-        OwnedObject(kind="domain", identity="b"),
-    )
-
-
-def test_line_that_a_crash_cut_short_is_left_out(directory: ConversionDir) -> None:
-    directory.record("file", "/a")
-    with (directory.path / "ledger.jsonl").open("a") as stream:
-        stream.write('{"kind": "file", "ident')
-    assert [thing.identity for thing in directory.owned()] == ["/a"]
-
-
-def test_record_after_a_line_that_a_crash_cut_short_is_not_lost(directory: ConversionDir) -> None:
-    (directory.path / "ledger.jsonl").write_text('{"kind": "file", "ident')
-    directory.record("file", "/b")
-    assert [thing.identity for thing in directory.owned()] == ["/b"]
 
 
 def test_steps_that_are_done_are_remembered(directory: ConversionDir) -> None:

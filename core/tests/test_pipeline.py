@@ -17,14 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from v2v_core import pipeline
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import ConversionError, DestinationError, Interrupted, OptionError, PluginNotFound, V2VError
 from v2v_core.events import Event, EventKind, Step
 from v2v_core.pipeline import convert_in_place, print_source, run
-from v2v_core.settings import ConvertChoice, CopyChoice, InputChoice, OutputChoice, RunChoice
+from v2v_core.settings import CopyChoice, InputChoice, OutputChoice, RunChoice
 from v2v_core.testing import MARKER
-from v2v_core.testing.fake_plugins import FakeOutput, read_events
+from v2v_core.testing.fake_plugins import read_events
 from v2v_core.testing.fixtures import Install
 from v2v_core.testing.leftovers import VARIABLE, still_there
 
@@ -151,24 +150,6 @@ def test_kill_9_after_somebody_removed_the_directory_leaves_no_process(
         supervisor.kill()
         supervisor.communicate()
     assert still_there(os.environ[VARIABLE], seconds=15) == {}
-
-
-@pytest.mark.parametrize("has", [True, False])
-def test_the_converter_hears_whether_the_target_has_a_serial_console(
-    choice: RunChoice, monkeypatch: pytest.MonkeyPatch, has: bool
-) -> None:
-    heard: list[ConvertChoice] = []
-    monkeypatch.setattr(FakeOutput, "serial_console", has, raising=False)
-
-    def convert(_directory: ConversionDir, given: ConvertChoice, _sinks: object) -> None:
-        heard.append(given)
-        raise ConversionError("enough was heard")
-
-    monkeypatch.setattr(pipeline, "convert_apart", convert)
-    with pytest.raises(ConversionError, match="enough"):
-        run(choice)
-    assert [given.settings.serial_console for given in heard] == [has]
-    assert heard[0].nics == choice.convert.nics
 
 
 def test_kill_9_in_the_middle_of_the_cleanup_leaves_nothing(

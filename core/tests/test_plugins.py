@@ -31,7 +31,7 @@ from v2v_core.hookspecs import (
     OutputSettings,
     hookimpl,
 )
-from v2v_core.model import DiskEndpoint, Guest, NbdUri, PluginOption, SourceDisk
+from v2v_core.model import DiskEndpoint, Guest, NbdUri, PluginOption, SourceDisk, TargetProfile
 from v2v_core.plugins import check_options, check_plugin, load_plugin
 from v2v_core.testing import FakeConvert, FakeCopy, FakeInput, FakeOutput, FakeReporter, failing
 from v2v_core.testing.fixtures import Install
@@ -163,17 +163,23 @@ def test_plugin_for_later_hooks_is_refused(version: object) -> None:
         checked(Role.INPUT, later)
 
 
-@pytest.mark.parametrize("said", ["no", None, 0])
-def test_serial_console_is_yes_or_no(said: object) -> None:
-    vague = type("Vague", (FakeOutput,), {"serial_console": said})
-    with pytest.raises(PluginContractError, match="its serial_console must be True or False"):
+def test_profile_is_a_target_profile() -> None:
+    vague = type("Vague", (FakeOutput,), {"profile": "everything"})
+    with pytest.raises(PluginContractError, match="its profile must be a TargetProfile, and not 'everything'"):
         checked(Role.OUTPUT, vague)
 
 
-def test_a_target_has_a_serial_console_unless_its_plugin_says_otherwise() -> None:
-    assert checked(Role.OUTPUT, FakeOutput).serial_console
-    without = type("Without", (FakeOutput,), {"serial_console": False})
-    assert not checked(Role.OUTPUT, without).serial_console
+def test_a_target_has_everything_unless_its_plugin_says_otherwise() -> None:
+    assert checked(Role.OUTPUT, FakeOutput).profile == TargetProfile()
+    small = type("Small", (FakeOutput,), {"profile": TargetProfile(most_disks=1)})
+    assert checked(Role.OUTPUT, small).profile.most_disks == 1
+
+
+@pytest.mark.parametrize("attribute", ["uri_schemes", "capabilities"])
+def test_words_of_a_plugin_are_a_tuple_of_strings(attribute: str) -> None:
+    vague = type("Vague", (FakeInput,), {attribute: "vpx"})
+    with pytest.raises(PluginContractError, match=f"its {attribute} must be a tuple of strings"):
+        checked(Role.INPUT, vague)
 
 
 def test_plugin_that_says_no_version_is_taken_for_version_1() -> None:

@@ -15,6 +15,13 @@ from v2v_core.reporting import StepReport, forward, running
 from v2v_core.testing.fake_plugins import read_events
 
 
+@pytest.fixture(autouse=True)
+def _source_is_set_up(v2v_directory: ConversionDir) -> None:
+    """What the steps need that are run here."""
+    for step in (Step.INPUT_SETUP, Step.OUTPUT_SETUP):
+        v2v_directory.mark_done(step)
+
+
 def kinds(events: list[Event]) -> list[EventKind]:
     return [event.kind for event in events]
 

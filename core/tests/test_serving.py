@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import socket
 import stat
 import subprocess
 import threading
@@ -20,6 +21,7 @@ from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import DestinationError, SourceError
 from v2v_core.events import Step
 from v2v_core.model import DiskService, NbdkitFilter, NbdkitPlugin, NbdUri, QemuImage
+from v2v_core.nbd_uri import nbd_uri
 from v2v_core.programs import run_program
 from v2v_core.reporting import StepReport
 from v2v_core.serving import serve_destination, serve_source
@@ -334,8 +336,24 @@ def test_destination_that_cannot_be_opened_is_a_destination_error(
 def test_destination_that_somebody_else_serves_is_used_where_it_is(
     v2v_directory: ConversionDir, report: StepReport
 ) -> None:
-    assert serve_destination(v2v_directory, 1, NbdUri(uri="nbd://far/x"), report).uri == "nbd://far/x"
-    assert processes.find(v2v_directory.path) == ()
+    other = serve_destination(v2v_directory, 2, memory(), report)
+    running = processes.find(v2v_directory.path)
+    found = serve_destination(v2v_directory, 1, NbdUri(uri=other.uri), report)
+    assert (found.uri, found.size) == (other.uri, other.size)
+    assert processes.find(v2v_directory.path) == running
+
+
+def test_destination_that_does_not_answer_is_a_destination_error(
+    v2v_directory: ConversionDir, report: StepReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server of another program that takes connections and then is silent must not hold up the run for ever."""
+    monkeypatch.setattr("v2v_core.nbd_uri.size_of.__kwdefaults__", {"timeout": 1.0})
+    silent = v2v_directory.path / "silent"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(silent))
+        server.listen()
+        with pytest.raises(DestinationError, match="the destination of disk 1 cannot be opened: no answer within 1"):
+            serve_destination(v2v_directory, 1, NbdUri(uri=nbd_uri(silent)), report)
 
 
 def test_servers_are_not_killed_by_a_signal_to_our_group(v2v_directory: ConversionDir, report: StepReport) -> None:
@@ -366,7 +384,7 @@ def test_server_of_images_keeps_its_memory_from_one_request_to_the_next(
     endpoint = serve_source(
         v2v_directory, 1, QemuImage(path=image, format="raw"), "disk", in_place=False, report=report
     )
-    [server] = processes.find(v2v_directory.path)
+    (server,) = (process for process in processes.find(v2v_directory.path) if process.server == "in1")
     read = ["nbdcopy", "--request-size=2097152", "--connections=1", "--requests=1", endpoint.uri, "null:"]
     for _ in range(3):
         run_program(read)
@@ -380,7 +398,7 @@ def test_tunables_of_the_user_are_the_last_word(
 ) -> None:
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.trim_threshold=4096")
     serve_source(v2v_directory, 1, QemuImage(path=v2v_disk, format="raw"), "disk", in_place=False, report=report)
-    [server] = processes.find(v2v_directory.path)
+    (server,) = (process for process in processes.find(v2v_directory.path) if process.server == "in1")
     # glibc separates them in its copy, which is this one
     environment = Path(f"/proc/{server.pid}/environ").read_bytes().replace(b"\0", b":")
     assert b"GLIBC_TUNABLES=glibc.malloc.mmap_threshold=" in environment

@@ -24,6 +24,13 @@ from v2v_core.signals import interruption, signals_interrupt
 from v2v_core.steps.copy import wait_for
 
 
+@pytest.fixture(autouse=True)
+def _source_is_set_up(v2v_directory: ConversionDir) -> None:
+    """What the steps need that are run here."""
+    for step in (Step.INPUT_SETUP, Step.OUTPUT_SETUP):
+        v2v_directory.mark_done(step)
+
+
 def signal_in_a_lock(error: Callable[[], Exception]) -> None:
     """Be other people's code in which a signal comes, and which fails for it."""
     try:

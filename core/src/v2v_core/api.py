@@ -2,6 +2,7 @@
 """The names that plugins may use. Anything of ``v2v_core`` that is not here may change without notice."""
 
 from v2v_core.copying.program import run_copy_program
+from v2v_core.environment import child_environment
 from v2v_core.errors import (
     CommandError,
     ConversionError,
@@ -16,7 +17,7 @@ from v2v_core.errors import (
 from v2v_core.events import Event, EventKind, Reporter, Step
 from v2v_core.finding import Finding, Status, present_or
 from v2v_core.hookspecs import (
-    HOOK_API_VERSION,
+    AbortResult,
     ConvertHooks,
     ConvertRequest,
     ConvertResult,
@@ -24,6 +25,7 @@ from v2v_core.hookspecs import (
     CopyHooks,
     CopyRequest,
     CopyResult,
+    InputAbortRequest,
     InputHooks,
     InputResult,
     InputSetupRequest,
@@ -38,12 +40,13 @@ from v2v_core.hookspecs import (
     OutputSetup,
     OutputSetupRequest,
     OwnedObject,
+    ProbeHooks,
     ProbeRequest,
     hookimpl,
 )
 from v2v_core.images import FORMATS as IMAGE_FORMATS
 from v2v_core.images import describe_image
-from v2v_core.metadata import UntrustedXmlError, guest_of_domain, libvirt_name, parse_untrusted_xml
+from v2v_core.metadata import UntrustedXmlError, guest_of_domain, libvirt_domain, libvirt_name, parse_untrusted_xml
 from v2v_core.model import (
     Bus,
     Capabilities,
@@ -67,6 +70,7 @@ from v2v_core.model import (
     StaticAddress,
     TargetDisk,
     TargetGuest,
+    TargetProfile,
     TargetRemovable,
     Topology,
 )
@@ -87,7 +91,6 @@ from v2v_core.output_files import (
     name_limit,
     open_new,
     publish,
-    require_for_output,
     service_programs,
     write_partial,
 )
@@ -95,8 +98,8 @@ from v2v_core.packages import Package, install
 from v2v_core.programs import require_program, run_program
 
 __all__ = [
-    "HOOK_API_VERSION",
     "IMAGE_FORMATS",
+    "AbortResult",
     "Bus",
     "Capabilities",
     "Change",
@@ -121,6 +124,7 @@ __all__ = [
     "Finding",
     "Firmware",
     "Guest",
+    "InputAbortRequest",
     "InputHooks",
     "InputResult",
     "InputSetupRequest",
@@ -145,6 +149,7 @@ __all__ = [
     "OwnedObject",
     "Package",
     "PluginOption",
+    "ProbeHooks",
     "ProbeRequest",
     "Publication",
     "QemuImage",
@@ -157,6 +162,7 @@ __all__ = [
     "Step",
     "TargetDisk",
     "TargetGuest",
+    "TargetProfile",
     "TargetRemovable",
     "Topology",
     "UntrustedXmlError",
@@ -167,6 +173,7 @@ __all__ = [
     "check_not_source",
     "check_output_directory",
     "check_space",
+    "child_environment",
     "clear_away",
     "cut_name",
     "describe_image",
@@ -175,6 +182,7 @@ __all__ = [
     "hidden_name",
     "hookimpl",
     "install",
+    "libvirt_domain",
     "libvirt_name",
     "make_disk",
     "mounts_below",
@@ -183,7 +191,6 @@ __all__ = [
     "parse_untrusted_xml",
     "present_or",
     "publish",
-    "require_for_output",
     "require_program",
     "run_copy_program",
     "run_program",

@@ -11,39 +11,49 @@
     overlay/           qcow2 overlays and large temporary files
     tmp/               TMPDIR of every process of the run
     input/ output/ convert/    private to the plugin of that role
-    input.json         the local files that the source consists of
-    choice.json        what later steps must know of the user's wishes (-o …)
-    output.json        what v2v_output_setup gave back
-    ledger.jsonl       objects outside this directory that this run creates
-    state.json         which steps are done
+    source.json        the disks of the source: how each is served, and where (``served.ServedSource``)
+    output_choice.json what the user asked of the output (-o …)
+    output.json        the destination: how each disk is served, and where (``served.ServedOutput``)
+    ledger.jsonl       objects outside this directory that plugins created, and whose they are (``ledger``)
+    state.jsonl        which steps began and were finished (``step_graph``)
     events.jsonl       all events
     log/STEP.log       one log per step
+    lock/              who works on the directory (``locks``)
 
-The directory is 0700: who can open a socket in it can write the guest.
+The directory has mode 0700 and belongs to the user who runs the conversion: whoever can open a socket in it can write
+the guest.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import pwd
 import secrets
 import shutil
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from v2v_core import processes
+from v2v_core import processes, step_graph
 from v2v_core.errors import UsageError, V2VError
 from v2v_core.events import Step
-from v2v_core.hookspecs import OwnedObject
+from v2v_core.ledger import LedgerBook
 from v2v_core.mounts import mounts_below, unmount_below
+from v2v_core.records import from_json, to_json
 
 #: The path of a Unix socket has at most 107 bytes (unix(7)), and ``/base999`` must fit behind that of the directory.
 _LONGEST_PATH = 99
 _MARKER = "v2v-conversion-directory"
-_ROOMS = ("log", "overlay", "tmp", "input", "output", "convert")
+_STATE = "state.jsonl"
+_ROOMS = ("log", "lock", "overlay", "tmp", "input", "output", "convert")
 #: Where plugins may mount something for as long as the run lasts.
 _PLUGIN_ROOMS = ("input", "output", "convert", "tmp")
+
+
+RecordT = TypeVar("RecordT")
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,29 @@ class ConversionDir:
         except OSError as err:
             raise V2VError(f"cannot remove the conversion directory {self.path}: {err}") from err
 
+    def empty(self) -> None:
+        """Remove everything but what a later cleanup needs: the ledger, the state, metadata, logs, plugins' own files.
+
+        :raises V2VError: something cannot be removed.
+        """
+        large = self._large()
+        try:
+            if large is not None:
+                shutil.rmtree(large)
+                self.overlay.unlink()
+                self.overlay.mkdir(mode=0o700)
+            for name in ("overlay", "tmp", "convert"):
+                for entry in (self.path / name).iterdir():
+                    if entry.is_dir() and not entry.is_symlink():
+                        shutil.rmtree(entry)
+                    else:
+                        entry.unlink()
+            for entry in self.path.iterdir():
+                if stat.S_ISSOCK(entry.lstat().st_mode):
+                    entry.unlink()
+        except OSError as err:
+            raise V2VError(f"cannot remove the temporary files in {self.path}: {err}") from err
+
     def _large(self) -> Path | None:
         """Give what ``temporary`` made on a large file system, if it did and it is still there."""
         if not self.overlay.is_symlink():
@@ -123,6 +156,7 @@ class ConversionDir:
         _check_length(path)
         try:
             path.mkdir(mode=0o700, exist_ok=True)
+            _check_owner(path)
             if not (path / _MARKER).exists():
                 foreign = [entry.name for entry in path.iterdir() if not _admissible(entry)]
                 if foreign:
@@ -131,7 +165,10 @@ class ConversionDir:
                         hint="name a new directory, or an empty one",
                     )
                 path.chmod(0o700)
+                for entry in path.iterdir():
+                    _check_owner(entry)
                 (path / _MARKER).write_text("1\n")
+            _check_closed(path)
             for name in _ROOMS:
                 (path / name).mkdir(mode=0o700, exist_ok=True)
         except OSError as err:
@@ -150,6 +187,8 @@ class ConversionDir:
                 f"{path} is not a conversion directory",
                 hint="name the directory that the input step was given with --dir",
             )
+        _check_owner(path)
+        _check_closed(path)
         return cls(path)
 
     @property
@@ -213,58 +252,79 @@ class ConversionDir:
         """Write a JSON object, all or nothing, for this user only."""
         partial = self.path / f"{name}.partial"
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
-            json.dump(value, stream, indent=1, ensure_ascii=False)
+            json.dump(value, stream, indent=1)
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(self.path / name)
 
+    def write_record(self, name: str, record: object) -> None:
+        """Write a record as JSON, all or nothing, for this user only."""
+        self.write_json(name, to_json(record))
+
+    def read_record(self, name: str, kind: type[RecordT]) -> RecordT:
+        """Read a record that an earlier step left.
+
+        :raises V2VError: that step did not run, or the file is damaged.
+        """
+        value = self.read_json(name)
+        try:
+            return from_json(value, kind)
+        except ValueError as err:
+            raise V2VError(f"{self.path / name} is damaged: {err}") from err
+
+    @property
+    def ledger(self) -> LedgerBook:
+        """What was created outside this directory, and whose it is."""
+        return LedgerBook(self.path)
+
     def done(self) -> frozenset[Step]:
-        """The steps that were finished."""
-        if not (self.path / "state.json").exists():
-            return frozenset()
-        return frozenset(Step(word) for word in self.read_json("state.json").get("done", []))
+        """Return the steps that were finished, and whose result still counts."""
+        return step_graph.fold(self._marks())
+
+    def require(self, step: Step) -> None:
+        """Check that everything is there that a step needs.
+
+        :raises UsageError: an earlier step was not run, or its result no longer counts.
+        """
+        done = self.done()
+        for needed in sorted(step_graph.RULES[step].needs, key=list(Step).index):
+            product = step_graph.RULES[needed].product
+            if needed not in done and not (product is not None and (self.path / product).exists()):
+                raise UsageError(
+                    f"{self.path}: step {step.value} needs step {needed.value}, which was not run, or not to its end",
+                    hint=f"run step {needed.value} on this directory first",
+                )
 
     def mark_begun(self, step: Step) -> None:
-        """Write down that a step begins: what it, and those that come after it, did before no longer counts."""
-        order = list(Step)
-        before = self.done()
-        left = {done for done in before if order.index(done) < order.index(step)}
-        # a cleanup must know what was done, not forget it
-        if left != before and step is not Step.CLEANUP:
-            self.write_json("state.json", {"done": sorted(left)})
+        """Write down that a step begins: what it makes out of date no longer counts."""
+        self._mark(step, finished=False)
 
     def mark_done(self, step: Step) -> None:
         """Write down that a step was finished."""
-        self.write_json("state.json", {"done": sorted(self.done() | {step})})
+        self._mark(step, finished=True)
 
-    def record(self, kind: str, identity: str) -> None:
-        """Write down that an object outside this directory is about to be created (the ``Ledger`` of plugins)."""
-        descriptor = os.open(self.path / "ledger.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            # the newline before it ends a line that a crash cut short
-            stream.write("\n" + json.dumps({"kind": kind, "identity": identity}) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-
-    def forget_owned(self) -> None:
-        """Forget the objects that were recorded; they were taken back, or are what the user wanted."""
-        (self.path / "ledger.jsonl").unlink(missing_ok=True)
-
-    def owned(self) -> tuple[OwnedObject, ...]:
-        """The objects outside this directory that this run created, or was about to, in that order."""
+    def _mark(self, step: Step, *, finished: bool) -> None:
+        # a line is appended at once, so that steps that run at the same time do not lose each other's marks
+        line = "\n" + json.dumps({"step": step.value, "finished": finished}) + "\n"
+        descriptor = os.open(self.path / _STATE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            lines = (self.path / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
+            os.write(descriptor, line.encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _marks(self) -> Iterator[tuple[Step, bool]]:
+        try:
+            lines = (self.path / _STATE).read_text(encoding="ascii", errors="replace").splitlines()
         except FileNotFoundError:
-            return ()
-        objects = []
+            return
         for line in lines:
             try:
-                entry = json.loads(line)
-                objects.append(OwnedObject(kind=entry["kind"], identity=entry["identity"]))
+                mark = json.loads(line)
+                yield Step(mark["step"]), bool(mark["finished"])
             except (ValueError, KeyError, TypeError):
-                # a line that a crash cut short was never followed by the creation of its object
+                # a line that a crash cut short, or a step of a later version
                 continue
-        return tuple(objects)
 
 
 def _check_length(path: Path) -> None:
@@ -272,6 +332,29 @@ def _check_length(path: Path) -> None:
         raise UsageError(
             f"the path of the conversion directory is too long for sockets in it: {path}",
             hint=f"choose one of at most {_LONGEST_PATH} bytes, or a shorter TMPDIR",
+        )
+
+
+def _check_owner(path: Path) -> None:
+    """Refuse what belongs to another user, who could put disks and metadata of his own into the conversion."""
+    owner = path.lstat().st_uid
+    if owner != os.geteuid():
+        try:
+            name = pwd.getpwuid(owner).pw_name
+        except KeyError:
+            name = str(owner)
+        raise UsageError(
+            f"{path} cannot be used for a conversion: it belongs to the user {name}",
+            hint="name a directory of your own with --dir, or one that does not exist yet",
+        )
+
+
+def _check_closed(path: Path) -> None:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise UsageError(
+            f"{path} cannot be used for a conversion: other users can open it (its mode is {mode:04o})",
+            hint="someone else may have put something into it: remove it, and name a new directory",
         )
 
 

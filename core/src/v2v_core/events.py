@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
 from v2v_core.errors import Obstacle
+from v2v_core.records import from_json, to_json
 
 
 class Step(StrEnum):
@@ -71,8 +72,8 @@ class Event:
     obstacles: tuple[Obstacle, ...] = ()
 
     def to_json(self) -> str:
-        """Give the event as one line of JSON, without what is empty."""
-        return json.dumps({k: v for k, v in asdict(self).items() if v not in (None, "", ())}, ensure_ascii=False)
+        """Return the event as one line of JSON, without what is empty."""
+        return json.dumps(to_json(self), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, line: str) -> Event:
@@ -80,18 +81,7 @@ class Event:
 
         :raises ValueError: the line is no event.
         """
-        record = json.loads(line)
-        if not isinstance(record, dict):
-            raise ValueError("an event is a JSON object")
-        known: dict[str, Any] = {k: v for k, v in record.items() if k in cls.__dataclass_fields__}
-        try:
-            known["kind"], known["step"] = EventKind(known["kind"]), Step(known["step"])
-            known["obstacles"] = tuple(
-                Obstacle(reason=found["reason"], remedy=found["remedy"]) for found in known.get("obstacles", ())
-            )
-            return cls(**known)
-        except (KeyError, TypeError) as err:
-            raise ValueError(f"not an event: {err}") from err
+        return from_json(json.loads(line), cls)
 
 
 EventSink = Callable[[Event], None]

@@ -31,8 +31,10 @@ from v2v_core.model import (
     Inspection,
     OptionValues,
     PluginOption,
+    SourceDisk,
     StaticAddress,
     TargetGuest,
+    TargetProfile,
 )
 
 PROJECT = "v2v"
@@ -41,6 +43,42 @@ HOOK_API_VERSION = 1
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class Ledger(Protocol):
+    """What a plugin creates outside the conversion directory, written down before it is created."""
+
+    def record(self, kind: str, identity: str) -> None:
+        """Write down, durably, that ``identity`` is about to be created. Only recorded objects are ever deleted."""
+
+
+class NoLedger:
+    """Stands where a request carries no ledger, so that a plugin cannot create what nobody would remember."""
+
+    def record(self, kind: str, identity: str) -> None:
+        """Refuse.
+
+        :raises RuntimeError: always.
+        """
+        raise RuntimeError(f"this request carries no ledger: {kind} {identity} must not be created")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnedObject:
+    """An object outside the conversion directory that a plugin created, or was about to create."""
+
+    kind: str
+    identity: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AbortResult:
+    """What an abort could not delete.
+
+    :param left: objects that still exist, or may exist. They stay in the ledger, and the next cleanup asks again.
+    """
+
+    left: tuple[OwnedObject, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +91,7 @@ class InputSetupRequest:
     :param password_file: ``-ip``.
     :param temporary: where large temporary files belong, on a large file system; they are gone with the conversion.
     :param in_place: the guest will be changed where it is; serve it writable, without promises about the source.
+    :param ledger: for what the plugin creates at the source, such as a snapshot. ``v2v_input_abort`` deletes it.
     """
 
     directory: Path
@@ -65,6 +104,7 @@ class InputSetupRequest:
     options: OptionValues = OptionValues()
     in_place: bool = False
     temporary: Path | None = None
+    ledger: Ledger = field(default=NoLedger(), repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +118,25 @@ class InputResult:
     guest: Guest
     disks: tuple[DiskService, ...]
     domain_xml: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputAbortRequest:
+    """The source is no longer read: undo what setup made there.
+
+    :param directory: private to the plugin. :param connection: ``-ic``. :param transport: ``-it``.
+    :param password_file: ``-ip``.
+    :param owned: what the ledger holds, in the order of creation; delete only what is here.
+    """
+
+    directory: Path
+    owned: tuple[OwnedObject, ...]
+    report: Reporter = field(repr=False)
+    arguments: tuple[str, ...] = ()
+    connection: str | None = None
+    transport: str | None = None
+    password_file: Path | None = None
+    options: OptionValues = OptionValues()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,30 +229,23 @@ class ConvertResult:
     changes: tuple[Change, ...] = ()
 
 
-class Ledger(Protocol):
-    """What this run creates outside the conversion directory, written down before it is created."""
-
-    def record(self, kind: str, identity: str) -> None:
-        """Write down, durably, that ``identity`` is about to be created. Only such objects are ever deleted."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class OwnedObject:
-    """An object outside the conversion directory that this run created, or was about to."""
-
-    kind: str
-    identity: str
-
-
 @dataclass(frozen=True, kw_only=True)
 class OutputSetupRequest:
-    """The converted guest, whose ``target.disks`` each need a destination of at least their size."""
+    """The guest as the source has it, and its disks, each of which needs a destination.
+
+    The guest may be converted already, or not yet: what depends on the conversion belongs to ``v2v_output_finalize``.
+
+    :param disks: with their sizes in bytes; a destination is at least that large.
+    :param temporary: where large temporary files belong; they are gone with the conversion.
+    """
 
     directory: Path
     settings: OutputSettings
-    target: TargetGuest
+    guest: Guest
+    disks: tuple[SourceDisk, ...]
     ledger: Ledger
     report: Reporter = field(repr=False)
+    temporary: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,15 +301,14 @@ class CopyResult:
 class OutputFinalizeRequest:
     """All disks are copied, flushed, and no longer served: make the guest exist.
 
-    :param domain_xml: the target as libvirt domain XML, made from ``metadata.out``, named as ``settings.name`` says,
-        with no disk sources. Title, description and other people's metadata are those of the source.
+    :param metadata: the file ``metadata.out``, from which ``libvirt_domain`` makes the domain XML of the target.
     """
 
     directory: Path
     settings: OutputSettings
     target: TargetGuest
     state: Mapping[str, Any]
-    domain_xml: bytes
+    metadata: Path
     ledger: Ledger
     report: Reporter = field(repr=False)
 
@@ -303,8 +354,16 @@ class ProbeHooks(Protocol):
 
         Change nothing, connect to no remote machine, and import no large library: ``importlib.util.find_spec`` tells
         whether one is there.
+
+        Example::
+
+            @hookimpl
+            def v2v_probe(self, request: ProbeRequest) -> tuple[Finding, ...]:
+                spec = find_spec("foosdk")
+                where = spec.origin if spec is not None else None
+                return (present_or("foosdk for Python", where, Status.MISSING, "not installed", "pip install foosdk"),)
         """
-        ...
+        return ()
 
 
 class InputHooks(Protocol):
@@ -315,12 +374,38 @@ class InputHooks(Protocol):
         """Find the guest, read its metadata, and say how each disk is served.
 
         Called first, once. Start no server and write nothing outside ``request.directory`` and
-        ``request.temporary``: core serves the disks, under a protective overlay. Nothing has to be undone.
+        ``request.temporary``: core serves the disks, under a protective overlay. A plugin that has to create something
+        at the source, such as a snapshot, records it in ``request.ledger`` first and has a ``v2v_input_abort``.
+
+        Example::
+
+            @hookimpl
+            def v2v_input_setup(self, request: InputSetupRequest) -> InputResult:
+                image = Path(request.arguments[0]).absolute()
+                guest = Guest(name=image.stem, disks=(SourceDisk(index=1, origin=str(image)),))
+                return InputResult(guest=guest, disks=(QemuImage(path=image, format="raw"),))
 
         :raises UsageError: the arguments or options make no sense.
         :raises SourceError: the guest cannot be used; say which file or object, why, and what to do.
         """
         ...
+
+    @hookspec(firstresult=True)
+    def v2v_input_abort(self, request: InputAbortRequest) -> AbortResult:
+        """Delete what setup created at the source. Return what could not be deleted. Optional.
+
+        Called by the cleanup, after success as well as after a failure, if the ledger holds something of this plugin.
+
+        Example::
+
+            @hookimpl
+            def v2v_input_abort(self, request: InputAbortRequest) -> AbortResult:
+                with connect(request.connection, request.password_file) as server:
+                    for snapshot in request.owned:
+                        server.remove_snapshot(snapshot.identity)
+                return AbortResult()
+        """
+        return AbortResult()
 
 
 class OutputHooks(Protocol):
@@ -331,6 +416,15 @@ class OutputHooks(Protocol):
         """Find out everything that would make this output fail, before the long work begins.
 
         Called after input setup and before the conversion. Creates nothing.
+
+        Example::
+
+            @hookimpl
+            def v2v_output_check(self, request: OutputCheckRequest) -> None:
+                if request.settings.storage is None:
+                    raise UsageError("-o foo needs a directory", hint="name it with -os")
+                if not Path(request.settings.storage).is_dir():
+                    raise DestinationError(f"{request.settings.storage} is not a directory", hint="create it")
 
         :raises UsageError: options are missing or make no sense.
         :raises DestinationError: no permission, no space, no such place, name taken.
@@ -343,6 +437,19 @@ class OutputHooks(Protocol):
 
         Record in ``request.ledger`` whatever you create outside ``request.directory``, *before* you create it.
 
+        Example::
+
+            @hookimpl
+            def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:
+                images = []
+                for disk in request.disks:
+                    image = Path(request.settings.storage) / f"{request.settings.name}-{disk.index}"
+                    request.ledger.record("file", str(image))
+                    with image.open("xb") as stream:
+                        stream.truncate(disk.size)
+                    images.append(QemuImage(path=image, format="raw"))
+                return OutputSetup(disks=tuple(images), state={"images": [str(image.path) for image in images]})
+
         :raises DestinationError: it cannot be created. ``v2v_output_abort`` is called next.
         """
         ...
@@ -351,16 +458,38 @@ class OutputHooks(Protocol):
     def v2v_output_finalize(self, request: OutputFinalizeRequest) -> OutputResult:
         """Make the guest exist at the destination. The servers are stopped, the data is flushed.
 
+        Example::
+
+            @hookimpl
+            def v2v_output_finalize(self, request: OutputFinalizeRequest) -> OutputResult:
+                xml = Path(request.settings.storage) / f"{request.settings.name}.xml"
+                request.ledger.record("file", str(xml))
+                xml.write_bytes(libvirt_domain(request.metadata, name=request.settings.name))
+                return OutputResult(created=(*request.state["images"], str(xml)))
+
         :raises DestinationError: it cannot. ``v2v_output_abort`` is called next.
         """
         ...
 
     @hookspec(firstresult=True)
-    def v2v_output_abort(self, request: OutputAbortRequest) -> None:
-        """Delete what setup and finalize created, and nothing else.
+    def v2v_output_abort(self, request: OutputAbortRequest) -> AbortResult:
+        """Delete what setup and finalize created, and nothing else. Return what could not be deleted.
 
-        May be called in another process, after a crash, and twice. What cannot be deleted is named in a warning. Must
-        not raise: the first error is the one to show.
+        May be called in another process, after a crash, and again for what was left. The cause of each thing that is
+        left belongs into a warning. An error would hide the first one, which is the one that the user must see.
+
+        Example::
+
+            @hookimpl
+            def v2v_output_abort(self, request: OutputAbortRequest) -> AbortResult:
+                left = []
+                for thing in reversed(request.owned):
+                    try:
+                        Path(thing.identity).unlink(missing_ok=True)
+                    except OSError as err:
+                        request.report.warning(f"{thing.identity} was left behind: {err.strerror}")
+                        left.append(thing)
+                return AbortResult(left=tuple(left))
         """
         ...
 
@@ -374,6 +503,14 @@ class ConvertHooks(Protocol):
 
         Runs in a process of its own, which may be killed at any time.
 
+        Example::
+
+            @hookimpl
+            def v2v_convert(self, request: ConvertRequest) -> ConvertResult:
+                found = inspect(request.disks)  # an Inspection
+                install_virtio_drivers(request.disks, found)
+                return ConvertResult(inspection=found, capabilities=Capabilities(), firmware=Firmware.BIOS)
+
         :raises ConversionError: it cannot be converted; say why and what to do.
         """
         ...
@@ -386,6 +523,13 @@ class CopyHooks(Protocol):
     def v2v_copy(self, request: CopyRequest) -> CopyResult:
         """Copy one disk and flush it. May be called for several disks at once, from several threads.
 
+        Example::
+
+            @hookimpl
+            def v2v_copy(self, request: CopyRequest) -> CopyResult:
+                run_program(["nbdcopy", "--flush", request.source.uri, request.destination.uri])
+                return CopyResult(index=request.index, size=request.source.size)
+
         :raises CopyError: naming the disk.
         """
         ...
@@ -396,18 +540,30 @@ class ObserverHooks(Protocol):
 
     @hookspec
     def v2v_event(self, event: Event) -> None:
-        """Take note of an event. Return promptly."""
+        """Take note of an event. Return promptly.
+
+        Example::
+
+            @hookimpl
+            def v2v_event(self, event: Event) -> None:
+                if event.kind is EventKind.STEP_FAILED:
+                    syslog.syslog(f"{event.step} failed: {event.text}")
+        """
         ...
 
 
 class Plugin(Protocol):
     """What every plugin class may say about itself; all have defaults."""
 
-    #: The HOOK_API_VERSION that the plugin was written for.
+    #: The number of the hook API that the plugin was written for, as a literal: 1.
     api_version: int
     #: One line for the listing.
     summary: str
     #: The ``-io`` or ``-oo`` options that it understands.
     options: tuple[PluginOption, ...]
-    #: Of outputs: guests have a serial port there. If False, the conversion takes their consoles on it away.
-    serial_console: bool
+    #: Of outputs: what guests can have there.
+    profile: TargetProfile
+    #: Of inputs: the URI schemes of ``-ic`` that mean this mode, whatever ``-i`` says (``vpx``, ``esx``).
+    uri_schemes: tuple[str, ...]
+    #: Words that ``virt-v2v --machine-readable`` prints when the plugin is installed.
+    capabilities: tuple[str, ...]

@@ -1,43 +1,89 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The logs of failed runs, kept when their conversion directory goes: in ``$XDG_STATE_HOME/v2v/logs``."""
+"""The logs of failed and interrupted runs, kept when their conversion directory goes: in ``$XDG_STATE_HOME/v2v/logs``.
+
+Each run has a directory of its own there: the time, then the name of the conversion directory. Logs older than 90 days
+go, and the oldest ones as long as all of them together are larger than 1 GiB; never those of the last day.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import shutil
+import time
 from pathlib import Path
 
 from v2v_core.conversion_dir import ConversionDir
-from v2v_core.errors import Interrupted, UsageError
+from v2v_core.errors import UsageError
 
-#: So many failed runs are kept; the oldest go first.
-_KEPT = 20
+_DAY = 24 * 60 * 60.0
+_LONGEST = 90 * _DAY
+_MOST = 1024**3
+#: In the conversion directory: where its logs are kept, once they are.
+_PLACE = "kept_logs"
 
 
 def place() -> Path:
-    """Give the directory that holds a directory of logs for each failed run."""
+    """Return the directory that holds a directory of logs for each failed run."""
     state = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
     return Path(state) / "v2v" / "logs"
 
 
-def keep(directory: ConversionDir, error: BaseException) -> None:
-    """Copy the logs and events of a failed run, and say in a note of the error where they are.
+def keep(directory: ConversionDir, error: BaseException | None) -> None:
+    """Copy the logs, the events and the ledger of a run that failed, and say in a note of the error where they are.
 
-    Does its best: without space for logs, the error itself is still told.
+    Does its best: without space for logs, the error itself is still reported. A second call for the same directory
+    brings the copy up to date.
+
+    :param error: what ended the run; None where the supervisor was killed and there is no error to add a note to.
     """
-    # what pointed into the directory points to nothing soon
-    error.__notes__ = []
-    if isinstance(error, Interrupted | UsageError | KeyboardInterrupt | GeneratorExit):
+    if error is not None:
+        # what pointed into the directory points to nothing soon
+        error.__notes__ = []
+    if isinstance(error, UsageError | GeneratorExit):
         return
-    kept = place() / directory.path.name
     with contextlib.suppress(OSError):
-        kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        kept = _place_of(directory)
         shutil.copytree(directory.path / "log", kept, dirs_exist_ok=True)
         kept.chmod(0o700)
-        if directory.events.exists():
-            shutil.copy(directory.events, kept)
-        error.add_note(f"logs: {kept}")
-        runs = sorted((path for path in kept.parent.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
-        for old in runs[:-_KEPT]:
-            shutil.rmtree(old)
+        for name in ("events.jsonl", "ledger.jsonl"):
+            if (directory.path / name).exists():
+                shutil.copy(directory.path / name, kept)
+        if error is not None:
+            error.add_note(f"logs: {kept}")
+        _drop_old(kept)
+
+
+def _place_of(directory: ConversionDir) -> Path:
+    """Return the directory for the logs of a run; two runs whose directories have the same name have two."""
+    marker = directory.path / _PLACE
+    if marker.exists():
+        return Path(os.fsdecode(marker.read_bytes()))
+    place().mkdir(mode=0o700, parents=True, exist_ok=True)
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    for number in range(1000):
+        kept = place() / (f"{stamp}-{directory.path.name}" + (f"-{number}" if number else ""))
+        try:
+            kept.mkdir(mode=0o700)
+        except FileExistsError:
+            continue
+        marker.write_bytes(os.fsencode(kept))
+        return kept
+    raise FileExistsError(f"{kept} exists")
+
+
+def _drop_old(newest: Path) -> None:
+    """Delete the logs that are too old, and the oldest ones while all of them are too large."""
+    now = time.time()
+    runs = [(path.stat().st_mtime, path) for path in newest.parent.iterdir() if path.is_dir() and path != newest]
+    total = _size(newest) + sum(_size(path) for _when, path in runs)
+    for when, path in sorted(runs):
+        age = now - when
+        if age > _LONGEST or (total > _MOST and age > _DAY):
+            total -= _size(path)
+            shutil.rmtree(path)
+
+
+def _size(path: Path) -> int:
+    return sum(entry.stat().st_size for entry in path.rglob("*") if entry.is_file())

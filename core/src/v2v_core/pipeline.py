@@ -7,20 +7,18 @@ This is one supervisor among others: it uses nothing but the steps and the conve
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 
-from v2v_core import kept_logs
+from v2v_core import kept_logs, locks, processes
 from v2v_core.conversion_dir import ConversionDir, temporary_path
 from v2v_core.discovery import Role
 from v2v_core.events import Event, EventKind, EventSink, Step
 from v2v_core.hookspecs import OutputResult
 from v2v_core.model import Guest
-from v2v_core.plugins import LoadedPlugin, load_plugin
+from v2v_core.plugins import load_plugin
 from v2v_core.reporting import forward
-from v2v_core.settings import ConvertChoice, RunChoice
+from v2v_core.settings import RunChoice
 from v2v_core.signals import signals_interrupt, signals_wait
 from v2v_core.steps import cleanup, copy, input_setup, output_check, output_finalize, output_setup
 from v2v_core.steps.convert_apart import convert_apart
@@ -36,12 +34,12 @@ def run(
 
     :raises V2VError: what went wrong; nothing is left behind, neither here nor at the destination.
     """
-    output = load_plugin(Role.OUTPUT, choice.output.mode)  # an unknown mode is found before anything is done
+    load_plugin(Role.OUTPUT, choice.output.mode)  # an unknown mode is found before anything is done
     sinks = (*sinks, *_observers(choice.observers))
     with _run_directory(choice, sinks, at_end) as directory:
         input_setup.run(directory, choice.input, sinks)
         output_check.run(directory, choice.output, sinks)
-        convert_apart(directory, _for_output(choice.convert, output), sinks)
+        convert_apart(directory, choice.convert, sinks)
         output_setup.run(directory, choice.output, sinks)
         copy.run(directory, choice.copy, sinks)
         result = output_finalize.run(directory, sinks)
@@ -58,6 +56,7 @@ def convert_in_place(
 
     :raises V2VError: what went wrong; the guest may be half converted then, there is no way back.
     """
+    sinks = (*sinks, *_observers(choice.observers))
     with _run_directory(choice, sinks, at_end) as directory:
         input_setup.run(directory, choice.input, sinks)
         convert_apart(directory, choice.convert, sinks)
@@ -72,27 +71,23 @@ def print_source(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> Guest:
         return input_setup.run(directory, choice.input, sinks)
 
 
-def _for_output(choice: ConvertChoice, output: LoadedPlugin) -> ConvertChoice:
-    """Tell the converter what the target has not got."""
-    if output.serial_console:
-        return choice
-    return dataclasses.replace(choice, settings=dataclasses.replace(choice.settings, serial_console=False))
-
-
 @contextlib.contextmanager
 def _run_directory(
     choice: RunChoice, sinks: Sequence[EventSink], at_end: Callable[[ConversionDir], None] | None = None
 ) -> Iterator[ConversionDir]:
     """Make the conversion directory, and see to it that nothing of the run is left, however it ends."""
     load_plugin(Role.INPUT, choice.input.mode)
+    token = secrets.token_hex(8)
     with signals_interrupt():
         path = choice.directory or temporary_path()
-        # first of all: there is no moment at which a killed supervisor leaves something that nobody removes
-        with warden(path):
+        # first of all: there is no moment at which a killed supervisor leaves something that nothing removes
+        with warden(path, token):
             directory = (
                 ConversionDir.temporary(path) if choice.directory is None else ConversionDir.open_or_create(path)
             )
-            with _marked(directory):
+            with locks.held_for_a_run(directory, token):
+                # of an earlier run in this directory, whose supervisor is dead: it holds no lock any more
+                processes.stop(directory.path, processes.is_gone_with_the_run)
                 try:
                     yield directory
                 except BaseException as err:
@@ -103,22 +98,6 @@ def _run_directory(
                         if at_end is not None:
                             at_end(directory)
                         cleanup.run(directory, [_only_warnings(sinks)])
-
-
-@contextlib.contextmanager
-def _marked(directory: ConversionDir) -> Iterator[None]:
-    """Make whatever this process starts, directly or not, a process of the run."""
-    before, tempdir = dict(os.environ), tempfile.tempdir
-    os.environ.update(directory.environment)
-    # tempfile looks at TMPDIR once and remembers; the directory of this run is gone in the next one
-    tempfile.tempdir = None
-    try:
-        yield
-    finally:
-        tempfile.tempdir = tempdir
-        for name in directory.environment:
-            os.environ.pop(name)
-        os.environ.update({name: before[name] for name in directory.environment if name in before})
 
 
 def _only_warnings(sinks: Sequence[EventSink]) -> EventSink:

@@ -7,6 +7,7 @@ both are checked here, and the plugin is blamed by name. Exceptions that are non
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from v2v_core import hookspecs
 from v2v_core.discovery import Role, installed, load
 from v2v_core.errors import (
     ConversionError,
+    CopyError,
     DestinationError,
     OptionError,
     PluginContractError,
@@ -30,10 +32,12 @@ from v2v_core.events import Event
 from v2v_core.finding import Finding
 from v2v_core.hookspecs import (
     HOOK_API_VERSION,
+    AbortResult,
     ConvertRequest,
     ConvertResult,
     CopyRequest,
     CopyResult,
+    InputAbortRequest,
     InputResult,
     InputSetupRequest,
     OutputAbortRequest,
@@ -44,7 +48,16 @@ from v2v_core.hookspecs import (
     OutputSetupRequest,
     ProbeRequest,
 )
-from v2v_core.model import DiskService, Guest, NbdkitPlugin, NbdUri, OptionValues, PluginOption, QemuImage
+from v2v_core.model import (
+    DiskService,
+    Guest,
+    NbdkitPlugin,
+    NbdUri,
+    OptionValues,
+    PluginOption,
+    QemuImage,
+    TargetProfile,
+)
 from v2v_core.settings import RawOptions
 
 _SPECS: dict[Role, tuple[type, frozenset[str]]] = {
@@ -71,7 +84,9 @@ class LoadedPlugin:
     options: tuple[PluginOption, ...]
     summary: str
     manager: pluggy.PluginManager
-    serial_console: bool = True
+    profile: TargetProfile = TargetProfile()
+    uri_schemes: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
 
     def check_options(self, given: RawOptions) -> OptionValues:
         """Check ``-io`` or ``-oo`` against what the plugin declares.
@@ -100,20 +115,37 @@ class LoadedPlugin:
     def output_setup(self, request: OutputSetupRequest) -> OutputSetup:
         """Call ``v2v_output_setup``."""
         result = self._call("v2v_output_setup", request, OutputSetup, DestinationError)
-        self._check_services(result.disks, len(request.target.disks), "v2v_output_setup")
+        self._check_services(result.disks, len(request.disks), "v2v_output_setup")
+        try:
+            json.dumps(dict(result.state))
+        except (TypeError, ValueError) as err:
+            raise PluginContractError(self.blame, f"the state of v2v_output_setup is not JSON: {err}") from err
         return result
 
     def copy(self, request: CopyRequest) -> CopyResult:
-        """Call ``v2v_copy``."""
-        return self._call("v2v_copy", request, CopyResult, V2VError)
+        """Call ``v2v_copy``.
+
+        :raises CopyError: naming the disk.
+        """
+
+        def wrap(message: str, *, hint: str | None = None) -> V2VError:
+            return CopyError(message, disk=request.index, hint=hint)
+
+        return self._call("v2v_copy", request, CopyResult, wrap)
 
     def output_finalize(self, request: OutputFinalizeRequest) -> OutputResult:
         """Call ``v2v_output_finalize``."""
         return self._call("v2v_output_finalize", request, OutputResult, DestinationError)
 
-    def output_abort(self, request: OutputAbortRequest) -> None:
+    def output_abort(self, request: OutputAbortRequest) -> AbortResult:
         """Call ``v2v_output_abort``."""
-        self._call("v2v_output_abort", request, type(None), DestinationError)
+        return self._call("v2v_output_abort", request, AbortResult, DestinationError)
+
+    def input_abort(self, request: InputAbortRequest) -> AbortResult:
+        """Call ``v2v_input_abort``; without one, everything is left."""
+        if not self.manager.hook.v2v_input_abort.get_hookimpls():
+            return AbortResult(left=request.owned)
+        return self._call("v2v_input_abort", request, AbortResult, SourceError)
 
     def probe(self, request: ProbeRequest) -> tuple[Finding, ...]:
         """Call ``v2v_probe``, which a plugin need not have."""
@@ -129,12 +161,15 @@ class LoadedPlugin:
         """Call ``v2v_event``; the caller deals with exceptions."""
         self.manager.hook.v2v_event(event=event)
 
-    def _call(self, hook: str, request: object, result_type: type[ResultT], wrap: type[V2VError]) -> ResultT:
+    def _call(self, hook: str, request: object, result_type: type[ResultT], wrap: Callable[..., V2VError]) -> ResultT:
         caller: Callable[..., Any] = getattr(self.manager.hook, hook)
         try:
             result = caller(request=request)
-        except V2VError:
-            raise
+        except V2VError as err:
+            if err.exit_code != V2VError.exit_code:
+                raise
+            # it says what failed, but not where: a program that a hook ran, a file of core's
+            raise wrap(err.message, hint=err.hint) from err
         except Exception as err:
             raise wrap(
                 f"the plugin {self.blame} failed in {hook}: {type(err).__name__}: {err}",
@@ -200,13 +235,30 @@ def check_plugin(role: Role, name: str, plugin_class: Any, blame: str) -> Loaded
     options = getattr(plugin, "options", ())
     if not isinstance(options, tuple) or not all(isinstance(option, PluginOption) for option in options):
         raise PluginContractError(blame, "its options must be a tuple of PluginOption")
-    serial_console = getattr(plugin, "serial_console", True)
-    if not isinstance(serial_console, bool):
-        raise PluginContractError(blame, f"its serial_console must be True or False, and not {serial_console!r}")
+    profile = getattr(plugin, "profile", TargetProfile())
+    if not isinstance(profile, TargetProfile):
+        raise PluginContractError(blame, f"its profile must be a TargetProfile, and not {profile!r}")
     if os.environ.get("V2V_TRACE_HOOKS"):
         manager.trace.root.setwriter(_trace)
         manager.enable_tracing()
-    return LoadedPlugin(role, name, blame, options, str(getattr(plugin, "summary", "")), manager, serial_console)
+    return LoadedPlugin(
+        role,
+        name,
+        blame,
+        options,
+        str(getattr(plugin, "summary", "")),
+        manager,
+        profile,
+        uri_schemes=_words(plugin, "uri_schemes", blame),
+        capabilities=_words(plugin, "capabilities", blame),
+    )
+
+
+def _words(plugin: object, name: str, blame: str) -> tuple[str, ...]:
+    words = getattr(plugin, name, ())
+    if not isinstance(words, tuple) or not all(isinstance(word, str) for word in words):
+        raise PluginContractError(blame, f"its {name} must be a tuple of strings")
+    return words
 
 
 def check_options(mode: str, declared: tuple[PluginOption, ...], given: RawOptions) -> OptionValues:

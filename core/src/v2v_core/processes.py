@@ -20,14 +20,20 @@ from pathlib import Path
 DIRECTORY_VARIABLE = "V2V_DIRECTORY"
 #: What a long-lived process serves (``in1``, ``out2``); those without it are workers of a step.
 SERVER_VARIABLE = "V2V_SERVER"
+#: The step that a worker belongs to.
+STEP_VARIABLE = "V2V_STEP"
 
 
 @dataclass(frozen=True)
 class RunProcess:
-    """A process of a run. ``server`` is what it serves, None for a worker."""
+    """A process of a run.
+
+    :param server: what it serves, None for a worker. :param step: whose worker it is.
+    """
 
     pid: int
     server: str | None
+    step: str | None = None
 
 
 def find(directory: Path) -> tuple[RunProcess, ...]:
@@ -40,9 +46,8 @@ def find(directory: Path) -> tuple[RunProcess, ...]:
             continue
         environment = _environment(int(entry))
         if mark in environment:
-            prefix = os.fsencode(f"{SERVER_VARIABLE}=")
-            server = next((os.fsdecode(word[len(prefix) :]) for word in environment if word.startswith(prefix)), None)
-            found.append(RunProcess(int(entry), server))
+            server, step = (_value(environment, name) for name in (SERVER_VARIABLE, STEP_VARIABLE))
+            found.append(RunProcess(int(entry), server, step))
     return tuple(found)
 
 
@@ -70,6 +75,15 @@ def stop(
 def is_worker(process: RunProcess) -> bool:
     """Tell whether a process is a worker of a step and not a server."""
     return process.server is None
+
+
+def works_for(step: str) -> Callable[[RunProcess], bool]:
+    """Return a test for the workers of one step."""
+
+    def test(process: RunProcess) -> bool:
+        return process.server is None and process.step == step
+
+    return test
 
 
 def serves(*prefixes: str) -> Callable[[RunProcess], bool]:
@@ -115,6 +129,11 @@ def _ancestry() -> frozenset[int]:
             break
         pid = int(stat.rpartition(")")[2].split()[1])
     return frozenset(line)
+
+
+def _value(environment: list[bytes], name: str) -> str | None:
+    prefix = os.fsencode(f"{name}=")
+    return next((os.fsdecode(word[len(prefix) :]) for word in environment if word.startswith(prefix)), None)
 
 
 def _environment(pid: int) -> list[bytes]:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 
+from v2v_core.environment import child_environment
 from v2v_core.errors import CommandError, V2VError
 
 #: Which Debian and Fedora packages bring a program, for the error that says it is missing.
@@ -43,7 +43,7 @@ def run_program(
     :param timeout: seconds, after which it is killed.
     :raises CommandError: it could not be started, failed, or took too long.
     """
-    env = {**os.environ, **(environment or {}), "LC_ALL": "C"}
+    env = child_environment(**(environment or {}), LC_ALL="C")
     try:
         done = subprocess.run(
             [require_program(argv[0]) if "/" not in argv[0] else argv[0], *argv[1:]],

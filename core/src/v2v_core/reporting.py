@@ -16,14 +16,16 @@ from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 from v2v_core.conversion_dir import ConversionDir
+from v2v_core.environment import programs_belong_to
 from v2v_core.errors import CommandError, Interrupted, Obstacle, V2VError
 from v2v_core.events import Event, EventKind, EventSink, Step
+from v2v_core.processes import STEP_VARIABLE
 from v2v_core.signals import interrupted, interruption
 
 # C0, DEL and C1: a hostile guest's host name must not talk to the terminal (tabs and newlines become spaces). The line
 # and paragraph separators end a line for some readers of events; lone surrogates cannot be written.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_TEXTS = ("text", "hint", "path", "what", "why")
+_TEXTS = ("text", "hint", "log", "path", "what", "why")
 #: Seconds between two progress events of one disk.
 _PROGRESS_INTERVAL = 0.2
 
@@ -142,9 +144,11 @@ def running(directory: ConversionDir, step: Step, sinks: Sequence[EventSink]) ->
     """
     report, known = StepReport(directory, step, sinks), sys.exception()
     try:
+        directory.require(step)
         directory.mark_begun(step)
         report.emit(Event(kind=EventKind.STEP_STARTED, step=step))
-        yield report
+        with programs_belong_to({**directory.environment, STEP_VARIABLE: step.value}):
+            yield report
         directory.mark_done(step)
         report.emit(Event(kind=EventKind.STEP_FINISHED, step=step))
     except (Exception, KeyboardInterrupt) as err:
@@ -200,4 +204,6 @@ def _fail(report: StepReport, step: Step, error: V2VError) -> None:
 
 
 def _open_append(path: os.PathLike[str]) -> IO[str]:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w", encoding="utf-8")
+    return os.fdopen(
+        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w", encoding="utf-8", errors="backslashreplace"
+    )

@@ -17,10 +17,9 @@ from v2v_core import metadata
 from v2v_core.errors import V2VError
 from v2v_core.events import Event, EventKind, Step
 from v2v_core.model import Change, Guest, TargetGuest
+from v2v_core.step_graph import RULES
 
 MetadataT = TypeVar("MetadataT")
-
-_ORDER = list(Step)
 
 
 class Outcome(StrEnum):
@@ -109,11 +108,10 @@ def read_report(directory: Path) -> RunReport:
     :raises V2VError: ``events.jsonl`` cannot be read; the message names it.
     """
     path = directory / "events.jsonl"
-    try:
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            steps = step_runs(_events(lines))
-    except OSError as err:
-        raise V2VError(f"{path} cannot be read: {err.strerror}", hint="name a conversion directory") from err
+    if not path.exists():
+        raise V2VError(f"{path} cannot be read: it does not exist", hint="name a conversion directory")
+    events, _ = read_events_from(path)
+    steps = step_runs(events)
     by_step = {run.step: run for run in steps}
     convert = by_step.get(Step.CONVERT)
     # what an earlier run left does not count once the step has begun again
@@ -130,15 +128,12 @@ def read_report(directory: Path) -> RunReport:
 
 
 def step_runs(events: Iterable[Event]) -> tuple[StepRun, ...]:
-    """Sort events by step. A step that begins again makes void what it, and those after it, did before.
-
-    The check of the output changes nothing; helpers make it after the conversion.
-    """
+    """Sort events by step. A step that begins makes void what was built on an earlier run of it (``step_graph``)."""
     runs: dict[Step, StepRun] = {}
     for event in events:
         if event.kind is EventKind.STEP_STARTED:
-            if event.step in runs and event.step is not Step.OUTPUT_CHECK:
-                runs = {step: run for step, run in runs.items() if _ORDER.index(step) < _ORDER.index(event.step)}
+            void = RULES[event.step].voids
+            runs = {step: run for step, run in runs.items() if step not in void and step is not event.step}
             runs[event.step] = StepRun(event.step, event.time)
             continue
         run = runs.setdefault(event.step, StepRun(event.step, event.time))
@@ -162,6 +157,26 @@ def _outcome(steps: tuple[StepRun, ...], *, converted: bool) -> Outcome:
     if any(run.step is Step.OUTPUT_FINALIZE for run in steps):
         return Outcome.FINISHED
     return Outcome.CONVERTED if converted else Outcome.UNFINISHED
+
+
+def read_events_from(path: Path, offset: int = 0) -> tuple[tuple[Event, ...], int]:
+    """Read the events of a run.
+
+    :param path: ``events.jsonl``. :param offset: bytes to skip: what an earlier call returned.
+    :return: the events, and the offset behind the last whole line; a line that is still being written is left for
+        later.
+    :raises V2VError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            text = stream.read()
+    except FileNotFoundError:
+        return (), offset
+    except OSError as err:
+        raise V2VError(f"{path} cannot be read: {err.strerror}", hint="name a conversion directory") from err
+    whole = text[: text.rfind(b"\n") + 1]
+    return tuple(_events(whole.decode("utf-8", "replace").split("\n"))), offset + len(whole)
 
 
 def _events(lines: Iterable[str]) -> Iterator[Event]:

@@ -21,12 +21,15 @@ _DONE = b"done"
 
 
 @contextlib.contextmanager
-def warden(path: Path) -> Iterator[None]:
-    """Have a warden for the conversion directory at a path, whether it exists already or not."""
+def warden(path: Path, token: str) -> Iterator[None]:
+    """Have a warden for the conversion directory at a path, whether it exists already or not.
+
+    :param token: names this run; the warden leaves the directory alone if another run has taken it over meanwhile.
+    """
     path = Path(os.path.realpath(path))
     process = subprocess.Popen(
         # -P: nothing in the current directory can be taken for a module of ours
-        [sys.executable, "-P", "-m", "v2v_core.warden", str(path)],
+        [sys.executable, "-P", "-m", "v2v_core.warden", str(path), token],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -51,21 +54,30 @@ def main(argv: list[str]) -> int:
     said = b""
     while chunk := os.read(0, 64):
         said += chunk
-    path = Path(argv[1])
+    path, token = Path(argv[1]), argv[2]
     if said == _DONE:
         return 0
     if not path.exists():
-        # it was not made yet, or somebody removed it under the servers
+        # it was not made yet, or another process removed it under the servers
         stop(path, is_gone_with_the_run)
         return 0
     # only now: a process that waits should be small, and start fast
+    from v2v_core import kept_logs, locks
     from v2v_core.conversion_dir import ConversionDir
     from v2v_core.errors import V2VError
     from v2v_core.steps import cleanup
 
     try:
         # the supervisor may have been killed before the directory was whole
-        cleanup.run(ConversionDir.open_or_create(path))
+        directory = ConversionDir.open_or_create(path)
+        with locks.held_for_cleanup(directory):
+            if not locks.is_still_the_run_of(path, token):
+                return 0
+            kept_logs.keep(directory, None)
+            left = cleanup.run(directory)
+            if left:
+                # what the cleanup has said about it belongs to the logs that are kept
+                kept_logs.keep(directory, None)
     except V2VError:
         return 1
     return 0

@@ -14,7 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v2v_core.errors import MetadataError, SourceError
-from v2v_core.metadata import UntrustedXmlError, endpoints, parse_untrusted_xml, read_source, read_target, validate
+from v2v_core.metadata import (
+    UntrustedXmlError,
+    named_endpoints,
+    parse_untrusted_xml,
+    read_source,
+    read_target,
+    validate,
+)
 from v2v_core.metadata import write_source as write
 from v2v_core.model import Guest, SourceDisk
 
@@ -150,7 +157,7 @@ def test_what_the_schema_does_not_admit_is_refused_with_a_line(tmp_path: Path, o
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
-    for function in (validate, read_source, read_target, lambda path: endpoints(path, tmp_path)):
+    for function in (validate, read_source, read_target, named_endpoints):
         with pytest.raises(MetadataError, match="is missing") as caught:
             function(tmp_path / "metadata.in")
         assert caught.value.hint

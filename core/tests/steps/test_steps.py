@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from v2v_core import metadata, processes
+from v2v_core import metadata, processes, served
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import (
     ConversionError,
@@ -26,11 +26,11 @@ from v2v_core.errors import (
     V2VError,
 )
 from v2v_core.events import Event, EventKind, Step
-from v2v_core.hookspecs import ConvertSettings, OwnedObject
-from v2v_core.model import Bus, StaticAddress
+from v2v_core.hookspecs import OwnedObject
+from v2v_core.model import Bus
 from v2v_core.settings import CopyChoice, InputChoice, RunChoice
 from v2v_core.steps import cleanup, convert, copy, input_setup, output_check, output_finalize, output_setup
-from v2v_core.steps.convert_apart import CHOICE, convert_apart, load_choice
+from v2v_core.steps.convert_apart import convert_apart
 from v2v_core.testing import MARKER, read_endpoint, write_endpoint
 from v2v_core.testing.fixtures import Install
 from v2v_core.testing.images import tree_of
@@ -61,7 +61,7 @@ def test_input_setup_leaves_metadata_and_endpoints(choice: RunChoice, v2v_direct
     assert metadata.read_source(v2v_directory.metadata_in) == guest
     assert [disk.size for disk in guest.disks] == [MB, MB]
     assert servers(v2v_directory) == {"in1", "in2", "base1", "base2"}
-    assert [endpoint.index for endpoint in metadata.endpoints(v2v_directory.metadata_in, v2v_directory.path)] == [1, 2]
+    assert [(disk.index, disk.size) for disk in served.read_source(v2v_directory).disks] == [(1, MB), (2, MB)]
     assert v2v_directory.done() == {Step.INPUT_SETUP}
 
 
@@ -191,15 +191,6 @@ def test_convert_apart_tells_what_the_child_says(choice: RunChoice, v2v_director
         EventKind.MESSAGE,
         EventKind.STEP_FINISHED,
     ]
-    assert not (v2v_directory.path / "convert.json").exists(), "it may hold keys"
-
-
-def test_choice_of_the_child_is_that_of_the_parent(choice: RunChoice, v2v_directory: ConversionDir) -> None:
-    address = StaticAddress(mac="52:54:00:00:00:01", address="192.0.2.7", prefix=24, nameservers=("192.0.2.1",))
-    settings = ConvertSettings(keys=("all:clevis",), static_addresses=(address,), serial_console=False)
-    given = dataclasses.replace(choice.convert, settings=settings)
-    v2v_directory.write_json(CHOICE, dataclasses.asdict(given))
-    assert load_choice(v2v_directory) == given
 
 
 def test_convert_apart_raises_what_the_child_failed_with(
@@ -209,7 +200,6 @@ def test_convert_apart_raises_what_the_child_failed_with(
     with pytest.raises(ConversionError) as failed:
         convert_apart(v2v_directory, in_trouble("fail", "v2v_convert").convert)
     assert (failed.value.message, failed.value.hint) == ("asked to fail in v2v_convert", "do not ask")
-    assert not (v2v_directory.path / "convert.json").exists(), "it may hold keys"
 
 
 _CONVERTERS = """
@@ -257,8 +247,8 @@ def test_convert_apart_survives_a_child_that_dies_in_the_middle_of_a_line(
 
 def test_output_setup_serves_the_destinations(as_far_as_output_setup: ConversionDir, storage: Path) -> None:
     assert {"out1", "out2"} <= servers(as_far_as_output_setup)
-    assert [endpoint.index for endpoint in output_setup.destinations(as_far_as_output_setup)] == [1, 2]
-    assert as_far_as_output_setup.owned() == tuple(
+    assert [(disk.index, disk.size) for disk in served.read_output(as_far_as_output_setup).disks] == [(1, MB), (2, MB)]
+    assert as_far_as_output_setup.ledger.owned() == tuple(
         OwnedObject(kind="file", identity=str(storage / f"new name-disk{index}")) for index in (1, 2)
     )
 
@@ -443,11 +433,14 @@ def test_cleanup_names_what_an_abort_that_fails_leaves(
     convert.run(v2v_directory, choice.convert)
     output_setup.run(v2v_directory, output)
     heard: list[Event] = []
-    cleanup.run(v2v_directory, [heard.append])
-    (warning,) = (event.text for event in heard if event.kind is EventKind.WARNING)
+    left = cleanup.run(v2v_directory, [heard.append])
+    assert [thing.identity for thing in left] == [str(storage / f"new name-disk{index}") for index in (1, 2)]
+    warning, kept = (event.text for event in heard if event.kind is EventKind.WARNING)
     assert "asked to fail in v2v_output_abort" in warning
     assert f"left behind: file {storage / 'new name-disk1'}, file {storage / 'new name-disk2'}" in warning
-    assert not v2v_directory.path.exists()
+    assert f"run helper-v2v-cleanup --dir {v2v_directory.path} again" in kept
+    assert v2v_directory.ledger.owned() == left
+    assert list(v2v_directory.overlay.iterdir()) == []
 
 
 def test_cleanup_names_what_is_left_when_the_plugin_is_gone(
@@ -455,9 +448,12 @@ def test_cleanup_names_what_is_left_when_the_plugin_is_gone(
 ) -> None:
     monkeypatch.setenv("V2V_DISABLE_PLUGINS", "fake")
     heard: list[Event] = []
-    cleanup.run(as_far_as_output_setup, [heard.append])
-    (warning,) = (event.text for event in heard if event.kind is EventKind.WARNING)
+    assert len(cleanup.run(as_far_as_output_setup, [heard.append])) == 2
+    warning, _kept = (event.text for event in heard if event.kind is EventKind.WARNING)
     assert str(storage / "new name-disk1") in warning
+    monkeypatch.delenv("V2V_DISABLE_PLUGINS")
+    assert cleanup.run(as_far_as_output_setup) == (), "the plugin is there again, and ends it"
+    assert [path.name for path in storage.iterdir()] == ["neighbour"]
     assert not as_far_as_output_setup.path.exists()
 
 

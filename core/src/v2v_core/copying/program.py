@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 
+from v2v_core.environment import child_environment
 from v2v_core.errors import CopyError
 from v2v_core.hookspecs import CopyRequest, CopyResult
 from v2v_core.programs import require_program
@@ -35,7 +36,7 @@ def run_copy_program(request: CopyRequest, argv_for: Callable[[int], Sequence[st
                 stdout=words,
                 stderr=words,
                 pass_fds=[writer],
-                env={**os.environ, "LC_ALL": "C"},
+                env=child_environment(LC_ALL="C"),
             )
         finally:
             os.close(writer)

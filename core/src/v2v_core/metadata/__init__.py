@@ -15,8 +15,8 @@ Both are libvirt domain XML plus one element of this project's own namespace, ``
 ``schema/metadata.rng`` describes both files; they are checked when they are written and when they are read.
 """
 
-from v2v_core.metadata.buses import assign_buses
-from v2v_core.metadata.endpoints import endpoints
+from v2v_core.metadata.buses import assign_buses, fit_profile
+from v2v_core.metadata.endpoints import named_endpoints
 from v2v_core.metadata.names import libvirt_name
 from v2v_core.metadata.parser import UntrustedXmlError, parse_untrusted_xml
 from v2v_core.metadata.source import guest_of_domain, read_source, write_source
@@ -27,10 +27,11 @@ from v2v_core.metadata.validation import validate
 __all__ = [
     "UntrustedXmlError",
     "assign_buses",
-    "endpoints",
+    "fit_profile",
     "guest_of_domain",
     "libvirt_domain",
     "libvirt_name",
+    "named_endpoints",
     "parse_untrusted_xml",
     "read_source",
     "read_target",

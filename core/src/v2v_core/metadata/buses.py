@@ -8,9 +8,20 @@ place that they had at the source if it is free. A virtual machine has one set o
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
-from v2v_core.model import Bus, Capabilities, Guest, Removable, TargetDisk, TargetRemovable
+from v2v_core.errors import ConversionError
+from v2v_core.model import (
+    Bus,
+    Capabilities,
+    Firmware,
+    Guest,
+    Removable,
+    TargetDisk,
+    TargetProfile,
+    TargetRemovable,
+)
 
 _PREFIX = {
     Bus.VIRTIO_BLK: "vd",
@@ -23,10 +34,15 @@ _PREFIX = {
 #: The one IDE controller of the i440fx has two channels with two drives each; a floppy controller has two drives.
 _ROOM = {Bus.IDE: 4, Bus.FLOPPY: 2}
 _SCSI = (Bus.SCSI, Bus.VIRTIO_SCSI)
+_ANY_TARGET = TargetProfile()
 
 
 def assign_buses(
-    guest: Guest, capabilities: Capabilities, *, boot_disk: int | None = None
+    guest: Guest,
+    capabilities: Capabilities,
+    *,
+    boot_disk: int | None = None,
+    profile: TargetProfile = _ANY_TARGET,
 ) -> tuple[tuple[TargetDisk, ...], tuple[TargetRemovable, ...], list[str]]:
     """Attach the disks and the removable drives of a guest to the buses of the target.
 
@@ -37,6 +53,7 @@ def assign_buses(
     :param boot_disk: number of the disk that boots, from 1: it comes first in the boot order. The others follow as the
         source has them, and in the order of the disks where it does not say; so do all with None or a disk that does
         not exist.
+    :param profile: what the target can give; ``fit_profile`` has chosen the machine already.
     :return: the disks, the drives, and a warning for each thing that could not be as it was at the source.
     """
     slots = _Slots()
@@ -49,7 +66,7 @@ def assign_buses(
         warnings.append(f"the guest boots from disk {boot_disk}, which it does not have")
     disks = []
     for disk in guest.disks:
-        bus = _available(capabilities.block_bus, capabilities.machine)
+        bus = _offered(_available(capabilities.block_bus, capabilities.machine), capabilities.machine, profile)
         if slots.free(bus, None) is None:
             warnings.append(f"disk {disk.index} is attached to SATA: there is no room left on {bus}")
             bus = Bus.SATA
@@ -65,6 +82,49 @@ def assign_buses(
         if drive is not None:
             placed[i] = drive
     return tuple(disks), tuple(placed[i] for i in sorted(placed)), warnings
+
+
+def fit_profile(
+    capabilities: Capabilities, firmware: Firmware, profile: TargetProfile
+) -> tuple[Capabilities, tuple[str, ...]]:
+    """Choose for a converted guest what the target can give.
+
+    :return: the capabilities with a bus and a machine that the target has, and a warning for each thing that is not as
+        the guest would have it.
+    :raises ConversionError: the guest cannot boot there.
+    """
+    if firmware is not Firmware.UNKNOWN and firmware not in profile.firmware:
+        raise ConversionError(
+            f"the guest boots with {firmware.value.upper()}, which guests cannot have at this target",
+            hint="choose another target",
+        )
+    warnings = []
+    machine = capabilities.machine
+    if machine not in profile.machines:
+        machine = profile.machines[0]
+        warnings.append(f"the guest gets the machine type {machine}: the target has no {capabilities.machine}")
+    wanted = _available(capabilities.block_bus, machine)
+    bus = _offered(wanted, machine, profile)
+    if bus is not wanted:
+        warnings.append(f"the disks are attached to {bus.value}: the target has no {wanted.value}")
+    return dataclasses.replace(capabilities, machine=machine, block_bus=bus), tuple(warnings)
+
+
+def _offered(bus: Bus, machine: str, profile: TargetProfile) -> Bus:
+    """Return the bus if the target has it, else one that every guest has a driver for.
+
+    :raises ConversionError: there is none.
+    """
+    if bus in profile.buses:
+        return bus
+    for common in (_available(Bus.SATA, machine), _available(Bus.IDE, machine)):
+        if common in profile.buses and common in {Bus.SATA, Bus.IDE}:
+            return common
+    offered = ", ".join(one.value for one in profile.buses)
+    raise ConversionError(
+        f"the guest has a driver for disks on {bus.value}, and the target offers {offered}",
+        hint="install the drivers for one of these in the guest, or choose another target",
+    )
 
 
 def device_name(prefix: str, slot: int) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where the disks of the guest are served."""
+"""Where the metadata says that the disks of the guest are served."""
 
 from __future__ import annotations
 
@@ -12,33 +12,29 @@ from v2v_core.metadata.domain_reader import source_disks
 from v2v_core.metadata.source import source_from
 from v2v_core.metadata.tree import read_tree
 from v2v_core.metadata.validation import check_tree
-from v2v_core.model import DiskEndpoint
 
 if TYPE_CHECKING:
     from lxml import etree
 
 
-def endpoints(path: Path, directory: Path) -> tuple[DiskEndpoint, ...]:
-    """Give the NBD endpoint of each disk of the guest (NBD URIs: https://github.com/NetworkBlockDevice/nbd, uri.md).
+def named_endpoints(path: Path) -> dict[int, str | None]:
+    """Return the NBD URI that the metadata names for each disk of the guest, by number.
 
-    Disk *i* is the socket ``in<i>`` of the directory, unless the disk has a network source of the protocol ``nbd``:
-    then it is served by somebody else, at that place.
+    A disk with a network source of the protocol ``nbd`` is served at that place, by another supervisor. All others have
+    None: the conversion directory says where they are served.
 
-    :param path: ``metadata.in`` or ``metadata.out``. :param directory: the conversion directory.
-    :raises MetadataError: the file is missing, damaged or not valid, or names a place that is none.
+    :param path: ``metadata.in`` or ``metadata.out``.
+    :raises MetadataError: the file is missing, damaged or not valid, or names a place that cannot be one.
     """
     root = read_tree(path)
     check_tree(root, path)
     guest = source_from(root, path)
-    found = []
+    named: dict[int, str | None] = {}
     for disk, element in zip(guest.disks, source_disks(root), strict=True):
         source = element.find("source")
-        if source is not None and source.get("protocol") == "nbd":
-            uri = _foreign(source, path)
-        else:
-            uri = f"nbd+unix:///?socket={quote(str(directory.absolute() / f'in{disk.index}'))}"
-        found.append(DiskEndpoint(index=disk.index, uri=uri, size=disk.size))
-    return tuple(found)
+        foreign = source is not None and source.get("protocol") == "nbd"
+        named[disk.index] = _foreign(source, path) if source is not None and foreign else None
+    return named
 
 
 def _foreign(source: etree._Element, path: Path) -> str:

@@ -3,10 +3,14 @@
 
 ::
 
-    source       image ◀── overlay/disk1.qcow2 ◀── qemu-nbd in1           a local image
+    source       image ◀── qemu-nbd base1 (read-only)
+                 image ◀── overlay/disk1.qcow2 ◀── qemu-nbd in1           a local image
                  nbdkit base1 ◀── overlay/disk1.qcow2 ◀── qemu-nbd in1    anything else
     in place     image ◀── qemu-nbd in1,  or  nbdkit in1                  no overlay: it is the guest that is changed
     destination  image ◀── qemu-nbd out1, or  nbdkit out1
+
+The overlay of a local image is opened above the image itself, not above its ``base1``: the conversion then reads
+through one program less.
 """
 
 from __future__ import annotations
@@ -16,43 +20,59 @@ import re
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import CommandError, DestinationError, SourceError, V2VError
 from v2v_core.model import DiskEndpoint, DiskService, NbdkitPlugin, NbdUri, QemuImage
+from v2v_core.nbd_uri import nbd_uri, size_of
 from v2v_core.reporting import StepReport
-from v2v_core.serving.nbdkit import nbdkit_argv
+from v2v_core.served import ServedDisk
+from v2v_core.serving.nbdkit import nbdkit_argv, secrets_in_files
 from v2v_core.serving.qemu_nbd import Node, block_node, create_overlay, nbd_node, qemu_nbd_argv, qemu_nbd_environment
-from v2v_core.serving.server import start_server, uri_of
+from v2v_core.serving.server import start_server
 
 
 def serve_source(
     directory: ConversionDir, index: int, service: DiskService, origin: str, *, in_place: bool, report: StepReport
-) -> DiskEndpoint:
+) -> ServedDisk:
     """Serve a disk of the source on ``in<index>``: under an overlay, so that it is never written, unless in place.
 
     :param origin: what to call the disk in an error.
     :raises SourceError: it cannot be served.
     """
+    service = without_secrets(directory, "in", index, service)
     try:
         if in_place:
-            return _serve(directory, "in", index, service, report)
+            endpoint = _serve(directory, "in", index, service, report)
+            return ServedDisk(index=index, size=_size(endpoint), uri=endpoint.uri, service=service, origin=origin)
+        base, below = _serve_base(directory, index, service, report)
         overlay = directory.overlay / f"disk{index}.qcow2"
         overlay.unlink(missing_ok=True)
-        create_overlay(overlay, _below(directory, index, service, report))
+        create_overlay(overlay, below)
         socket = directory.socket("in", index)
         node = {"driver": "qcow2", "file": {"driver": "file", "filename": str(overlay)}}
         argv = qemu_nbd_argv(node, socket, scratch=True)
-        return _start(directory, socket.name, argv, index, report, qemu_nbd_environment())
+        endpoint = _start(directory, socket.name, argv, index, report, qemu_nbd_environment())
     except V2VError as err:
         hint = err.hint or _hint(err)
         raise SourceError(f"disk {index} ({origin}) cannot be opened: {_reason(err)}", hint=hint) from err
+    return ServedDisk(
+        index=index,
+        size=_size(endpoint),
+        uri=endpoint.uri,
+        base=base.uri,
+        overlay=overlay,
+        service=service,
+        origin=origin,
+    )
 
 
 def serve_destination(directory: ConversionDir, index: int, service: DiskService, report: StepReport) -> DiskEndpoint:
-    """Serve the destination of a disk on ``out<index>``; somebody else's server is used where it is.
+    """Serve the destination of a disk on ``out<index>``; the server of an NBD URI is used where it is.
 
-    :raises DestinationError: it cannot be served.
+    :return: the endpoint, with its size.
+    :raises DestinationError: it cannot be served, or does not tell its size.
     """
-    if isinstance(service, NbdUri):
-        return DiskEndpoint(index=index, uri=service.uri)
+    service = without_secrets(directory, "out", index, service)
     try:
+        if isinstance(service, NbdUri):
+            return DiskEndpoint(index=index, uri=service.uri, size=size_of(service.uri))
         return _serve(directory, "out", index, service, report)
     except V2VError as err:
         raise DestinationError(
@@ -60,14 +80,30 @@ def serve_destination(directory: ConversionDir, index: int, service: DiskService
         ) from err
 
 
-def _below(directory: ConversionDir, index: int, service: DiskService, report: StepReport) -> Node:
-    """Give the node below the overlay; for anything but an image that is what ``base<index>`` serves."""
-    if isinstance(service, QemuImage):
-        return block_node(service)
+def without_secrets(directory: ConversionDir, kind: str, index: int, service: DiskService) -> DiskService:
+    """Return a service as it may be written down: its secrets are in files of the directory, which nbdkit reads.
+
+    :param kind: ``in`` or ``out``.
+    """
+    return secrets_in_files(service, directory.private("input" if kind == "in" else "output"), f"{kind}{index}")
+
+
+def _serve_base(
+    directory: ConversionDir, index: int, service: DiskService, report: StepReport
+) -> tuple[DiskEndpoint, Node]:
+    """Serve the disk as the source has it, read-only; return the endpoint, and the node to put the overlay on."""
     socket = directory.socket("base", index)
-    argv = nbdkit_argv(_as_nbdkit(service), socket, readonly=True, secrets=directory.private("input"))
-    _start(directory, socket.name, argv, index, report, _environment(service))
-    return nbd_node(socket)
+    if isinstance(service, QemuImage):
+        node = block_node(service)
+        argv = qemu_nbd_argv(node, socket, readonly=True)
+    else:
+        node = nbd_node(socket)
+        argv = nbdkit_argv(_as_nbdkit(service), socket, readonly=True)
+    return _start(directory, socket.name, argv, index, report, _environment(service)), node
+
+
+def _size(endpoint: DiskEndpoint) -> int:
+    return endpoint.size if endpoint.size is not None else size_of(endpoint.uri)
 
 
 def _serve(directory: ConversionDir, kind: str, index: int, service: DiskService, report: StepReport) -> DiskEndpoint:
@@ -76,8 +112,7 @@ def _serve(directory: ConversionDir, kind: str, index: int, service: DiskService
     if isinstance(service, QemuImage):
         argv = qemu_nbd_argv(block_node(service), socket)
     else:
-        secrets = directory.private("input" if kind == "in" else "output")
-        argv = nbdkit_argv(_as_nbdkit(service), socket, readonly=False, secrets=secrets)
+        argv = nbdkit_argv(_as_nbdkit(service), socket, readonly=False)
     return _start(directory, socket.name, argv, index, report, _environment(service))
 
 
@@ -105,7 +140,7 @@ def _start(
     report.debug(f"disk {index}: {argv}")
     socket = directory.path / name
     size = start_server(directory, name, argv, socket, environment=environment)
-    return DiskEndpoint(index=index, uri=uri_of(socket), size=size)
+    return DiskEndpoint(index=index, uri=nbd_uri(socket), size=size)
 
 
 #: What qemu says after the reason.

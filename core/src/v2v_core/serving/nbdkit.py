@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
 from v2v_core.errors import CommandError, V2VError
-from v2v_core.model import NbdkitFilter, NbdkitPlugin
+from v2v_core.model import DiskService, NbdkitFilter, NbdkitPlugin
 from v2v_core.programs import require_program, run_program
 
 #: What core puts below the filters of a plugin when the data comes over a network: single reads are tried again
@@ -18,12 +19,32 @@ _REMOTE_FILTERS = (
 )
 
 
-def nbdkit_argv(service: NbdkitPlugin, socket: Path, *, readonly: bool, secrets: Path) -> list[str]:
-    """Give the command line that serves a disk.
+def secrets_in_files(service: DiskService, place: Path, name: str) -> DiskService:
+    """Return a service that holds no secret any more: each is in a file that nbdkit reads (``key=+FILE``).
 
-    :param secrets: a directory of mode 0700; each secret goes into a file in it, and nbdkit is told to read it.
+    So the service can be written down, and served again from what was written.
+
+    :param place: a directory of mode 0700 for the files. :param name: of the server, for their names.
+    """
+    if not isinstance(service, NbdkitPlugin) or not service.secrets:
+        return service
+    parameters = list(service.parameters)
+    for number, (key, value) in enumerate(service.secrets):
+        path = place / f"{name}-secret{number}"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
+            stream.write(value)
+        parameters.append((key, f"+{path}"))
+    return dataclasses.replace(service, parameters=tuple(parameters), secrets=())
+
+
+def nbdkit_argv(service: NbdkitPlugin, socket: Path, *, readonly: bool) -> list[str]:
+    """Return the command line that serves a disk.
+
+    :param service: without secrets, see ``secrets_in_files``.
     :raises V2VError: nbdkit, the plugin or a filter is not installed.
     """
+    if service.secrets:
+        raise ValueError("a secret would be on the command line of nbdkit")
     require_program("nbdkit")
     require_nbdkit_part("plugin", service.name)
     filters = service.filters + (_REMOTE_FILTERS if service.remote else ())
@@ -37,11 +58,6 @@ def nbdkit_argv(service: NbdkitPlugin, socket: Path, *, readonly: bool, secrets:
         argv.append(f"--filter={used.name}")
     argv.append(service.name)
     argv += [f"{key}={value}" for key, value in service.parameters]
-    for number, (key, value) in enumerate(service.secrets):
-        path = secrets / f"{socket.name}-secret{number}"
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
-            stream.write(value)
-        argv.append(f"{key}=+{path}")
     argv += [f"{key}={value}" for used in filters for key, value in used.parameters]
     return argv
 

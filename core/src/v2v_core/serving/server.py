@@ -10,12 +10,12 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import CommandError
+from v2v_core.nbd_uri import nbd_uri, size_of
 from v2v_core.processes import SERVER_VARIABLE
-from v2v_core.programs import require_program, run_program
+from v2v_core.programs import require_program
 
 #: Seconds until a server must serve. Remote sources log in first.
 _START_LIMIT = 60.0
@@ -26,11 +26,6 @@ _KEEPER = ("/bin/sh", "-c", '"$@" & wait "$!"', "sh")
 _ERROR_LINE = re.compile(r"^nbdkit: (?:[\w.\[\]-]+: )?error: (.+)$", re.MULTILINE)
 #: What is no reason: a traceback that begins, a client that is gone.
 _NO_REASON = re.compile(r"Traceback \(most recent call last\):$|^(?:read request|read data|write reply|write data): ")
-
-
-def uri_of(socket: Path, export: str = "") -> str:
-    """Give the NBD URI of a Unix socket (the NBD URI specification, ``nbd+unix``)."""
-    return f"nbd+unix:///{quote(export)}?socket={quote(str(socket))}"
 
 
 def start_server(
@@ -80,7 +75,7 @@ def start_server(
             raise CommandError(argv, status, _tail(own_log))
         if socket.exists():
             try:
-                return int(run_program(["nbdinfo", "--size", uri_of(socket)], timeout=_START_LIMIT))
+                return size_of(nbd_uri(socket), timeout=_START_LIMIT)
             except CommandError as err:
                 # refused: the socket is bound and not yet listening; anything else is final unless the server is ending
                 if "refused" not in err.stderr_tail.lower():

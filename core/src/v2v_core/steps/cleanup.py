@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Step cleanup: nothing of the run is left. Works after success, failure, and ``kill -9`` of everybody else."""
+"""Step cleanup: nothing of the run is left. Works after success, failure, and ``kill -9`` of everything else."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ from collections.abc import Sequence
 
 from v2v_core import processes
 from v2v_core.conversion_dir import ConversionDir
+from v2v_core.discovery import Role
 from v2v_core.events import EventSink, Step
+from v2v_core.hookspecs import OwnedObject
 from v2v_core.reporting import running
-from v2v_core.steps.output_abort import abort_output
+from v2v_core.steps.abort import take_back
 
 
-def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> None:
-    """Stop everything, take back an output that was begun and not finished, remove the directory.
+def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> tuple[OwnedObject, ...]:
+    """Stop everything, take back what was created elsewhere, remove the directory.
 
+    :return: what could not be deleted. The directory is kept then, without its large files: it holds the ledger, so
+        that the next cleanup can go on. Each thing is named in a warning.
     :raises V2VError: the directory cannot be removed.
     """
+    left: tuple[OwnedObject, ...] = ()
     with contextlib.ExitStack() as stack:
         try:
             report = stack.enter_context(running(directory, Step.CLEANUP, sinks))
@@ -26,5 +31,16 @@ def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> None:
             report = None
         processes.stop(directory.path, processes.is_gone_with_the_run)
         if report is not None:
-            abort_output(directory, report)
-    directory.remove()
+            left = take_back(directory, Role.OUTPUT, report) + take_back(directory, Role.INPUT, report)
+            if left:
+                report.warning(
+                    f"{directory.path} is kept: it says what was left behind; "
+                    f"run helper-v2v-cleanup --dir {directory.path} again when it can be deleted"
+                )
+        else:
+            left = directory.ledger.owned()
+    if left:
+        directory.empty()
+    else:
+        directory.remove()
+    return left

@@ -10,18 +10,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from v2v_core import metadata
+from v2v_core import metadata, served
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.discovery import Role
-from v2v_core.errors import CommandError, SourceError
 from v2v_core.events import EventSink, Step
-from v2v_core.hookspecs import ConvertRequest, ConvertResult
-from v2v_core.model import DiskEndpoint, Guest, TargetDisk, TargetGuest
+from v2v_core.hookspecs import ConvertRequest, ConvertResult, ConvertSettings
+from v2v_core.model import Guest, TargetDisk, TargetGuest, TargetProfile
 from v2v_core.nic_mapping import map_nics
 from v2v_core.plugins import load_plugin
-from v2v_core.programs import run_program
 from v2v_core.reporting import StepReport, running
 from v2v_core.settings import ConvertChoice
+from v2v_core.steps.output_choice import profile_of_output
 
 
 def run(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSink] = ()) -> TargetGuest:
@@ -32,35 +31,45 @@ def run(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSi
     with running(directory, Step.CONVERT, sinks) as report:
         guest = metadata.read_source(directory.metadata_in)
         nics = map_nics(guest.nics, choice.nics)
-        disks = _endpoints(directory)
+        disks = served.read_source(directory).disks
+        served.check_served(disks)
+        profile = profile_of_output(directory)
         plugin = load_plugin(Role.CONVERT, choice.mode)
         result = plugin.convert(
             ConvertRequest(
                 directory=directory.private("convert"),
                 temporary=directory.overlay,
                 guest=guest,
-                disks=disks,
-                settings=choice.settings,
+                disks=tuple(disk.endpoint for disk in disks),
+                settings=_for_target(choice.settings, profile),
                 report=report,
             )
         )
         for change in result.changes:
             if (change.path, change.what, change.why) not in report.changes:
                 report.changed(change.path, change.what, change.why)
-        target = dataclasses.replace(_target(guest, result, report), nics=nics)
+        target = dataclasses.replace(_target(guest, result, profile, report), nics=nics)
         metadata.write_target(directory.metadata_out, directory.metadata_in, target)
         return target
 
 
-def _target(guest: Guest, result: ConvertResult, report: StepReport) -> TargetGuest:
+def _for_target(settings: ConvertSettings, profile: TargetProfile) -> ConvertSettings:
+    """Tell the converter what the target has not got."""
+    return settings if profile.serial_console else dataclasses.replace(settings, serial_console=False)
+
+
+def _target(guest: Guest, result: ConvertResult, profile: TargetProfile, report: StepReport) -> TargetGuest:
     report.message("Assigning disks to buses")
-    disks, removables, warnings = metadata.assign_buses(guest, result.capabilities, boot_disk=result.boot_disk)
-    for warning in warnings:
+    capabilities, unlike = metadata.fit_profile(result.capabilities, result.firmware, profile)
+    disks, removables, warnings = metadata.assign_buses(
+        guest, capabilities, boot_disk=result.boot_disk, profile=profile
+    )
+    for warning in (*unlike, *warnings):
         report.warning(warning)
     return TargetGuest(
         source=guest,
         inspection=result.inspection,
-        capabilities=result.capabilities,
+        capabilities=capabilities,
         firmware=result.firmware,
         disks=tuple(_sized(disk, guest) for disk in disks),
         removables=removables,
@@ -70,21 +79,3 @@ def _target(guest: Guest, result: ConvertResult, report: StepReport) -> TargetGu
 
 def _sized(disk: TargetDisk, guest: Guest) -> TargetDisk:
     return dataclasses.replace(disk, size=next(source.size for source in guest.disks if source.index == disk.index))
-
-
-def _endpoints(directory: ConversionDir) -> tuple[DiskEndpoint, ...]:
-    """Give the endpoints of the disks, each seen to be served.
-
-    :raises SourceError: one is not.
-    """
-    endpoints = []
-    for endpoint in metadata.endpoints(directory.metadata_in, directory.path):
-        try:
-            size = int(run_program(["nbdinfo", "--size", endpoint.uri], timeout=60))
-        except CommandError as err:
-            raise SourceError(
-                f"disk {endpoint.index} is not served at {endpoint.uri}: {err.stderr_tail.strip()}",
-                hint="run the input step first, and on the same directory",
-            ) from err
-        endpoints.append(dataclasses.replace(endpoint, size=size))
-    return tuple(endpoints)

@@ -7,24 +7,21 @@ Library code that waits for an appliance cannot be interrupted; a process can.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from v2v_core import processes
 from v2v_core.conversion_dir import ConversionDir
+from v2v_core.environment import child_environment
 from v2v_core.errors import ConversionError, V2VError
 from v2v_core.events import Event, EventKind, EventSink, Step
-from v2v_core.hookspecs import ConvertSettings
-from v2v_core.model import StaticAddress
+from v2v_core.records import from_json, to_json
 from v2v_core.reporting import StepReport, forward
-from v2v_core.settings import ConvertChoice, NicMapping
-
-#: The user's wishes for the child; it may hold keys, and is readable for this user only.
-CHOICE = "convert.json"
+from v2v_core.settings import ConvertChoice
 
 
 def convert_apart(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSink] = ()) -> None:
@@ -32,19 +29,20 @@ def convert_apart(directory: ConversionDir, choice: ConvertChoice, sinks: Sequen
 
     :raises V2VError: as in the child.
     """
-    directory.write_json(CHOICE, asdict(choice))
     reader, writer = os.pipe()
     argv = [sys.executable, "-P", "-m", "v2v_core.steps.convert_apart", str(directory.path), str(writer)]
     failed: Event | None = None
     # a session of its own: Ctrl-C goes to the supervisor, which stops the child in good order
     with subprocess.Popen(
         argv,
+        stdin=subprocess.PIPE,
         pass_fds=[writer],
         start_new_session=True,
-        env={**os.environ, **directory.environment},
+        env=child_environment(**directory.environment, **{processes.STEP_VARIABLE: Step.CONVERT}),
     ) as child:
         os.close(writer)
         try:
+            _tell(child, choice)
             with os.fdopen(reader, encoding="utf-8", errors="replace") as events:
                 for line in events:
                     try:
@@ -60,9 +58,8 @@ def convert_apart(directory: ConversionDir, choice: ConvertChoice, sinks: Sequen
             status = child.wait()
         except BaseException:
             # the child and all that it started: the appliance does not listen to anybody but the kernel
-            processes.stop(directory.path, processes.is_worker, grace=2.0)
+            processes.stop(directory.path, processes.works_for(Step.CONVERT), grace=2.0)
             raise
-    (directory.path / CHOICE).unlink(missing_ok=True)
     if failed is not None:
         raise _error(failed)
     if status != 0:
@@ -90,15 +87,13 @@ def _error(failed: Event) -> V2VError:
     return error
 
 
-def load_choice(directory: ConversionDir) -> ConvertChoice:
-    """Read what ``convert_apart`` wrote for its child."""
-    record = directory.read_json(CHOICE)
-    settings = {**record["settings"], "keys": tuple(record["settings"]["keys"])}
-    settings["static_addresses"] = tuple(
-        StaticAddress(**{**found, "nameservers": tuple(found["nameservers"])}) for found in settings["static_addresses"]
-    )
-    nics = tuple(NicMapping(**mapping) for mapping in record["nics"])
-    return ConvertChoice(mode=record["mode"], settings=ConvertSettings(**settings), nics=nics)
+def _tell(child: subprocess.Popen[bytes], choice: ConvertChoice) -> None:
+    """Hand the user's wishes to the child through a pipe: they may hold keys, which are never written to a disk."""
+    if child.stdin is None:
+        raise TypeError("the child is started with a pipe")
+    # a child that is dead already is reported by its status
+    with contextlib.suppress(BrokenPipeError), child.stdin as stream:
+        stream.write(json.dumps(to_json(choice)).encode())
 
 
 def main(argv: list[str]) -> int:
@@ -106,6 +101,7 @@ def main(argv: list[str]) -> int:
     from v2v_core.steps import convert
 
     directory = ConversionDir.existing(Path(argv[1]))
+    choice = from_json(json.load(sys.stdin), ConvertChoice)
     # what the converter starts must not hold the supervisor's pipe open
     os.set_inheritable(int(argv[2]), False)
     with os.fdopen(int(argv[2]), "w", encoding="utf-8", buffering=1) as stream:
@@ -114,7 +110,7 @@ def main(argv: list[str]) -> int:
             stream.write(event.to_json() + "\n")
 
         try:
-            convert.run(directory, load_choice(directory), [write])
+            convert.run(directory, choice, [write])
         except V2VError as err:
             return err.exit_code
     return 0

@@ -4,26 +4,25 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import contextvars
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 
-from v2v_core import metadata, processes
+from v2v_core import processes, served
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.discovery import Role
 from v2v_core.errors import CopyError, UsageError
 from v2v_core.events import EventSink, Step
 from v2v_core.hookspecs import CopyRequest, CopyResult
 from v2v_core.plugins import LoadedPlugin, load_plugin
-from v2v_core.programs import run_program
 from v2v_core.reporting import StepReport, running
+from v2v_core.served import ServedOutput
 from v2v_core.serving import last_error
 from v2v_core.settings import CopyChoice
-from v2v_core.steps.output_abort import OUTPUT
-from v2v_core.steps.output_check import saved_choice
-from v2v_core.steps.output_setup import destinations, stop_destinations
+from v2v_core.steps.abort import chosen_output
+from v2v_core.steps.output_setup import stop_destinations
 
 #: What copies where neither the user nor the output wants another one.
 DEFAULT_COPIER = "nbdcopy"
@@ -37,9 +36,10 @@ def run(directory: ConversionDir, choice: CopyChoice, sinks: Sequence[EventSink]
     with running(directory, Step.COPY, sinks) as report:
         if choice.parallel < 1:
             raise UsageError("--parallel must be at least 1")
-        plugin = load_plugin(Role.COPY, choice.mode or directory.read_json(OUTPUT)["copier"] or DEFAULT_COPIER)
+        output = served.read_output(directory)
+        plugin = load_plugin(Role.COPY, choice.mode or output.copier or DEFAULT_COPIER)
         report.debug(f"copier: {plugin.blame}")
-        requests = _requests(directory, choice, report)
+        requests = _requests(directory, choice, output, report)
         try:
             results = _copy_all(plugin, requests, choice.parallel, directory, report)
         finally:
@@ -47,27 +47,25 @@ def run(directory: ConversionDir, choice: CopyChoice, sinks: Sequence[EventSink]
         return results
 
 
-def _requests(directory: ConversionDir, choice: CopyChoice, report: StepReport) -> list[CopyRequest]:
-    output = directory.read_json(OUTPUT)
-    allocation = saved_choice(directory).allocation
-    sources = metadata.endpoints(directory.metadata_in, directory.path)
-    requests = []
-    for source, destination in zip(sources, destinations(directory), strict=True):
-        size = int(run_program(["nbdinfo", "--size", source.uri], timeout=60))
-        requests.append(
-            CopyRequest(
-                index=source.index,
-                source=dataclasses.replace(source, size=size),
-                destination=destination,
-                allocation=allocation,
-                request_size=output["request_size"],
-                connections=choice.connections,
-                zeroed=output["zeroed"],
-                output_directory=directory.private("output"),
-                report=report,
-            )
+def _requests(
+    directory: ConversionDir, choice: CopyChoice, output: ServedOutput, report: StepReport
+) -> list[CopyRequest]:
+    allocation = chosen_output(directory, output.owner).allocation
+    destinations = {disk.index: disk for disk in output.disks}
+    return [
+        CopyRequest(
+            index=disk.index,
+            source=disk.endpoint,
+            destination=destinations[disk.index],
+            allocation=allocation,
+            request_size=output.request_size,
+            connections=choice.connections,
+            zeroed=output.zeroed,
+            output_directory=directory.private("output"),
+            report=report,
         )
-    return requests
+        for disk in served.read_source(directory).disks
+    ]
 
 
 def _copy_all(
@@ -89,7 +87,8 @@ def _copy_all(
         with ThreadPoolExecutor(max_workers=parallel, thread_name_prefix="copy") as pool:
             try:
                 for request in requests:
-                    pool.submit(copy_one, request)
+                    # with the context of this thread: what the copier starts belongs to this run
+                    pool.submit(contextvars.copy_context().run, copy_one, request)
                 results = list(wait_for(outcomes, len(requests)))
             except BaseException:
                 failed.set()
@@ -143,5 +142,5 @@ def _stop_workers(directory: ConversionDir, failed: threading.Event, over: threa
     """
     failed.wait()
     while not over.is_set():
-        processes.stop(directory.path, processes.is_worker)
+        processes.stop(directory.path, processes.works_for(Step.COPY))
         over.wait(0.05)

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from v2v_core import metadata, processes
+from v2v_core import metadata, processes, served
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.discovery import Role
 from v2v_core.errors import PluginContractError, SourceError, V2VError
@@ -17,11 +17,11 @@ from v2v_core.hookspecs import InputSetupRequest
 from v2v_core.model import DiskService, Guest, QemuImage
 from v2v_core.plugins import load_plugin
 from v2v_core.reporting import StepReport, running
+from v2v_core.served import ServedDisk, ServedSource
 from v2v_core.serving import serve_source
 from v2v_core.settings import InputChoice
+from v2v_core.steps.abort import take_back
 
-#: What output_check must know of the source and the metadata does not say.
-INPUT = "input.json"
 #: What a conversion writes at least: the overlay of a rebuilt initramfs, the appliance's own files. Bytes.
 _SPACE_NEEDED = 1024 * 1024 * 1024
 
@@ -37,8 +37,10 @@ def run(directory: ConversionDir, choice: InputChoice, sinks: Sequence[EventSink
         words = " ".join(choice.arguments)
         report.message(f"Setting up the source: -i {choice.mode} {words}".rstrip())
         _check_space(directory)
-        processes.stop(directory.path, processes.serves("in", "base"))
+        _undo_earlier_attempt(directory, report)
         plugin = load_plugin(Role.INPUT, choice.mode)
+        options = plugin.check_options(choice.options)
+        ledger = directory.ledger.begin(Role.INPUT, choice, words)
         temporary = directory.overlay / "input"
         temporary.mkdir(mode=0o700, exist_ok=True)
         result = plugin.input_setup(
@@ -49,9 +51,10 @@ def run(directory: ConversionDir, choice: InputChoice, sinks: Sequence[EventSink
                 format=choice.format,
                 transport=choice.transport,
                 password_file=choice.password_file,
-                options=plugin.check_options(choice.options),
+                options=options,
                 in_place=choice.in_place,
                 temporary=temporary,
+                ledger=ledger,
                 report=report,
             )
         )
@@ -64,18 +67,40 @@ def run(directory: ConversionDir, choice: InputChoice, sinks: Sequence[EventSink
                 "the guest has a TPM: the target gets an empty one, for which its host needs swtpm; keys that are "
                 "sealed in the old one (BitLocker, LUKS) stay behind: have the recovery keys at hand"
             )
-        directory.write_json(INPUT, {"source_files": [str(path) for path in _source_files(result.disks)]})
-        guest = _serve(directory, result.guest, result.disks, choice, report)
+        disks = _serve(directory, result.guest, result.disks, choice, report)
+        guest = dataclasses.replace(
+            result.guest,
+            disks=tuple(
+                dataclasses.replace(disk, size=found.size)
+                for disk, found in zip(result.guest.disks, disks, strict=True)
+            ),
+        )
         metadata.write_source(directory.metadata_in, guest, domain_xml=result.domain_xml)
+        served.write_source(
+            directory, ServedSource(disks=disks, files=tuple(_source_files(result.disks)), in_place=choice.in_place)
+        )
         return guest
+
+
+def _undo_earlier_attempt(directory: ConversionDir, report: StepReport) -> None:
+    """Stop what an earlier run of this step serves, and take back what it created at the source."""
+    processes.stop(directory.path, processes.serves("in", "base"))
+    served.forget_source(directory)
+    directory.metadata_in.unlink(missing_ok=True)
+    left = take_back(directory, Role.INPUT, report)
+    if left:
+        raise SourceError(
+            f"an earlier attempt left {left[0].kind} {left[0].identity} behind, which cannot be deleted now",
+            hint="see the warnings, and run this step again, or helper-v2v-cleanup",
+        )
 
 
 def _serve(
     directory: ConversionDir, guest: Guest, services: Sequence[DiskService], choice: InputChoice, report: StepReport
-) -> Guest:
+) -> tuple[ServedDisk, ...]:
     disks = []
     for disk, service in zip(guest.disks, services, strict=True):
-        endpoint = serve_source(
+        found = serve_source(
             directory,
             disk.index,
             service,
@@ -83,13 +108,13 @@ def _serve(
             in_place=choice.in_place,
             report=report,
         )
-        if not endpoint.size:
+        if not found.size:
             raise SourceError(
                 f"disk {disk.index} ({disk.origin or guest.name}) is empty: it has 0 bytes",
                 hint="check that the whole image was downloaded or exported",
             )
-        disks.append(dataclasses.replace(disk, size=endpoint.size))
-    return dataclasses.replace(guest, disks=tuple(disks))
+        disks.append(found)
+    return tuple(disks)
 
 
 def _source_files(services: Sequence[DiskService]) -> Iterator[Path]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from v2v_core import metadata
+from v2v_core import metadata, served
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.discovery import Role
 from v2v_core.events import EventSink, Step
 from v2v_core.hookspecs import OutputFinalizeRequest, OutputResult
 from v2v_core.plugins import load_plugin
 from v2v_core.reporting import running
-from v2v_core.steps.output_abort import OUTPUT
-from v2v_core.steps.output_check import saved_choice, settings_of
+from v2v_core.steps.abort import chosen_output
+from v2v_core.steps.output_choice import settings_of
 from v2v_core.steps.output_setup import stop_destinations
 
 
@@ -24,23 +24,23 @@ def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> OutputResu
     """
     with running(directory, Step.OUTPUT_FINALIZE, sinks) as report:
         report.message("Creating output metadata")
-        choice = saved_choice(directory)
+        output = served.read_output(directory)
+        choice = chosen_output(directory, output.owner)
         plugin = load_plugin(Role.OUTPUT, choice.mode)
         target = metadata.read_target(directory.metadata_out)
-        settings = settings_of(plugin, choice, target.name)
         stop_destinations(directory)
         result = plugin.output_finalize(
             OutputFinalizeRequest(
                 directory=directory.private("output"),
-                settings=settings,
+                settings=settings_of(plugin, choice, target.name),
                 target=target,
-                state=directory.read_json(OUTPUT)["state"],
-                domain_xml=metadata.libvirt_domain(directory.metadata_out, name=settings.name, warn=report.warning),
-                ledger=directory,
+                state=output.state,
+                metadata=directory.metadata_out,
+                ledger=directory.ledger.of(output.owner),
                 report=report,
             )
         )
         # from here on it is the user's, and no later abort or second setup may touch it
-        directory.forget_owned()
-        (directory.path / OUTPUT).unlink()
+        directory.ledger.settle(output.owner)
+        served.forget_output(directory)
         return result

@@ -3,28 +3,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
-from v2v_core import metadata, processes
+from v2v_core import metadata, processes, served
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.discovery import Role
 from v2v_core.errors import DestinationError
 from v2v_core.events import EventSink, Step
 from v2v_core.hookspecs import OutputSetupRequest
-from v2v_core.model import DiskEndpoint
+from v2v_core.model import SourceDisk
 from v2v_core.plugins import load_plugin
-from v2v_core.programs import run_program
 from v2v_core.reporting import StepReport, running
-from v2v_core.serving import serve_destination
+from v2v_core.served import ServedOutput
+from v2v_core.serving import serve_destination, without_secrets
 from v2v_core.settings import OutputChoice
-from v2v_core.steps.output_abort import OUTPUT, abort_output
-from v2v_core.steps.output_check import save_choice, settings_of
+from v2v_core.steps.abort import take_back
+from v2v_core.steps.output_choice import save_choice, settings_of
 
 
 def run(directory: ConversionDir, choice: OutputChoice, sinks: Sequence[EventSink] = ()) -> None:
-    """Set up the output: afterwards ``out1`` … are served and ``output.json`` says where, and what finalize must know.
+    """Set up the output: afterwards ``out1`` … are served, and ``output.json`` says where and what finalize must know.
 
-    Run again after a crash it starts over: what an earlier run created is taken back.
+    The guest may be converted before or afterwards. Run again after a crash, the step starts over: what an earlier run
+    created is taken back, by the plugin that created it.
 
     :raises V2VError: as the plugin says, or a destination cannot be served.
     """
@@ -32,58 +34,70 @@ def run(directory: ConversionDir, choice: OutputChoice, sinks: Sequence[EventSin
         report.message(
             f"Setting up the destination: -o {choice.mode}" + (f" -os {choice.storage}" if choice.storage else "")
         )
-        _forget_earlier_attempt(directory, report)
+        _undo_earlier_attempt(directory, report)
         plugin = load_plugin(Role.OUTPUT, choice.mode)
-        target = metadata.read_target(directory.metadata_out)
+        guest = metadata.read_source(directory.metadata_in)
+        settings = settings_of(plugin, choice, guest.name)
         save_choice(directory, choice)
+        disks = _sized(guest.disks, directory)
+        ledger = directory.ledger.begin(Role.OUTPUT, choice, settings.name)
+        temporary = directory.overlay / "output"
+        temporary.mkdir(mode=0o700, exist_ok=True)
         setup = plugin.output_setup(
             OutputSetupRequest(
                 directory=directory.private("output"),
-                settings=settings_of(plugin, choice, target.name),
-                target=target,
-                ledger=directory,
+                settings=settings,
+                guest=dataclasses.replace(guest, disks=disks),
+                disks=disks,
+                ledger=ledger,
+                temporary=temporary,
                 report=report,
             )
         )
         if setup.copier is not None:
             # what does not exist is found now, and not when the copy begins
             load_plugin(Role.COPY, setup.copier)
+        output = ServedOutput(
+            owner=ledger.owner,
+            state=dict(setup.state),
+            request_size=setup.request_size,
+            zeroed=setup.zeroed,
+            copier=setup.copier,
+        )
         # written before anything is served: if that fails, abort must know the state
-        record = {
-            "state": dict(setup.state),
-            "request_size": setup.request_size,
-            "zeroed": setup.zeroed,
-            "copier": setup.copier,
-        }
-        directory.write_json(OUTPUT, record)
-        uris = []
-        for disk, service in zip(target.disks, setup.disks, strict=True):
+        served.write_output(directory, output)
+        endpoints, services = [], []
+        for disk, described in zip(disks, setup.disks, strict=True):
+            service = without_secrets(directory, "out", disk.index, described)
             endpoint = serve_destination(directory, disk.index, service, report)
-            size = endpoint.size if endpoint.size is not None else int(run_program(["nbdinfo", "--size", endpoint.uri]))
-            if disk.size is not None and size < disk.size:
+            if disk.size is not None and endpoint.size is not None and endpoint.size < disk.size:
                 raise DestinationError(
-                    f"the destination of disk {disk.index} is too small: {size} bytes of {disk.size}",
+                    f"the destination of disk {disk.index} is too small: {endpoint.size} bytes of {disk.size}",
                     hint="choose a larger one",
                 )
-            uris.append(endpoint.uri)
-        directory.write_json(OUTPUT, {**record, "uris": uris})
+            endpoints.append(endpoint)
+            services.append(service)
+        served.write_output(directory, dataclasses.replace(output, disks=tuple(endpoints), services=tuple(services)))
 
 
-def _forget_earlier_attempt(directory: ConversionDir, report: StepReport) -> None:
-    """Take back what an earlier run of this step began, so that it starts over cleanly."""
-    stop_destinations(directory)
-    abort_output(directory, report)
-    directory.forget_owned()
-    (directory.path / OUTPUT).unlink(missing_ok=True)
+def _sized(disks: tuple[SourceDisk, ...], directory: ConversionDir) -> tuple[SourceDisk, ...]:
+    sizes = {disk.index: disk.size for disk in served.read_source(directory).disks}
+    return tuple(dataclasses.replace(disk, size=sizes[disk.index]) for disk in disks)
 
 
-def destinations(directory: ConversionDir) -> tuple[DiskEndpoint, ...]:
-    """Give the destinations that ``run`` set up.
+def _undo_earlier_attempt(directory: ConversionDir, report: StepReport) -> None:
+    """Take back what an earlier run of this step began, so that it starts over cleanly.
 
-    :raises V2VError: it was not run.
+    :raises DestinationError: something of it cannot be deleted; it must not be forgotten, nor taken for this attempt's.
     """
-    uris = directory.read_json(OUTPUT).get("uris", [])
-    return tuple(DiskEndpoint(index=index, uri=uri) for index, uri in enumerate(uris, start=1))
+    stop_destinations(directory)
+    left = take_back(directory, Role.OUTPUT, report)
+    if left:
+        raise DestinationError(
+            f"an earlier attempt left {left[0].kind} {left[0].identity} behind, which cannot be deleted now",
+            hint="see the warnings, and run this step again, or helper-v2v-cleanup",
+        )
+    served.forget_output(directory)
 
 
 def stop_destinations(directory: ConversionDir) -> None:

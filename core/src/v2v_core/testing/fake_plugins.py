@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from v2v_core.api import (
+    AbortResult,
     Bus,
     Capabilities,
     Change,
@@ -47,6 +48,7 @@ from v2v_core.api import (
     UsageError,
     V2VError,
     hookimpl,
+    libvirt_domain,
     run_program,
 )
 
@@ -188,7 +190,7 @@ class FakeOutput:
         """Create an empty image for each disk."""
         name, place = _file_name(request.settings.name), _place(request.settings.storage)
         images = []
-        for disk in request.target.disks:
+        for disk in request.disks:
             image = place / f"{name}-disk{disk.index}"
             request.ledger.record("file", str(image))
             with image.open("xb") as stream:
@@ -209,17 +211,18 @@ class FakeOutput:
         xml = _place(request.settings.storage) / f"{_file_name(request.settings.name)}.xml"
         request.ledger.record("file", str(xml))
         with xml.open("xb") as stream:
-            stream.write(request.domain_xml)
+            stream.write(libvirt_domain(request.metadata, name=request.settings.name))
         _trouble("v2v_output_finalize", request.settings.options, self.fail_in, DestinationError)
         return OutputResult(created=(*request.state["images"], str(xml)))
 
     @hookimpl
-    def v2v_output_abort(self, request: OutputAbortRequest) -> None:
-        """Delete what was recorded, and say so."""
+    def v2v_output_abort(self, request: OutputAbortRequest) -> AbortResult:
+        """Delete what was recorded, and report how much it was."""
         _trouble("v2v_output_abort", request.settings.options, self.fail_in, DestinationError)
         for thing in request.owned:
             Path(thing.identity).unlink(missing_ok=True)
         request.report.info(f"took back {len(request.owned)} files")
+        return AbortResult()
 
 
 class FakeObserver:

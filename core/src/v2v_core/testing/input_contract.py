@@ -103,7 +103,7 @@ class InputPluginContract(PluginContract):
 
         def serve_all(result: InputResult, in_place: bool) -> list[DiskEndpoint]:
             return [
-                serve_source(directory, index, service, f"disk {index}", in_place=in_place, report=report)
+                serve_source(directory, index, service, f"disk {index}", in_place=in_place, report=report).endpoint
                 for index, service in enumerate(result.disks, start=1)
             ]
 

@@ -18,6 +18,7 @@ from v2v_core.discovery import Role
 from v2v_core.errors import OptionError, UsageError, V2VError
 from v2v_core.events import Step
 from v2v_core.hookspecs import (
+    AbortResult,
     OutputAbortRequest,
     OutputCheckRequest,
     OutputFinalizeRequest,
@@ -27,11 +28,12 @@ from v2v_core.hookspecs import (
     OutputSetupRequest,
     OwnedObject,
 )
+from v2v_core.ledger import OwnLedger
 from v2v_core.model import Bus, Capabilities, Firmware, Guest, Inspection, Nic, SourceDisk, TargetDisk, TargetGuest
 from v2v_core.plugins import LoadedPlugin
 from v2v_core.reporting import StepReport
 from v2v_core.serving import serve_destination
-from v2v_core.settings import RawOptions
+from v2v_core.settings import OutputChoice, RawOptions
 from v2v_core.testing.contract import PluginContract, hint_is_given
 from v2v_core.testing.endpoints import write_endpoint
 from v2v_core.testing.fakes import FakeLedger, FakeReporter
@@ -70,8 +72,12 @@ class OutputRun:
     #: A ledger that looks around; None for that of the directory.
     ledger: FakeLedger | None = None
     target: TargetGuest = field(init=False)
+    #: What the plugin has in the ledger of the directory.
+    account: OwnLedger = field(init=False)
 
     def __post_init__(self) -> None:
+        choice = OutputChoice(mode=self.plugin.name)
+        self.account = self.directory.ledger.begin(Role.OUTPUT, choice, self.settings.name)
         guest = Guest(
             name=self.settings.name,
             disks=tuple(SourceDisk(index=index, size=len(content)) for index, content in _CONTENTS.items()),
@@ -100,7 +106,7 @@ class OutputRun:
 
     def owned(self) -> tuple[OwnedObject, ...]:
         """What was recorded so far."""
-        return self.ledger.owned() if self.ledger is not None else self.directory.owned()
+        return self.ledger.owned() if self.ledger is not None else self.directory.ledger.owned()
 
     def check(self) -> None:
         """Call ``v2v_output_check``."""
@@ -118,8 +124,10 @@ class OutputRun:
         return OutputSetupRequest(
             directory=self.directory.private("output"),
             settings=self.settings,
-            target=self.target,
-            ledger=self.ledger or self.directory,
+            guest=self.target.source,
+            disks=self.target.source.disks,
+            ledger=self.ledger or self.account,
+            temporary=self.directory.overlay,
             report=self.report,
         )
 
@@ -147,8 +155,8 @@ class OutputRun:
             settings=self.settings,
             target=self.target,
             state=self.state,
-            domain_xml=metadata.libvirt_domain(self.directory.metadata_out, name=self.settings.name),
-            ledger=self.ledger or self.directory,
+            metadata=self.directory.metadata_out,
+            ledger=self.ledger or self.account,
             report=self.report,
         )
 
@@ -166,9 +174,14 @@ class OutputRun:
             report=self.report,
         )
 
-    def abort(self) -> None:
-        """Call ``v2v_output_abort``."""
-        self.plugin.output_abort(self.abort_request())
+    def abort(self) -> AbortResult:
+        """Call ``v2v_output_abort``, and forget what is gone, as core does."""
+        owned = self.owned()
+        result = self.plugin.output_abort(self.abort_request())
+        assert set(result.left) <= set(owned), "left must be a part of what was owned"
+        if self.ledger is None:
+            self.directory.ledger.gone(self.account.owner, (thing for thing in owned if thing not in result.left))
+        return result
 
 
 class OutputPluginContract(PluginContract):
@@ -324,12 +337,13 @@ class OutputPluginContract(PluginContract):
         run.setup()
         self.put_neighbour(example, "late-neighbour")
         run.write()
-        run.abort()
+        recorded = [thing.identity for thing in run.owned()]
+        assert run.abort().left == ()
         left = self.look(example)
         self.put_neighbour(example, "neighbour")
         self.put_neighbour(example, "late-neighbour")
         assert left.keys() == self.look(example).keys()
-        assert not [key for key in left if _covered(key, [thing.identity for thing in run.owned()])]
+        assert not [key for key in left if _covered(key, recorded)]
         assert not run.report.warnings
 
     def test_abort_after_finalize_takes_everything_back(self, run: OutputRun, example: OutputExample) -> None:

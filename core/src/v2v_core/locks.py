@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who works on a conversion directory: locks that the kernel gives back when their holder dies (flock(2)).
+
+A whole run (``pipeline.run``) holds the directory for itself. Steps that are started one by one share it, as long as
+neither makes void what the other does (``step_graph.cannot_run_beside``). The files are in ``lock/``: ``run``, and one
+for each step. The descriptors are not inherited, so that a server that outlives its step holds no lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from v2v_core.conversion_dir import ConversionDir
+from v2v_core.errors import UsageError
+from v2v_core.events import Step
+from v2v_core.step_graph import RULES
+
+_RUN = "run"
+#: Seconds that a cleanup waits for the steps that it has stopped.
+_PATIENCE = 15.0
+
+
+@contextlib.contextmanager
+def held_for_a_run(directory: ConversionDir, token: str) -> Iterator[None]:
+    """Hold the directory for a whole run.
+
+    :param token: names the run, so that the warden of an earlier run does not take this one for its own.
+    :raises UsageError: another run or step works on the directory.
+    """
+    with _locked(directory, _RUN, fcntl.LOCK_EX) as descriptor:
+        _sign(descriptor, token)
+        yield
+
+
+@contextlib.contextmanager
+def held_for_a_step(directory: ConversionDir, step: Step) -> Iterator[None]:
+    """Hold the directory for one step, beside other steps that it does not disturb.
+
+    :raises UsageError: a whole run works on the directory, or a step that this one must not run beside.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_locked(directory, _RUN, fcntl.LOCK_SH))
+        descriptor = stack.enter_context(_locked(directory, step.value, fcntl.LOCK_EX))
+        _sign(descriptor, "")
+        for other in RULES[step].voids:
+            stack.enter_context(_locked(directory, other.value, fcntl.LOCK_SH))
+        yield
+
+
+@contextlib.contextmanager
+def held_for_cleanup(directory: ConversionDir) -> Iterator[None]:
+    """Hold the directory for its removal. Steps that still work on it are to be stopped first, a whole run is not.
+
+    :raises UsageError: a whole run works on the directory, or a step did not end within 15 seconds.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            with _locked(directory, _RUN, fcntl.LOCK_EX):
+                yield
+                return
+        except _BusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def refuse_if_a_run_works_on(directory: ConversionDir) -> None:
+    """Check that no whole run works on the directory; single steps may.
+
+    :raises UsageError: one does.
+    """
+    with _locked(directory, _RUN, fcntl.LOCK_SH):
+        return
+
+
+def is_still_the_run_of(path: Path, token: str) -> bool:
+    """Return whether the last run that held a directory is the one that a token names, or none ever held it."""
+    try:
+        signed = json.loads((path / "lock" / _RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True
+    return not isinstance(signed, dict) or signed.get("token") == token
+
+
+def is_worked_on(directory: ConversionDir, step: Step) -> bool:
+    """Return whether a process works on a step now, alone or as a part of a whole run."""
+    for name in (_RUN, step.value):
+        try:
+            # whoever works on the step has the lock for itself
+            with _locked(directory, name, fcntl.LOCK_SH):
+                pass
+        except _BusyError:
+            return True
+    return False
+
+
+class _BusyError(UsageError):
+    """Another process holds the lock."""
+
+
+@contextlib.contextmanager
+def _locked(directory: ConversionDir, name: str, how: int) -> Iterator[int]:
+    path = directory.path / "lock" / name
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as err:
+        raise UsageError(f"{directory.path} is not a conversion directory any more: {err.strerror}") from err
+    try:
+        try:
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            raise _busy(directory, name, descriptor) from err
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _sign(descriptor: int, token: str) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "token": token}).encode(), 0)
+
+
+def _busy(directory: ConversionDir, name: str, descriptor: int) -> _BusyError:
+    who = "another process"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        pid = json.loads(os.pread(descriptor, 4096, 0))["pid"]
+        if name != _RUN or Path(f"/proc/{int(pid)}").exists():
+            who = f"process {int(pid)}"
+    what = "a conversion" if name == _RUN else f"step {name}"
+    return _BusyError(
+        f"{directory.path} is in use: {who} runs {what} in it",
+        hint="wait until it has ended, or use another directory with --dir",
+    )

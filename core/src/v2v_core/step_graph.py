@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What each step needs, and what it makes out of date: the one place where that is declared.
+
+The steps form a graph. An output can be set up before or after the conversion; a step that is run again makes void only
+what was built on it. The state of a conversion directory is the record of begun and finished steps, folded over this
+graph (``fold``); the report of a run reads its events by the same rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from v2v_core.events import Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRule:
+    """How a step depends on the others.
+
+    :param needs: steps that must be finished, and still valid, before this one begins.
+    :param voids: steps whose result no longer counts once this one begins.
+    :param product: the file in the conversion directory that stands for the result of the step, by which a supervisor
+        of its own may replace the step; None where only the record of the step itself counts.
+    """
+
+    needs: frozenset[Step] = frozenset()
+    voids: frozenset[Step] = frozenset()
+    product: str | None = None
+
+
+RULES: dict[Step, StepRule] = {
+    Step.INPUT_SETUP: StepRule(
+        voids=frozenset({Step.OUTPUT_CHECK, Step.CONVERT, Step.OUTPUT_SETUP, Step.COPY, Step.OUTPUT_FINALIZE}),
+        product="metadata.in",
+    ),
+    # a check changes nothing, so that it can be repeated at any time
+    Step.OUTPUT_CHECK: StepRule(needs=frozenset({Step.INPUT_SETUP})),
+    Step.CONVERT: StepRule(
+        needs=frozenset({Step.INPUT_SETUP}),
+        voids=frozenset({Step.COPY, Step.OUTPUT_FINALIZE}),
+        product="metadata.out",
+    ),
+    Step.OUTPUT_SETUP: StepRule(
+        needs=frozenset({Step.INPUT_SETUP}), voids=frozenset({Step.COPY, Step.OUTPUT_FINALIZE})
+    ),
+    Step.COPY: StepRule(
+        needs=frozenset({Step.INPUT_SETUP, Step.OUTPUT_SETUP}), voids=frozenset({Step.OUTPUT_FINALIZE})
+    ),
+    Step.OUTPUT_FINALIZE: StepRule(needs=frozenset({Step.CONVERT, Step.OUTPUT_SETUP, Step.COPY})),
+    # a cleanup must know what was done, and makes nothing void
+    Step.CLEANUP: StepRule(),
+}
+
+
+def fold(marks: Iterable[tuple[Step, bool]]) -> frozenset[Step]:
+    """Return the steps whose result counts.
+
+    :param marks: in order of time, each step with False where it began and True where it was finished.
+    """
+    done: set[Step] = set()
+    for step, finished in marks:
+        if finished:
+            done.add(step)
+        elif step is not Step.CLEANUP:
+            done -= {step, *RULES[step].voids}
+    return frozenset(done)
+
+
+def cannot_run_beside(step: Step) -> frozenset[Step]:
+    """Return the steps that may not run on a directory while this one runs: one would make the other void."""
+    return frozenset(
+        other for other in Step if other is step or other in RULES[step].voids or step in RULES[other].voids
+    )

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the user asked of the output: written down by ``output_check``, and what a plugin is told of it."""
+
+from __future__ import annotations
+
+from v2v_core.conversion_dir import ConversionDir
+from v2v_core.discovery import Role
+from v2v_core.errors import UsageError
+from v2v_core.hookspecs import OutputSettings
+from v2v_core.model import TargetProfile
+from v2v_core.plugins import LoadedPlugin, load_plugin
+from v2v_core.settings import OutputChoice
+
+_FILE = "output_choice.json"
+
+
+def save_choice(directory: ConversionDir, choice: OutputChoice) -> None:
+    """Write down what the user asked of the output, for a conversion that comes later, perhaps in another process."""
+    directory.write_record(_FILE, choice)
+
+
+def profile_of_output(directory: ConversionDir) -> TargetProfile:
+    """Return what the target can give to the guest; everything, if no output was chosen yet.
+
+    :raises PluginError: the plugin of the output cannot be loaded.
+    """
+    if not (directory.path / _FILE).exists():
+        return TargetProfile()
+    choice = directory.read_record(_FILE, OutputChoice)
+    return load_plugin(Role.OUTPUT, choice.mode).profile
+
+
+def settings_of(plugin: LoadedPlugin, choice: OutputChoice, source_name: str) -> OutputSettings:
+    """Return what an output plugin is told of the user's wishes.
+
+    :raises UsageError: a value that no output can have.
+    """
+    if choice.allocation not in {"sparse", "preallocated"}:
+        raise UsageError(f"-oa {choice.allocation!r} is neither sparse nor preallocated")
+    return OutputSettings(
+        name=choice.name if choice.name is not None else source_name,
+        storage=choice.storage,
+        connection=choice.connection,
+        format=choice.format or "raw",
+        format_given=choice.format is not None,
+        allocation=choice.allocation,
+        password_file=choice.password_file,
+        options=plugin.check_options(choice.options),
+    )
