@@ -32,6 +32,7 @@ ORDER = [
     "v2v_copy",
     "v2v_output_finalize",
     "v2v_output_abort",
+    "v2v_input_abort",
     "v2v_event",
 ]
 
