@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The names that plugins may use. Anything of ``v2v_core`` that is not here may change without notice."""
 
+from v2v_core.atomic import write_atomically
 from v2v_core.copying.program import run_copy_program
+from v2v_core.drive_names import drive_letters, drive_number
 from v2v_core.errors import (
     CommandError,
     ConversionError,
@@ -80,7 +82,6 @@ from v2v_core.output_files import (
     check_output_directory,
     check_space,
     clear_away,
-    cut_name,
     file_mode,
     hidden_name,
     make_disk,
@@ -92,7 +93,9 @@ from v2v_core.output_files import (
     write_partial,
 )
 from v2v_core.packages import Package, install
+from v2v_core.passwords import read_password_file
 from v2v_core.programs import require_program, run_program
+from v2v_core.text import cut_name, object_name, printable
 
 __all__ = [
     "HOOK_API_VERSION",
@@ -170,6 +173,8 @@ __all__ = [
     "clear_away",
     "cut_name",
     "describe_image",
+    "drive_letters",
+    "drive_number",
     "file_mode",
     "guest_of_domain",
     "hidden_name",
@@ -179,15 +184,19 @@ __all__ = [
     "make_disk",
     "mounts_below",
     "name_limit",
+    "object_name",
     "open_new",
     "parse_untrusted_xml",
     "present_or",
+    "printable",
     "publish",
+    "read_password_file",
     "require_for_output",
     "require_program",
     "run_copy_program",
     "run_program",
     "service_programs",
     "unmount",
+    "write_atomically",
     "write_partial",
 ]
