@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from v2v_core.metadata.buses import device_name
+from v2v_core.drive_names import drive_letters
 from v2v_core.metadata.domain_reader import guest_of_domain, source_disks, source_interfaces, source_removables
 from v2v_core.metadata.names import escape, libvirt_name
 from v2v_core.metadata.tree import add, child, drop, set_attribute, set_text
@@ -150,7 +150,7 @@ def _disk(element: etree._Element, bus: Bus | None, removable: Removable | None,
     if removable is not None and removable.slot is not None and 0 <= removable.slot < 26**3:
         slot = removable.slot
     taken[prefix] = max(slot + 1, taken.get(prefix, 0))
-    target.set("dev", device_name(prefix, slot))
+    target.set("dev", prefix + drive_letters(slot))
     # its place (bus 0, unit 1) belongs to the name and the bus it had
     drop(element, "address")
 

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from v2v_core.atomic import write_atomically
 from v2v_core.errors import MetadataError
 from v2v_core.metadata.parser import SIZE_LIMIT, UntrustedXmlError, parse_untrusted_xml
 
@@ -136,15 +135,7 @@ def write_file(path: Path, data: bytes) -> None:
 
     :raises MetadataError: it cannot be written.
     """
-    temporary: str | None = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        write_atomically(path, data)
     except OSError as err:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         raise MetadataError(f"{path} cannot be written: {err.strerror}", path=path) from err

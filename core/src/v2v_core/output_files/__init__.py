@@ -15,7 +15,6 @@ from v2v_core.output_files.programs import require_for_output
 from v2v_core.output_files.publication import (
     Publication,
     clear_away,
-    cut_name,
     file_mode,
     hidden_name,
     name_limit,
@@ -33,7 +32,6 @@ __all__ = [
     "check_output_directory",
     "check_space",
     "clear_away",
-    "cut_name",
     "file_mode",
     "hidden_name",
     "make_disk",

@@ -13,7 +13,6 @@ plugin's private directory says what belongs together. Nothing else is ever dele
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
@@ -22,9 +21,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from v2v_core.atomic import sync_directory, write_atomically
 from v2v_core.errors import DestinationError
 from v2v_core.events import Reporter
 from v2v_core.hookspecs import Ledger, OwnedObject
+from v2v_core.text import cut_name
 
 #: A hidden file that is not finished.
 PARTIAL = "partial-file"
@@ -67,19 +68,6 @@ def name_limit(directory: Path) -> int:
     return min(limit, _USUAL_LIMIT) if limit >= 64 else _USUAL_LIMIT
 
 
-def cut_name(text: str, limit: int) -> str:
-    """Cut a name that is too long between two characters.
-
-    What is cut ends in ``~`` and eight digits made from the whole of it, so that two long names that begin alike stay
-    different.
-    """
-    whole = text.encode("utf-8", "replace")
-    if len(whole) <= limit:
-        return text
-    digest = hashlib.sha256(whole).hexdigest()[:8]
-    return f"{whole[: limit - 9].decode('utf-8', 'ignore')}~{digest}"
-
-
 def open_new(path: Path) -> int:
     """Make a file that does not exist yet, for this user only, and give its descriptor, open for writing."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -119,7 +107,7 @@ def publish(files: Sequence[Publication], directory: Path, ledger: Ledger) -> No
             begun.append(current)
             _publish_one(current, ledger)
         for parent in {file.final.parent for file in files}:
-            _sync_directory(parent)
+            sync_directory(parent)
     except OSError as err:
         named = current.final if current is not None else directory
         undone = (_take_back(file, fingerprints[file.final]) for file in reversed(begun))
@@ -203,12 +191,7 @@ def _publish_one(file: Publication, ledger: Ledger) -> None:
 
 def _write_journal(directory: Path, files: Sequence[Publication], fingerprints: dict[Path, str]) -> None:
     journal = {str(file.final): {"backup": str(file.backup), "fingerprint": fingerprints[file.final]} for file in files}
-    temporary = directory / f".{_JOURNAL}"
-    with temporary.open("w", encoding="utf-8") as stream:
-        json.dump(journal, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.rename(directory / _JOURNAL)
+    write_atomically(directory / _JOURNAL, json.dumps(journal).encode())
 
 
 def _read_journal(directory: Path) -> dict[str, dict[str, str]]:
@@ -264,11 +247,3 @@ def _delete(path: Path) -> str | None:
     except OSError as err:
         return f"{path} was left behind and could not be deleted: {err.strerror}"
     return None
-
-
-def _sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
