@@ -45,7 +45,7 @@ from v2v_core.hookspecs import (
 )
 from v2v_core.images import FORMATS as IMAGE_FORMATS
 from v2v_core.images import describe_image
-from v2v_core.metadata import UntrustedXmlError, guest_of_domain, libvirt_name, parse_untrusted_xml
+from v2v_core.metadata import UntrustedXmlError, guest_of_domain, libvirt_domain, libvirt_name, parse_untrusted_xml
 from v2v_core.model import (
     Bus,
     Capabilities,
@@ -180,6 +180,7 @@ __all__ = [
     "hidden_name",
     "hookimpl",
     "install",
+    "libvirt_domain",
     "libvirt_name",
     "make_disk",
     "mounts_below",

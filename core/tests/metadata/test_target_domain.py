@@ -32,6 +32,7 @@ from v2v_core.model import (
     TargetGuest,
     Topology,
 )
+from v2v_core.testing.fakes import FakeReporter
 
 LINUX = Inspection(root="/dev/sda1", os_type="linux", distro="debian", arch="x86_64")
 ALL = Capabilities(virtio_rng=True, virtio_balloon=True, virtio_socket=True, isa_pvpanic=True)
@@ -190,13 +191,13 @@ def test_a_tpm_becomes_an_emulated_one(tmp_path: Path, version: str, arch: str, 
 
 
 def test_a_tpm_that_the_target_cannot_have_is_told(tmp_path: Path) -> None:
-    warnings: list[str] = []
+    report = FakeReporter()
     root = make(
         tmp_path, replace(BASE, tpm="2.0"), replace(ALL, arch="s390x", machine="virt"), Firmware.BIOS,
-        warn=warnings.append,
+        report=report,
     )  # fmt: skip
     assert root.find("devices/tpm") is None
-    assert any("TPM" in warning for warning in warnings)
+    assert any("TPM" in warning for warning in report.warnings)
 
 
 def test_the_boot_order_reaches_the_domain(tmp_path: Path) -> None:
@@ -244,11 +245,11 @@ def test_displays(tmp_path: Path, display: Display) -> None:
     [("ich9", "ich9"), ("ac97", "ac97"), ("es1371", "es1370"), ("hdaudio", "ich6"), ("sb16", "sb16"), ("gus", None)],
 )
 def test_sound(tmp_path: Path, sound: str, model: str | None) -> None:
-    warnings: list[str] = []
-    root = make(tmp_path, replace(BASE, sound=sound), warn=warnings.append)
+    report = FakeReporter()
+    root = make(tmp_path, replace(BASE, sound=sound), report=report)
     found = root.find("devices/sound")
     assert (None if found is None else found.get("model")) == model
-    assert bool(warnings) is (model is None)
+    assert bool(report.warnings) is (model is None)
     check_with_libvirt(root, tmp_path)
 
 
@@ -285,20 +286,37 @@ def test_what_others_say_about_the_guest_is_kept_and_its_hardware_is_not(tmp_pat
     check_with_libvirt(root, tmp_path)
 
 
-def test_the_operating_system_is_named_in_libosinfos_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def osinfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make an empty database for libosinfo, and return the directory of its operating systems."""
     database = tmp_path / "osinfo" / "os" / "example.org"
     database.mkdir(parents=True)
-    (database / "e.xml").write_text('<l><os id="http://example.org/e/1">\n<short-id>e1</short-id></os></l>')
     monkeypatch.setenv("OSINFO_SYSTEM_DIR", str(tmp_path / "osinfo"))
+    return database
+
+
+def test_the_operating_system_has_libosinfos_identifier(tmp_path: Path, osinfo: Path) -> None:
+    (osinfo / "a.xml").write_text("<l><os id='http://example.org/no'><short-id>e10</short-id><name>e1</name></os></l>")
+    (osinfo / "b.xml").write_text("<l><os id='http://example.org/broken'><short-id>e1</short-id>")
+    (osinfo / "c.xml").write_text(
+        "<l><!-- <os id='http://example.org/comment'><short-id>e1</short-id></os> -->"
+        "<os id='http://example.org/e/1'>\n<short-id>e</short-id><short-id> e1 </short-id></os></l>"
+    )
     root = make(tmp_path, BASE, inspection=replace(LINUX, osinfo="e1"))
-    assert 'id="http://example.org/e/1"' in etree.tostring(root, encoding="unicode")
-    warnings: list[str] = []
-    make(tmp_path, BASE, inspection=replace(LINUX, osinfo="e2"), warn=warnings.append)
-    assert warnings == ["libosinfo does not know the operating system 'e2'"]
+    assert [found.get("id") for found in root.iter("{*}os") if found.get("id")] == ["http://example.org/e/1"]
+
+
+def test_an_operating_system_that_libosinfo_does_not_have_is_no_warning(tmp_path: Path, osinfo: Path) -> None:
+    (osinfo / "a.xml").write_text("<l><os id='http://example.org/e/1'><short-id>e1</short-id></os></l>")
+    report = FakeReporter()
+    root = make(tmp_path, BASE, inspection=replace(LINUX, osinfo="e2"), report=report)
+    assert root.find("metadata") is None
+    assert report.warnings == []
+    assert report.debugs == ["libosinfo's database does not have the operating system 'e2'"]
 
 
 def test_what_is_lost_is_said(tmp_path: Path) -> None:
-    warnings: list[str] = []
+    report = FakeReporter()
     guest = replace(
         BASE,
         nics=(Nic(kind="bridge", network="VM Network"), Nic(mac="x")),
@@ -307,5 +325,5 @@ def test_what_is_lost_is_said(tmp_path: Path) -> None:
         display=Display(kind="vnc", listen="a b"),
         sound="gus",
     )
-    make(tmp_path, guest, floppies=False, warn=warnings.append)
-    assert len(warnings) == 6
+    make(tmp_path, guest, floppies=False, report=report)
+    assert len(report.warnings) == 6

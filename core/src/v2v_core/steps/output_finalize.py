@@ -35,7 +35,7 @@ def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> OutputResu
                 settings=settings,
                 target=target,
                 state=directory.read_json(OUTPUT)["state"],
-                domain_xml=metadata.libvirt_domain(directory.metadata_out, name=settings.name, warn=report.warning),
+                domain_xml=metadata.libvirt_domain(directory.metadata_out, name=settings.name, report=report),
                 ledger=directory,
                 report=report,
             )
