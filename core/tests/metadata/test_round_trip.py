@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from v2v_core.errors import MetadataError
-from v2v_core.metadata import endpoints, libvirt_name, read_source, read_target, write_source, write_target
+from v2v_core.metadata import (
+    endpoints,
+    libvirt_domain,
+    libvirt_name,
+    read_source,
+    read_target,
+    write_source,
+    write_target,
+)
 from v2v_core.metadata.names import escape, unescape
 from v2v_core.model import (
     Bus,
@@ -176,6 +185,40 @@ def test_a_target_comes_back_as_it_was(target: TargetGuest) -> None:
         write_target(path, source_path, target)
         assert read_target(path) == target
         assert read_source(path) == target.source
+
+
+def test_names_and_paths_that_are_not_utf8_come_back(tmp_path: Path) -> None:
+    latin1 = os.fsdecode(b"/images/caf\xe9_x00E9_.vmdk")
+    guest = Guest(name=latin1, os=latin1, disks=(SourceDisk(index=1, origin=latin1),), nics=(Nic(network=latin1),))
+    target = TargetGuest(
+        source=guest,
+        inspection=Inspection(
+            root="/dev/sda1", os_type="linux", distro="debian", arch="x86_64", mountpoints=((latin1, "/dev/sda1"),)
+        ),
+        capabilities=Capabilities(),
+        firmware=Firmware.BIOS,
+        disks=(),
+        changes=(Change(path=latin1, what="removed", why=latin1),),
+    )
+    directory = tmp_path / os.fsdecode(b"caf\xe9")
+    directory.mkdir()
+    source_path, path = directory / "metadata.in", directory / "metadata.out"
+    write_source(source_path, guest)
+    write_target(path, source_path, target)
+    assert read_source(source_path) == guest
+    assert read_target(path) == target
+    assert os.fsencode(read_target(path).source.disks[0].origin or "") == b"/images/caf\xe9_x00E9_.vmdk"
+    assert b"_images_caf__x00E9_.vmdk" in libvirt_domain(path, name=latin1)
+
+
+def test_an_error_in_a_directory_that_is_not_utf8_names_it(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9")
+    path.write_text("<domain>")
+    with pytest.raises(MetadataError, match="not well-formed") as caught:
+        read_source(path)
+    assert caught.value.path == path
+    with pytest.raises(MetadataError, match="is missing"):
+        read_source(path.with_name(path.name + "2"))
 
 
 @given(text=texts)
