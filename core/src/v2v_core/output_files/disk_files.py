@@ -58,8 +58,7 @@ class DiskFile:
         compressed: bool = False,
         compat: str | None = None,
     ) -> DiskFile:
-        """Choose where a disk is written: to a hidden file in the directory of the final name, or to the block device
-        that has this name.
+        """Choose where a disk is written: to a hidden file beside its final name, or to the block device of this name.
 
         :param form: ``raw`` or ``qcow2``.
         :raises DestinationError: the final name is taken by something that is not replaced, or the size of the disk is
