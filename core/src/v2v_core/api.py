@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The names that plugins may use. Anything of ``v2v_core`` that is not here may change without notice."""
+"""The names that plugins may use, beside ``v2v_core.output_files`` and ``v2v_core.testing``.
+
+Everything else of ``v2v_core`` can change without notice.
+"""
 
 from v2v_core.atomic import write_atomically
 from v2v_core.copying.program import run_copy_program
@@ -73,25 +76,6 @@ from v2v_core.model import (
     Topology,
 )
 from v2v_core.mounts import mounts_below, unmount
-from v2v_core.output_files import (
-    DiskFile,
-    Publication,
-    check_device,
-    check_final,
-    check_not_source,
-    check_output_directory,
-    check_space,
-    clear_away,
-    file_mode,
-    hidden_name,
-    make_disk,
-    name_limit,
-    open_new,
-    publish,
-    require_for_output,
-    service_programs,
-    write_partial,
-)
 from v2v_core.packages import Package, install
 from v2v_core.passwords import read_password_file
 from v2v_core.programs import require_program, run_program
@@ -116,7 +100,6 @@ __all__ = [
     "Cpu",
     "DestinationError",
     "DiskEndpoint",
-    "DiskFile",
     "DiskService",
     "Display",
     "Event",
@@ -149,7 +132,6 @@ __all__ = [
     "Package",
     "PluginOption",
     "ProbeRequest",
-    "Publication",
     "QemuImage",
     "Removable",
     "Reporter",
@@ -165,39 +147,24 @@ __all__ = [
     "UntrustedXmlError",
     "UsageError",
     "V2VError",
-    "check_device",
-    "check_final",
-    "check_not_source",
-    "check_output_directory",
-    "check_space",
-    "clear_away",
     "cut_name",
     "describe_image",
     "drive_letters",
     "drive_number",
-    "file_mode",
     "guest_of_domain",
-    "hidden_name",
     "hookimpl",
     "install",
     "libvirt_domain",
     "libvirt_name",
-    "make_disk",
     "mounts_below",
-    "name_limit",
     "object_name",
-    "open_new",
     "parse_untrusted_xml",
     "present_or",
     "printable",
-    "publish",
     "read_password_file",
-    "require_for_output",
     "require_program",
     "run_copy_program",
     "run_program",
-    "service_programs",
     "unmount",
     "write_atomically",
-    "write_partial",
 ]
