@@ -97,7 +97,7 @@ def check_output_directory(directory: Path, option: str) -> None:
         raise DestinationError(f"{option}: {directory} is not a directory")
     if not os.access(directory, os.W_OK | os.X_OK):
         raise DestinationError(
-            f"{option}: no files can be created in the directory {directory}: it is read-only or not yours"
+            f"{option}: no files can be made in the directory {directory}: it is read-only or not yours"
         )
 
 
