@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Mounts in the conversion directory: gone with it, and nothing on them is ever deleted. Real ones."""
+"""Real mounts in the conversion directory: unmounted with it, and no file on them is ever deleted."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def directory(v2v_short_path: Path) -> Iterator[ConversionDir]:
 
 @pytest.fixture
 def precious(tmp_path: Path) -> Path:
-    """Give a directory of somebody else's."""
+    """Return a directory of another user."""
     (tmp_path / "precious" / "images").mkdir(parents=True)
-    (tmp_path / "precious" / "images" / "disk").write_bytes(b"somebody else's")
+    (tmp_path / "precious" / "images" / "disk").write_bytes(b"not to be deleted")
     return tmp_path / "precious"
 
 
@@ -36,16 +36,16 @@ def mount(source: Path, point: Path) -> Path:
     point.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(["mount", "--bind", source, point], capture_output=True, check=False)
     if done.returncode != 0:
-        pytest.skip("nothing can be mounted here")
+        pytest.skip("this user cannot mount anything")
     return point
 
 
 def is_whole(precious: Path) -> bool:
-    return (precious / "images" / "disk").read_bytes() == b"somebody else's"
+    return (precious / "images" / "disk").read_bytes() == b"not to be deleted"
 
 
 @pytest.mark.parametrize("name", ["domain", "with a blank", "tab\tand \\ and\nnewline", "ü"])
-def test_they_are_found_whatever_they_are_called(directory: ConversionDir, precious: Path, name: str) -> None:
+def test_mounts_with_any_name_are_found(directory: ConversionDir, precious: Path, name: str) -> None:
     point = mount(precious, directory.private("output") / name)
     inner = mount(precious, point / "images")
     assert mounts_below(directory.path) == (inner, point)
@@ -57,7 +57,7 @@ def test_they_are_found_whatever_they_are_called(directory: ConversionDir, preci
 
 @pytest.mark.parametrize("room", ["input", "output", "convert", "tmp"])
 @pytest.mark.parametrize("busy", [False, True])
-def test_the_mount_of_a_plugin_goes_with_the_directory(
+def test_the_mount_of_a_plugin_is_unmounted_with_the_directory(
     directory: ConversionDir, precious: Path, room: str, busy: bool
 ) -> None:
     point = mount(precious, directory.path / room / "domain")
@@ -72,7 +72,7 @@ def test_the_mount_of_a_plugin_goes_with_the_directory(
     assert is_whole(precious)
 
 
-def test_two_on_top_of_each_other(directory: ConversionDir, precious: Path) -> None:
+def test_two_mounts_on_top_of_each_other(directory: ConversionDir, precious: Path) -> None:
     point = mount(precious, directory.private("output") / "domain")
     mount(precious, point)
     directory.remove()
@@ -80,7 +80,7 @@ def test_two_on_top_of_each_other(directory: ConversionDir, precious: Path) -> N
     assert is_whole(precious)
 
 
-def test_a_mount_of_somebody_else_keeps_the_directory(directory: ConversionDir, precious: Path) -> None:
+def test_a_mount_outside_the_plugins_directories_keeps_the_directory(directory: ConversionDir, precious: Path) -> None:
     point = mount(precious, directory.overlay / "large")
     with pytest.raises(V2VError, match=f"something is mounted on {point}") as caught:
         directory.remove()
@@ -91,7 +91,7 @@ def test_a_mount_of_somebody_else_keeps_the_directory(directory: ConversionDir, 
     assert not directory.path.exists()
 
 
-def test_a_mount_on_the_large_file_system_keeps_it(
+def test_a_mount_below_the_large_temporary_directory_keeps_it(
     v2v_short_path: Path, precious: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VIRT_V2V_TMPDIR", str(v2v_short_path))
@@ -105,7 +105,7 @@ def test_a_mount_on_the_large_file_system_keeps_it(
     assert list(v2v_short_path.iterdir()) == []
 
 
-def test_one_that_cannot_be_unmounted_keeps_the_directory(
+def test_a_mount_that_cannot_be_unmounted_keeps_the_directory(
     directory: ConversionDir, precious: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mount(precious, directory.private("output") / "domain")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Network interfaces: by MAC first, else by name, else by default, else not at all."""
+"""Network interfaces are mapped by MAC address, else by name, else by the default, else not at all."""
 
 from __future__ import annotations
 
@@ -49,6 +49,6 @@ def test_interface_is_mapped(nic: Nic, mappings: list[NicMapping], kind: str, ne
     assert (mapped.mac, mapped.model) == (nic.mac, nic.model)
 
 
-def test_each_interface_is_mapped_and_their_order_kept() -> None:
+def test_every_interface_is_mapped_and_the_order_is_kept() -> None:
     nics = [Nic(network="b"), Nic(network="VM Network"), Nic(network="a", mac=MAC)]
     assert [nic.network for nic in map_nics(nics, [BY_MAC, BY_NAME])] == ["b", "by-name", "br-mac"]

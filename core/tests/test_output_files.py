@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files at a destination: hidden until they are whole, published all or none, taken back if they are this run's.
+"""Files at a destination: hidden until they are whole, published all or none, undone if this run created them.
 
-``-o local`` has the tests with real guests' names, full file systems and block devices.
+The tests of ``-o local`` cover names of guests, full file systems and block devices.
 """
 
 from __future__ import annotations
@@ -9,20 +9,35 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import textwrap
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from v2v_core import output_files
 from v2v_core.api import (
     Bus,
+    Capabilities,
     DestinationError,
-    DiskFile,
+    Firmware,
+    Guest,
+    Inspection,
     NbdkitPlugin,
-    Publication,
+    OutputResult,
+    OutputSettings,
     QemuImage,
+    SourceDisk,
     TargetDisk,
+    TargetGuest,
+)
+from v2v_core.metadata import write_source, write_target
+from v2v_core.output_files import (
+    DiskFile,
+    Publication,
     check_output_directory,
     clear_away,
     hidden_name,
@@ -52,7 +67,10 @@ def contents(place: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in place.iterdir()}
 
 
-@given(st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=255))
+file_names = st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=255)
+
+
+@given(file_names.filter(lambda name: name not in {".", ".."}))
 def test_a_hidden_name_fits_beside_every_file(name: str) -> None:
     one, other = hidden_name(Path("/tmp") / name), hidden_name(Path("/tmp") / name)
     assert one.parent == Path("/tmp")
@@ -61,7 +79,7 @@ def test_a_hidden_name_fits_beside_every_file(name: str) -> None:
     assert len(os.fsencode(one.name)) <= 255
 
 
-def test_all_are_published_and_what_was_there_is_gone(place: Path, tmp_path: Path) -> None:
+def test_all_files_are_published_and_old_ones_are_replaced(place: Path, tmp_path: Path) -> None:
     ledger = FakeLedger()
     (place / "a").write_bytes(b"old")
     files = [publication(place / name, b"new", ledger) for name in ("a", "b")]
@@ -71,7 +89,7 @@ def test_all_are_published_and_what_was_there_is_gone(place: Path, tmp_path: Pat
     assert (place / "b").stat().st_mode & 0o777 == 0o640
 
 
-def test_none_is_published_if_one_cannot_be(place: Path, tmp_path: Path) -> None:
+def test_no_file_is_published_if_one_cannot_be(place: Path, tmp_path: Path) -> None:
     ledger = FakeLedger()
     (place / "a").write_bytes(b"old")
     (place / "b").mkdir()
@@ -80,12 +98,12 @@ def test_none_is_published_if_one_cannot_be(place: Path, tmp_path: Path) -> None
         publish(files, tmp_path, ledger)
     assert (place / "a").read_bytes() == b"old"
     report = FakeReporter()
-    clear_away(ledger.owned(), tmp_path, report)
+    assert clear_away(ledger.owned(), tmp_path, report) == ()
     assert sorted(path.name for path in place.iterdir()) == ["a", "b"]
     assert report.warnings == []
 
 
-def test_only_what_the_ledger_names_is_cleared_away(place: Path, tmp_path: Path) -> None:
+def test_only_files_in_the_ledger_are_cleared_away(place: Path, tmp_path: Path) -> None:
     ledger = FakeLedger()
     write_partial(hidden_name(place / "mine"), b"x", ledger)
     write_partial(hidden_name(place / "not mine"), b"x", FakeLedger())
@@ -94,7 +112,91 @@ def test_only_what_the_ledger_names_is_cleared_away(place: Path, tmp_path: Path)
     assert left.name.startswith(".not mine.")
 
 
-def test_who_makes_a_file_can_be_given(place: Path) -> None:
+def test_what_cannot_be_cleared_away_is_returned_and_can_be_cleared_away_later(place: Path, tmp_path: Path) -> None:
+    ledger, report = FakeLedger(), FakeReporter()
+    stuck, gone = hidden_name(place / "stuck"), hidden_name(place / "gone")
+    for path in (stuck, gone):
+        write_partial(path, b"x", ledger)
+    # not even root can unlink a directory
+    stuck.unlink()
+    stuck.mkdir()
+    left = clear_away(ledger.owned(), tmp_path, report)
+    assert [thing.identity for thing in left] == [str(stuck)]
+    (warning,) = report.warnings
+    assert str(stuck) in warning
+    stuck.rmdir()
+    assert clear_away(left, tmp_path, report) == ()
+    assert len(report.warnings) == 1
+
+
+def test_published_files_are_left_if_the_journal_is_lost(place: Path, tmp_path: Path) -> None:
+    ledger, report = FakeLedger(), FakeReporter()
+    publish([publication(place / "a", b"new", ledger)], tmp_path, ledger)
+    (tmp_path / "publication.json").unlink()
+    (left,) = clear_away(ledger.owned(), tmp_path, report)
+    assert left.identity == str(place / "a")
+    assert contents(place) == {"a": b"new"}
+    assert "the journal" in report.warnings[0]
+
+
+@pytest.fixture
+def example() -> dict[str, Any]:
+    """Run the example in the docstring of the toolkit, and return the functions that it defines."""
+    code = textwrap.dedent((output_files.__doc__ or "").partition("::\n")[2])
+    assert "def abort(request)" in code
+    functions: dict[str, Any] = {}
+    exec(code, functions)  # noqa: S102 - our own documentation
+    return functions
+
+
+@pytest.fixture
+def request_of_example(place: Path, tmp_path: Path) -> SimpleNamespace:
+    guest = Guest(name="web", disks=(SourceDisk(index=1, size=MIB), SourceDisk(index=2, size=2 * MIB)))
+    target = TargetGuest(
+        source=guest,
+        inspection=Inspection(root="/dev/sda1", os_type="linux", distro="debian", arch="x86_64"),
+        capabilities=Capabilities(),
+        firmware=Firmware.BIOS,
+        disks=tuple(TargetDisk(index=i, bus=Bus.VIRTIO_BLK, device=f"vd{'ab'[i - 1]}") for i in (1, 2)),
+    )
+    write_source(tmp_path / "metadata.in", guest)
+    write_target(tmp_path / "metadata.out", tmp_path / "metadata.in", target)
+    settings = OutputSettings(name="web", storage=str(place))
+    return SimpleNamespace(
+        directory=tmp_path, settings=settings, guest=guest, disks=guest.disks, ledger=FakeLedger(),
+        report=FakeReporter(), metadata=tmp_path / "metadata.out",
+    )  # fmt: skip
+
+
+def test_the_example_of_the_toolkit(example: dict[str, Any], request_of_example: SimpleNamespace, place: Path) -> None:
+    request = request_of_example
+    (place / "disk1").write_bytes(b"old")
+    example["check"](request)
+    setup = example["setup"](request)
+    assert [service.format for service in setup.disks] == ["qcow2", "qcow2"]
+    assert contents(place)["disk1"] == b"old"
+    # between two steps, the state is JSON
+    request.state = json.loads(json.dumps(setup.state))
+    finalized = example["finalize"](request)
+    names = [str(place / name) for name in ("disk1", "disk2", "guest.xml")]
+    assert finalized == OutputResult(created=tuple(names))
+    assert sorted(contents(place)) == ["disk1", "disk2", "guest.xml"]
+    assert contents(place)["disk1"].startswith(b"QFI\xfb")
+    assert b"<name>web</name>" in contents(place)["guest.xml"]
+
+
+def test_the_example_of_the_toolkit_undoes_everything(
+    example: dict[str, Any], request_of_example: SimpleNamespace, place: Path
+) -> None:
+    request = request_of_example
+    request.state = json.loads(json.dumps(example["setup"](request).state))
+    request.owned = request.ledger.owned()
+    assert len(contents(place)) == 2
+    assert example["abort"](request) == ()
+    assert contents(place) == {}
+
+
+def test_an_output_can_create_its_files_itself(place: Path) -> None:
     made: list[Path] = []
 
     def opener(path: Path) -> int:
@@ -124,22 +226,22 @@ def test_a_disk_is_recorded_before_it_is_made(place: Path) -> None:
     assert disk.service() == NbdkitPlugin(name="file", parameters=(("file", str(place / "disk")),))
 
 
-@pytest.mark.parametrize(("compat", "said"), [(None, "1.1"), ("0.10", "0.10"), ("1.1", "1.1")])
+@pytest.mark.parametrize(("compat", "expected"), [(None, "1.1"), ("0.10", "0.10"), ("1.1", "1.1")])
 @pytest.mark.parametrize("preallocated", [False, True])
-def test_qcow2_has_the_compatibility_level_that_is_wanted(
-    place: Path, compat: str | None, said: str, preallocated: bool
+def test_qcow2_has_the_compatibility_level_of_the_request(
+    place: Path, compat: str | None, expected: str, preallocated: bool
 ) -> None:
     disk = DiskFile(index=1, written=place / "d", final=place / "f", size=MIB, format="qcow2", compat=compat)
     make_disk(disk, FakeLedger(), preallocated=preallocated)
     info = json.loads(subprocess.check_output(["qemu-img", "info", "--output=json", "-f", "qcow2", place / "d"]))
-    assert info["format-specific"]["data"]["compat"] == said
+    assert info["format-specific"]["data"]["compat"] == expected
     assert disk.service() == QemuImage(path=place / "d", format="qcow2")
 
 
-@pytest.mark.parametrize(("name", "said"), [("nowhere", "does not exist"), ("file", "is not a directory")])
-def test_directories_that_are_none(place: Path, name: str, said: str) -> None:
+@pytest.mark.parametrize(("name", "reason"), [("nowhere", "does not exist"), ("file", "is not a directory")])
+def test_output_directories_that_cannot_be_used(place: Path, name: str, reason: str) -> None:
     (place / "file").touch()
-    with pytest.raises(DestinationError, match=f"-os: .*{said}"):
+    with pytest.raises(DestinationError, match=f"-os: .*{reason}"):
         check_output_directory(place / name, "-os")
 
 

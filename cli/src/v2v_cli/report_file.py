@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from v2v_core.atomic import write_atomically
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import UsageError
 from v2v_core.events import Event, EventKind, EventSink, Step
@@ -62,24 +62,8 @@ def write(directory: ConversionDir, path: Path | None, sinks: Sequence[EventSink
             sys.stdout.write(text)
             sys.stdout.flush()
         else:
-            _write(path, text)
+            write_atomically(path, text.encode())
     except Exception as err:
         # whatever it is: what comes next is the cleanup
         reason = f"the report cannot be written to {path}: {err}"
         forward(Event(kind=EventKind.WARNING, step=Step.CLEANUP, text=reason), sinks)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file for this user only, all or nothing."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
-    partial = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The names that plugins may use. Anything of ``v2v_core`` that is not here may change without notice."""
+"""The names that plugins may use, beside ``v2v_core.output_files`` and ``v2v_core.testing``.
 
+Everything else of ``v2v_core`` can change without notice.
+"""
+
+from v2v_core.atomic import write_atomically
 from v2v_core.copying.program import run_copy_program
+from v2v_core.drive_names import drive_letters, drive_number
 from v2v_core.environment import child_environment
 from v2v_core.errors import (
     CommandError,
@@ -75,27 +80,10 @@ from v2v_core.model import (
     Topology,
 )
 from v2v_core.mounts import mounts_below, unmount
-from v2v_core.output_files import (
-    DiskFile,
-    Publication,
-    check_device,
-    check_final,
-    check_not_source,
-    check_output_directory,
-    check_space,
-    clear_away,
-    cut_name,
-    file_mode,
-    hidden_name,
-    make_disk,
-    name_limit,
-    open_new,
-    publish,
-    service_programs,
-    write_partial,
-)
 from v2v_core.packages import Package, install
+from v2v_core.passwords import read_password_file
 from v2v_core.programs import require_program, run_program
+from v2v_core.text import cut_name, object_name, printable
 
 __all__ = [
     "IMAGE_FORMATS",
@@ -116,7 +104,6 @@ __all__ = [
     "Cpu",
     "DestinationError",
     "DiskEndpoint",
-    "DiskFile",
     "DiskService",
     "Display",
     "Event",
@@ -151,7 +138,6 @@ __all__ = [
     "PluginOption",
     "ProbeHooks",
     "ProbeRequest",
-    "Publication",
     "QemuImage",
     "Removable",
     "Reporter",
@@ -168,33 +154,25 @@ __all__ = [
     "UntrustedXmlError",
     "UsageError",
     "V2VError",
-    "check_device",
-    "check_final",
-    "check_not_source",
-    "check_output_directory",
-    "check_space",
     "child_environment",
-    "clear_away",
     "cut_name",
     "describe_image",
-    "file_mode",
+    "drive_letters",
+    "drive_number",
     "guest_of_domain",
-    "hidden_name",
     "hookimpl",
     "install",
     "libvirt_domain",
     "libvirt_name",
-    "make_disk",
     "mounts_below",
-    "name_limit",
-    "open_new",
+    "object_name",
     "parse_untrusted_xml",
     "present_or",
-    "publish",
+    "printable",
+    "read_password_file",
     "require_program",
     "run_copy_program",
     "run_program",
-    "service_programs",
     "unmount",
-    "write_partial",
+    "write_atomically",
 ]

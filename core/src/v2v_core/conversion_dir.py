@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from v2v_core import processes, step_graph
+from v2v_core.atomic import write_atomically
 from v2v_core.errors import UsageError, V2VError
 from v2v_core.events import Step
 from v2v_core.ledger import LedgerBook
@@ -250,12 +251,7 @@ class ConversionDir:
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
         """Write a JSON object, all or nothing, for this user only."""
-        partial = self.path / f"{name}.partial"
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
-            json.dump(value, stream, indent=1)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(self.path / name)
+        write_atomically(self.path / name, json.dumps(value, indent=1).encode())
 
     def write_record(self, name: str, record: object) -> None:
         """Write a record as JSON, all or nothing, for this user only."""

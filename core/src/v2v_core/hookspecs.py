@@ -464,7 +464,7 @@ class OutputHooks(Protocol):
             def v2v_output_finalize(self, request: OutputFinalizeRequest) -> OutputResult:
                 xml = Path(request.settings.storage) / f"{request.settings.name}.xml"
                 request.ledger.record("file", str(xml))
-                xml.write_bytes(libvirt_domain(request.metadata, name=request.settings.name))
+                xml.write_bytes(libvirt_domain(request.metadata, name=request.settings.name, report=request.report))
                 return OutputResult(created=(*request.state["images"], str(xml)))
 
         :raises DestinationError: it cannot. ``v2v_output_abort`` is called next.

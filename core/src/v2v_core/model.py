@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The values that flow through a conversion, in the order in which they come into being.
+"""The values that flow through a conversion, in the order in which they are created.
 
     Guest ─▶ DiskService (how a disk is served) ─▶ DiskEndpoint ─▶ Inspection, Capabilities ─▶ TargetGuest
 
 Sizes and offsets are bytes, times are seconds, disks are numbered from 1 (``in1``, ``out1``).
-All records are frozen; adding a field with a default breaks no plugin.
+All records are frozen. New fields have defaults, so that they break no plugin.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 class Firmware(StrEnum):
-    """What the guest boots with; ``UNKNOWN`` means: find out from its disks."""
+    """The firmware of a guest; ``UNKNOWN`` means that the conversion finds it out from the disks."""
 
     BIOS = "bios"
     UEFI = "uefi"
@@ -37,7 +37,7 @@ class Bus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Topology:
-    """How the virtual CPUs are laid out."""
+    """The numbers of sockets, of cores per socket, and of threads per core."""
 
     sockets: int
     cores: int
@@ -46,7 +46,7 @@ class Topology:
 
 @dataclass(frozen=True, kw_only=True)
 class Cpu:
-    """The virtual CPUs."""
+    """The virtual CPUs: how many, and the vendor and model that the source names (``Intel``, ``Nehalem``)."""
 
     count: int = 1
     vendor: str | None = None
@@ -56,7 +56,11 @@ class Cpu:
 
 @dataclass(frozen=True, kw_only=True)
 class Display:
-    """The graphical console: kind is ``window``, ``vnc`` or ``spice``."""
+    """The graphical console: kind is ``window``, ``vnc`` or ``spice``.
+
+    :param keymap: as QEMU names keyboard layouts (``en-us``).
+    :param listen: the address that the server listens on. :param port: TCP port, None for any.
+    """
 
     kind: str
     keymap: str | None = None
@@ -69,8 +73,10 @@ class Display:
 class SourceDisk:
     """A fixed disk of the source.
 
-    ``size`` is the virtual size in bytes, None until it is served. ``origin`` is what to call the disk in messages.
-    ``boot_order`` is its place among what the firmware tries to boot from, from 1, if the source says.
+    :param index: number of the disk, from 1.
+    :param size: virtual size in bytes; None until the disk is served.
+    :param origin: name of the disk in messages, such as its path at the source.
+    :param boot_order: place among the devices that the firmware tries to boot, from 1; None if the source has none.
     """
 
     index: int
@@ -82,7 +88,7 @@ class SourceDisk:
 
 @dataclass(frozen=True, kw_only=True)
 class Removable:
-    """A CD-ROM or floppy drive: kind is ``cdrom`` or ``floppy``, slot is the position on its bus, from 0."""
+    """A CD-ROM or floppy drive: kind is ``cdrom`` or ``floppy``, slot is the position on the bus, from 0."""
 
     kind: str
     bus: Bus | None = None
@@ -91,7 +97,7 @@ class Removable:
 
 @dataclass(frozen=True, kw_only=True)
 class Nic:
-    """A network interface: kind is ``network`` or ``bridge`` and ``network`` is the name of it."""
+    """A network interface: kind is ``network`` or ``bridge``, and ``network`` is the name of that network or bridge."""
 
     network: str = "default"
     kind: str = "network"
@@ -101,10 +107,12 @@ class Nic:
 
 @dataclass(frozen=True, kw_only=True)
 class StaticAddress:
-    """An IP address that an interface of the guest is to have (``--mac MAC:ip:…``); IPv4 or IPv6.
+    """An IPv4 or IPv6 address that the user wants an interface of the guest to have (``--mac MAC:ip:…``).
 
-    :param mac: of the interface, in small letters. :param gateway: of the same family as the address.
-    :param prefix: its length in bits; None where the user did not say. :param nameservers: of any family.
+    :param mac: MAC address of the interface, in small letters.
+    :param gateway: address of the same family.
+    :param prefix: length of the network prefix in bits; None if the user gave none.
+    :param nameservers: addresses of either family.
     """
 
     mac: str
@@ -118,8 +126,14 @@ class StaticAddress:
 class Guest:
     """The guest as the source hypervisor describes it (``metadata.in``).
 
-    ``tpm`` is the version of its TPM (``1.2``, ``2.0``), None if it has none. ``os`` is what the source calls the
-    operating system (``debian11_64Guest``): for people, the conversion looks into the disks.
+    :param hypervisor: name of the source hypervisor, in libvirt's words where it has one (``vmware``, ``xen``).
+    :param memory: bytes.
+    :param features: libvirt's names of hypervisor features (``acpi``, ``apic``, ``pae``).
+    :param genid: UUID that changes when the guest is cloned or restored (VM Generation ID).
+    :param sound: model of the sound device; None if there is none.
+    :param tpm: version of the TPM (``1.2``, ``2.0``); None if there is none.
+    :param os: the source's name of the operating system (``debian11_64Guest``), for display only: the conversion finds
+        the operating system in the disks.
     """
 
     name: str
@@ -140,18 +154,21 @@ class Guest:
 
     @property
     def boot_sequence(self) -> tuple[int, ...]:
-        """The numbers of the disks in the order in which the firmware tries them: first those with a place in it."""
+        """The numbers of the disks in the order in which the firmware tries them: those with a ``boot_order`` first."""
         disks = sorted(self.disks, key=lambda disk: (disk.boot_order is None, disk.boot_order or 0, disk.index))
         return tuple(disk.index for disk in disks)
 
 
 @dataclass(frozen=True, kw_only=True)
 class QemuImage:
-    """A local image file or block device, to be opened by qemu with exactly this format.
+    """A local image file or block device, which qemu opens with exactly this format.
 
-    :param backing: the image below, opened with exactly *its* format. A reference in the header of the image is
-        never followed: with None here, an image that names a backing file is opened without it.
-    :param extra: further properties of the qemu block node, as in ``-blockdev`` (e.g. an offset into a file).
+    :param format: name of qemu's block driver: ``raw``, ``qcow2``, ``vmdk``, …
+    :param backing: the backing image, opened with exactly *its* format. A reference in the header of the image is
+        never followed: with None, an image whose header names a backing file is opened without it.
+    :param offset: bytes; where the image begins in the file. None for the beginning.
+    :param size: bytes; how much of the file belongs to the image. None for the rest of the file.
+    :param compressed: compress the data that is written.
     """
 
     path: Path
@@ -164,7 +181,7 @@ class QemuImage:
 
 @dataclass(frozen=True, kw_only=True)
 class NbdkitFilter:
-    """An nbdkit filter with its parameters."""
+    """An nbdkit filter with its parameters (nbdkit-filter(3))."""
 
     name: str
     parameters: tuple[tuple[str, str], ...] = ()
@@ -174,13 +191,13 @@ class NbdkitFilter:
 class NbdkitPlugin:
     """A disk served by an nbdkit plugin.
 
-    :param name: name of the plugin, or the path of one.
-    :param parameters: ``key=value``, in order; never a secret, they are visible to every user of the machine.
-    :param secrets: parameters whose values core hands to nbdkit as ``key=+FILE``, in a file that only this user reads.
-    :param filters: outermost first. Core adds its own (retry, read-ahead) around them where they help.
-    :param remote: the data comes over a network: core adds retries.
-    :param environment: variables for the server; never a secret.
-    :param threads: number of nbdkit's threads, 0 for its default.
+    :param name: name or path of the plugin.
+    :param parameters: ``key=value``, in order. Never a secret: every user of the machine can see them.
+    :param secrets: parameters whose values core passes as ``key=+FILE``, in a file that only this user can read.
+    :param filters: the outermost first. Core adds its own (retry, read-ahead) around them where they help.
+    :param remote: the data comes over a network, and core adds retries.
+    :param environment: environment variables of the server. Never a secret.
+    :param threads: number of nbdkit's threads; 0 for its default.
     """
 
     name: str
@@ -194,7 +211,10 @@ class NbdkitPlugin:
 
 @dataclass(frozen=True, kw_only=True)
 class NbdUri:
-    """An NBD server that exists already and is somebody else's (nbd(5) URI)."""
+    """An NBD server that runs already and that core neither starts nor stops.
+
+    :param uri: NBD URI (https://github.com/NetworkBlockDevice/nbd, doc/uri.md).
+    """
 
     uri: str
 
@@ -204,7 +224,11 @@ DiskService = QemuImage | NbdkitPlugin | NbdUri
 
 @dataclass(frozen=True, kw_only=True)
 class DiskEndpoint:
-    """A disk that is being served: NBD on a Unix socket of the conversion directory, or somebody else's URI."""
+    """A disk that is being served.
+
+    :param uri: NBD URI: of a Unix socket in the conversion directory, or of a server that core did not start.
+    :param size: virtual size in bytes.
+    """
 
     index: int
     uri: str
@@ -213,7 +237,12 @@ class DiskEndpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """What was found in the guest; the words are those of libguestfs's inspection."""
+    """What the conversion found in the guest; the words are those of libguestfs's inspection (guestfs(3)).
+
+    :param root: device of the root file system.
+    :param osinfo: libosinfo's short identifier of the operating system (``debian11``).
+    :param mountpoints: pairs of a directory in the guest and a device.
+    """
 
     root: str
     os_type: str
@@ -231,7 +260,12 @@ class Inspection:
 
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
-    """What hardware the converted guest has drivers for, and so gets."""
+    """The hardware that the converted guest has drivers for, and therefore gets.
+
+    :param machine: ``q35``, ``i440fx``, ``pc`` or ``virt``.
+    :param virtio_1_0: the drivers know version 1.0 of virtio, and not only the one before it.
+    :param rtc_utc: the guest expects its hardware clock to be in UTC, and not in local time.
+    """
 
     block_bus: Bus = Bus.VIRTIO_BLK
     net_model: str = "virtio"
@@ -247,7 +281,7 @@ class Capabilities:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One thing that the conversion did to the guest: which file (or package), what, and why."""
+    """One change that the conversion made in the guest: the file (or package), what was changed, and why."""
 
     path: str
     what: str
@@ -256,7 +290,7 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetDisk:
-    """A fixed disk of the target: its bus and name there (``vda``), and its place in the boot order, from 1."""
+    """A fixed disk of the target: its bus, its device name (``vda``), its place in the boot order from 1, its bytes."""
 
     index: int
     bus: Bus
@@ -267,7 +301,7 @@ class TargetDisk:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetRemovable:
-    """A removable drive of the target."""
+    """A removable drive of the target: kind is ``cdrom`` or ``floppy``, device its name (``sda``)."""
 
     kind: str
     bus: Bus
@@ -276,7 +310,7 @@ class TargetRemovable:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetGuest:
-    """The guest as the target will have it (``metadata.out``)."""
+    """The guest as it will be at the target (``metadata.out``)."""
 
     source: Guest
     inspection: Inspection
@@ -289,7 +323,7 @@ class TargetGuest:
 
     @property
     def name(self) -> str:
-        """The name of the guest at the source; the output may be asked for another one."""
+        """The name of the guest at the source; the user can choose another one for the target (``-on``)."""
         return self.source.name
 
 
@@ -317,10 +351,11 @@ class TargetProfile:
 class PluginOption:
     """A ``-io`` or ``-oo`` key that a plugin understands; core refuses all others.
 
-    :param flag: takes true or false; the bare key means true.
-    :param repeatable: may be given more than once.
-    :param secret: its value is never shown.
-    :param aliases: other spellings.
+    :param help: one line for ``--help``.
+    :param flag: the value is true or false; the key without a value means true.
+    :param repeatable: the key may be given more than once.
+    :param secret: the value is never shown.
+    :param aliases: other spellings of the key.
     """
 
     name: str
@@ -334,19 +369,19 @@ class PluginOption:
 
 @dataclass(frozen=True, kw_only=True)
 class OptionValues:
-    """The ``-io`` or ``-oo`` options of a run, checked against what the plugin declares."""
+    """The ``-io`` or ``-oo`` options of a run, checked against the plugin's declarations."""
 
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     def flag(self, name: str) -> bool:
-        """Tell whether a flag was given and is true."""
+        """Return whether a flag was given and is true."""
         return self.values.get(name, ("false",))[-1] == "true"
 
     def one(self, name: str) -> str | None:
-        """Give the value of an option, or None."""
+        """Return the value of an option, or None if it was not given."""
         given = self.values.get(name)
         return given[-1] if given else None
 
     def all(self, name: str) -> tuple[str, ...]:
-        """Give every value of a repeatable option, in the order of the command line."""
+        """Return all values of a repeatable option, in the order of the command line."""
         return self.values.get(name, ())

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The mounts of a run: found by where they are, below the conversion directory, and gone before it is removed.
+"""The mounts of a run: whatever is mounted below the conversion directory. They are unmounted before it is removed.
 
-Nothing has to be recorded before something is mounted, and a cleanup after ``kill -9`` finds all of them. What is on a
-mounted file system is never a temporary file of the run, whoever mounted it.
+So no mount has to be recorded, and a cleanup after ``kill -9`` finds all of them. A file on a mounted file system is
+never a temporary file of the run, whichever program mounted it.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ _PATIENCE = 60.0
 
 
 def mounts_below(directory: Path) -> tuple[Path, ...]:
-    """List what is mounted somewhere below a directory, the innermost first; the directory itself may be a mount."""
+    """Return the mount points below a directory, the innermost first; the directory itself is not one of them."""
     lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
-    # the fifth field, with blanks and their like as octal numbers: proc(5)
+    # proc(5): the mount point is the fifth field, and has blanks and some other characters as octal numbers
     fields = (_ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), line.split(b" ")[4]) for line in lines)
     points = (Path(os.fsdecode(field)) for field in fields)
-    # what was mounted later comes later, and may lie on top of what is at the same place
+    # later mounts come later in the file, and may cover earlier ones at the same place
     return tuple(reversed([point for point in points if directory in point.parents]))
 
 
 def unmount(point: Path) -> None:
-    """Unmount a file system; if it is in use, or its server does not answer, take it out of the tree of files.
+    """Unmount a file system. If it is in use, or its server does not answer, detach it (umount -l).
 
-    :raises V2VError: not even that was possible.
+    :raises V2VError: it could not be detached either.
     """
     try:
         run_program(["umount", str(point)], timeout=_PATIENCE)
@@ -42,9 +42,9 @@ def unmount(point: Path) -> None:
 
 
 def unmount_below(directories: Iterable[Path]) -> None:
-    """Unmount whatever is mounted below directories.
+    """Unmount everything that is mounted below these directories.
 
-    :raises V2VError: something is still mounted.
+    :raises V2VError: a file system could not be unmounted.
     """
     for directory in directories:
         for point in mounts_below(directory):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the network interfaces are connected to at the target: ``-b``, ``-n`` and ``--mac network|bridge``."""
+"""The networks and bridges of the target's interfaces: ``-b``, ``-n`` and ``--mac MAC:network|bridge:NAME``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from v2v_core.settings import NicMapping
 
 
 def map_nics(nics: Sequence[Nic], mappings: Sequence[NicMapping]) -> tuple[Nic, ...]:
-    """Map interfaces: by exact MAC, else by name at the source, else by the default of their kind, else not at all.
+    """Return the interfaces with the networks or bridges that they have at the target.
 
-    Only a mapping by MAC changes a bridge into a network or the other way round.
+    The first mapping that fits an interface is used, in this order: by its MAC address, by the name of its network or
+    bridge at the source, the default for its kind. An interface without a mapping stays as it is. Only a mapping by MAC
+    address changes a bridge into a network or a network into a bridge.
     """
     return tuple(_map(nic, mappings) for nic in nics)
 

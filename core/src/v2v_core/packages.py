@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which command installs what is missing, on this distribution."""
+"""The command that installs a missing package on this distribution."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Family(StrEnum):
-    """Distributions that name their packages alike."""
+    """Distributions that share the names of packages."""
 
     DEBIAN = "debian"
     FEDORA = "fedora"
@@ -18,14 +18,14 @@ class Family(StrEnum):
 
 @dataclass(frozen=True)
 class Package:
-    """What brings a thing, by family."""
+    """The names of a package in each family of distributions."""
 
     debian: str
     fedora: str
 
 
 def family() -> Family:
-    """Tell the family of this distribution by /etc/os-release (os-release(5))."""
+    """Return the family of this distribution, from /etc/os-release (os-release(5))."""
     try:
         release = platform.freedesktop_os_release()
     except OSError:
@@ -39,7 +39,7 @@ def family() -> Family:
 
 
 def install(package: Package) -> str:
-    """Give the command that installs a package here."""
+    """Return the command that installs a package on this distribution."""
     here = family()
     if here is Family.DEBIAN:
         return f"sudo apt-get install --no-install-recommends {package.debian}"

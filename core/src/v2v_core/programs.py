@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Running external programs: by argument list, in the C locale, with their words kept for the log and the error."""
+"""Running external programs: by argument list, in the C locale, with their stderr kept for the log and the error."""
 
 from __future__ import annotations
 
@@ -9,25 +9,32 @@ from collections.abc import Mapping, Sequence
 
 from v2v_core.environment import child_environment
 from v2v_core.errors import CommandError, V2VError
+from v2v_core.packages import Package, install
 
-#: Which Debian and Fedora packages bring a program, for the error that says it is missing.
+_LIBNBD = Package("libnbd-bin", "libnbd")
+_QEMU_TOOLS = Package("qemu-utils", "qemu-img")
+#: The packages of every program that this project starts by its name, for the error that says that one is missing.
 PACKAGES = {
-    "nbdkit": "nbdkit",
-    "nbdcopy": "libnbd-bin (Debian, Ubuntu) or libnbd (Fedora, RHEL)",
-    "qemu-img": "qemu-utils (Debian, Ubuntu) or qemu-img (Fedora, RHEL)",
-    "qemu-nbd": "qemu-utils (Debian, Ubuntu) or qemu-img (Fedora, RHEL)",
+    "mount": Package("mount", "util-linux"),
+    "nbdcopy": _LIBNBD,
+    "nbdinfo": _LIBNBD,
+    "nbdkit": Package("nbdkit", "nbdkit"),
+    "qemu-img": _QEMU_TOOLS,
+    "qemu-nbd": _QEMU_TOOLS,
+    "umount": Package("mount", "util-linux"),
 }
 
 
 def require_program(name: str) -> str:
-    """Give the absolute path of a program.
+    """Return the absolute path of a program.
 
-    :raises V2VError: it is not installed; the hint names the package.
+    :raises V2VError: it is not installed; the hint has the command that installs it if its package is known.
     """
     path = shutil.which(name)
     if path is None:
-        package = PACKAGES.get(name, name)
-        raise V2VError(f"the program {name} is not installed or not on PATH", hint=f"install the package {package}")
+        package = PACKAGES.get(name)
+        remedy = "install it, or add its directory to PATH" if package is None else install(package)
+        raise V2VError(f"the program {name} is not installed or not on PATH", hint=remedy)
     return path
 
 
@@ -38,7 +45,7 @@ def run_program(
     environment: Mapping[str, str] | None = None,
     stdin: bytes = b"",
 ) -> str:
-    """Run a program to its end and give its standard output.
+    """Run a program to its end and return its standard output.
 
     :param timeout: seconds, after which it is killed.
     :raises CommandError: it could not be started, failed, or took too long.

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import datetime
 import os
-import re
 import sys
 import threading
 import time
@@ -21,10 +20,8 @@ from v2v_core.errors import CommandError, Interrupted, Obstacle, V2VError
 from v2v_core.events import Event, EventKind, EventSink, Step
 from v2v_core.processes import STEP_VARIABLE
 from v2v_core.signals import interrupted, interruption
+from v2v_core.text import printable
 
-# C0, DEL and C1: a hostile guest's host name must not talk to the terminal (tabs and newlines become spaces). The line
-# and paragraph separators end a line for some readers of events; lone surrogates cannot be written.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _TEXTS = ("text", "hint", "log", "path", "what", "why")
 #: Seconds between two progress events of one disk.
 _PROGRESS_INTERVAL = 0.2
@@ -104,7 +101,7 @@ class StepReport:
         stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         with self._lock, contextlib.suppress(OSError, ValueError):
             for line in text.splitlines() or [""]:
-                self._log.write(f"{stamp} {_CONTROL.sub(' ', line)}\n")
+                self._log.write(f"{stamp} {printable(line)}\n")
             self._log.flush()
 
 
@@ -126,12 +123,9 @@ def forward(event: Event, sinks: Sequence[EventSink]) -> list[str]:
 
 def clean(event: Event) -> Event:
     """Give an event without control characters in its texts."""
-    texts: dict[str, Any] = {
-        name: _CONTROL.sub(" ", value) for name in _TEXTS if (value := getattr(event, name)) is not None
-    }
+    texts: dict[str, Any] = {name: printable(value) for name in _TEXTS if (value := getattr(event, name)) is not None}
     obstacles = tuple(
-        Obstacle(reason=_CONTROL.sub(" ", found.reason), remedy=_CONTROL.sub(" ", found.remedy))
-        for found in event.obstacles
+        Obstacle(reason=printable(found.reason), remedy=printable(found.remedy)) for found in event.obstacles
     )
     return dataclasses.replace(event, obstacles=obstacles, **texts)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The signals that ask for the end, as an exception, so that what was begun is cleaned up."""
+"""Signals that stop the program, as an exception, so that the run is cleaned up."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ _STOPPING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 @contextlib.contextmanager
 def signals_interrupt() -> Iterator[None]:
-    """Raise for SIGTERM, SIGHUP and SIGQUIT what Python raises for SIGINT.
+    """Raise KeyboardInterrupt for SIGTERM, SIGHUP and SIGQUIT, as Python does for SIGINT.
 
-    KeyboardInterrupt, because it may come anywhere, and nobody's ``except Exception`` takes it for an error of his own.
+    The signal can arrive anywhere in the block, also in library code, and ``except Exception`` does not catch a
+    KeyboardInterrupt.
 
-    :raises Interrupted: in its place, when it comes out of the block.
+    :raises Interrupted: in place of the KeyboardInterrupt, at the end of the block.
     """
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -36,18 +37,18 @@ def signals_interrupt() -> Iterator[None]:
 
 @contextlib.contextmanager
 def signals_wait() -> Iterator[None]:
-    """Let no signal interrupt the cleanup."""
+    """Ignore the signals that stop the program, so that they cannot interrupt the cleanup."""
     with _handling(signal.SIG_IGN, (signal.SIGINT, *_STOPPING)):
         yield
 
 
 def interruption(error: BaseException, known: BaseException | None = None) -> KeyboardInterrupt | None:
-    """Give the signal that an exception really is, None if it is none.
+    """Return the KeyboardInterrupt that caused an exception, or None if no signal caused it.
 
-    A signal that comes in the middle of other people's code, say while a lock is being taken, may come out of it as an
-    error of theirs ("release unlocked lock"). What happens after a signal was dealt with is an error of its own.
+    A signal that arrives in library code, say while a lock is being taken, can leave it as another exception ("release
+    unlocked lock"). An exception that was raised after a signal had been handled was not caused by that signal.
 
-    :param known: what was being dealt with already when the error came.
+    :param known: the exception that was already being handled when the error was raised.
     """
     seen: BaseException | None = error
     while seen is not None and seen is not known and not isinstance(seen, Interrupted):
@@ -58,7 +59,7 @@ def interruption(error: BaseException, known: BaseException | None = None) -> Ke
 
 
 def interrupted(cause: KeyboardInterrupt) -> Interrupted:
-    """Give the error that the user is told about."""
+    """Return the error that tells the user which signal stopped the run."""
     return Interrupted(str(cause) or "interrupted")
 
 
@@ -69,10 +70,10 @@ def _handling(
     before: dict[signal.Signals, object] = {}
     try:
         for number in numbers:
-            # only the main thread may; a supervisor that runs conversions in threads deals with signals itself
+            # only the main thread can set handlers; a supervisor with conversions in threads handles signals itself
             with contextlib.suppress(ValueError):
                 before[number] = signal.signal(number, handler)
         yield
     finally:
         for number, previous in before.items():
-            signal.signal(number, previous)  # type: ignore[arg-type]  # it is what signal.signal gave
+            signal.signal(number, previous)  # type: ignore[arg-type]  # the value that signal.signal returned

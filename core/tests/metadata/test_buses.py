@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from v2v_core.drive_names import drive_letters
 from v2v_core.metadata import assign_buses
-from v2v_core.metadata.buses import device_name, device_slot
+from v2v_core.metadata.buses import device_slot
 from v2v_core.model import Bus, Capabilities, Guest, Removable, SourceDisk
 
 
@@ -69,13 +70,13 @@ def test_more_than_26_disks() -> None:
     assert [disks[25].device, disks[26].device, disks[29].device] == ["vdz", "vdaa", "vdad"]
 
 
-def test_drives_have_the_slot_that_they_had_and_those_without_a_wish_come_last() -> None:
+def test_drives_keep_their_slots_and_drives_without_one_get_what_is_free() -> None:
     _, drives, warnings = assign_buses(guest(1, cdrom(None), cdrom(0)), Capabilities())
     assert [(drive.bus, drive.device) for drive in drives] == [(Bus.SATA, "sdb"), (Bus.SATA, "sda")]
     assert not warnings
 
 
-def test_a_taken_slot_is_a_warning_on_the_same_bus_only() -> None:
+def test_a_slot_that_is_taken_on_the_same_bus_is_a_warning() -> None:
     ide = Capabilities(block_bus=Bus.IDE, machine="i440fx")
     _, drives, warnings = assign_buses(guest(2, cdrom(1)), ide)
     assert drives[0].device == "hdc"
@@ -103,7 +104,7 @@ def test_ide_has_room_for_four() -> None:
         (Bus.IDE, "virt", Bus.VIRTIO_SCSI),
     ],
 )
-def test_a_cdrom_goes_where_the_machine_can_have_it(bus: Bus | None, machine: str, expected: Bus) -> None:
+def test_a_cdrom_is_attached_to_a_bus_of_the_machine(bus: Bus | None, machine: str, expected: Bus) -> None:
     _, drives, _ = assign_buses(guest(1, cdrom(None, bus)), Capabilities(machine=machine))
     assert drives[0].bus is expected
 
@@ -121,9 +122,7 @@ def test_a_third_floppy_is_left_out() -> None:
     st.sampled_from([Bus.IDE, Bus.VIRTIO_BLK, Bus.VIRTIO_SCSI]),
     st.sampled_from(["i440fx", "q35", "virt", "other"]),
 )
-def test_no_device_name_is_given_twice(
-    count: int, wishes: list[tuple[str, Bus | None, int]], bus: Bus, machine: str
-) -> None:
+def test_device_names_are_unique(count: int, wishes: list[tuple[str, Bus | None, int]], bus: Bus, machine: str) -> None:
     removables = [Removable(kind=kind, bus=at, slot=slot if slot >= 0 else None) for kind, at, slot in wishes]
     disks, drives, _ = assign_buses(guest(count, *removables), Capabilities(block_bus=bus, machine=machine))
     devices = [disk.device for disk in disks] + [drive.device for drive in drives]
@@ -133,8 +132,8 @@ def test_no_device_name_is_given_twice(
 
 
 @given(st.integers(0, 10**6), st.sampled_from(["sd", "vd", "hd", "fd", "xvd"]))
-def test_a_device_name_gives_back_its_slot(slot: int, prefix: str) -> None:
-    assert device_slot(device_name(prefix, slot)) == slot
+def test_the_slot_of_a_device_name(slot: int, prefix: str) -> None:
+    assert device_slot(prefix + drive_letters(slot)) == slot
 
 
 @pytest.mark.parametrize(("device", "slot"), [("sr3", 3), ("sda1", None), ("", None), ("sd", None), ("nvme0n1", None)])

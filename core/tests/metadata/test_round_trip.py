@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is written is what is read, whatever the guest is called; what is not understood is kept."""
+"""Metadata is read back as it was written, with any text in it, and keeps the elements of other programs."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from v2v_core.errors import MetadataError
-from v2v_core.metadata import libvirt_name, named_endpoints, read_source, read_target, write_source, write_target
+from v2v_core.metadata import (
+    libvirt_domain,
+    libvirt_name,
+    named_endpoints,
+    read_source,
+    read_target,
+    write_source,
+    write_target,
+)
 from v2v_core.metadata.names import escape, unescape
 from v2v_core.model import (
     Bus,
@@ -32,7 +41,7 @@ from v2v_core.model import (
     Topology,
 )
 
-# everything that a Python string can hold, lone surrogates included, and what looks like our own escapes
+# all that a Python string can hold, lone surrogates included, and texts that look like escapes
 texts = st.text(st.characters(), max_size=30) | st.sampled_from(["_x0041_", "_x005F_", "_x0001", "\r\n", " a ", "]]>"])
 numbers = st.integers(0, 2**62)
 optional_bus = st.none() | st.sampled_from(Bus)
@@ -132,7 +141,7 @@ targets = st.builds(
     changes=st.lists(st.builds(Change, path=texts, what=texts, why=texts), max_size=3).map(tuple),
 )
 
-# a real domain, with what core does not know: of libvirt, of others, and in another namespace below a device
+# a real domain, with elements that core does not understand: of libvirt, and of other namespaces
 FOREIGN = b"""<domain type='vmware' xmlns:vmware='http://libvirt.org/schemas/domain/vmware/1.0'>
   <name>someone</name>
   <uuid>5a3ad0ea-2b5c-4a1e-9e27-0123456789ab</uuid>
@@ -178,13 +187,47 @@ def test_a_target_comes_back_as_it_was(target: TargetGuest) -> None:
         assert read_source(path) == target.source
 
 
+def test_names_and_paths_that_are_not_utf8_come_back(tmp_path: Path) -> None:
+    latin1 = os.fsdecode(b"/images/caf\xe9_x00E9_.vmdk")
+    guest = Guest(name=latin1, os=latin1, disks=(SourceDisk(index=1, origin=latin1),), nics=(Nic(network=latin1),))
+    target = TargetGuest(
+        source=guest,
+        inspection=Inspection(
+            root="/dev/sda1", os_type="linux", distro="debian", arch="x86_64", mountpoints=((latin1, "/dev/sda1"),)
+        ),
+        capabilities=Capabilities(),
+        firmware=Firmware.BIOS,
+        disks=(),
+        changes=(Change(path=latin1, what="removed", why=latin1),),
+    )
+    directory = tmp_path / os.fsdecode(b"caf\xe9")
+    directory.mkdir()
+    source_path, path = directory / "metadata.in", directory / "metadata.out"
+    write_source(source_path, guest)
+    write_target(path, source_path, target)
+    assert read_source(source_path) == guest
+    assert read_target(path) == target
+    assert os.fsencode(read_target(path).source.disks[0].origin or "") == b"/images/caf\xe9_x00E9_.vmdk"
+    assert b"_images_caf__x00E9_.vmdk" in libvirt_domain(path, name=latin1)
+
+
+def test_an_error_in_a_directory_that_is_not_utf8_names_it(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9")
+    path.write_text("<domain>")
+    with pytest.raises(MetadataError, match="not well-formed") as caught:
+        read_source(path)
+    assert caught.value.path == path
+    with pytest.raises(MetadataError, match="is missing"):
+        read_source(path.with_name(path.name + "2"))
+
+
 @given(text=texts)
-def test_any_text_can_be_escaped_and_comes_back(text: str) -> None:
+def test_any_text_can_be_escaped_and_unescaped(text: str) -> None:
     assert unescape(escape(text)) == text
 
 
 @given(text=texts)
-def test_a_libvirt_name_is_one_line_without_slashes_and_stays_the_same(text: str) -> None:
+def test_a_libvirt_name_is_one_line_without_slashes_and_already_a_libvirt_name(text: str) -> None:
     name = libvirt_name(text)
     assert name.strip()
     assert not set(name) & set("/\n\r\t\x00\x7f\x85\u2028")
@@ -201,7 +244,7 @@ def test_long_names_that_begin_alike_stay_different() -> None:
     assert libvirt_name("ä" * 300 + "1") != libvirt_name("ä" * 300 + "2")
 
 
-def test_what_a_person_changes_in_libvirts_elements_counts(tmp_path: Path) -> None:
+def test_a_user_can_change_the_guest_in_libvirts_elements(tmp_path: Path) -> None:
     path = tmp_path / "metadata.in"
     write_source(path, Guest(name="a/b", memory=2**30, disks=(SourceDisk(index=1, size=5),)))
     text = path.read_text()
@@ -210,14 +253,14 @@ def test_what_a_person_changes_in_libvirts_elements_counts(tmp_path: Path) -> No
     assert (guest.name, guest.memory, guest.disks[0].size) == ("other", 2**31, 5)
 
 
-def test_a_tpm_and_the_boot_order_are_said_in_libvirts_words(tmp_path: Path) -> None:
+def test_a_tpm_and_the_boot_order_are_in_libvirts_elements(tmp_path: Path) -> None:
     path = tmp_path / "metadata.in"
     disks = (SourceDisk(index=1, boot_order=2), SourceDisk(index=2, boot_order=1), SourceDisk(index=3))
     write_source(path, Guest(name="x", disks=disks, tpm="2.0"))
     text = path.read_text()
     assert '<boot order="2"/>' in text
     assert 'tpm="' not in text
-    # what a person changes counts
+    # a user changes it
     path.write_text(text.replace('version="2.0"', 'version="1.2"').replace("tpm-crb", "tpm-tis"))
     assert read_source(path) == Guest(name="x", disks=disks, tpm="1.2")
     plain = FOREIGN.replace(b"<devices>", b"<devices><tpm><backend type='passthrough'/></tpm>").replace(
@@ -232,7 +275,7 @@ def test_a_tpm_and_the_boot_order_are_said_in_libvirts_words(tmp_path: Path) -> 
     assert "<tpm" not in path.read_text()
 
 
-def test_a_boot_order_that_is_no_number(tmp_path: Path) -> None:
+def test_a_boot_order_that_is_not_a_number(tmp_path: Path) -> None:
     path = tmp_path / "metadata.in"
     path.write_bytes(FOREIGN.replace(b"<serial>", b"<boot order='first'/><serial>"))
     with pytest.raises(MetadataError, match="boot order"):
@@ -255,7 +298,7 @@ def test_a_plain_libvirt_domain_is_a_metadata_in(tmp_path: Path) -> None:
     )
 
 
-def test_what_is_not_understood_is_carried_to_metadata_out(tmp_path: Path) -> None:
+def test_elements_of_other_programs_are_kept_in_metadata_out(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.write_bytes(FOREIGN)
     guest = replace(read_source(plain), disks=(SourceDisk(index=1, bus=Bus.SCSI, size=7),))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The target as libvirt domain XML: libvirt's own schema accepts it, and its QEMU driver where that is installed."""
+"""The target as libvirt domain XML. Libvirt's schema accepts it, and its QEMU driver where that is installed."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from v2v_core.model import (
     TargetGuest,
     Topology,
 )
+from v2v_core.testing.fakes import FakeReporter
 
 LINUX = Inspection(root="/dev/sda1", os_type="linux", distro="debian", arch="x86_64")
 ALL = Capabilities(virtio_rng=True, virtio_balloon=True, virtio_socket=True, isa_pvpanic=True)
@@ -68,7 +69,7 @@ def make(
 
 
 def with_sources(root: etree._Element, tmp_path: Path) -> Path:
-    """Fill the sources in, as an output does."""
+    """Add the sources of the disks, as an output does."""
     for i, disk in enumerate(root.iterfind("devices/disk[@device='disk']")):
         image = tmp_path / f"image{i}"
         image.touch()
@@ -87,7 +88,7 @@ def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 @cache
 def libvirt_root() -> Path:
-    """Give one directory for libvirt's QEMU driver: it asks QEMU for its capabilities, for seconds, and keeps them."""
+    """Return a directory for libvirt's QEMU driver, which takes seconds to probe QEMU and caches the result there."""
     made = Path(tempfile.mkdtemp(prefix="v2v-test-libvirt."))
     atexit.register(shutil.rmtree, made, ignore_errors=True)
     return made
@@ -96,7 +97,7 @@ def libvirt_root() -> Path:
 def check_with_libvirt(root: etree._Element, tmp_path: Path, *, define: bool = True) -> None:
     name = root.find("name")
     assert name is not None
-    # a name is defined again only with the same UUID
+    # libvirt defines a name again only with the same UUID
     name.addnext(uuid := etree.Element("uuid"))
     uuid.text = str(uuid5(NAMESPACE_OID, name.text or ""))
     path = with_sources(root, tmp_path)
@@ -147,7 +148,7 @@ GUESTS: dict[str, tuple[Guest, Capabilities, Firmware]] = {
     "odd memory": (replace(BASE, memory=2**30 + 1), ALL, Firmware.BIOS),
     "much memory": (replace(BASE, memory=6 * 2**40), ALL, Firmware.BIOS),
     "genid": (replace(BASE, genid="5a3ad0ea-2b5c-4a1e-9e27-0123456789ab"), ALL, Firmware.BIOS),
-    "genid that is none": (replace(BASE, genid="none"), ALL, Firmware.BIOS),
+    "invalid genid": (replace(BASE, genid="none"), ALL, Firmware.BIOS),
     "40 virtio-scsi disks": (
         replace(BASE, disks=tuple(SourceDisk(index=i) for i in range(1, 41))),
         replace(ALL, block_bus=Bus.VIRTIO_SCSI),
@@ -163,7 +164,7 @@ GUESTS: dict[str, tuple[Guest, Capabilities, Firmware]] = {
 @pytest.mark.parametrize("name", GUESTS)
 def test_libvirt_accepts(tmp_path: Path, name: str) -> None:
     guest, capabilities, firmware = GUESTS[name]
-    # the firmware images are a matter of the host, and q35's floppies of its QEMU
+    # whether these can be defined depends on the firmware images and the QEMU of the host
     define = firmware is Firmware.BIOS and name not in {"i386"}
     inspection = replace(LINUX, osinfo="debian11") if name == "osinfo" else LINUX
     check_with_libvirt(make(tmp_path, guest, capabilities, firmware, inspection=inspection), tmp_path, define=define)
@@ -189,14 +190,14 @@ def test_a_tpm_becomes_an_emulated_one(tmp_path: Path, version: str, arch: str, 
     assert dict(backend.attrib) == {"type": "emulator", "version": emulated}
 
 
-def test_a_tpm_that_the_target_cannot_have_is_told(tmp_path: Path) -> None:
-    warnings: list[str] = []
+def test_a_tpm_that_the_target_cannot_have_is_a_warning(tmp_path: Path) -> None:
+    report = FakeReporter()
     root = make(
         tmp_path, replace(BASE, tpm="2.0"), replace(ALL, arch="s390x", machine="virt"), Firmware.BIOS,
-        warn=warnings.append,
+        report=report,
     )  # fmt: skip
     assert root.find("devices/tpm") is None
-    assert any("TPM" in warning for warning in warnings)
+    assert any("TPM" in warning for warning in report.warnings)
 
 
 def test_the_boot_order_reaches_the_domain(tmp_path: Path) -> None:
@@ -244,11 +245,11 @@ def test_displays(tmp_path: Path, display: Display) -> None:
     [("ich9", "ich9"), ("ac97", "ac97"), ("es1371", "es1370"), ("hdaudio", "ich6"), ("sb16", "sb16"), ("gus", None)],
 )
 def test_sound(tmp_path: Path, sound: str, model: str | None) -> None:
-    warnings: list[str] = []
-    root = make(tmp_path, replace(BASE, sound=sound), warn=warnings.append)
+    report = FakeReporter()
+    root = make(tmp_path, replace(BASE, sound=sound), report=report)
     found = root.find("devices/sound")
     assert (None if found is None else found.get("model")) == model
-    assert bool(warnings) is (model is None)
+    assert bool(report.warnings) is (model is None)
     check_with_libvirt(root, tmp_path)
 
 
@@ -271,7 +272,7 @@ def test_the_disk_that_boots_is_first(tmp_path: Path) -> None:
     assert [boot.get("order") for boot in root.iterfind("devices/disk/boot")] == ["2", "1"]
 
 
-def test_what_others_say_about_the_guest_is_kept_and_its_hardware_is_not(tmp_path: Path) -> None:
+def test_metadata_of_other_programs_is_kept_and_hardware_is_not(tmp_path: Path) -> None:
     given = b"""<domain type='vmware'><name>x</name><title>A title</title><description>Some
       text</description><metadata><a:app xmlns:a='urn:a'>one <a:b/></a:app><a:more xmlns:a='urn:a'/><bad/></metadata>
       <memory>1</memory><devices><controller type='scsi' model='lsilogic'/><hostdev mode='subsystem' type='pci'/>
@@ -285,20 +286,37 @@ def test_what_others_say_about_the_guest_is_kept_and_its_hardware_is_not(tmp_pat
     check_with_libvirt(root, tmp_path)
 
 
-def test_the_operating_system_is_named_in_libosinfos_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def osinfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make an empty database for libosinfo, and return the directory of its operating systems."""
     database = tmp_path / "osinfo" / "os" / "example.org"
     database.mkdir(parents=True)
-    (database / "e.xml").write_text('<l><os id="http://example.org/e/1">\n<short-id>e1</short-id></os></l>')
     monkeypatch.setenv("OSINFO_SYSTEM_DIR", str(tmp_path / "osinfo"))
+    return database
+
+
+def test_the_operating_system_has_libosinfos_identifier(tmp_path: Path, osinfo: Path) -> None:
+    (osinfo / "a.xml").write_text("<l><os id='http://example.org/no'><short-id>e10</short-id><name>e1</name></os></l>")
+    (osinfo / "b.xml").write_text("<l><os id='http://example.org/broken'><short-id>e1</short-id>")
+    (osinfo / "c.xml").write_text(
+        "<l><!-- <os id='http://example.org/comment'><short-id>e1</short-id></os> -->"
+        "<os id='http://example.org/e/1'>\n<short-id>e</short-id><short-id> e1 </short-id></os></l>"
+    )
     root = make(tmp_path, BASE, inspection=replace(LINUX, osinfo="e1"))
-    assert 'id="http://example.org/e/1"' in etree.tostring(root, encoding="unicode")
-    warnings: list[str] = []
-    make(tmp_path, BASE, inspection=replace(LINUX, osinfo="e2"), warn=warnings.append)
-    assert warnings == ["libosinfo does not know the operating system 'e2'"]
+    assert [found.get("id") for found in root.iter("{*}os") if found.get("id")] == ["http://example.org/e/1"]
 
 
-def test_what_is_lost_is_said(tmp_path: Path) -> None:
-    warnings: list[str] = []
+def test_an_operating_system_that_libosinfo_does_not_have_is_no_warning(tmp_path: Path, osinfo: Path) -> None:
+    (osinfo / "a.xml").write_text("<l><os id='http://example.org/e/1'><short-id>e1</short-id></os></l>")
+    report = FakeReporter()
+    root = make(tmp_path, BASE, inspection=replace(LINUX, osinfo="e2"), report=report)
+    assert root.find("metadata") is None
+    assert report.warnings == []
+    assert report.debugs == ["libosinfo's database does not have the operating system 'e2'"]
+
+
+def test_everything_that_is_lost_is_a_warning(tmp_path: Path) -> None:
+    report = FakeReporter()
     guest = replace(
         BASE,
         nics=(Nic(kind="bridge", network="VM Network"), Nic(mac="x")),
@@ -307,5 +325,5 @@ def test_what_is_lost_is_said(tmp_path: Path) -> None:
         display=Display(kind="vnc", listen="a b"),
         sound="gus",
     )
-    make(tmp_path, guest, floppies=False, warn=warnings.append)
-    assert len(warnings) == 6
+    make(tmp_path, guest, floppies=False, report=report)
+    assert len(report.warnings) == 6

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v2v_convert_guestfs.devices import DeviceNames, letters
-from v2v_core.api import Bus, SourceDisk
+from v2v_convert_guestfs.devices import DeviceNames
+from v2v_core.api import Bus, SourceDisk, drive_letters
 
 
 def names(*buses: Bus | None, prefix: str = "vd") -> DeviceNames:
@@ -65,11 +65,6 @@ def test_what_is_unknown_and_what_is_stale() -> None:
     assert found.stale_in("/dev/sda1 /dev/sdz1 /dev/vda1") == ("/dev/sda1",)
 
 
-@pytest.mark.parametrize(("index", "text"), [(0, "a"), (25, "z"), (26, "aa"), (701, "zz"), (702, "aaa")])
-def test_letters(index: int, text: str) -> None:
-    assert letters(index) == text
-
-
 @given(st.lists(st.sampled_from([None, *list(Bus)]), max_size=30), st.text())
 def test_renaming_twice_is_renaming_once(buses: list[Bus | None], text: str) -> None:
     found = names(*buses)
@@ -81,5 +76,5 @@ def test_renaming_twice_is_renaming_once(buses: list[Bus | None], text: str) -> 
 @given(st.integers(0, 25), st.integers(1, 128))
 def test_each_disk_keeps_its_place_and_its_partitions(disk: int, partition: int) -> None:
     found = names(*([None] * 26))
-    old = f"/dev/sd{letters(disk)}{partition}"
-    assert found.rename(old) == f"/dev/vd{letters(disk)}{partition}" == found.rename_in(old)
+    old = f"/dev/sd{drive_letters(disk)}{partition}"
+    assert found.rename(old) == f"/dev/vd{drive_letters(disk)}{partition}" == found.rename_in(old)

@@ -9,16 +9,15 @@ from importlib.util import find_spec
 
 from v2v_core.finding import Finding, Status, present_or
 from v2v_core.packages import Package, install
+from v2v_core.programs import PACKAGES
 
-_LIBNBD = Package("libnbd-bin", "libnbd")
-_QEMU_TOOLS = Package("qemu-utils", "qemu-img")
-_NEEDED = {"nbdcopy": _LIBNBD, "nbdinfo": _LIBNBD, "qemu-img": _QEMU_TOOLS, "qemu-nbd": _QEMU_TOOLS}
+_NEEDED = ("nbdcopy", "nbdinfo", "qemu-img", "qemu-nbd")
 
 
 def probe_programs() -> Iterator[Finding]:
     """Look for the programs that every conversion runs."""
-    for name, package in _NEEDED.items():
-        yield present_or(name, shutil.which(name), Status.MISSING, "not on PATH", install(package))
+    for name in _NEEDED:
+        yield present_or(name, shutil.which(name), Status.MISSING, "not on PATH", install(PACKAGES[name]))
 
 
 def probe_libnbd_binding() -> Finding:

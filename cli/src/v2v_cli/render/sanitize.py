@@ -3,26 +3,22 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
+from v2v_core.text import printable
+
 #: Explicit directional formatting: it makes a line read differently from what it says.
-_DIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_DIRECTIONAL = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_BLANKS = re.compile("[\t\n\r]")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def sanitize(text: str) -> str:
-    """Give a text on one line, without control characters: no escape sequence of a guest reaches a terminal."""
+    """Return a text on one line, without control characters: no escape sequence of a guest reaches a terminal."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_harmless(character) for character in text)
-
-
-def _harmless(character: str) -> str:
-    if character in "\t\n\r":
-        return " "
-    if character in _DIRECTIONAL or unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}:
-        return _REPLACEMENT
-    return character
+    return _DIRECTIONAL.sub(_REPLACEMENT, printable(_BLANKS.sub(" ", text), _REPLACEMENT))
 
 
 def sanitize_path(text: str) -> str:

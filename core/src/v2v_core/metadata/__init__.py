@@ -4,15 +4,16 @@
 Both are libvirt domain XML plus one element of this project's own namespace, ``{urn:v2v:metadata:1}guest``, below
 ``<metadata>``. The rules:
 
-* libvirt's elements describe the guest **at the source**, as far as libvirt has words for it. What libvirt or others
-  put there and this project does not understand stays there, from ``metadata.in`` to ``metadata.out``.
-* ``v2v:guest/v2v:source`` says what libvirt cannot, and nothing else: another hypervisor's name, an unknown firmware,
-  the sizes of the disks, what the source calls the operating system.
-* ``v2v:guest/v2v:target`` (``metadata.out`` only) says what the guest became.
+* Libvirt's elements describe the guest **at the source**, as far as libvirt can express it. Elements of libvirt and of
+  other programs that this project does not understand are kept, from ``metadata.in`` to ``metadata.out``.
+* ``v2v:guest/v2v:source`` holds what libvirt cannot express, and nothing else: another hypervisor's name, an unknown
+  firmware, the sizes of the disks, the source's name of the operating system.
+* ``v2v:guest/v2v:target`` (``metadata.out`` only) describes the converted guest.
 * The sources of disks are left out: disk *i* is the NBD socket ``in<i>`` beside the file, so that a directory can be
-  moved. A disk with ``<source protocol='nbd' …>`` is served by somebody else, at that place.
+  moved. A disk with ``<source protocol='nbd' …>`` is served at that place by a server that this project did not start.
 
-``schema/metadata.rng`` describes both files; they are checked when they are written and when they are read.
+The RELAX NG schema of both files is ``schema/metadata.rng``. They are validated when they are written and when they are
+read.
 """
 
 from v2v_core.metadata.buses import assign_buses, fit_profile

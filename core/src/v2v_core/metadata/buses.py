@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
+from v2v_core.drive_names import drive_letters, drive_number
 from v2v_core.errors import ConversionError
 from v2v_core.model import (
     Bus,
@@ -127,16 +128,6 @@ def _offered(bus: Bus, machine: str, profile: TargetProfile) -> Bus:
     )
 
 
-def device_name(prefix: str, slot: int) -> str:
-    """Name a device: ``sd`` and 0, 25, 26 are ``sda``, ``sdz``, ``sdaa``."""
-    letters = ""
-    slot += 1
-    while slot:
-        slot, letter = divmod(slot - 1, 26)
-        letters = chr(ord("a") + letter) + letters
-    return prefix + letters
-
-
 def device_slot(device: str) -> int | None:
     """Give the slot of a device name: 0 for ``sda``, 26 for ``hdaa``, 1 for ``sr1``; None for what is no such name."""
     for prefix in ("sr", "xvd", "hd", "sd", "vd", "fd"):
@@ -145,11 +136,10 @@ def device_slot(device: str) -> int | None:
             continue
         if prefix == "sr":
             return int(rest) if rest.isdigit() else None
-        if rest.isalpha() and rest.islower():
-            slot = 0
-            for letter in rest:
-                slot = slot * 26 + ord(letter) - ord("a") + 1
-            return slot - 1
+        try:
+            return drive_number(rest)
+        except ValueError:
+            continue
     return None
 
 
@@ -175,7 +165,7 @@ class _Slots:
         if slot is None:
             return None
         self.taken[_PREFIX[bus]][slot] = bus
-        return device_name(_PREFIX[bus], slot)
+        return _PREFIX[bus] + drive_letters(slot)
 
 
 def _place(drive: Removable, capabilities: Capabilities, slots: _Slots, warnings: list[str]) -> TargetRemovable | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What libvirt's elements say about a guest (https://libvirt.org/formatdomain.html)."""
+"""Read a guest from libvirt's elements (https://libvirt.org/formatdomain.html)."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _DEFAULT_MEMORY_KIB = "1048576"
 
 
 def guest_of_domain(root: etree._Element) -> Guest:
-    """Read a guest from the tree of a libvirt domain, without looking at anything of ours in it.
+    """Read a guest from the tree of a libvirt domain; elements of this project's namespace are ignored.
 
-    Disks are numbered in the order of the document; ``device='lun'`` is not a disk here, and interfaces that are
-    neither on a network nor on a bridge are not NICs. Sizes are unknown.
+    Disks are numbered in the order of the document. A disk with ``device='lun'`` does not count as a disk, and an
+    interface that is connected to neither a network nor a bridge does not count as a NIC. Sizes are unknown.
 
-    :raises MetadataError: a number is none.
+    :raises MetadataError: something that must be a number is not one.
     """
     firmware, secure_boot = _firmware(root)
     sound = root.find("devices/sound")
@@ -61,17 +61,17 @@ def guest_of_domain(root: etree._Element) -> Guest:
 
 
 def source_disks(root: etree._Element) -> list[etree._Element]:
-    """Give the elements of the fixed disks."""
+    """Return the elements of the fixed disks."""
     return [disk for disk in root.iterfind("devices/disk") if disk.get("device", "disk") == "disk"]
 
 
 def source_removables(root: etree._Element) -> list[etree._Element]:
-    """Give the elements of the CD-ROM and floppy drives."""
+    """Return the elements of the CD-ROM and floppy drives."""
     return [disk for disk in root.iterfind("devices/disk") if disk.get("device") in {"cdrom", "floppy"}]
 
 
 def source_interfaces(root: etree._Element) -> list[etree._Element]:
-    """Give the elements of the NICs."""
+    """Return the elements of the NICs."""
     return [nic for nic in root.iterfind("devices/interface") if nic.get("type") in {"network", "bridge"}]
 
 
@@ -119,20 +119,20 @@ def _cpu(root: etree._Element) -> Cpu:
 
 
 def _firmware(root: etree._Element) -> tuple[Firmware, bool]:
-    found = root.find("os")
-    if found is None:
+    os = root.find("os")
+    if os is None:
         return Firmware.UNKNOWN, False
     secure = any(
         feature.get("name") == "secure-boot" and feature.get("enabled") == "yes"
-        for feature in found.iterfind("firmware/feature")
+        for feature in os.iterfind("firmware/feature")
     )
-    named = found.get("firmware")
+    named = os.get("firmware")
     if named is not None:
         return {"bios": Firmware.BIOS, "efi": Firmware.UEFI}.get(named, Firmware.UNKNOWN), secure
-    loader = found.find("loader")
+    loader = os.find("loader")
     if loader is not None and loader.get("type") == "pflash":
         return Firmware.UEFI, secure or loader.get("secure") == "yes"
-    # libvirt's default is the BIOS, but who wrote this XML may have left the question open
+    # libvirt's default is the BIOS, but the program that wrote this XML may not have known the firmware
     return Firmware.UNKNOWN, secure
 
 
@@ -174,7 +174,7 @@ def _tpm(root: etree._Element) -> str | None:
     if tpm is None:
         return None
     backend = tpm.find("backend")
-    # libvirt's default, since there are TPMs of version 2
+    # libvirt's default
     return "2.0" if backend is None else backend.get("version", "2.0")
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Put into libvirt's elements what they can say about a guest at its source.
+"""Describe a guest in libvirt's elements, as far as they can express it.
 
-Elements that exist are changed where they are, so that what is beside and below them is kept. What cannot be said this
-way is left out or said roughly; ``source.put_source`` finds that out and adds it in our own words.
+Existing elements are changed in place, so that the elements beside and below them are kept. What libvirt cannot express
+is left out or approximated. ``source.put_source`` detects this, and adds the exact values in this project's elements.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from v2v_core.metadata.buses import device_name
+from v2v_core.drive_names import drive_letters
 from v2v_core.metadata.domain_reader import guest_of_domain, source_disks, source_interfaces, source_removables
 from v2v_core.metadata.names import escape, libvirt_name
 from v2v_core.metadata.tree import add, child, drop, set_attribute, set_text
@@ -19,14 +19,14 @@ from v2v_core.model import Bus, Cpu, Display, Firmware, Guest, Nic, Removable
 if TYPE_CHECKING:
     from lxml import etree
 
-#: The types of domains that libvirt knows (virDomainVirtType); of another one nobody could say anything.
+#: The types of domains that libvirt knows (virDomainVirtType); it refuses others.
 _TYPES = frozenset(
     (
         *("bhyve", "hvf", "hyperv", "kqemu", "kvm", "lxc", "openvz", "parallels", "phyp", "qemu", "test", "uml"),
         *("vbox", "vmware", "vz", "xen"),
     )
 )
-#: Features that are an element and nothing else (https://libvirt.org/formatdomain.html#hypervisor-features).
+#: Features that are elements without content (https://libvirt.org/formatdomain.html#hypervisor-features).
 _FEATURES = frozenset(("acpi", "apic", "hap", "pae", "privnet", "viridian"))
 _BUSES = {
     Bus.IDE: ("ide", "hd"),
@@ -44,12 +44,12 @@ _SOUNDS = frozenset(("sb16", "es1370", "pcspk", "ac97", "ich6", "ich7", "ich9", 
 _DISPLAYS = {"vnc": "vnc", "spice": "spice", "window": "sdl"}
 _MAC = re.compile("[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
 _GENID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-#: What says where a disk of the source is, or holds a secret of it.
+#: Elements that say where a disk of the source is, or hold a secret of it.
 _WHERE = ("source", "auth", "encryption", "backingStore", "mirror")
 
 
 def describe_guest(root: etree._Element, guest: Guest) -> None:
-    """Make the tree of a domain describe this guest."""
+    """Change the tree of a domain so that it describes this guest."""
     if root.get("type") is None or root.get("type") != guest.hypervisor:
         root.set("type", guest.hypervisor if guest.hypervisor in _TYPES else "kvm")
     set_text(root, "name", libvirt_name(guest.name))
@@ -74,7 +74,7 @@ def describe_guest(root: etree._Element, guest: Guest) -> None:
 def _cpu(root: etree._Element, cpu: Cpu) -> None:
     vcpu = child(root, "vcpu")
     vcpu.text = str(cpu.count)
-    # of several numbers (current='2') only the greatest is known
+    # Guest has one number of CPUs; libvirt has a second one, of those that are plugged in (current='2')
     set_attribute(vcpu, "current", None)
     element = child(root, "cpu")
     set_text(element, "model", None if cpu.model is None else escape(cpu.model))
@@ -89,12 +89,12 @@ def _cpu(root: etree._Element, cpu: Cpu) -> None:
 
 
 def _firmware(root: etree._Element, guest: Guest) -> None:
-    """Say which firmware, unless what is there says it already, perhaps with the path of the loader."""
+    """Write the firmware, unless the tree has it already, perhaps with the path of the loader."""
     element = child(root, "os")
     if element.find("type") is None:
         element.insert(0, add(element, "type", text="hvm"))
-    said = guest_of_domain(root)
-    if (said.firmware, said.secure_boot) == (guest.firmware, guest.secure_boot):
+    described = guest_of_domain(root)
+    if (described.firmware, described.secure_boot) == (guest.firmware, guest.secure_boot):
         return
     drop(element, "firmware", "loader", "nvram")
     set_attribute(element, "firmware", {Firmware.BIOS: "bios", Firmware.UEFI: "efi"}.get(guest.firmware))
@@ -105,9 +105,9 @@ def _firmware(root: etree._Element, guest: Guest) -> None:
 
 def _features(root: etree._Element, features: tuple[str, ...]) -> None:
     element = child(root, "features")
-    for found in list(element):
-        if found.tag not in features and not found.tag.startswith("{"):
-            element.remove(found)
+    for feature_element in list(element):
+        if feature_element.tag not in features and not feature_element.tag.startswith("{"):
+            element.remove(feature_element)
     for feature in features:
         if feature in _FEATURES and element.find(feature) is None:
             add(element, feature)
@@ -118,7 +118,7 @@ def _features(root: etree._Element, features: tuple[str, ...]) -> None:
 def _disks(root: etree._Element, devices: etree._Element, guest: Guest) -> None:
     disks = source_disks(root)
     if len(disks) != len(guest.disks):
-        disks = _make_anew(devices, disks, ["disk"] * len(guest.disks))
+        disks = _replace_elements(devices, disks, ["disk"] * len(guest.disks))
     taken: dict[str, int] = {}
     for disk, element in zip(guest.disks, disks, strict=True):
         _disk(element, disk.bus, None, taken)
@@ -127,12 +127,12 @@ def _disks(root: etree._Element, devices: etree._Element, guest: Guest) -> None:
             add(element, "boot", {"order": str(disk.boot_order)})
     drives = source_removables(root)
     if [drive.get("device") for drive in drives] != [removable.kind for removable in guest.removables]:
-        drives = _make_anew(devices, drives, [removable.kind for removable in guest.removables])
+        drives = _replace_elements(devices, drives, [removable.kind for removable in guest.removables])
     for removable, element in zip(guest.removables, drives, strict=True):
         _disk(element, removable.bus, removable, taken)
 
 
-def _make_anew(devices: etree._Element, old: list[etree._Element], kinds: list[str]) -> list[etree._Element]:
+def _replace_elements(devices: etree._Element, old: list[etree._Element], kinds: list[str]) -> list[etree._Element]:
     for element in old:
         devices.remove(element)
     known = {"disk", "cdrom", "floppy"}
@@ -140,7 +140,7 @@ def _make_anew(devices: etree._Element, old: list[etree._Element], kinds: list[s
 
 
 def _disk(element: etree._Element, bus: Bus | None, removable: Removable | None, taken: dict[str, int]) -> None:
-    """Say what a disk or drive is attached to, and nothing about where its data is."""
+    """Write the bus and the device name of a disk or drive, and remove where its data is."""
     element.set("type", "file")
     drop(element, *_WHERE)
     named, prefix = _BUSES[bus]
@@ -150,8 +150,8 @@ def _disk(element: etree._Element, bus: Bus | None, removable: Removable | None,
     if removable is not None and removable.slot is not None and 0 <= removable.slot < 26**3:
         slot = removable.slot
     taken[prefix] = max(slot + 1, taken.get(prefix, 0))
-    target.set("dev", device_name(prefix, slot))
-    # its place (bus 0, unit 1) belongs to the name and the bus it had
+    target.set("dev", prefix + drive_letters(slot))
+    # the address (bus 0, unit 1) belongs to the name and the bus that it had before
     drop(element, "address")
 
 
@@ -200,7 +200,7 @@ def _escaped(text: str | None) -> str | None:
 
 
 def _tpm(root: etree._Element, devices: etree._Element, version: str | None) -> None:
-    """Say which TPM, unless what is there says it already."""
+    """Write the TPM, unless the tree has it already."""
     if guest_of_domain(root).tpm == version:
         return
     drop(devices, "tpm")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The devices of the target, in libvirt's words."""
+"""The devices of the target as elements of a libvirt domain (https://libvirt.org/formatdomain.html#devices)."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _BUSES = {
     Bus.NVME: "virtio",
     Bus.FLOPPY: "fdc",
 }
-#: libvirt derives the controller from the name of the disk: 15 units each, unit 7 is the controller itself.
+#: Libvirt derives the controller from the name of the disk: 15 units each, since unit 7 is the controller itself.
 _SCSI_UNITS = 15
-#: What libvirt has instead of the sound devices that other hypervisors name.
+#: Libvirt's models for the names that other hypervisors have for sound devices.
 _SOUNDS = {
     **{name: name for name in ("sb16", "es1370", "pcspk", "ac97", "ich6", "ich7", "ich9", "usb")},
     "es1371": "es1370",
@@ -35,18 +35,22 @@ _SOUNDS = {
     "hd-audio": "ich6",
     "virtio": "ich9",
 }
-#: ISA devices and those that only PCs have.
+#: Sound devices that only PCs have.
 _PC_SOUNDS = frozenset(("sb16", "pcspk"))
 _VNC_PASSWORD = 8
 _MAC = re.compile("[0-9a-fA-F][02468aAcCeE](:[0-9a-fA-F]{2}){5}")
 _KEYMAP = re.compile("[a-zA-Z0-9_-]+")
 _ADDRESS = re.compile(r"[0-9.]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*|[a-zA-Z0-9.-]+")
-#: What a bridge can be called (dev_valid_name in the kernel, deviceName in libvirt's schema).
+#: Characters that the name of a bridge cannot have (dev_valid_name in the kernel, deviceName in libvirt's schema).
 _NOT_BRIDGE = re.compile(r"[^a-zA-Z0-9_.-]")
 
 
 class Devices:
-    """Writes the children of ``<devices>``."""
+    """Writes the children of ``<devices>``.
+
+    :param intel: the target is a PC. :param floppies: the target has floppy drives.
+    :param warn: is called for each thing that the target lacks or libvirt cannot express.
+    """
 
     def __init__(
         self,
@@ -63,7 +67,7 @@ class Devices:
         self._floppies = floppies
         self._warn = warn
         capabilities = target.capabilities
-        # on a PCI Express machine libvirt makes virtio devices "modern" only, which an older guest does not find
+        # on a PCI Express machine libvirt's virtio devices are "modern" only by default, and older guests miss them
         transitional = capabilities.machine == "q35" and not capabilities.virtio_1_0
         self._transitional = "virtio-transitional" if transitional else None
 
@@ -97,7 +101,7 @@ class Devices:
             add(element, "target", {"dev": drive.device, "bus": _BUSES[drive.bus]})
 
     def _scsi_controllers(self) -> None:
-        """Add the controllers that libvirt would otherwise add itself, as a model for which the guest has no driver."""
+        """Add the controllers; libvirt would add them with a model for which the guest has no driver."""
         places = [(disk.bus, disk.device) for disk in self._target.disks]
         places += [(drive.bus, drive.device) for drive in self._target.removables]
         slots = [device_slot(device) or 0 for bus, device in places if _BUSES[bus] == "scsi"]
@@ -112,7 +116,7 @@ class Devices:
         network = escape(nic.network) or "default"
         if bridge and _NOT_BRIDGE.search(network):
             network = _NOT_BRIDGE.sub("_", network)
-            self._warn(f"no bridge can be called {nic.network!r}; the target has {network!r}")
+            self._warn(f"{nic.network!r} cannot be the name of a bridge; the target has {network!r}")
         add(element, "source", {"bridge" if bridge else "network": network})
         model = self._target.capabilities.net_model
         add(element, "model", {"type": (self._transitional or model) if model == "virtio" else model})
@@ -130,7 +134,7 @@ class Devices:
         fixed = display.port is not None and 0 < display.port < 65536
         password = None if display.password is None else escape(display.password)
         if password is not None and display.kind == "vnc" and len(password.encode()) > _VNC_PASSWORD:
-            # the protocol looks at no more (RFC 6143, 7.2.2); libvirt refuses what is longer
+            # the protocol uses no more of it (RFC 6143, 7.2.2), and libvirt refuses longer ones
             self._warn(f"only the first {_VNC_PASSWORD} characters of the VNC password are kept")
             password = password.encode()[:_VNC_PASSWORD].decode("utf-8", "ignore")
         graphics = add(
@@ -174,14 +178,14 @@ class Devices:
         add(self._devices, "sound", {"model": model})
 
     def _tpm(self) -> None:
-        """Add an emulated TPM if the source had one: a new one, since what is in the old one cannot be taken out."""
+        """Add an empty emulated TPM if the source had a TPM, whose content cannot be copied."""
         version = self._target.source.tpm
         if version is None:
             return
         if not self._intel and self._target.capabilities.arch not in {"aarch64", "arm64"}:
             self._warn("the TPM is left out: the target has none")
             return
-        # the interface that TPMs of version 2 have in PCs; Arm machines and version 1.2 have the older one only
+        # PCs have CRB for version 2; for Arm machines and for version 1.2 there is only TIS
         model = "tpm-tis" if version == "1.2" or not self._intel else "tpm-crb"
         version = "1.2" if version == "1.2" and self._intel else "2.0"
         add(add(self._devices, "tpm", {"model": model}), "backend", {"type": "emulator", "version": version})
@@ -200,7 +204,7 @@ class Devices:
         if self._intel:
             add(self._devices, "input", {"type": "mouse", "bus": "ps2"})
         else:
-            # no keyboard comes with the machine, as the PS/2 one does with a PC
+            # unlike a PC with its PS/2 keyboard, the machine has none
             add(self._devices, "input", {"type": "keyboard", "bus": "usb"})
         add(self._devices, "console", {"type": "pty"})
         add(

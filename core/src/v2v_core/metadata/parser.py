@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One parser for XML that somebody else wrote: an OVF, a libvirt domain, the output of a plugin."""
+"""The parser for untrusted XML: an OVF, a libvirt domain, the output of a plugin."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ SIZE_LIMIT = 4 * 1024 * 1024
 
 
 class UntrustedXmlError(SourceError):
-    """An XML document is damaged, or has what a harmless one does not need.
+    """An XML document is damaged, or contains something that could do harm.
 
-    :param reason: what is wrong with it, without the name of the document.
-    :param line: where, counted from 1; None if that is not known.
+    :param what: name of the document.
+    :param reason: the fault, without the name of the document.
+    :param line: line of the fault, from 1; None if it is not known.
     """
 
     def __init__(self, what: str, reason: str, *, line: int | None = None) -> None:
@@ -29,13 +30,13 @@ class UntrustedXmlError(SourceError):
 
 
 def parse_untrusted_xml(data: bytes, *, what: str = "XML document", limit: int = SIZE_LIMIT) -> etree._Element:
-    """Parse XML from an untrusted source and give its root element.
+    """Parse XML from an untrusted source and return its root element.
 
-    A document type declaration is refused, and with it every entity, whatever it would do; nothing is fetched from
-    the network or read from another file. Comments and processing instructions are left out.
+    A document type declaration is refused, and with it every entity. Nothing is fetched from the network or read from
+    another file. Comments and processing instructions are left out.
 
-    :param what: what to call the document in errors, such as its file name.
-    :param limit: bytes; a longer document is refused.
+    :param what: name of the document for errors, such as its file name.
+    :param limit: bytes; a larger document is refused.
     :raises UntrustedXmlError: it is too long, damaged, nested too deeply, or has a document type declaration.
     """
     if len(data) > limit:
@@ -61,14 +62,14 @@ def parse_untrusted_xml(data: bytes, *, what: str = "XML document", limit: int =
         line = getattr(err, "lineno", None)
         reason = getattr(err, "msg", None) or str(err)
         raise UntrustedXmlError(what, f"it is not well-formed XML: {reason.splitlines()[0]}", line=line) from err
-    # expat and libxml2 agree on what a prolog is; should they ever not, this one is the one that counts
+    # in case libxml2 reads a document type declaration where expat saw none: libxml2 makes the tree
     if root.getroottree().docinfo.internalDTD is not None:
         _found_doctype(what, None)
     return root
 
 
 def _refuse_doctype(data: bytes, what: str) -> None:
-    """Read the prolog of a document with expat, which can stop at a document type declaration before it acts on it."""
+    """Read the beginning of a document with expat, which reports a document type declaration before it acts on it."""
     from xml.parsers import expat
 
     class RootReached(Exception):

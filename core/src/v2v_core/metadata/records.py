@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The flat records of the model as attributes of an element: ``boot_order=1`` is ``boot-order="1"``.
 
-None is no attribute, true and false are ``yes`` and ``no``, text is escaped (``names.escape``). Fields that hold
-records or tuples are left to the caller.
+None is written as no attribute, true and false as ``yes`` and ``no``; text is escaped (``names.escape``). The caller
+writes and reads the fields that hold records or tuples.
 """
 
 from __future__ import annotations
@@ -24,15 +24,17 @@ if TYPE_CHECKING:
 
 
 def attributes_of(record: DataclassInstance) -> dict[str, str | None]:
-    """Give the flat fields of a record as attributes."""
+    """Return the flat fields of a record as attributes."""
     return {name.replace("_", "-"): _to_text(getattr(record, name)) for name in _flat_fields(type(record))}
 
 
 def record_from(kind: type[RecordT], element: etree._Element, **others: Any) -> RecordT:
-    """Make a record from the attributes of an element; a field without an attribute has its default, or None.
+    """Return the record that the attributes of an element describe.
 
-    :param others: the fields that are not flat.
-    :raises MetadataError: an attribute has a value that the field cannot have.
+    A field without an attribute has its default, or None.
+
+    :param others: values of the fields that are not flat.
+    :raises MetadataError: the value of an attribute does not fit the field.
     """
     values: dict[str, Any] = {}
     for name, (scalar, optional) in _flat_fields(kind).items():
@@ -46,7 +48,7 @@ def record_from(kind: type[RecordT], element: etree._Element, **others: Any) -> 
 
 @cache
 def _flat_fields(kind: type[DataclassInstance]) -> dict[str, tuple[type, bool]]:
-    """Give the scalar type of each flat field, and whether it can be None."""
+    """Return the scalar type of each flat field, and whether it can be None."""
     hints = get_type_hints(kind)
     flat: dict[str, tuple[type, bool]] = {}
     for field in fields(kind):

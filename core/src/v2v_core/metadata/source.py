@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``metadata.in``: the guest as the source hypervisor describes it.
 
-Writing is: put into libvirt's elements what they can say, read those back, and put into ``v2v:source`` what came back
-different. So nothing is said twice, and what a person changes in libvirt's elements counts.
+``write_source`` describes the guest in libvirt's elements, reads those back, and writes into ``v2v:source`` only the
+values that came back different. So nothing is written twice, and a user who edits libvirt's elements changes the guest.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ if TYPE_CHECKING:
 
 __all__ = ["guest_of_domain", "read_source", "write_source"]
 
-#: Fields of the guest that are text, and of which libvirt cannot hold every value.
+#: Fields of the guest that are text, and that libvirt's elements cannot hold with every value.
 _TEXTS = ("name", "hypervisor", "genid", "sound", "tpm", "os")
 
 
 def write_source(path: Path, guest: Guest, *, domain_xml: bytes | None = None) -> None:
     """Write ``metadata.in``, readable for this user only.
 
-    :param domain_xml: the source's own libvirt domain XML. What is in it beyond ``guest`` is carried through, except
+    :param domain_xml: the source's own libvirt domain XML. Elements that ``guest`` has no fields for are kept, except
         the sources of its disks.
     :raises MetadataError: ``domain_xml`` cannot be used, the disks are not numbered from 1, or the file cannot be
         written.
@@ -62,7 +62,7 @@ def write_source(path: Path, guest: Guest, *, domain_xml: bytes | None = None) -
 def read_source(path: Path) -> Guest:
     """Read the guest from ``metadata.in`` or ``metadata.out``.
 
-    A libvirt domain XML without anything of ours in it is also a ``metadata.in``.
+    Libvirt domain XML without any element of this project is also a valid ``metadata.in``.
 
     :raises MetadataError: the file is missing, damaged or not valid.
     """
@@ -72,7 +72,7 @@ def read_source(path: Path) -> Guest:
 
 
 def put_source(root: etree._Element, guest: Guest, path: Path) -> None:
-    """Describe a guest in a tree, whatever guest it described before.
+    """Describe a guest in a tree, in place of the guest that it described before.
 
     :raises MetadataError: the disks are not numbered from 1.
     """
@@ -84,50 +84,50 @@ def put_source(root: etree._Element, guest: Guest, path: Path) -> None:
     source = add(parent, SOURCE)
     # the schema has the source before the target
     parent.insert(0, source)
-    said = guest_of_domain(root)
-    _put_scalars(source, guest, said)
-    if guest.cpu != said.cpu:
+    described = guest_of_domain(root)
+    _put_scalars(source, guest, described)
+    if guest.cpu != described.cpu:
         cpu = add(source, ours("cpu"), attributes_of(guest.cpu))
         if guest.cpu.topology is not None:
             add(cpu, ours("topology"), attributes_of(guest.cpu.topology))
-    if guest.features != said.features:
+    if guest.features != described.features:
         features = add(source, ours("features"))
         for feature in guest.features:
             add(features, ours("feature"), {"name": escape(feature)})
-    if guest.display is not None and guest.display != said.display:
+    if guest.display is not None and guest.display != described.display:
         add(source, ours("display"), attributes_of(guest.display))
-    # libvirt has no words for the size and the origin of a disk
+    # libvirt has no element for the size and the origin of a disk
     _put_records(source, "disk", guest.disks, ())
-    _put_records(source, "removable", guest.removables, said.removables)
-    _put_records(source, "nic", guest.nics, said.nics)
+    _put_records(source, "removable", guest.removables, described.removables)
+    _put_records(source, "nic", guest.nics, described.nics)
 
 
 def source_from(root: etree._Element, path: Path) -> Guest:
-    """Read the guest from a tree that was found valid.
+    """Read the guest from a tree that is valid.
 
-    :raises MetadataError: libvirt's elements and ours do not go together.
+    :raises MetadataError: libvirt's elements and this project's contradict each other.
     """
     try:
-        said = guest_of_domain(root)
+        described = guest_of_domain(root)
         source = root.find(f"metadata/{GUEST}/{SOURCE}")
         if source is None:
-            return said
+            return described
         texts = {field: unescape(text) for field in _TEXTS if (text := source.get(field)) is not None}
         if "name" in texts and libvirt_name(texts["name"]) != root.findtext("name"):
-            # somebody gave the guest another name since
+            # a user has changed the name in libvirt's element since
             del texts["name"]
-        guest = replace(said, **texts)  # type: ignore[arg-type]
+        guest = replace(described, **texts)  # type: ignore[arg-type]
         return replace(
             guest,
-            memory=int(source.get("memory", said.memory)),
-            firmware=Firmware(source.get("firmware", said.firmware)),
-            secure_boot=source.get("secure-boot", "yes" if said.secure_boot else "no") == "yes",
-            cpu=_cpu(source, said.cpu),
-            features=_features(source, said.features),
-            display=_display(source, said.display),
-            disks=_records(SourceDisk, source, "disk", said.disks, len(source_disks(root))),
-            removables=_records(Removable, source, "removable", said.removables, len(source_removables(root))),
-            nics=_records(Nic, source, "nic", said.nics, len(source_interfaces(root))),
+            memory=int(source.get("memory", described.memory)),
+            firmware=Firmware(source.get("firmware", described.firmware)),
+            secure_boot=source.get("secure-boot", "yes" if described.secure_boot else "no") == "yes",
+            cpu=_cpu(source, described.cpu),
+            features=_features(source, described.features),
+            display=_display(source, described.display),
+            disks=_records(SourceDisk, source, "disk", described.disks, len(source_disks(root))),
+            removables=_records(Removable, source, "removable", described.removables, len(source_removables(root))),
+            nics=_records(Nic, source, "nic", described.nics, len(source_interfaces(root))),
         )
     except MetadataError as err:
         raise MetadataError(f"{path}: {err.message}", path=path, hint=err.hint) from err
@@ -136,7 +136,7 @@ def source_from(root: etree._Element, path: Path) -> Guest:
 
 
 def guest_element(root: etree._Element) -> etree._Element:
-    """Give our element of a tree, after making it if there was none."""
+    """Return the ``v2v:guest`` element of a tree, and add it if there is none."""
     metadata = root.find("metadata")
     if metadata is None:
         metadata = add(root, "metadata")
@@ -146,24 +146,24 @@ def guest_element(root: etree._Element) -> etree._Element:
     return found
 
 
-def _put_scalars(source: etree._Element, guest: Guest, said: Guest) -> None:
+def _put_scalars(source: etree._Element, guest: Guest, described: Guest) -> None:
     for field in _TEXTS:
         value = getattr(guest, field)
-        if value is not None and value != getattr(said, field):
+        if value is not None and value != getattr(described, field):
             source.set(field, escape(value))
-    if guest.memory != said.memory:
+    if guest.memory != described.memory:
         source.set("memory", str(guest.memory))
-    if guest.firmware is not said.firmware:
+    if guest.firmware is not described.firmware:
         source.set("firmware", guest.firmware)
-    if guest.secure_boot != said.secure_boot:
+    if guest.secure_boot != described.secure_boot:
         source.set("secure-boot", "yes" if guest.secure_boot else "no")
 
 
 def _put_records(
-    source: etree._Element, tag: str, records: Sequence[DataclassInstance], said: Sequence[DataclassInstance]
+    source: etree._Element, tag: str, records: Sequence[DataclassInstance], described: Sequence[DataclassInstance]
 ) -> None:
-    """Put a list of devices, whole, if libvirt's elements do not say exactly that."""
-    if tuple(records) != tuple(said):
+    """Write the whole list of devices unless libvirt's elements describe exactly the same."""
+    if tuple(records) != tuple(described):
         for record in records:
             add(source, ours(tag), attributes_of(record))
 
@@ -187,34 +187,34 @@ def _new_tree(domain_xml: bytes | None, path: Path) -> etree._Element:
     return root
 
 
-def _cpu(source: etree._Element, said: Cpu) -> Cpu:
+def _cpu(source: etree._Element, described: Cpu) -> Cpu:
     cpu = source.find(ours("cpu"))
     if cpu is None:
-        return said
+        return described
     topology = cpu.find(ours("topology"))
     return record_from(Cpu, cpu, topology=None if topology is None else record_from(Topology, topology))
 
 
-def _features(source: etree._Element, said: tuple[str, ...]) -> tuple[str, ...]:
+def _features(source: etree._Element, described: tuple[str, ...]) -> tuple[str, ...]:
     features = source.find(ours("features"))
-    return said if features is None else tuple(unescape(feature.get("name", "")) for feature in features)
+    return described if features is None else tuple(unescape(feature.get("name", "")) for feature in features)
 
 
-def _display(source: etree._Element, said: Display | None) -> Display | None:
+def _display(source: etree._Element, described: Display | None) -> Display | None:
     display = source.find(ours("display"))
-    return said if display is None else record_from(Display, display)
+    return described if display is None else record_from(Display, display)
 
 
 def _records(
-    kind: type[RecordT], source: etree._Element, tag: str, said: Sequence[RecordT], elements: int
+    kind: type[RecordT], source: etree._Element, tag: str, described: Sequence[RecordT], elements: int
 ) -> tuple[RecordT, ...]:
-    """Read our list of a kind of device; libvirt's counts where we have none.
+    """Read this project's list of a kind of device, or return libvirt's if there is none.
 
-    :raises MetadataError: ours and libvirt's lists have different lengths.
+    :raises MetadataError: the two lists have different lengths.
     """
     found = source.findall(ours(tag))
     if not found:
-        return tuple(said)
+        return tuple(described)
     if len(found) != elements:
         raise MetadataError(
             f"line {found[0].sourceline}: there are {len(found)} <v2v:{tag}> elements for {elements} of libvirt's",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``metadata.out``: ``metadata.in``, and what the guest became."""
+"""``metadata.out``: ``metadata.in`` plus the description of the converted guest."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 def write_target(path: Path, source_path: Path, target: TargetGuest) -> None:
     """Write ``metadata.out``, readable for this user only.
 
-    :param source_path: ``metadata.in``, of which everything is kept that this project does not understand.
+    :param source_path: ``metadata.in``; elements that this project does not understand are kept.
     :raises MetadataError: ``metadata.in`` is missing, damaged or not valid, or the file cannot be written.
     """
     root = read_tree(source_path)
     check_tree(root, source_path)
     if source_from(root, source_path) != target.source:
-        # a size that was found out since, perhaps
+        # the conversion has learned more about the source, such as the size of a disk
         put_source(root, target.source, path)
     put_target(root, target)
     check_tree(root, path, target=True)
@@ -55,9 +55,9 @@ def read_target(path: Path) -> TargetGuest:
 
 
 def target_from(root: etree._Element, path: Path) -> TargetGuest:
-    """Read the target from a tree that was found valid.
+    """Read the target from a tree that is valid.
 
-    :raises MetadataError: libvirt's elements and ours do not go together.
+    :raises MetadataError: libvirt's elements and this project's contradict each other.
     """
     source = source_from(root, path)
     element = root.find(f"metadata/{GUEST}/{TARGET}")
@@ -68,7 +68,7 @@ def target_from(root: etree._Element, path: Path) -> TargetGuest:
 
 
 def put_target(root: etree._Element, target: TargetGuest) -> None:
-    """Say in a tree what the guest became."""
+    """Write the description of the converted guest into a tree."""
     parent = guest_element(root)
     drop(parent, TARGET)
     element = add(parent, TARGET, {"firmware": target.firmware})

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The target as a libvirt domain (https://libvirt.org/formatdomain.html), made from ``metadata.out``.
 
-It is made anew and not from the source's elements: another hypervisor's controllers, addresses and host devices would
-keep the guest from starting. The title, the description and what others put into ``<metadata>`` are kept.
+The domain is written from scratch and not copied from the source's elements: the controllers, addresses and host
+devices of another hypervisor would keep the guest from starting. The title, the description and the elements that other
+programs put into ``<metadata>`` are kept.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from v2v_core.model import Firmware, TargetGuest
 if TYPE_CHECKING:
     from lxml import etree
 
-#: What libvirt calls the architectures that libguestfs names otherwise.
+    from v2v_core.events import Reporter
+
+#: Libvirt's names of architectures that libguestfs names differently.
 _ARCHITECTURES = {**dict.fromkeys(("i386", "i486", "i586"), "i686"), "amd64": "x86_64", "arm64": "aarch64"}
 _MACHINES = {"i440fx": "pc"}
 _MEMORY_MINIMUM_KIB = 1024
@@ -36,19 +39,27 @@ def libvirt_domain(
     domain_type: str = "kvm",
     host_features: Iterable[str] | None = None,
     floppies: bool | None = None,
-    warn: Callable[[str], None] = lambda text: None,
+    report: Reporter | None = None,
 ) -> bytes:
-    """Give the target as libvirt domain XML, without anything of ours and without the sources of its disks.
+    """Return the target as libvirt domain XML (https://libvirt.org/formatdomain.html), UTF-8.
 
-    Who defines it puts a ``<source>`` into each ``<disk>`` (``<target dev=…>`` is ``TargetDisk.device``) and the format
-    into ``<driver type=…>``. The document holds the password of the display, if there is one.
+    The XML has no elements of this project and no sources of disks. Before it can be defined, the output adds to each
+    ``<disk>`` a ``<source>`` and the format (``<driver type=…>``). ``<target dev=…>`` tells which disk it is: it is
+    ``TargetDisk.device``. The XML contains the password of the display if the guest has one, so keep it from other
+    users. In ``v2v_output_finalize``::
 
-    :param path: ``metadata.out``. :param name: of the domain; what libvirt refuses in it is replaced.
-    :param host_features: the features that the target hypervisor can give; None for what KVM has on the architecture.
-    :param floppies: whether it has floppy drives; None for what KVM has on the machine.
-    :param warn: told what could not be said.
+        domain = libvirt_domain(request.metadata, name=request.settings.name, report=request.report)
+
+    :param path: ``metadata.out``.
+    :param name: name of the domain; characters that libvirt refuses are replaced.
+    :param domain_type: hypervisor of the target, as in ``<domain type=…>``.
+    :param host_features: features that the target hypervisor offers (``acpi``, ``apic``, ``pae``); None for those of
+        KVM on the architecture of the guest.
+    :param floppies: the target has floppy drives; None for what KVM has on the architecture of the guest.
+    :param report: gets a warning for each thing that libvirt domain XML cannot express, or that the target lacks.
     :raises MetadataError: the file is missing, damaged or not valid.
     """
+    warn, debug = (report.warning, report.debug) if report is not None else (_ignore, _ignore)
     root = read_tree(path)
     check_tree(root, path, target=True)
     target = target_from(root, path)
@@ -60,8 +71,8 @@ def libvirt_domain(
         add(domain, "genid", text=target.source.genid)
     for tag in ("title", "description"):
         _keep(root, domain, tag)
-    _metadata(root, domain, target, warn)
-    # half a KiB more than before harms nobody, half a KiB less might
+    _metadata(root, domain, target, debug)
+    # half a KiB more than at the source does no harm, half a KiB less might
     memory = str(max(-(-target.source.memory // 1024), _MEMORY_MINIMUM_KIB))
     for tag in ("memory", "currentMemory"):
         add(domain, tag, {"unit": "KiB"}, memory)
@@ -87,14 +98,19 @@ def _keep(root: etree._Element, domain: etree._Element, tag: str) -> None:
         add(domain, tag, text=kept.strip() if tag == "description" else " ".join(kept.split()))
 
 
-def _metadata(root: etree._Element, domain: etree._Element, target: TargetGuest, warn: Callable[[str], None]) -> None:
-    """Keep what others say about the guest; say which operating system it has, in libosinfo's words."""
+def _ignore(_: str) -> None:
+    pass
+
+
+def _metadata(root: etree._Element, domain: etree._Element, target: TargetGuest, debug: Callable[[str], None]) -> None:
+    """Keep the metadata of other programs, and add libosinfo's identifier of the operating system."""
     metadata = add(domain, "metadata")
     short_id = target.inspection.osinfo
     database = osinfo_database()
     known = osinfo_id(short_id, database) if short_id and database else None
     if short_id and database and known is None:
-        warn(f"libosinfo does not know the operating system {short_id!r}")
+        # nothing depends on it: management tools show a general icon instead
+        debug(f"libosinfo's database does not have the operating system {short_id!r}")
     seen: set[str] = set()
     for kept in root.iterfind("metadata/*"):
         namespace = kept.tag[1:].partition("}")[0] if kept.tag.startswith("{") else ""
@@ -125,10 +141,10 @@ def _os(domain: etree._Element, target: TargetGuest, arch: str) -> None:
 
 
 def _features(domain: etree._Element, target: TargetGuest, host: frozenset[str]) -> None:
-    """Give the guest the features that it had and the target has; ACPI and the APIC even if it did not say so."""
+    """Write the features that the source had and the target has; ACPI and the APIC even if the source had neither."""
     plain = frozenset(("acpi", "apic", "pae"))
     wanted = (frozenset(target.source.features) | {"acpi", "apic"}) & host & plain
-    # UEFI is described to the guest in ACPI's tables
+    # the guest finds UEFI's tables through ACPI
     if target.firmware is Firmware.UEFI:
         wanted |= {"acpi"}
     wanted |= {"pae"} & host
@@ -142,14 +158,14 @@ def _cpu(domain: etree._Element, target: TargetGuest, arch: str, warn: Callable[
     cpu, topology = target.source.cpu, target.source.cpu.topology
     model = (cpu.model or "").strip()
     if model:
-        # qemu64 promises features that no host has all of
+        # no host has all the features of qemu64
         check = "none" if model == "qemu64" else None
         element = add(domain, "cpu", {"match": "minimum", "check": check})
         add(element, "model", {"fallback": "allow"}, escape(model))
         if cpu.vendor:
             add(element, "vendor", text=escape(cpu.vendor))
     else:
-        # libvirt has no host-model for Arm, there are no named models
+        # there are no named CPU models for Arm, and so libvirt has no host-model
         passthrough = arch == "aarch64"
         element = add(domain, "cpu", {"mode": "host-passthrough" if passthrough else "host-model"})
     if topology is None:

@@ -1,23 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reading and writing XML trees: the only module beside the parser and the validation that needs lxml."""
+"""Read, change and write XML trees. Only this module, the parser and the validation need lxml."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from v2v_core.atomic import write_atomically
 from v2v_core.errors import MetadataError
 from v2v_core.metadata.parser import SIZE_LIMIT, UntrustedXmlError, parse_untrusted_xml
 
 if TYPE_CHECKING:
     from lxml import etree
 
-#: The namespace of this project; the number is that of the format.
+#: The namespace of this project's elements; the number is the version of the format.
 NAMESPACE = "urn:v2v:metadata:1"
-#: The namespace of libosinfo's words in libvirt's metadata.
+#: The namespace of libosinfo's elements in libvirt's metadata.
 OSINFO_NAMESPACE = "http://libosinfo.org/xmlns/libvirt/domain/1.0"
 _PREFIXES = {NAMESPACE: "v2v", OSINFO_NAMESPACE: "libosinfo"}
 GUEST = f"{{{NAMESPACE}}}guest"
@@ -26,12 +25,12 @@ TARGET = f"{{{NAMESPACE}}}target"
 
 
 def ours(name: str) -> str:
-    """Give the name of an element of our namespace as lxml spells it."""
+    """Return the name of an element of this project's namespace as lxml spells it."""
     return f"{{{NAMESPACE}}}{name}"
 
 
 def new_root(tag: str, attributes: Mapping[str, str] | None = None) -> etree._Element:
-    """Make the root of a new tree."""
+    """Return the root of a new tree."""
     from lxml import etree
 
     return etree.Element(tag, dict(attributes or {}))
@@ -40,7 +39,7 @@ def new_root(tag: str, attributes: Mapping[str, str] | None = None) -> etree._El
 def add(
     parent: etree._Element, tag: str, attributes: Mapping[str, str | None] | None = None, text: str | None = None
 ) -> etree._Element:
-    """Append an element; attributes that are None are left out."""
+    """Append an element and return it; attributes that are None are left out."""
     from lxml import etree
 
     namespace = tag[1:].partition("}")[0] if tag.startswith("{") else ""
@@ -56,20 +55,20 @@ def add(
 
 
 def child(parent: etree._Element, tag: str) -> etree._Element:
-    """Give the child of that name, after appending it if there was none."""
+    """Return the child of that name; append it if there is none."""
     found = parent.find(tag)
     return add(parent, tag) if found is None else found
 
 
 def drop(parent: etree._Element, *tags: str) -> None:
-    """Remove all children of these names."""
+    """Remove all children with these names."""
     for tag in tags:
         for found in parent.findall(tag):
             parent.remove(found)
 
 
 def set_text(parent: etree._Element, tag: str, text: str | None) -> None:
-    """Give the child of that name this text; for None, remove it."""
+    """Set the text of the child of that name; for None, remove the child."""
     if text is None:
         drop(parent, tag)
     else:
@@ -86,7 +85,7 @@ def set_attribute(element: etree._Element, name: str, value: str | None) -> None
 
 
 def to_bytes(root: etree._Element) -> bytes:
-    """Give a tree as an indented UTF-8 document."""
+    """Return a tree as an indented UTF-8 document."""
     from lxml import etree
 
     _forget_indentation(root)
@@ -95,7 +94,7 @@ def to_bytes(root: etree._Element) -> bytes:
 
 
 def _forget_indentation(element: etree._Element) -> None:
-    """Remove white space that only indents, for a tree to be indented anew; leave elements of others as they are."""
+    """Remove white space that only indents, so that lxml indents the tree anew; not in elements of other programs."""
     if element.tag.startswith("{") and not element.tag.startswith(f"{{{NAMESPACE}}}"):
         return
     if len(element) and not any((text or "").strip() for text in (element.text, *(below.tail for below in element))):
@@ -107,16 +106,16 @@ def _forget_indentation(element: etree._Element) -> None:
 
 
 def read_tree(path: Path) -> etree._Element:
-    """Parse a metadata file; its root must be ``domain``.
+    """Parse a metadata file and return its root element, ``<domain>``.
 
-    :raises MetadataError: it is missing, cannot be read, or is not XML that we accept.
+    :raises MetadataError: the file is missing, cannot be read, is not acceptable XML, or has another root element.
     """
     try:
         with path.open("rb") as file:
             data = file.read(SIZE_LIMIT + 1)
     except FileNotFoundError as err:
         raise MetadataError(
-            f"{path} is missing", path=path, hint="the step that writes it was not run, or not to its end"
+            f"{path} is missing", path=path, hint="the step that writes it was not run, or did not finish"
         ) from err
     except OSError as err:
         raise MetadataError(f"{path} cannot be read: {err.strerror}", path=path) from err
@@ -132,19 +131,11 @@ def read_tree(path: Path) -> etree._Element:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a metadata file whole or not at all, for this user only: it can hold the password of a display.
+    """Write a metadata file, whole or not at all. Only this user can read it: it can hold the password of a display.
 
-    :raises MetadataError: it cannot be written.
+    :raises MetadataError: the file cannot be written.
     """
-    temporary: str | None = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        write_atomically(path, data)
     except OSError as err:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         raise MetadataError(f"{path} cannot be written: {err.strerror}", path=path) from err

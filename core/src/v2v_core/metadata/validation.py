@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checking metadata against the schema that is installed with core, ``schema/metadata.rng`` (RELAX NG)."""
+"""Validate metadata against the RELAX NG schema that is installed with core, ``schema/metadata.rng``."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from v2v_core.metadata.tree import GUEST, NAMESPACE, TARGET, read_tree
 if TYPE_CHECKING:
     from lxml import etree
 
-#: Where the schema is; it can be given to other tools, such as xmllint --relaxng.
+#: The schema; other tools can use it as well, such as xmllint --relaxng.
 SCHEMA = Path(__file__).parent / "schema" / "metadata.rng"
 _GUEST_SCHEMA = SCHEMA.with_name("guest.rng")
-#: A domain has some hundred. libxml2 takes quadratic time for elements that can come in any order: with 250000 of them
-#: it would be busy for minutes. Ours come in order, and a conversion can make many changes.
+#: A domain has a few hundred elements. Libxml2 takes quadratic time for elements that can come in any order:
+#: minutes for 250000 of them. The elements of this project come in a fixed order, and can be many.
 _MOST_ELEMENTS = 10_000
 _EXTRA = re.compile("Extra element (.+) in interleave")
 _ELEMENT = re.compile("[Ee]lement ([^ ]+)")
@@ -27,18 +27,19 @@ _FAMILY = NAMESPACE.rpartition(":")[0] + ":"
 
 
 def validate(path: Path) -> None:
-    """Check a ``metadata.in`` or ``metadata.out``.
+    """Check that a ``metadata.in`` or ``metadata.out`` is valid.
 
-    :raises MetadataError: it is missing, damaged or not valid; the message names the line.
+    :raises MetadataError: the file is missing, damaged or not valid; the message names the line.
     """
     check_tree(read_tree(path), path)
 
 
 def check_tree(root: etree._Element, path: Path, *, target: bool = False) -> None:
-    """Check the tree of a metadata file.
+    """Check that the tree of a metadata file is valid.
 
-    :param target: it must say what the guest became.
-    :raises MetadataError: it is not valid; the message names the line.
+    :param path: the file, for the error.
+    :param target: the file is a ``metadata.out`` and must describe the converted guest.
+    :raises MetadataError: the tree is not valid; the message names the line.
     """
     others = (element for element in root.iter() if not element.tag.startswith(f"{{{NAMESPACE}}}"))
     if sum(1 for _ in islice(others, _MOST_ELEMENTS + 1)) > _MOST_ELEMENTS:
@@ -53,19 +54,19 @@ def check_tree(root: etree._Element, path: Path, *, target: bool = False) -> Non
             path=path,
             hint="it is not a metadata.out; was the guest converted?",
         )
-    # our part on its own first: libxml2 explains an error in it, but not in something that can come in any order
+    # v2v:guest is checked alone first: below elements that come in any order, libxml2 cannot explain an error in it
     if guest is not None:
         _check(_GUEST_SCHEMA, guest, path)
     _check(SCHEMA, root, path)
 
 
 def _check_version(element: etree._Element, path: Path) -> None:
-    """Tell apart a later format and a damaged file."""
+    """Check the version of the format, so that a file of a later version is not reported as damaged."""
     namespace = element.tag[1:].partition("}")[0] if element.tag.startswith("{") else ""
     version = element.get("version", "1") if element.tag == GUEST else "1"
     if (namespace.startswith(_FAMILY) and namespace != NAMESPACE) or version != "1":
         raise MetadataError(
-            f"{path}: line {element.sourceline}: this metadata is of a format that this version does not know",
+            f"{path}: line {element.sourceline}: this metadata has a format that this version does not know",
             path=path,
             hint="use the version of v2v-core that wrote it, or a later one",
         )
@@ -75,17 +76,17 @@ def _check(schema: Path, element: etree._Element, path: Path) -> None:
     compiled = _compiled(schema)
     if compiled.validate(element):
         return
-    # what is said first is the cause, the rest follows from it
+    # the first entry is the cause, the others follow from it
     entry = next(iter(compiled.error_log), None)
     line, reason = (entry.line, entry.message) if entry is not None else (0, "it is not valid")
     extra = _EXTRA.fullmatch(reason)
     if extra is not None:
         reason = f"the element {extra[1]} is not as it must be, or comes twice"
     if not line:
-        # libxml2 names an element without its place when it comes among others in any order
+        # libxml2 names an element without its line if it is one of those that can come in any order
         named = _ELEMENT.search(reason)
-        found = [] if named is None else [below for below in element.iter() if _local_name(below) == named[1]]
-        line = (found[0] if len(found) == 1 else element).sourceline or 1
+        candidates = [] if named is None else [below for below in element.iter() if _local_name(below) == named[1]]
+        line = (candidates[0] if len(candidates) == 1 else element).sourceline or 1
     raise MetadataError(
         f"{path}: line {line}: {reason}", path=path, hint=f"the format of this file is described by {SCHEMA}"
     )

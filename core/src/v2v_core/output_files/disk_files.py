@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Disk images in a directory: where they go, whether they fit, how they are made.
+"""Disk images in a directory: where they go, whether they fit, how they are created.
 
-An image is written under a hidden name beside its final one (``publication.publish`` gives it the final one), so that
-what has the final name is always whole. A block device at the final name, or a symbolic link to one, is written itself.
+An image is written under a hidden name in the directory of its final name, so that a file with the final name is always
+whole (``publication.publish`` renames it). If the final name is that of a block device, or of a symbolic link to one,
+the device itself is written.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from v2v_core.errors import CommandError, DestinationError
+from v2v_core.errors import CommandError, DestinationError, V2VError
 from v2v_core.hookspecs import Ledger
-from v2v_core.model import DiskService, NbdkitPlugin, QemuImage, TargetDisk
+from v2v_core.model import DiskService, NbdkitPlugin, QemuImage, SourceDisk, TargetDisk
 from v2v_core.output_files.publication import PARTIAL, Opener, hidden_name, open_new
-from v2v_core.programs import run_program
+from v2v_core.programs import require_program, run_program
 
-#: Bytes; the least that must be free for a sparse image and its description to be begun at all.
+#: Bytes; free space without which not even a sparse image and its description can be created.
 _LEAST_FREE = 1024 * 1024
 
 
@@ -28,10 +29,14 @@ _LEAST_FREE = 1024 * 1024
 class DiskFile:
     """The destination of one disk.
 
-    :param written: the file or block device to write. :param final: what it will be called.
+    :param index: number of the disk, from 1.
+    :param written: the file or block device to write.
+    :param final: its name when it is whole.
     :param size: virtual size in bytes.
-    :param device: it is a block device, which is neither made nor renamed nor deleted.
-    :param compat: of a qcow2 image, as ``qemu-img create`` has it; None for its default.
+    :param format: ``raw`` or ``qcow2``.
+    :param compressed: compress the data; qcow2 only.
+    :param device: ``written`` is a block device, which is neither created nor renamed nor deleted.
+    :param compat: version of the qcow2 format, as in ``qemu-img create -o compat=…``; None for qemu-img's default.
     """
 
     index: int
@@ -45,11 +50,19 @@ class DiskFile:
 
     @classmethod
     def beside(
-        cls, final: Path, disk: TargetDisk, *, form: str, compressed: bool = False, compat: str | None = None
+        cls,
+        final: Path,
+        disk: SourceDisk | TargetDisk,
+        *,
+        form: str,
+        compressed: bool = False,
+        compat: str | None = None,
     ) -> DiskFile:
-        """Settle where a disk is written: under a hidden name beside its final one, or to the block device that has it.
+        """Choose where a disk is written: to a hidden file beside its final name, or to the block device of this name.
 
-        :raises DestinationError: something is there that is not replaced, or the disk's size is not known.
+        :param form: ``raw`` or ``qcow2``.
+        :raises DestinationError: the final name is taken by something that is not replaced, or the size of the disk is
+            not known.
         """
         if disk.size is None:
             raise DestinationError(f"the size of disk {disk.index} is not known")
@@ -66,17 +79,17 @@ class DiskFile:
         )
 
     def service(self) -> DiskService:
-        """Describe how it is served."""
+        """Return how core has to serve the destination."""
         if self.format == "raw":
             return NbdkitPlugin(name="file", parameters=(("file", str(self.written)),))
         return QemuImage(path=self.written, format=self.format, compressed=self.compressed)
 
 
 def check_output_directory(directory: Path, option: str) -> None:
-    """Make sure that files can be made in a directory.
+    """Check that files can be created in a directory.
 
-    :param option: what the user called it with, for the error.
-    :raises DestinationError: it does not exist, is none, or cannot be written.
+    :param option: the option that named the directory, for the error: ``-o local -os``.
+    :raises DestinationError: it does not exist, is not a directory, or cannot be written.
     """
     if not directory.exists():
         raise DestinationError(f"{option}: the directory {directory} does not exist", hint="create it first")
@@ -89,14 +102,14 @@ def check_output_directory(directory: Path, option: str) -> None:
 
 
 def check_final(final: Path) -> bool:
-    """Make sure that something can have its final name, and tell whether a block device has it already.
+    """Check that a file can get its final name, and return whether this is the name of a block device.
 
-    :raises DestinationError: something is there that is not replaced.
+    :raises DestinationError: the name is taken by something that is not replaced, such as a directory.
     """
     try:
         mode = final.stat().st_mode
     except FileNotFoundError:
-        # nothing there, or a symbolic link to nothing, which is replaced
+        # the name is free, or belongs to a dangling symbolic link, which is replaced
         return False
     except OSError as err:
         raise DestinationError(f"{final} cannot be used: {err.strerror}") from err
@@ -111,9 +124,10 @@ def check_final(final: Path) -> bool:
 
 
 def check_not_source(final: Path, sources: Sequence[Path]) -> None:
-    """Make sure that a final name is not that of a disk of the source, under whatever path: it is never replaced.
+    """Check that a final name does not belong to a file of the source, under whatever path: those are never replaced.
 
-    :raises DestinationError: it is.
+    :param sources: the local files and devices that the source consists of.
+    :raises DestinationError: it belongs to one of them.
     """
     for source in sources:
         if final.exists() and source.exists() and final.samefile(source):
@@ -123,10 +137,10 @@ def check_not_source(final: Path, sources: Sequence[Path]) -> None:
 
 
 def check_device(device: Path, size: int | None) -> None:
-    """Make sure that a block device can be written, is not in use, and is large enough.
+    """Check that a block device can be written, is not in use, and is large enough.
 
-    :param size: bytes; None if it is not known.
-    :raises DestinationError: it cannot be used.
+    :param size: bytes that the disk needs; None if they are not known.
+    :raises DestinationError: the device cannot be used.
     """
     try:
         # O_EXCL on a block device: fails while it is mounted or part of another device (open(2))
@@ -135,19 +149,22 @@ def check_device(device: Path, size: int | None) -> None:
         reason = "it is mounted or in use" if err.errno == errno.EBUSY else err.strerror
         raise DestinationError(f"the block device {device} cannot be written: {reason}") from err
     try:
-        there = os.lseek(handle, 0, os.SEEK_END)
+        capacity = os.lseek(handle, 0, os.SEEK_END)
     finally:
         os.close(handle)
-    if size is not None and there < size:
-        raise DestinationError(f"the block device {device} is too small: it has {there} bytes, the disk needs {size}")
+    if size is not None and capacity < size:
+        raise DestinationError(
+            f"the block device {device} is too small: it has {capacity} bytes, the disk needs {size}"
+        )
 
 
 def check_space(directory: Path, sizes: Iterable[int | None], *, preallocated: bool) -> None:
-    """Make sure that new images can fit into the file system of a directory.
+    """Check that new images fit into the file system of a directory.
 
-    Nobody knows before the conversion how large sparse images will be: for them only a full file system is an error.
+    How large sparse images become is not known before the copy: for them, only a full file system is an error.
 
-    :param sizes: virtual sizes in bytes; None for what is not known.
+    :param sizes: virtual sizes in bytes; None for a size that is not known.
+    :param preallocated: the images take their whole virtual size from the beginning.
     :raises DestinationError: there is not enough space.
     """
     try:
@@ -155,23 +172,24 @@ def check_space(directory: Path, sizes: Iterable[int | None], *, preallocated: b
     except OSError as err:
         raise DestinationError(f"{directory} cannot be used: {err.strerror}") from err
     free = system.f_bavail * system.f_frsize
-    # an existing image counts: it is there until the new one is whole
+    # an image of the same name takes space until the new one is whole
     needed = max(sum(size or 0 for size in sizes) if preallocated else 0, _LEAST_FREE)
     if free < needed:
         raise DestinationError(
             f"there is not enough space in {directory}: {needed} bytes are needed, {free} are free",
             hint="free some space, or choose another directory with -os" + (", or -oa sparse" if preallocated else ""),
         )
-    # some file systems make inodes as they need them and say 0 of 0
+    # file systems that create inodes on demand report 0 of 0
     if system.f_files and not system.f_favail:
-        raise DestinationError(f"no more files can be made in {directory}: its file system has no free inodes")
+        raise DestinationError(f"no more files can be created in {directory}: its file system has no free inodes")
 
 
 def make_disk(disk: DiskFile, ledger: Ledger, *, preallocated: bool, opener: Opener = open_new) -> None:
-    """Make the file of a disk, which reads as zeros, readable for this user only until it is finished.
+    """Create the file of a disk. It reads as zeros, and only this user can read it until it is published.
 
-    :param opener: makes the file, empty; this process must be able to open it again.
-    :raises DestinationError: it cannot be made.
+    :param preallocated: reserve all the space now.
+    :param opener: creates the file, empty; this process must be able to open it again.
+    :raises DestinationError: it cannot be created, or the block device cannot be used.
     """
     if disk.device:
         check_device(disk.final, disk.size)
@@ -189,16 +207,28 @@ def make_disk(disk: DiskFile, ledger: Ledger, *, preallocated: bool, opener: Ope
         finally:
             os.close(handle)
     except OSError as err:
-        raise _cannot_make(disk, err.errno, err.strerror or str(err)) from err
+        raise _cannot_create(disk, err.errno, err.strerror or str(err)) from err
     except OverflowError as err:
-        raise _cannot_make(disk, None, f"no file can have {disk.size} bytes") from err
+        raise _cannot_create(disk, None, f"no file can have {disk.size} bytes") from err
     if disk.format != "raw":
         _qemu_create(disk, preallocated=preallocated)
 
 
 def service_programs(image_format: str) -> Sequence[str]:
-    """Name the programs that make and serve images of a format."""
+    """Return the names of the programs that create and serve images of a format."""
     return ("nbdkit",) if image_format == "raw" else ("qemu-img", "qemu-nbd")
+
+
+def require_for_output(*names: str) -> None:
+    """Check that programs are installed.
+
+    :raises DestinationError: one is missing; the hint says how to install it.
+    """
+    for name in names:
+        try:
+            require_program(name)
+        except V2VError as err:
+            raise DestinationError(err.message, hint=err.hint) from err
 
 
 def _qemu_create(disk: DiskFile, *, preallocated: bool) -> None:
@@ -210,16 +240,16 @@ def _qemu_create(disk: DiskFile, *, preallocated: bool) -> None:
         run_program(["qemu-img", "create", "-q", "-f", disk.format, *options, str(disk.written), str(disk.size)])
     except CommandError as err:
         full = "No space left" in err.stderr_tail
-        raise _cannot_make(disk, errno.ENOSPC if full else None, err.message) from err
+        raise _cannot_create(disk, errno.ENOSPC if full else None, err.message) from err
 
 
-def _cannot_make(disk: DiskFile, number: int | None, reason: str) -> DestinationError:
+def _cannot_create(disk: DiskFile, number: int | None, reason: str) -> DestinationError:
     if number == errno.ENOSPC:
         try:
             system = os.statvfs(disk.written.parent)
             free = f"{system.f_bavail * system.f_frsize} bytes are"
         except OSError:
-            free = "nobody knows how many are"
+            free = "an unknown number is"
         return DestinationError(
             f"there is no space for {disk.final}: {disk.size} bytes are needed, {free} free",
             hint="free some space, or choose another directory with -os, or -oa sparse",

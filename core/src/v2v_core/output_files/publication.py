@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Giving finished files their final names, all or none, and clearing away what was not finished.
+"""Give finished files their final names, all or none, and delete unfinished ones.
 
-Every file has a hidden name until it is whole. ``publish`` then does this for each, in order:
+Every file has a hidden name until it is whole. ``publish`` then does this for each file, in order:
 
-1. what has the final name gets a second, hidden one (the backup);
-2. the new file is renamed over the final name, which is atomic;
+1. the file that has the final name so far gets a second, hidden name (the backup);
+2. the new file is renamed to the final name, which is atomic.
 
-and deletes the backups when all have their names. If one fails, those before it are taken back. If the process is
-killed in between, ``clear_away`` takes them back: every name is in the ledger before it is used, and the journal in the
-plugin's private directory says what belongs together. Nothing else is ever deleted.
+When all files have their names, it deletes the backups. If one file fails, the files before it are taken back. If the
+process is killed in between, ``clear_away`` takes them back: every name is in the ledger before it is used, and the
+journal in the plugin's private directory says which names belong together. Nothing else is ever deleted.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
@@ -22,28 +21,36 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from v2v_core.atomic import sync_directory, write_atomically
 from v2v_core.errors import DestinationError
 from v2v_core.events import Reporter
 from v2v_core.hookspecs import Ledger, OwnedObject
+from v2v_core.text import cut_name
 
-#: A hidden file that is not finished.
+#: Kind of an object in the ledger: a hidden file that is not finished.
 PARTIAL = "partial-file"
-#: A hidden name of what has, or had, a final name.
+#: Kind: the hidden name of a file that has, or had, a final name before this run.
 BACKUP = "backup-file"
-#: A final name that a file of this run may have; the journal knows how to tell whether it has.
+#: Kind: a final name that a file of this run may have. The journal has the fingerprint of that file.
 PUBLISHED = "published-file"
 
 _JOURNAL = "publication.json"
-#: The limit of nearly every file system on Linux, for where the kernel does not say.
+#: Bytes; the limit of nearly every file system on Linux, for those where the kernel does not report one.
 _USUAL_LIMIT = 255
 
-#: Makes a file that does not exist yet, for this user only, and gives its descriptor, open for writing.
+#: Creates a file that does not exist yet, for this user only, and returns its descriptor, open for writing.
 Opener = Callable[[Path], int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Publication:
-    """A finished file: what it is called now, will be called, and a hidden name for what is there."""
+    """A finished file that is to get its final name.
+
+    :param partial: its hidden name, so far.
+    :param final: its final name.
+    :param backup: a hidden name for the file that has the final name now.
+    :param mode: permissions that it gets.
+    """
 
     partial: Path
     final: Path
@@ -52,43 +59,33 @@ class Publication:
 
 
 def hidden_name(final: Path, kind: str = "partial") -> Path:
-    """Give a hidden name beside a file, for as long as it is not finished. Every call gives another one."""
+    """Return a hidden name in the directory of a file, for use until it is finished. Every call returns a new one.
+
+    :param kind: the end of the name: ``partial`` or ``backup``.
+    """
     end = f".v2v-{secrets.token_hex(8)}.{kind}"
     return final.with_name(f".{cut_name(final.name, name_limit(final.parent) - 1 - len(end))}{end}")
 
 
 def name_limit(directory: Path) -> int:
-    """Give how many bytes a name can have in a directory."""
+    """Return how many bytes the name of a file in a directory can have."""
     try:
         limit = os.pathconf(directory, "PC_NAME_MAX")
     except (OSError, ValueError):
         return _USUAL_LIMIT
-    # encrypting file systems have less (eCryptfs 143); some say a number of characters that is more
+    # encrypting file systems have less (eCryptfs 143); some report a larger number, which counts characters
     return min(limit, _USUAL_LIMIT) if limit >= 64 else _USUAL_LIMIT
 
 
-def cut_name(text: str, limit: int) -> str:
-    """Cut a name that is too long between two characters.
-
-    What is cut ends in ``~`` and eight digits made from the whole of it, so that two long names that begin alike stay
-    different.
-    """
-    whole = text.encode("utf-8", "replace")
-    if len(whole) <= limit:
-        return text
-    digest = hashlib.sha256(whole).hexdigest()[:8]
-    return f"{whole[: limit - 9].decode('utf-8', 'ignore')}~{digest}"
-
-
 def open_new(path: Path) -> int:
-    """Make a file that does not exist yet, for this user only, and give its descriptor, open for writing."""
+    """Create a file that does not exist yet, for this user only, and return its descriptor, open for writing."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def write_partial(path: Path, data: bytes, ledger: Ledger, *, opener: Opener = open_new) -> None:
-    """Write a file that is not published yet, and make it durable.
+    """Write a file under a hidden name, record it in the ledger, and make it durable.
 
-    :param opener: makes the file.
+    :param opener: creates the file.
     :raises DestinationError: it cannot be written.
     """
     ledger.record(PARTIAL, str(path))
@@ -104,9 +101,9 @@ def write_partial(path: Path, data: bytes, ledger: Ledger, *, opener: Opener = o
 def publish(files: Sequence[Publication], directory: Path, ledger: Ledger) -> None:
     """Give all files their final names, or none.
 
-    :param directory: the private directory of the plugin, for the journal.
-    :raises DestinationError: one cannot have it. What was there before has its names again; if that failed too, the
-        hint names it.
+    :param directory: the private directory of the plugin (``request.directory``), for the journal.
+    :raises DestinationError: one of them cannot get its name. The files that were there before have their names again.
+        If one does not, the hint says what it is called now.
     """
     begun: list[Publication] = []
     fingerprints: dict[Path, str] = {}
@@ -119,7 +116,7 @@ def publish(files: Sequence[Publication], directory: Path, ledger: Ledger) -> No
             begun.append(current)
             _publish_one(current, ledger)
         for parent in {file.final.parent for file in files}:
-            _sync_directory(parent)
+            sync_directory(parent)
     except OSError as err:
         named = current.final if current is not None else directory
         undone = (_take_back(file, fingerprints[file.final]) for file in reversed(begun))
@@ -131,15 +128,19 @@ def publish(files: Sequence[Publication], directory: Path, ledger: Ledger) -> No
         _delete(file.backup)
 
 
-def clear_away(owned: Sequence[OwnedObject], directory: Path, report: Reporter) -> None:
-    """Take back what was published and delete what was not finished, as far as the ledger says that it is ours.
+def clear_away(owned: Sequence[OwnedObject], directory: Path, report: Reporter) -> tuple[OwnedObject, ...]:
+    """Take back published files and delete unfinished ones, as far as the ledger says that they are this run's.
 
-    Can be called again, and in another process. What cannot be deleted is named in a warning.
+    Can be called again with what is left, and in another process.
 
-    :param directory: the private directory of the plugin, with the journal.
+    :param owned: what the ledger has. Objects of kinds that this toolkit does not record are ignored.
+    :param directory: the private directory of the plugin (``request.directory``), with the journal.
+    :param report: gets a warning for each object that is left, with the cause.
+    :return: the objects that could not be undone; they are to stay in the ledger.
     """
     journal = _read_journal(directory)
     finals = {entry["backup"]: final for final, entry in journal.items()}
+    left = []
     for item in reversed(owned):
         path = Path(item.identity)
         problem = None
@@ -154,14 +155,19 @@ def clear_away(owned: Sequence[OwnedObject], directory: Path, report: Reporter) 
             if item.identity in finals:
                 problem = _restore(path, Path(finals[item.identity]))
             elif os.path.lexists(path):
-                problem = f"{path} is an older file of the user's: the journal of the run in {directory} is lost"
+                problem = (
+                    f"{path} is a file that was at the destination before: the journal of the run in {directory} is"
+                    " lost, which has its name"
+                )
         if problem is not None:
             report.warning(problem)
+            left.append(item)
+    return tuple(reversed(left))
 
 
 def file_mode() -> int:
-    """Give the mode that a new file has: 0666 without the bits of the umask."""
-    # os.umask() can only be asked by setting it, which another thread would notice
+    """Return the permissions of a new file: 0666 without the bits of the umask."""
+    # os.umask() cannot read the mask without setting it, which would affect other threads
     for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
         if line.startswith("Umask:"):
             return 0o666 & ~int(line.split()[1], 8)
@@ -169,15 +175,15 @@ def file_mode() -> int:
 
 
 def _fingerprint(found: os.stat_result) -> str:
-    """Tell a file from every other one, under whatever name, as long as nobody writes it.
+    """Return what distinguishes a file from every other one, under whatever name, as long as it is not written.
 
-    The inode alone would not do: when the file is deleted, the next one may get its number.
+    The number of the inode is not enough: when the file is deleted, a new file may get it.
     """
     return f"{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}"
 
 
 def _make_durable(file: Publication) -> str:
-    """Write a file out, give it its mode, and give its fingerprint."""
+    """Make a file durable, set its permissions, and return its fingerprint."""
     handle = os.open(file.partial, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         os.fsync(handle)
@@ -195,7 +201,7 @@ def _publish_one(file: Publication, ledger: Ledger) -> None:
         try:
             os.link(file.final, file.backup, follow_symlinks=False)
         except OSError:
-            # no hard links here (vfat, some network file systems): the final name is missing for a moment
+            # this file system has no hard links (vfat, some network file systems): the final name is missing briefly
             file.final.rename(file.backup)
     ledger.record(PUBLISHED, str(file.final))
     file.partial.rename(file.final)
@@ -203,25 +209,20 @@ def _publish_one(file: Publication, ledger: Ledger) -> None:
 
 def _write_journal(directory: Path, files: Sequence[Publication], fingerprints: dict[Path, str]) -> None:
     journal = {str(file.final): {"backup": str(file.backup), "fingerprint": fingerprints[file.final]} for file in files}
-    temporary = directory / f".{_JOURNAL}"
-    with temporary.open("w", encoding="utf-8") as stream:
-        json.dump(journal, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.rename(directory / _JOURNAL)
+    write_atomically(directory / _JOURNAL, json.dumps(journal).encode())
 
 
 def _read_journal(directory: Path) -> dict[str, dict[str, str]]:
     try:
         journal = json.loads((directory / _JOURNAL).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        # none was written, or it is lost: what cannot be told apart is not deleted
+        # there is no journal, or it is lost: without it, a file of this run looks like a file of the user's
         return {}
     return journal if isinstance(journal, dict) else {}
 
 
 def _take_back(file: Publication, fingerprint: str) -> str | None:
-    """Undo the publication of a file, however far it went; give what could not be done."""
+    """Undo the publication of a file, however far it went. Return the problem if that failed."""
     try:
         if os.path.lexists(file.final) and _fingerprint(file.final.lstat()) == fingerprint:
             file.final.rename(file.partial)
@@ -231,7 +232,7 @@ def _take_back(file: Publication, fingerprint: str) -> str | None:
 
 
 def _restore(backup: Path, final: Path) -> str | None:
-    """Give back its name to what had it before, unless something newer has it."""
+    """Rename a backup to its final name, unless a newer file has this name. Return the problem if that failed."""
     try:
         if not os.path.lexists(backup):
             return None
@@ -240,14 +241,14 @@ def _restore(backup: Path, final: Path) -> str | None:
         elif os.path.samestat(backup.lstat(), final.lstat()):
             backup.unlink()
         else:
-            return f"what was {final} before is now called {backup}"
+            return f"the file that was {final} before is now called {backup}"
     except OSError as err:
-        return f"what was {final} is now called {backup}: {err.strerror}"
+        return f"the file that was {final} before is now called {backup}: {err.strerror}"
     return None
 
 
 def _withdraw(fingerprint: str, final: Path) -> str | None:
-    """Delete what has a final name if it is the file that this run gave it to."""
+    """Delete the file that has a final name if this run published it. Return the problem if that failed."""
     try:
         if _fingerprint(final.lstat()) == fingerprint:
             final.unlink()
@@ -264,11 +265,3 @@ def _delete(path: Path) -> str | None:
     except OSError as err:
         return f"{path} was left behind and could not be deleted: {err.strerror}"
     return None
-
-
-def _sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -211,7 +211,7 @@ class FakeOutput:
         xml = _place(request.settings.storage) / f"{_file_name(request.settings.name)}.xml"
         request.ledger.record("file", str(xml))
         with xml.open("xb") as stream:
-            stream.write(libvirt_domain(request.metadata, name=request.settings.name))
+            stream.write(libvirt_domain(request.metadata, name=request.settings.name, report=request.report))
         _trouble("v2v_output_finalize", request.settings.options, self.fail_in, DestinationError)
         return OutputResult(created=(*request.state["images"], str(xml)))
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from v2v_core.api import Bus, SourceDisk
+from v2v_core.api import Bus, SourceDisk, drive_letters
 
 _DISK = r"(?:sd|hd|vd|xvd)[a-z]{1,3}|nvme\d{1,4}n\d{1,4}|cciss/c\d{1,2}d\d{1,3}|ida/c\d{1,2}d\d{1,3}"
 #: A disk or a partition of it: /dev/ + name + partition, where p divides what ends in a digit from the number.
@@ -22,10 +22,10 @@ _ANY_PATTERN = re.compile(r"(?<![\w./-])/dev/(?:sd|hd|xvd)(?=[.*?\[({\\+])", re.
 
 #: The families of names, which of them a bus gives, and how the i-th disk of it is called.
 _NAMES: Mapping[str, Callable[[int], str]] = {
-    "sd": lambda index: "sd" + letters(index),
-    "hd": lambda index: "hd" + letters(index),
-    "vd": lambda index: "vd" + letters(index),
-    "xvd": lambda index: "xvd" + letters(index),
+    "sd": lambda index: "sd" + drive_letters(index),
+    "hd": lambda index: "hd" + drive_letters(index),
+    "vd": lambda index: "vd" + drive_letters(index),
+    "xvd": lambda index: "xvd" + drive_letters(index),
     "nvme": lambda index: f"nvme{index}n1",
     "cciss": lambda index: f"cciss/c0d{index}",
     "ida": lambda index: f"ida/c0d{index}",
@@ -39,16 +39,6 @@ _FAMILIES: Mapping[Bus, tuple[str, ...]] = {
     Bus.VIRTIO_BLK: ("vd",),
     Bus.NVME: ("nvme",),
 }
-
-
-def letters(index: int) -> str:
-    """Give the letters of a disk as the kernel does: a … z, aa, ab … ; index is from 0."""
-    text = ""
-    index += 1
-    while index:
-        index, digit = divmod(index - 1, 26)
-        text = chr(ord("a") + digit) + text
-    return text
 
 
 @dataclass(frozen=True)
@@ -78,11 +68,11 @@ class DeviceNames:
             for family in _FAMILIES[disk.bus] if known and disk.bus is not None else ():
                 position = counted.get(family, 0)
                 counted[family] = position + 1
-                names[_NAMES[family](position)] = prefix + letters(index)
+                names[_NAMES[family](position)] = prefix + drive_letters(index)
         for family, name in _NAMES.items():
             if family not in counted:
                 for index in range(len(disks)):
-                    names.setdefault(name(index), prefix + letters(index))
+                    names.setdefault(name(index), prefix + drive_letters(index))
         return cls(names, drives or {})
 
     def rename(self, device: str) -> str | None:

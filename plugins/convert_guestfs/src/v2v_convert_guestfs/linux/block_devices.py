@@ -6,12 +6,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from v2v_convert_guestfs.devices import DeviceNames, letters
+from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.editors import devices_in
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.families import Family, family_of, release_of
 from v2v_convert_guestfs.session import Session
-from v2v_core.api import Bus, Inspection
+from v2v_core.api import Bus, Inspection, drive_letters
 
 _PLACES: tuple[tuple[str, Callable[[bytes, DeviceNames], bytes]], ...] = (
     ("/etc/fstab", devices_in.fstab),
@@ -85,7 +85,7 @@ def renamed_drives(session: Session) -> dict[str, str]:
     if len(drives) > 1:
         session.report.warning("the guest has more than one CD-ROM drive: look at their names in /etc/fstab by hand")
     first = drives[0]
-    return {f"hd{letters(first.slot)}": "cdrom"} if first.bus is Bus.IDE and first.slot is not None else {}
+    return {f"hd{drive_letters(first.slot)}": "cdrom"} if first.bus is Bus.IDE and first.slot is not None else {}
 
 
 def luks_uuids(session: Session, names: DeviceNames) -> dict[str, str]:

@@ -8,11 +8,8 @@ import os
 import sys
 from pathlib import Path
 
-from v2v_core.api import SourceError, UsageError
+from v2v_core.api import SourceError, UsageError, read_password_file
 from v2v_input_vmware.vcenter.address import Address
-
-#: Characters.
-_LONGEST = 4096
 
 
 def find_password(address: Address, password_file: Path | None) -> str:
@@ -21,7 +18,7 @@ def find_password(address: Address, password_file: Path | None) -> str:
     :raises UsageError: there is none, and nobody to ask. :raises SourceError: the file cannot be read.
     """
     if password_file is not None:
-        return _first_line(password_file)
+        return read_password_file(password_file, option="-ip", error=SourceError)
     stored = _from_keyring(address)
     if stored is not None:
         return stored
@@ -38,16 +35,6 @@ def write_secret(path: Path, text: str) -> Path:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
         stream.write(text)
     return path
-
-
-def _first_line(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8") as stream:
-            return stream.readline(_LONGEST).rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as err:
-        raise SourceError(
-            f"the password cannot be read from {path}: {err}", hint="check the file given with -ip"
-        ) from err
 
 
 def _from_keyring(address: Address) -> str | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from v2v_core.api import CommandError, NbdkitPlugin, SourceError, UsageError, run_program
+from v2v_core.api import CommandError, NbdkitPlugin, SourceError, UsageError, read_password_file, run_program
 
 #: Seconds for the connection, the login and a small file.
 _TIMEOUT = 120
@@ -62,7 +62,9 @@ class Server:
             user=unquote(parts.username) if parts.username else None,
             identity=identity,
             known_hosts=known_hosts,
-            password=_password(password_file) if password_file is not None else None,
+            password=None
+            if password_file is None
+            else read_password_file(password_file, option="-ip", error=SourceError),
         )
 
     def parameters(self, path: str) -> tuple[tuple[str, str], ...]:
@@ -156,13 +158,3 @@ def _explained(server: Server, path: str, err: CommandError) -> SourceError:
     lowered = reason.lower()
     hint = next((text for word, text in hints.items() if word in lowered), None)
     return SourceError(f"{path} on {server.host} cannot be read over ssh: {reason}", hint=hint)
-
-
-def _password(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8") as stream:
-            return stream.readline(4096).rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as err:
-        raise SourceError(
-            f"the password cannot be read from {path}: {err}", hint="check the file given with -ip"
-        ) from err

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from v2v_core.api import DestinationError
+from v2v_core.api import DestinationError, read_password_file
 from v2v_output_rhv.upload.settings import UploadSettings
 
 #: The SDK's service of the whole engine.
@@ -21,7 +21,6 @@ System = Any
 
 #: Seconds for one answer; the engine does the long things behind it.
 _ANSWER = 120
-_LONGEST_PASSWORD = 4096
 #: What curl's errors are about (libcurl-errors(3)), where the SDK shows no more than their numbers.
 _CERTIFICATE = re.compile(r"certificate|\((?:51|60|77), ", re.IGNORECASE)
 _NETWORK = re.compile(r"\((?:6|7|28|35|52|55|56), ")
@@ -46,7 +45,7 @@ def session(settings: UploadSettings) -> Iterator[System]:
         connection = sdk.Connection(
             url=settings.url,
             username=settings.user,
-            password=_password(settings.password_file),
+            password=read_password_file(settings.password_file, option="-op", error=DestinationError),
             ca_file=str(authorities) if settings.verify and authorities is not None else None,
             insecure=not settings.verify,
             timeout=_ANSWER,
@@ -126,13 +125,3 @@ def reason_of(err: Exception) -> str:
     # the engine puts its sentences into brackets
     found = re.fullmatch(r"\[(.*)\]", text)
     return (found.group(1) if found else text).rstrip(". ") or type(err).__name__
-
-
-def _password(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8") as stream:
-            return stream.readline(_LONGEST_PASSWORD).rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as err:
-        raise DestinationError(
-            f"the password cannot be read from {path}: {err}", hint="check the file given with -op"
-        ) from err
