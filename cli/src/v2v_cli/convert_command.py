@@ -6,14 +6,16 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from v2v_cli import options as opt
 from v2v_cli.exit import Session
-from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from v2v_core.conversion_dir import ConversionDir
 
 _Json = Annotated[bool, typer.Option("--json", help="Print events and the result as JSON lines, and nothing else.")]
 _OptionalDirectory = Annotated[

@@ -10,7 +10,7 @@
     helper-v2v-output-local final --dir DIR         output_helper("local")
     helper-v2v-cleanup --dir DIR                    cleanup()
 
-A plugin's distribution has a script of two lines that calls ``input_helper`` or ``output_helper`` with its mode.
+The scripts of plugins start in ``v2v_core.helper``, which reads role and mode from the name of the script.
 """
 
 from __future__ import annotations

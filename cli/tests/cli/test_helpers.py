@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from v2v_cli import helpers
+from v2v_core import helper
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import CopyError
 from v2v_core.events import Event, EventKind, Step
@@ -65,6 +67,42 @@ def test_output_helper_checks_before_it_sets_up(calls: Calls, tmp_path: Path) ->
     assert {(choice.mode, choice.storage, choice.format) for _name, _directory, choice in calls} == {
         ("local", "D", "qcow2")
     }
+
+
+@pytest.mark.parametrize(
+    ("script", "called"),
+    [
+        ("/usr/bin/helper-v2v-input-disk", ("input", "disk")),
+        ("helper-v2v-output-rhv-upload", ("output", "rhv-upload")),
+    ],
+)
+def test_script_of_a_plugin_names_role_and_mode(
+    script: str, called: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, str]] = []
+    for role in ("input", "output"):
+        monkeypatch.setattr(helpers, f"{role}_helper", lambda mode, role=role: seen.append((role, mode)) or 7)
+    monkeypatch.setattr(sys, "argv", [script, "--dir", "D"])
+    assert helper.main() == 7
+    assert seen == [called]
+
+
+@pytest.mark.parametrize("script", ["v2v_core.helper", "helper-v2v-input-", "helper-v2v-convert-x", "helper-v2v-"])
+def test_other_names_of_a_script_are_refused(
+    script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [script])
+    assert helper.main() == 2
+    assert "helper-v2v-input-MODE" in capsys.readouterr().err
+
+
+def test_script_of_a_plugin_without_the_command_line_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["helper-v2v-input-disk"])
+    monkeypatch.setattr(helper, "find_spec", lambda _name: None)
+    assert helper.main() == 3
+    assert capsys.readouterr().err.endswith("hint: pip install v2v-cli\n")
 
 
 def test_final_needs_no_option_and_prints_what_exists_now(

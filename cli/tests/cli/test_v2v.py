@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from v2v_cli import v2v
 from v2v_cli.doctor import examination
 from v2v_core import __version__, discovery, pipeline
+from v2v_core.conversion_dir import ConversionDir
 from v2v_core.discovery import Installed, Role
 from v2v_core.errors import SourceError
 from v2v_core.events import Event, EventKind, Step
@@ -22,26 +23,31 @@ from v2v_core.model import Guest
 from v2v_core.settings import RunChoice
 from v2v_core.testing.fake_plugins import FakeOutput
 
+AtEnd = Callable[[ConversionDir], None]
+
 
 def run(*words: str) -> int:
     return v2v.main(list(words))
 
 
 @pytest.fixture
-def choices(monkeypatch: pytest.MonkeyPatch) -> list[RunChoice]:
+def choices(monkeypatch: pytest.MonkeyPatch, v2v_short_path: Path) -> list[RunChoice]:
     """What the pipeline was called with."""
     called: list[RunChoice] = []
+    left = ConversionDir.open_or_create(v2v_short_path / "left")
+    left.events.write_text(Event(kind=EventKind.STEP_STARTED, step=Step.CONVERT).to_json() + "\n")
 
-    def convert(choice: RunChoice, sinks: Sequence[Any] = ()) -> OutputResult:
+    def convert(choice: RunChoice, sinks: Sequence[Any] = (), *, at_end: AtEnd) -> OutputResult:
         called.append(choice)
         for sink in sinks:
             sink(Event(kind=EventKind.MESSAGE, step=Step.COPY, text="Copying disk 1/1", time=1.0))
+        at_end(left)
         if choice.input.arguments == ("missing",):
             raise SourceError("no such guest")
         return OutputResult(created=("/out/guest.xml",))
 
     monkeypatch.setattr(pipeline, "run", convert)
-    monkeypatch.setattr(pipeline, "convert_in_place", lambda choice, _sinks: called.append(choice))
+    monkeypatch.setattr(pipeline, "convert_in_place", lambda choice, _sinks, *, at_end: called.append(choice))
     return called
 
 
@@ -72,7 +78,8 @@ def test_report_is_looked_at_first(
     choices: list[RunChoice], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("convert", "a.img", "--report", str(tmp_path / "report.json")) == 0
-    assert choices.pop().report == tmp_path / "report.json"
+    assert json.loads((tmp_path / "report.json").read_text())["outcome"] == "unfinished"
+    choices.clear()
     assert run("convert", "a.img", "--report", str(tmp_path / "missing" / "report")) == 2
     assert "missing/report cannot be written" in capsys.readouterr().err
     assert run("convert", str(tmp_path / "a.img"), "--report", str(tmp_path / "a.img")) == 2

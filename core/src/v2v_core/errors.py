@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The error tree. One line for the user, data attributes for programs.
 
-Exit codes (the command line maps errors to these in one place, ``cli/exit.py``):
+Exit codes (the command line maps errors to these in one place, ``v2v_cli/exit.py``):
 
 ====  =======================================================================
 0     success
