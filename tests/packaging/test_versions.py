@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import v2v_core
+from v2v_cli.distributions import DISTRIBUTIONS
 
 ROOT = Path(__file__).parents[2]
 PROJECTS = {
@@ -81,6 +82,17 @@ def test_core_needs_neither_typer_nor_rich() -> None:
     assert {re.split(r"[~=<>]", word)[0] for word in own}.isdisjoint({"typer", "rich"})
     used = {module for modules in imports_of("core").values() for module in modules}
     assert {root_of(module) for module in used}.isdisjoint({"typer", "rich"})
+
+
+def test_hint_that_says_what_to_install_knows_every_mode_of_this_repository() -> None:
+    provided: dict[str, dict[str, set[str]]] = {}
+    for project in PROJECTS.values():
+        for group, modes in project["project"].get("entry-points", {}).items():
+            if group.startswith("v2v."):
+                provided.setdefault(group.removeprefix("v2v."), {})[project["project"]["name"]] = set(modes)
+    assert provided == {
+        role: {name: set(modes) for name, modes in table.items()} for role, table in DISTRIBUTIONS.items()
+    }
 
 
 def directory(name: str) -> Path:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from v2v_cli.render.sanitize import sanitize
-from v2v_core.errors import UsageError, V2VError
+from v2v_core.errors import PluginNotFound, UsageError, V2VError
 
 if TYPE_CHECKING:
     from v2v_cli.render import Renderer
@@ -52,6 +52,10 @@ def guard(session: Session, body: Callable[[], int | None]) -> int:
 
 
 def _report(session: Session, error: V2VError, code: int | None = None) -> int:
+    if isinstance(error, PluginNotFound):
+        from v2v_cli.distributions import hint_for
+
+        error.hint = hint_for(error)
     for renderer in session.renderers:
         _quietly(lambda renderer=renderer: renderer.failed(error))  # type: ignore[misc]
     lines = [_error_line(session, error.headline)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -23,15 +23,6 @@ class Arity(Enum):
     NONE = "none"
     REQUIRED = "required"
     OPTIONAL = "optional"
-
-
-class Habit(Enum):
-    """What typer cannot say about an option; written into the ``Annotated`` of its parameter."""
-
-    #: ``--machine-readable`` and ``--machine-readable=FORMAT``: without a value it is the empty string.
-    VALUE_OPTIONAL = "value optional"
-    #: May be repeated though it holds one value: the last one counts.
-    LAST_COUNTS = "last counts"
 
 
 @dataclass(frozen=True)
@@ -214,13 +205,6 @@ def base0_integer(text: str) -> int:
     if not -(2**30) <= value < 2**30:
         raise ValueError(f"{text!r} is out of range")
     return value
-
-
-def option_names(options: Iterable[OptionSpec]) -> Iterator[str]:
-    """List all names, without refused options."""
-    for spec in options:
-        if spec.refusal is None:
-            yield from spec.names
 
 
 def _visible(word: str) -> str:

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
 from v2v_cli.modes import input_mode
+from v2v_cli.options.destination import Destination
+from v2v_cli.options.source import Source
 from v2v_cli.render.machine import close_channel, open_channel
 from v2v_cli.render.sanitize import sanitize
 from v2v_core.discovery import Role, installed
@@ -35,30 +36,27 @@ _NEEDS_OUTPUT = {
 }
 
 
-def answer(
-    machine_readable: str | None,
-    guests: Sequence[str] | None,
-    source: tuple[str, str | None, Sequence[str] | None],
-    destination: tuple[str, Sequence[str] | None],
-) -> bool:
-    """Answer ``--machine-readable`` without a guest, ``-io ?`` and ``-oo ?``; tell whether one of them was asked.
+def list_what_was_asked_for(source: Source, destination: Destination) -> bool:
+    """Answer ``-io ?`` and ``-oo ?``; return whether one of them was asked.
 
-    :param source: the mode, the connection and the options of the input.
-    :param destination: the mode and the options of the output.
     :raises V2VError: the plugin that was asked about cannot be loaded.
     """
-    if machine_readable is not None and not guests:
-        _list_capabilities(machine_readable)
-        return True
-    asked = input_mode(source[0], source[1]), source[2]
-    for role, (mode, options) in ((Role.INPUT, asked), (Role.OUTPUT, destination)):
-        if "?" in (options or ()):
-            _list_plugin_options(role, mode)
+    mode = input_mode(source.mode, source.connection)
+    for role, name, options in (
+        (Role.INPUT, mode, source.options),
+        (Role.OUTPUT, destination.mode, destination.options),
+    ):
+        if ("?", None) in options:
+            _list_plugin_options(role, name)
             return True
     return False
 
 
-def _list_capabilities(form: str) -> None:
+def list_capabilities(form: str) -> None:
+    """Write what this virt-v2v can do, one word a line, to the channel that ``--machine-readable`` names.
+
+    :raises UsageError: it cannot be opened.
+    """
     inputs, outputs = _names(Role.INPUT), _names(Role.OUTPUT)
     lines = [*_CAPABILITIES]
     if "vcenter" in inputs:

@@ -22,10 +22,10 @@ def main(argv: list[str] | None = None) -> int:
     session = Session(PROGRAM)
 
     def body() -> Any:
-        from v2v_cli.v2v_application import application
+        from v2v_cli.v2v_application import v2v_command
 
         # without a word there is nothing to do but to say what could be done
-        return application().main(args=words or ["--help"], prog_name=PROGRAM, standalone_mode=False, obj=session)
+        return v2v_command().main(args=words or ["--help"], prog_name=PROGRAM, standalone_mode=False, obj=session)
 
     return guard(session, body)
 

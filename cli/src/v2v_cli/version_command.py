@@ -9,6 +9,10 @@ from v2v_core import __version__
 
 
 def version() -> int:
-    """Show the version."""
+    """Print the version.
+
+    Examples:
+    $ v2v version
+    """
     sys.stdout.write(f"v2v {__version__}\n")
     return 0

@@ -10,7 +10,16 @@ from typing import NoReturn
 import pytest
 
 from v2v_cli.exit import Session, guard
-from v2v_core.errors import ConversionError, DestinationError, Interrupted, Obstacle, SourceError, UsageError, V2VError
+from v2v_core.errors import (
+    ConversionError,
+    DestinationError,
+    Interrupted,
+    Obstacle,
+    PluginNotFound,
+    SourceError,
+    UsageError,
+    V2VError,
+)
 
 
 def raising(error: BaseException) -> NoReturn:
@@ -39,6 +48,23 @@ def test_error_hint_and_notes(capsys: pytest.CaptureFixture[str]) -> None:
     error.add_note("logs: /somewhere")
     guard(Session("p"), lambda: raising(error))
     assert capsys.readouterr().err == "p: error: no disk\nhint: attach one\np: logs: /somewhere\n"
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "installed", "hint"),
+    [
+        ("output", "rhv-upload", ["local"], "pip install v2v-output-rhv"),
+        ("output", "rvh-upload", ["local"], "did you mean rhv-upload? pip install v2v-output-rhv"),
+        ("output", "loacl", ["local"], "did you mean local?"),
+        ("output", "rhubarb", ["local"], "'v2v plugins list' lists what is installed"),
+        ("observer", "rhubarb", [], "'v2v plugins list' lists what is installed"),
+    ],
+)
+def test_hint_for_an_unknown_mode_names_nothing_that_was_typed(
+    capsys: pytest.CaptureFixture[str], role: str, name: str, installed: list[str], hint: str
+) -> None:
+    guard(Session("p"), lambda: raising(PluginNotFound(role, name, installed)))
+    assert capsys.readouterr().err.splitlines()[1:] == [f"hint: {hint}"]
 
 
 def test_several_reasons_have_a_line_each_with_its_remedy(capsys: pytest.CaptureFixture[str]) -> None:

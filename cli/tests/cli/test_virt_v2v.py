@@ -146,7 +146,7 @@ def test_static_addresses(choices: list[RunChoice], value: str, address: StaticA
         ("-m lots g", "'lots' is not an integer"),
         ("-ip /nonexistent g", "-ip: cannot read /nonexistent"),
         ("--key x:file:/nonexistent g", "--key: cannot read /nonexistent"),
-        ("-io =x g", "-io and -oo need a key"),
+        ("-io =x g", "-io needs a key"),
         ("--machine-readable=tcp:1 g", "unknown form 'tcp:1'"),
         ("", "no guest was named"),
         ("-o null", "no guest was named"),
@@ -226,7 +226,7 @@ def test_what_is_to_be_collected(choices: list[RunChoice], tmp_path: Path) -> No
     [
         ("--collect /etc g", "--collect needs --collect-output"),
         ("--collect-output /tmp/x.tar.xz g", "--collect-output needs --collect"),
-        ("--collect etc --collect-output /tmp/x.tar.xz g", "'etc' is no absolute path"),
+        ("--collect etc --collect-output /tmp/x.tar.xz g", "'etc' is not an absolute path in the guest"),
         ("--collect /etc:/etc --collect-output /tmp/x.tar.xz g", "leads out of the archive"),
         ("--collect /etc:a/../../b --collect-output /tmp/x.tar.xz g", "leads out of the archive"),
         ("--collect /etc --collect-output /nonexistent/x.tar.xz g", "cannot be written"),

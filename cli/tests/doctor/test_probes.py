@@ -13,6 +13,7 @@ import pytest
 
 from v2v_cli.doctor import examination, extras, nbdkit, plugins, programs, space
 from v2v_cli.render.findings import findings_as_json, findings_as_text
+from v2v_core import discovery
 from v2v_core.discovery import Installed, Role
 from v2v_core.errors import PluginError
 from v2v_core.finding import Finding, Status
@@ -106,7 +107,7 @@ def test_extras_are_optional_and_not_imported(monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_roles_without_a_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "installed", lambda _role: ())
+    monkeypatch.setattr(discovery, "installed", lambda _role: ())
     found = list(plugins.probe_plugins())
     assert {finding.status for finding in found} == {Status.MISSING}
     assert found[0].remedy == "pip install v2v-input-disk"
@@ -152,7 +153,7 @@ def test_plugins_are_asked_once_each_and_a_broken_one_is_a_finding(monkeypatch: 
             raise PluginError("it is broken", hint="mend it")
         return Fine()
 
-    monkeypatch.setattr(plugins, "installed", lambda role: there.get(role, ()))
+    monkeypatch.setattr(discovery, "installed", lambda role: there.get(role, ()))
     monkeypatch.setattr(plugins, "load_plugin", load)
     assert list(plugins.ask_plugins(quick=True)) == [
         Finding("input plugin broken", Status.OPTIONAL, "it is broken", "mend it"),

@@ -52,6 +52,36 @@ def installed(role: Role) -> tuple[Installed, ...]:
     return tuple(sorted(found, key=lambda plugin: (plugin.name, plugin.distribution)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Mode:
+    """An installed plugin with all the names that it has in its role.
+
+    :param plugin: under its main name: the one that has a helper command (``helper-v2v-ROLE-NAME``), or else the first
+        in the alphabet.
+    """
+
+    plugin: Installed
+    aliases: tuple[str, ...]
+
+    @property
+    def listed(self) -> str:
+        """The names for a listing: ``rhv-upload (ovirt-upload, rhv_upload)``."""
+        return f"{self.plugin.name} ({', '.join(self.aliases)})" if self.aliases else self.plugin.name
+
+
+def modes(role: Role) -> tuple[Mode, ...]:
+    """List the plugins of a role, each once, without importing any, sorted by main name."""
+    scripts = {entry_point.name for entry_point in entry_points(group="console_scripts")}
+    groups: dict[tuple[str, str], list[Installed]] = {}
+    for plugin in installed(role):
+        groups.setdefault((plugin.distribution, plugin.target), []).append(plugin)
+    found = []
+    for names in groups.values():
+        main = next((plugin for plugin in names if f"helper-v2v-{role}-{plugin.name}" in scripts), names[0])
+        found.append(Mode(plugin=main, aliases=tuple(plugin.name for plugin in names if plugin is not main)))
+    return tuple(sorted(found, key=lambda mode: (mode.plugin.name, mode.plugin.distribution)))
+
+
 def load(role: Role, name: str) -> Any:
     """Import the plugin class that a role has under a name.
 
@@ -65,7 +95,9 @@ def load(role: Role, name: str) -> Any:
         raise PluginLoadError(role, name, entry_point.value, err) from err
 
     def missing(_names: object) -> None:
-        raise PluginNotFound(role, name, (plugin.name for plugin in installed(role)))
+        raise PluginNotFound(
+            role, name, (plugin.name for plugin in installed(role)), tuple(m.listed for m in modes(role))
+        )
 
     # stevedore's own list comes from a cache on disk, which does not notice for two minutes that a distribution was
     # installed anew with other entry points: its key holds times as 32-bit floats
