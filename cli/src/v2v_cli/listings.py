@@ -10,30 +10,22 @@ from v2v_cli.options.destination import Destination
 from v2v_cli.options.source import Source
 from v2v_cli.render.machine import close_channel, open_channel
 from v2v_cli.render.sanitize import sanitize
-from v2v_core.discovery import Role, installed
+from v2v_core.discovery import Role, installed, modes, words
 from v2v_core.model import PluginOption
 from v2v_core.plugins import load_plugin
 
-#: What supervisors ask for before they use an option; only what works here.
+#: What the command line itself can do. Supervisors ask for these words before they use an option.
 _CAPABILITIES = (
     "virt-v2v",
     "virt-v2v-2.0",
     "libguestfs-rewrite",
     "colours-option",
-    "vdsm-compat-option",
     "io/oo",
     "mac-option",
     "mac-ip-option",
     "parallel-option",
     "block-driver-option",
-    "collect-option",
 )
-#: What is there with one of these outputs only.
-_NEEDS_OUTPUT = {
-    "vdsm-compat-option": {"vdsm"},
-    "ovf:ovirt": {"ovirt-upload", "vdsm"},
-    "ovf:ovirtexp": {"ovirt", "vdsm"},
-}
 
 
 def list_what_was_asked_for(source: Source, destination: Destination) -> bool:
@@ -57,18 +49,14 @@ def list_capabilities(form: str) -> None:
 
     :raises UsageError: it cannot be opened.
     """
-    inputs, outputs = _names(Role.INPUT), _names(Role.OUTPUT)
-    lines = [*_CAPABILITIES]
-    if "vcenter" in inputs:
-        lines += ["vcenter-https", "vddk"]
-    lines += [f"input:{name}" for name in inputs]
-    lines += [f"output:{name}" for name in outputs]
-    if _names(Role.CONVERT):
-        lines.append("convert:linux")
-    lines += ["ovf:ovirt", "ovf:ovirtexp"]
-    lines = [line for line in lines if line not in _NEEDS_OUTPUT or _NEEDS_OUTPUT[line] & set(outputs)]
+    every = {role: installed(role) for role in (Role.INPUT, Role.OUTPUT)}
+    lines = [
+        *_CAPABILITIES,
+        *(word for role in Role for mode in modes(role) for word in words(mode.plugin, "capabilities")),
+        *(f"{role}:{plugin.name}" for role, plugins in every.items() for plugin in plugins),
+    ]
     stream = open_channel(form)
-    stream.write("".join(f"{line}\n" for line in lines))
+    stream.write("".join(f"{line}\n" for line in dict.fromkeys(lines)))
     close_channel(stream)
 
 
@@ -90,7 +78,3 @@ def describe_option(option: PluginOption) -> str:
     if option.aliases:
         notes.append(f"also: {', '.join(option.aliases)}")
     return sanitize(f"{form:<30} {option.help}" + (f" ({'; '.join(notes)})" if notes else ""))
-
-
-def _names(role: Role) -> list[str]:
-    return sorted({plugin.name for plugin in installed(role)})

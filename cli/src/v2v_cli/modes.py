@@ -1,18 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The installed modes, for the help and for completion: their names are read, nothing of them is imported."""
+"""The installed modes: for the help and for completion their names are read, and nothing of them is imported."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-#: virt-v2v reaches these through libvirt, and here a plugin does it: the documented command line stays.
-_BY_URI = {"vpx": "vcenter", "esx": "vcenter"}
-
 
 def input_mode(mode: str, connection: str | None) -> str:
-    """Return the input mode that is meant: ``-i libvirt -ic vpx://…`` is ``-i vcenter``."""
-    scheme = (connection or "").partition("://")[0].lower()
-    return _BY_URI.get(scheme, mode) if mode == "libvirt" else mode
+    """Return the input mode that is meant.
+
+    virt-v2v reaches some hypervisors through libvirt (``-i libvirt -ic vpx://…``), and here a plugin does it. Which one is
+    said by the plugins: in their ``uri_schemes``.
+    """
+    scheme, separator, _ = (connection or "").partition("://")
+    if mode != "libvirt" or not separator:
+        return mode
+    from v2v_core.discovery import Role, modes, words
+
+    claims = (found.plugin for found in modes(Role.INPUT) if scheme.lower() in words(found.plugin, "uri_schemes"))
+    plugin = next(claims, None)
+    return mode if plugin is None else plugin.name
 
 
 def names(role: str) -> tuple[str, ...]:

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from v2v_cli import virt_v2v
+from v2v_cli import v2v, virt_v2v
 from v2v_core import __version__, pipeline
-from v2v_core.discovery import Role
 from v2v_core.errors import ConversionError
 from v2v_core.events import Event, EventKind, Step
 from v2v_core.hookspecs import OutputResult
 from v2v_core.model import Guest, StaticAddress
 from v2v_core.settings import NicMapping, RunChoice
+from v2v_core.testing.fixtures import Install
 
 
 @pytest.fixture
@@ -221,6 +221,15 @@ def test_what_is_to_be_collected(choices: list[RunChoice], tmp_path: Path) -> No
     }
 
 
+def test_converter_that_cannot_collect(
+    choices: list[RunChoice], v2v_fakes: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["g", "--converter", "fake", "--collect", "/etc", "--collect-output", str(tmp_path / "out.tar.xz")]
+    assert v2v.main(["convert", *words]) == 2
+    assert "the converter fake knows no --collect" in capsys.readouterr().err
+    assert not choices
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -281,23 +290,50 @@ def test_capabilities_are_listed_without_a_guest(choices: list[RunChoice], capsy
     assert not choices
 
 
-@pytest.mark.parametrize(
-    ("outputs", "listed"),
-    [
-        (["local"], set()),
-        (["local", "vdsm"], {"vdsm-compat-option", "ovf:ovirt", "ovf:ovirtexp"}),
-        (["ovirt", "rhv"], {"ovf:ovirtexp"}),
-        (["ovirt-upload"], {"ovf:ovirt"}),
-    ],
-)
-def test_capabilities_of_an_output_are_listed_if_it_is_installed(
-    outputs: list[str], listed: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_capabilities_are_those_of_the_installed_plugins(
+    v2v_install: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("v2v_cli.listings._names", lambda role: outputs if role is Role.OUTPUT else [])
+    declares = "class Plugin:\n    capabilities = {}\n"
+    v2v_install(
+        "v2v-output-able",
+        {
+            "v2v.output": {"able": "t_able:Plugin", "abel": "t_able:Plugin", "odd": "t_odd:Plugin", "bad": "t_bad:P"},
+            "v2v.input": {"able-too": "t_able:Plugin"},
+        },
+        {
+            "t_able": declares.format('("able-option", "able:x")'),
+            "t_odd": declares.format('"odd-option"'),
+            "t_bad": "1/0",
+        },
+    )
     assert run("--machine-readable") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert {line for line in lines if line.startswith(("ovf:", "vdsm"))} == listed
-    assert {line for line in lines if line.startswith("output:")} == {f"output:{name}" for name in outputs}
+    assert {"able-option", "able:x"} <= set(lines)
+    assert {"output:able", "output:abel", "output:odd", "output:bad", "input:able-too"} <= set(lines)
+    assert "odd-option" not in lines
+    assert len(lines) == len(set(lines))
+
+
+@pytest.mark.parametrize(
+    ("words", "mode"),
+    [
+        ("-i libvirt -ic zzz://h/", "claims"),
+        ("-ic ZZZ://h/", "claims"),
+        ("-ic zzzz://h/", "libvirt"),
+        ("-ic zzz", "libvirt"),
+        ("-i disk -ic zzz://h/", "disk"),
+    ],
+)
+def test_input_that_claims_the_scheme_of_a_libvirt_uri(
+    choices: list[RunChoice], v2v_install: Install, words: str, mode: str
+) -> None:
+    v2v_install(
+        "v2v-input-claims",
+        {"v2v.input": {"claims": "t_claims:Plugin", "bad": "t_bad_input:P"}},
+        {"t_claims": "class Plugin:\n    uri_schemes = ('yyy', 'zzz')\n", "t_bad_input": "1/0"},
+    )
+    assert run(*words.split(), "g") == 0
+    assert choices[0].input.mode == mode
 
 
 @pytest.mark.parametrize("name", ["compat", "image-uuid", "vol-uuid", "vm-uuid", "ovf-output", "ovf-flavour"])

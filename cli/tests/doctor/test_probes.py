@@ -95,15 +95,14 @@ def test_full_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "5 MiB" in found[0].detail
 
 
-def test_extras_are_optional_and_not_imported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "pyVmomi").mkdir()
-    (tmp_path / "pyVmomi/__init__.py").write_text("raise SystemError('imported')")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("VIRTIO_WIN", str(tmp_path))
-    found = by_name(list(extras.probe_extras()))
-    assert found["pyVmomi for Python"].status is Status.OK
-    assert found["virtio-win"].detail == str(tmp_path)
-    assert {finding.status for finding in found.values()} <= {Status.OK, Status.OPTIONAL}
+@pytest.mark.parametrize(("exists", "status"), [(True, Status.OK), (False, Status.OPTIONAL)])
+def test_virtio_win(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, exists: bool, status: Status) -> None:
+    monkeypatch.setattr(extras, "_VIRTIO_WIN", ())
+    monkeypatch.setenv("VIRTIO_WIN", str(tmp_path if exists else tmp_path / "missing"))
+    monkeypatch.delenv("VIRTIO_WIN_DIR", raising=False)
+    found = extras.probe_virtio_win()
+    assert found.status is status
+    assert (found.detail == str(tmp_path)) is exists
 
 
 def test_roles_without_a_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,9 +113,10 @@ def test_roles_without_a_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_order_is_that_of_a_conversion_and_plugins_come_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("probe_plugins", "probe_nbdkit", "probe_programs", "probe_space", "probe_extras"):
+    for name in ("probe_plugins", "probe_nbdkit", "probe_programs", "probe_space"):
         monkeypatch.setattr(examination, name, lambda name=name: [Finding(name, Status.OK, "y")])
     monkeypatch.setattr(examination, "probe_libnbd_binding", lambda: Finding("binding", Status.OK, "y"))
+    monkeypatch.setattr(examination, "probe_virtio_win", lambda: Finding("virtio-win", Status.OK, "y"))
     asked: list[bool] = []
 
     def ask(*, quick: bool) -> list[Finding]:
@@ -126,7 +126,7 @@ def test_order_is_that_of_a_conversion_and_plugins_come_last(monkeypatch: pytest
     monkeypatch.setattr(examination, "ask_plugins", ask)
     findings = examination.examine(quick=True)
     assert [finding.name for finding in findings] == [
-        *("probe_plugins", "probe_nbdkit", "probe_programs", "binding", "probe_space", "probe_extras", "asked")
+        *("probe_plugins", "probe_nbdkit", "probe_programs", "binding", "probe_space", "virtio-win", "asked")
     ]
     assert asked == [True]
     assert not examination.conversions_can_run(findings)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from v2v_core.errors import AmbiguousPlugin, PluginLoadError, PluginNotFound
+from v2v_core.errors import AmbiguousPlugin, PluginError, PluginLoadError, PluginNotFound
 
 
 class Role(StrEnum):
@@ -80,6 +80,18 @@ def modes(role: Role) -> tuple[Mode, ...]:
         main = next((plugin for plugin in names if f"helper-v2v-{role}-{plugin.name}" in scripts), names[0])
         found.append(Mode(plugin=main, aliases=tuple(plugin.name for plugin in names if plugin is not main)))
     return tuple(sorted(found, key=lambda mode: (mode.plugin.name, mode.plugin.distribution)))
+
+
+def words(plugin: Installed, attribute: str) -> tuple[str, ...]:
+    """Return words that the class of a plugin declares, such as its ``uri_schemes``; this imports the plugin.
+
+    A plugin that cannot be imported declares nothing: one that was not asked for breaks nothing.
+    """
+    try:
+        declared = getattr(load(plugin.role, plugin.name), attribute, ())
+    except PluginError:
+        return ()
+    return declared if isinstance(declared, tuple) and all(isinstance(word, str) for word in declared) else ()
 
 
 def load(role: Role, name: str) -> Any:

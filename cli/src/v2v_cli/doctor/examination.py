@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from v2v_cli.doctor.extras import probe_extras
+from v2v_cli.doctor.extras import probe_virtio_win
 from v2v_cli.doctor.nbdkit import probe_nbdkit
 from v2v_cli.doctor.plugins import ask_plugins, probe_plugins
 from v2v_cli.doctor.programs import probe_libnbd_binding, probe_programs
@@ -17,7 +17,7 @@ def examine(*, quick: bool = False) -> tuple[Finding, ...]:
     """Look at everything; ``quick`` leaves out booting the appliance."""
     findings = [*probe_plugins(), *probe_nbdkit(), *probe_programs(), probe_libnbd_binding()]
     findings += probe_space()
-    findings += probe_extras()
+    findings.append(probe_virtio_win())
     findings += ask_plugins(quick=quick)
     return tuple(findings)
 

@@ -174,4 +174,13 @@ class Conversion(Group):
         if not self.collect or self.collect_output is None:
             given, lacking = ("--collect", "--collect-output") if self.collect else ("--collect-output", "--collect")
             raise UsageError(f"{given} needs {lacking}", hint="write --collect /etc --collect-output FILE.tar.xz")
+        if not self._converter_can("collect-option"):
+            raise UsageError(f"the converter {self.converter} knows no --collect", hint="leave it out")
         return {"collect": [list(pair) for pair in self.collect], "collect_output": str(self.collect_output)}
+
+    def _converter_can(self, capability: str) -> bool:
+        from v2v_core.discovery import Role, installed, words
+
+        plugins = [plugin for plugin in installed(Role.CONVERT) if plugin.name == self.converter]
+        # that there is no such converter is found out where it is needed
+        return not plugins or any(capability in words(plugin, "capabilities") for plugin in plugins)
