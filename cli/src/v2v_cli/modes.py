@@ -9,8 +9,8 @@ from collections.abc import Callable
 def input_mode(mode: str, connection: str | None) -> str:
     """Return the input mode that is meant.
 
-    virt-v2v reaches some hypervisors through libvirt (``-i libvirt -ic vpx://…``), and here a plugin does it. Which one is
-    said by the plugins: in their ``uri_schemes``.
+    virt-v2v reaches some hypervisors through libvirt (``-i libvirt -ic vpx://…``). Here a plugin does: the one that has
+    the scheme of the URI in its ``uri_schemes``.
     """
     scheme, separator, _ = (connection or "").partition("://")
     if mode != "libvirt" or not separator:
