@@ -13,6 +13,7 @@ from v2v_cli.options.declaration import Offer
 from v2v_cli.options.destination import Destination
 from v2v_cli.options.general import Directory, Json, Messages, Observers, Report
 from v2v_cli.options.source import Source
+from v2v_cli.render.sanitize import sanitize_created
 from v2v_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def convert(
 
         JsonLines(sys.stdout).finished(created=list(created))
     elif not messages.quiet:
-        sys.stdout.write("".join(f"created {name}\n" for name in created))
+        sys.stdout.write("".join(f"created {sanitize_created(name, sys.stdout)}\n" for name in created))
     return 0
 
 

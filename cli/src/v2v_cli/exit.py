@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from v2v_cli.render.sanitize import sanitize
+from v2v_cli.render.streams import accept_every_text
 from v2v_core.errors import PluginNotFound, UsageError, V2VError
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class Session:
 
 
 def guard(session: Session, body: Callable[[], int | None]) -> int:
-    """Run the body of a program and give its exit code; whatever is raised becomes a line on stderr."""
+    """Run the body of a program and return its exit code; whatever is raised becomes a line on stderr."""
+    accept_every_text()
     try:
         code = body() or 0
     except V2VError as err:

@@ -55,7 +55,7 @@ def start_messages(
 
         chosen.append(Bars())
     if events is not None and events.events_fd is not None:
-        from v2v_cli.render.machine import JsonLines, open_channel
+        from v2v_cli.render.machine import JsonLines, open_descriptor
 
-        chosen.append(JsonLines(open_channel(f"fd:{events.events_fd}")))
+        chosen.append(JsonLines(open_descriptor(events.events_fd, f"--events-fd {events.events_fd}")))
     session.renderers = chosen

@@ -16,6 +16,7 @@ from v2v_cli.options.declaration import Offer
 from v2v_cli.options.destination import Destination
 from v2v_cli.options.general import Directory, Events, Messages, Report
 from v2v_cli.options.source import Source
+from v2v_cli.render.sanitize import sanitize, sanitize_created
 from v2v_cli.rendering import start_messages
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import UsageError
@@ -148,7 +149,7 @@ def output_finalize_command(mode: str) -> TyperCommand:
                 f"the output was set up with -o {chosen}, and not {mode}", hint=f"run helper-v2v-output-{chosen} final"
             )
         result = step.run(opened, session.renderers)
-        sys.stdout.write("".join(f"{created}\n" for created in result.created))
+        sys.stdout.write("".join(f"{sanitize_created(created, sys.stdout)}\n" for created in result.created))
         return 0
 
     output_finalize.__doc__ = f"""Make the guest exist at the destination, and print what was created.
@@ -172,7 +173,7 @@ def cleanup_command() -> TyperCommand:
         start_messages(session, messages, events=events)
         if not path.exists():
             # run twice, or by two supervisors, it has succeeded
-            sys.stdout.write(f"{session.program}: {path} does not exist: nothing to clean up\n")
+            sys.stdout.write(f"{session.program}: {sanitize(str(path))} does not exist: nothing to clean up\n")
             return 0
         from v2v_core.steps import cleanup as step
 

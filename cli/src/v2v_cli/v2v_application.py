@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import typer
@@ -12,7 +13,7 @@ from v2v_cli.convert_command import convert, inspect
 from v2v_cli.doctor_command import doctor
 from v2v_cli.plugins_command import list_plugins, show_plugin
 from v2v_cli.report_command import report
-from v2v_cli.version_command import version
+from v2v_core import __version__
 
 _HELP = """Convert guests of foreign hypervisors so that they boot on KVM.
 
@@ -27,6 +28,16 @@ Examples:
 $ v2v plugins list
 $ v2v plugins show rhv-upload
 """
+
+
+def version() -> int:
+    """Print the version.
+
+    Examples:
+    $ v2v version
+    """
+    sys.stdout.write(f"v2v {__version__}\n")
+    return 0
 
 
 def v2v_command() -> Any:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -155,6 +157,58 @@ def test_copy_helper_sends_events_to_a_descriptor(calls: Calls, tmp_path: Path) 
         assert Event.from_json(stream.read()).text == "In copy"
     ((name, _directory, choice),) = calls
     assert (name, choice) == ("copy", CopyChoice(parallel=3))
+
+
+@pytest.mark.parametrize("number", ["999", "99999999999"])
+def test_descriptor_that_is_not_open(
+    calls: Calls, tmp_path: Path, capsys: pytest.CaptureFixture[str], number: str
+) -> None:
+    assert helpers.copy(["--dir", str(tmp_path), "--events-fd", number]) == 2
+    assert capsys.readouterr().err.startswith("helper-v2v-copy: error: --events-fd")
+    assert not calls
+
+
+_COPY_WITH_A_SERVER = """
+import os, sys
+from v2v_cli import helpers
+from v2v_core.steps import copy
+
+def start_a_server(*_):
+    to_null = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+    pid = os.posix_spawnp("sleep", ["sleep", "60"], os.environ, file_actions=to_null)
+    os.write(1, b"%d" % pid)
+
+copy.run = start_a_server
+sys.exit(helpers.copy(sys.argv[1:]))
+"""
+
+
+def test_reader_of_the_events_comes_to_their_end_while_a_server_lives(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    argv = [sys.executable, "-c", _COPY_WITH_A_SERVER, "--dir", str(tmp_path), "--events-fd", str(writer)]
+    process = subprocess.run(argv, stdout=subprocess.PIPE, pass_fds=[writer], check=True, timeout=60)
+    server = int(process.stdout)
+    try:
+        os.close(writer)
+        ready, _, _ = select.select([reader], [], [], 10)
+        assert ready, "the server holds the other end of the pipe"
+        assert os.read(reader, 1) == b""
+        os.kill(server, 0)
+    finally:
+        os.kill(server, signal.SIGKILL)
+        os.close(reader)
+
+
+def test_path_that_is_not_text_is_printed_as_it_is(
+    calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    created = OutputResult(created=(os.fsdecode(b"/out/caf\xe9"), "/out/a\n\x1b"))
+    monkeypatch.setattr(output_finalize, "run", lambda *_: created)
+    ConversionDir.open_or_create(tmp_path)
+    assert helpers.output_helper("local", ["final", "--dir", str(tmp_path)]) == 0
+    assert capfdbinary.readouterr().out == "/out/caf\udce9\n/out/a \N{REPLACEMENT CHARACTER}\n".encode(
+        errors="surrogateescape"
+    )
 
 
 def test_cleanup_helper(calls: Calls, tmp_path: Path) -> None:

@@ -72,10 +72,12 @@ def test_parts_of_nbdkit_are_looked_for_where_it_says(monkeypatch: pytest.Monkey
     found = by_name(list(nbdkit.probe_nbdkit()))
     assert found["nbdkit"].detail == "version 1.2.3"
     assert found["nbdkit plugin file"].status is Status.OK
-    assert found["nbdkit plugin null"].status is Status.MISSING
+    assert found["nbdkit plugin null"].status is Status.OPTIONAL
     assert found["nbdkit plugin vddk"].status is Status.OPTIONAL
     assert found["nbdkit filter retry"].status is Status.OK
-    assert found["nbdkit filter count"].status is Status.OPTIONAL
+    assert found["nbdkit filter multi-conn"].status is Status.OPTIONAL
+    (tmp_path / "nbdkit-file-plugin.so").unlink()
+    assert by_name(list(nbdkit.probe_nbdkit()))["nbdkit plugin file"].status is Status.MISSING
 
 
 def test_place_that_does_not_exist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

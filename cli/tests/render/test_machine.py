@@ -107,6 +107,26 @@ def test_descriptor_stays_open() -> None:
     os.close(writer)
 
 
+def test_descriptor_is_not_inherited_but_the_standard_streams_are() -> None:
+    reader, writer = os.pipe()
+    os.set_inheritable(writer, True)
+    open_channel(f"fd:{writer}")
+    assert not os.get_inheritable(writer)
+    before = os.get_inheritable(2)
+    open_channel("fd:2")
+    assert os.get_inheritable(2) is before
+    os.close(reader)
+    os.close(writer)
+
+
+def test_path_that_is_not_text_can_be_had_from_the_result() -> None:
+    stream = io.StringIO()
+    path = os.fsdecode(b"/out/caf\xe9")
+    JsonLines(stream).finished(created=[path])
+    stream.getvalue().encode("ascii")
+    assert os.fsencode(json.loads(stream.getvalue())["created"][0]) == b"/out/caf\xe9"
+
+
 @pytest.mark.parametrize("form", ["file", "file:", "fd:", "fd:x", "fd:-1", "stream:x", "tcp:1", "fd:99999999999"])
 def test_other_forms_are_refused(form: str) -> None:
     with pytest.raises(UsageError):

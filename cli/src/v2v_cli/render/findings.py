@@ -27,4 +27,4 @@ def findings_as_text(findings: Sequence[Finding]) -> str:
 def findings_as_json(findings: Sequence[Finding]) -> str:
     """Give one JSON object."""
     record = {"conversions_can_run": conversions_can_run(findings), "findings": [asdict(one) for one in findings]}
-    return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(record, indent=1) + "\n"

@@ -16,6 +16,7 @@ from v2v_core.errors import UsageError, V2VError
 from v2v_core.events import Event, EventKind
 
 _TYPES = {EventKind.MESSAGE: "message", EventKind.INFO: "info", EventKind.WARNING: "warning"}
+_STDERR = 2
 _FORMS = "file:NAME, stream:stdout, stream:stderr or fd:N"
 
 
@@ -64,8 +65,11 @@ class JsonLines:
         self._line(json.dumps(record, ensure_ascii=False))
 
     def finished(self, **result: object) -> None:
-        """Write what came of the run."""
-        self._line(json.dumps({"kind": "result", **result}, ensure_ascii=False))
+        """Write what came of the run.
+
+        ASCII only: a path is a name of bytes, and those that are not text come back from the escapes as they were.
+        """
+        self._line(json.dumps({"kind": "result", **result}))
 
     def close(self) -> None:
         """Close the channel."""
@@ -99,10 +103,26 @@ def open_channel(form: str) -> TextIO:
         if kind == "file" and place:
             return Path(place).open("w", encoding="utf-8")
         if kind == "fd" and len(place) < 8 and place.isascii() and place.isdigit():
-            return os.fdopen(int(place), "w", encoding="utf-8", closefd=False)
-    except (OSError, OverflowError) as err:
+            return open_descriptor(int(place), f"--machine-readable={form}")
+    except OSError as err:
         raise UsageError(f"--machine-readable={sanitize(form)} cannot be opened: {err}") from err
     raise UsageError(f"--machine-readable: unknown form {sanitize(form)!r}", hint=f"use {_FORMS}")
+
+
+def open_descriptor(number: int, option: str) -> TextIO:
+    """Open a file descriptor that the process was started with; closing the stream leaves it open.
+
+    :param option: how the user named it, for the error.
+    :raises UsageError: it is not open.
+    """
+    try:
+        stream = os.fdopen(number, "w", encoding="utf-8", closefd=False)
+    except (OSError, OverflowError) as err:
+        raise UsageError(f"{option} cannot be opened: {err}") from err
+    if number > _STDERR:
+        # servers outlive this process; one that had it open would keep its reader waiting for the end
+        os.set_inheritable(number, False)
+    return stream
 
 
 def close_channel(stream: TextIO) -> None:

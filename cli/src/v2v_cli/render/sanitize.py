@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import TextIO
 
 #: Explicit directional formatting: it makes a line read differently from what it says.
 _DIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -30,3 +31,14 @@ def sanitize_path(text: str) -> str:
     return "".join(
         _REPLACEMENT if unicodedata.category(character) == "Cf" else character for character in sanitize(text)
     )
+
+
+def sanitize_created(text: str, stream: TextIO) -> str:
+    """Return the name of something that was created, on one line, as a stream wants it.
+
+    Where a program reads it, bytes of a path that are not text are as the file system has them (``streams.py``); a
+    terminal gets a replacement.
+    """
+    if stream.isatty():
+        return sanitize(text)
+    return "".join(character if "\udc80" <= character <= "\udcff" else _harmless(character) for character in text)
