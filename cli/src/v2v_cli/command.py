@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""typer commands of functions that take groups of options, their words read as ``getopt_long_only`` would."""
+"""Turns functions that take groups of options into typer commands, with the rules of ``getopt_long_only``."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _GIVEN = "v2v_cli.given"
 
 
 class GetoptCommand(TyperCommand):
-    """Rewrites its words with the table of its own options, before typer reads them."""
+    """A command whose words are rewritten by ``getopt_long_only.py`` before typer reads them."""
 
-    #: Options that are known, and refused: they take part in the matching of abbreviations.
+    #: Options that are known and refused. They take part in the matching of abbreviations.
     refused: ClassVar[tuple[OptionSpec, ...]] = ()
     #: Options of older versions, without dashes, and what to write instead.
     removed: ClassVar[Mapping[str, str]] = {}
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Pass words on to typer that have one meaning only.
+        """Rewrite the words so that each has one meaning, and let typer read them.
 
         :raises UsageError: the words make no sense.
         """
         if ctx.resilient_parsing:
-            # the shell asks for completion: the words are not finished
+            # the shell asks for completion, and the words are unfinished
             return super().parse_args(ctx, args)
         table = (*option_table(self, ctx), *self.refused)
         words = canonical_argv(args, table, removed=self.removed)
@@ -43,7 +43,7 @@ class GetoptCommand(TyperCommand):
         return super().parse_args(ctx, words)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help, with the installed modes in it."""
+        """Write the help, including the installed modes."""
         options = options_of(self)
         parameters: list[Any] = list(self.get_params(ctx))
         for parameter in parameters:
@@ -132,11 +132,14 @@ class _Part:
 
 
 def with_options(function: Callable[..., int]) -> Callable[..., int]:
-    """Make of a function that takes groups of options, and the session, one from which typer makes a command."""
+    """Return a function from which typer can make a command.
+
+    :param function: takes groups of options (annotated with ``Offer`` where it needs only part of one) and the session.
+    """
     hints = typing.get_type_hints(function, include_extras=True)
     names = list(inspect.signature(function).parameters)
     parts = {name: _part(name, hints[name]) for name in names if hints[name] is not Session}
-    everything = [found for part in parts.values() for found in part.declared()]
+    everything = [pair for part in parts.values() for pair in part.declared()]
 
     def run(context: typer.Context, **values: Any) -> int:
         given = context.meta.get(_GIVEN, ())
@@ -199,7 +202,7 @@ def _plain(text: str) -> str:
 
 
 def single_command(function: Callable[..., int], *, cls: type[GetoptCommand] = GetoptCommand) -> TyperCommand:
-    """Make a program of one function that takes groups of options."""
+    """Make the command of a program from one function that takes groups of options."""
     app = application()
     app.command(cls=cls)(with_options(function))
     command = typer.main.get_command(app)
@@ -215,7 +218,7 @@ def application(
     completion_options: bool = False,
     **more: Any,
 ) -> typer.Typer:
-    """Make a typer application, which commands can be added to."""
+    """Make a typer application, to which commands can be added."""
     return typer.Typer(
         cls=GetoptGroup,
         help=help,

@@ -13,7 +13,7 @@ from v2v_cli.options.declaration import Offer
 from v2v_cli.options.destination import Destination
 from v2v_cli.options.general import Directory, Json, Messages, Observers, Report
 from v2v_cli.options.source import Source
-from v2v_cli.render.sanitize import sanitize_created
+from v2v_cli.render.streams import sanitize_created
 from v2v_core.errors import UsageError
 
 if TYPE_CHECKING:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The distributions of this project, for the hint that says what to install.
+"""The distributions of this project, for the hint that names the one to install.
 
-A fixed table, and never a name made of what the user typed: anybody may register such a name on PyPI, and what is
-installed from there runs. ``tests/packaging`` holds the table against the distributions of the repository.
+The table is fixed. A hint never names a distribution that is made up from the user's words: an attacker could have
+registered that name on PyPI, and pip runs code of what it installs. ``tests/packaging`` compares the table with the
+distributions of the repository.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ DISTRIBUTIONS: dict[Role, dict[str, tuple[str, ...]]] = {
 
 
 def hint_for(error: PluginNotFound) -> str | None:
-    """Return what to do about an unknown mode: a distribution that provides it, or a mode of a similar name."""
+    """Return the hint for an unknown mode: a distribution that provides it, or a mode with a similar name."""
     known = {
         mode: distribution
         for distribution, modes in DISTRIBUTIONS.get(Role(error.role), {}).items()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Lists that programs and people ask for: what virt-v2v supports, what a plugin understands."""
+"""Lists for programs and people: what this virt-v2v can do, and which options a plugin understands."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _list_plugin_options(role: Role, mode: str) -> None:
 
 
 def describe_option(option: PluginOption) -> str:
-    """Give an option as ``name=VALUE   what it does``."""
+    """Return a line about an option: ``name=VALUE   what it does``."""
     form = f"{option.name}[=true|false]" if option.flag else f"{option.name}=VALUE"
     notes = [word for word, holds in (("required", option.required), ("repeatable", option.repeatable)) if holds]
     if option.aliases:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The installed modes: for the help and for completion their names are read, and nothing of them is imported."""
+"""The installed modes. For the help and for completion only their names are read; no plugin is imported."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def show_plugin(which: Name) -> int:
 
 
 def _look_at(role: Role, name: str) -> tuple[str, str]:
-    """Give the summary of a plugin, and what is wrong with it."""
+    """Return the summary of a plugin, and the error if it cannot be loaded."""
     from v2v_core.errors import V2VError
     from v2v_core.plugins import load_plugin
 
@@ -109,14 +109,14 @@ def _look_at(role: Role, name: str) -> tuple[str, str]:
 
 
 def _module_state(target: str) -> str:
-    # without importing anything of it: whether its package is there at all
+    # only whether its package exists: nothing of it is imported
     from importlib.util import find_spec
 
     try:
-        found = find_spec(target.partition(":")[0].partition(".")[0])
+        spec = find_spec(target.partition(":")[0].partition(".")[0])
     except (ImportError, ValueError):
-        found = None
-    return "installed" if found is not None else "BROKEN: no such module"
+        spec = None
+    return "installed" if spec is not None else "BROKEN: no such module"
 
 
 def _write_table(rows: list[tuple[str, str, str, str, str]]) -> None:

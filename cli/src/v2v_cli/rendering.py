@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which renderers a run has, by what the user asked for and where the streams go."""
+"""The renderers of a run, chosen by the options of the user and by whether the streams are terminals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def start_messages(
     json_lines: bool = False,
     events: Events | None = None,
 ) -> None:
-    """Give the session its renderers; stdout is for JSON lines alone where those were asked for.
+    """Set up the renderers of a session.
+
+    :param json_lines: whether stdout is for JSON lines alone.
 
     :raises UsageError: the channel of ``--machine-readable`` or ``--events-fd`` cannot be opened.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The typer commands of the helpers: one step each, with the options of virt-v2v that it needs."""
+"""The typer commands of the helpers: each runs one step, and has the options of virt-v2v that the step needs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from v2v_cli.options.declaration import Offer
 from v2v_cli.options.destination import Destination
 from v2v_cli.options.general import Directory, Events, Messages, Report
 from v2v_cli.options.source import Source
-from v2v_cli.render.sanitize import sanitize, sanitize_created
+from v2v_cli.render.sanitize import sanitize
+from v2v_cli.render.streams import sanitize_created
 from v2v_cli.rendering import start_messages
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import UsageError
@@ -72,7 +73,7 @@ def convert_command() -> TyperCommand:
         """
         path, choice = directory.required(), conversion.choice(verbose=messages.verbose or messages.trace)
         start_messages(session, messages, events=events)
-        # in a process of its own: this one stays able to stop it
+        # in a process of its own, which this one can stop
         from v2v_cli import report_file
         from v2v_core.steps.convert_apart import convert_apart
 
@@ -172,7 +173,7 @@ def cleanup_command() -> TyperCommand:
         path = directory.required()
         start_messages(session, messages, events=events)
         if not path.exists():
-            # run twice, or by two supervisors, it has succeeded
+            # a second cleanup, perhaps by another supervisor, has succeeded, too
             sys.stdout.write(f"{session.program}: {sanitize(str(path))} does not exist: nothing to clean up\n")
             return 0
         from v2v_core.steps import cleanup as step
@@ -184,13 +185,13 @@ def cleanup_command() -> TyperCommand:
 
 
 def _open(path: Path) -> ConversionDir:
-    # the input step makes the directory; a mistyped one is not made by those that come after it
+    # only the input step makes the directory, so that a mistyped name is an error in the later ones
     if not path.is_dir():
         raise UsageError(f"{path} does not exist", hint="name the directory that the input step was given with --dir")
     return _marked(ConversionDir.open_or_create(path))
 
 
 def _marked(directory: ConversionDir) -> ConversionDir:
-    # whatever this process starts, directly or not, is found by the cleanup through this
+    # the cleanup finds all processes of the run by this mark, which they inherit
     os.environ.update(directory.environment)
     return directory

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The subcommands of ``v2v``; one module for each."""
+"""The subcommands of ``v2v``, which have a module each."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def version() -> int:
 
 
 def v2v_command() -> Any:
-    """Make the command."""
+    """Make ``v2v`` with all its subcommands."""
     app = application(name="v2v", help=_HELP, help_names=("--help", "-h"), completion_options=True)
     for function in (convert, inspect, doctor, report):
         app.command(cls=GetoptCommand)(with_options(function))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The typer command of ``virt-v2v``: options in, one request out, the pipeline is called."""
+"""The typer command of ``virt-v2v``: it reads the options and calls the pipeline."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NOT_YET = "not supported yet by this version"
 
 
 class VirtV2VCommand(GetoptCommand):
-    """virt-v2v's options, with those that are known and do not work here (yet)."""
+    """virt-v2v's options, including those that are known and refused."""
 
     refused: ClassVar = (
         *(OptionSpec((f"--{name}",), Arity.NONE, refusal=_NOT_YET) for name in _FLAGS.split()),
@@ -65,7 +65,7 @@ class VirtV2VCommand(GetoptCommand):
 
 @dataclass(frozen=True, kw_only=True)
 class VirtV2v(Group):
-    """What only virt-v2v has."""
+    """The options that only virt-v2v has."""
 
     panel: ClassVar = "General"
 
@@ -120,7 +120,7 @@ def virt_v2v(
         return 0
     if own.short_options or own.long_options:
         return _list_options("-" if own.short_options else "--")
-    # from here on the parts that take time to import
+    # imported only now: these modules take time to load
     from v2v_cli.listings import list_capabilities, list_what_was_asked_for
     from v2v_cli.rendering import start_messages
     from v2v_core.settings import RunChoice
@@ -152,7 +152,7 @@ def virt_v2v(
 
 
 def _list_options(dashes: str) -> int:
-    """Print the options for shell completion; the two-letter ones are in both lists."""
+    """Print the names of the options for shell completion. Two-letter names are in both lists."""
     names = ["--help", *(name for one in options_of(command).values() if not one.hidden for name in one.names)]
     for name in sorted(names, key=str.lower):
         letters = name.lstrip("-")

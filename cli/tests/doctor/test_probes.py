@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The probes find what is there, miss what is not, and say what mends it."""
+"""The probes report things that are there, things that are missing, and the command that installs these."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from v2v_core.packages import Family, Package, family, install
 
 @pytest.fixture
 def release(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
-    """Pretend to be a distribution."""
+    """Return a function that makes this machine look like another Linux distribution."""
 
     def pretend(fields: dict[str, str]) -> None:
         monkeypatch.setattr(platform, "freedesktop_os_release", lambda: fields)
@@ -62,7 +62,7 @@ def test_nothing_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert all(finding.remedy for finding in found.values() if finding.status is Status.MISSING)
 
 
-def test_parts_of_nbdkit_are_looked_for_where_it_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_parts_of_nbdkit_are_looked_for_in_its_own_directories(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     program = tmp_path / "nbdkit"
     program.write_text(f"#!/bin/sh\necho version=1.2.3\necho plugindir={tmp_path}\necho filterdir={tmp_path}\n")
     program.chmod(0o755)

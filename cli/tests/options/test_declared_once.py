@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Each option is declared in one place, and each command's help can be understood."""
+"""Each option is declared in one place, and the help of each command has examples and sentences."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OF_TYPER = {"--help", "-h", "--install-completion", "--show-completion"}
 
 
 def declarations() -> Iterator[tuple[str, str]]:
-    """Find the names of options in the source: those in calls of ``option`` and ``flag``, with the file."""
+    """Yield the names of options in the source, from calls of ``option`` and ``flag``, each with its file."""
     for path in sorted(SOURCE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"option", "flag"}:
@@ -35,7 +35,7 @@ def declarations() -> Iterator[tuple[str, str]]:
 
 @functools.cache
 def commands() -> dict[str, Any]:
-    """Make every command, by its words."""
+    """Return every command, by the words that start it."""
     v2v_group = v2v_command()
     found = {
         "virt-v2v": virt_v2v_command,

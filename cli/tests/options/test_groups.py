@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a command gets of its groups: values, defaults, and the order of the command line."""
+"""The groups that a command is called with: values, defaults, and the order of the command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from v2v_core.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Customisation(Group):
-    """Options whose order matters, as those that change a guest one after the other."""
+    """Options whose order matters, because each changes the guest that the one before left."""
 
     install: Annotated[
         tuple[str, ...], option("--install", metavar="NAME", use=Use.EACH, help="Install a package.")

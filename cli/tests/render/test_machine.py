@@ -50,7 +50,7 @@ def test_error_is_the_last_line() -> None:
     assert json.loads(stream.getvalue())["type"] == "error"
 
 
-def test_what_virt_v2v_does_not_say_is_not_written() -> None:
+def test_events_that_virt_v2v_does_not_have_are_not_written() -> None:
     stream = io.StringIO()
     for kind in (
         EventKind.STEP_STARTED,

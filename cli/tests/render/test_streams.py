@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""No text makes a program fail when it is written, in whatever encoding the streams are."""
+"""Every text can be written to stdout and stderr, whatever their encoding is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATH = os.fsdecode(b"/out/caf\xe9 \xe2\x82\xac")
 WRITE = """
 import sys
 from v2v_cli.exit import Session, guard
-from v2v_cli.render.sanitize import sanitize_created
+from v2v_cli.render.streams import sanitize_created
 
 def body():
     sys.stdout.write(sanitize_created(sys.argv[1], sys.stdout) + "\\n")
@@ -25,7 +25,7 @@ sys.exit(guard(Session("p"), body))
 
 
 def run(encoding: str, *argv: str) -> subprocess.CompletedProcess[bytes]:
-    # strict, as in most locales: only in the C locale does Python choose another way of its own
+    # strict, as in most locales: only in the C locale does Python itself choose another error handler
     environment = {**os.environ, "PYTHONIOENCODING": f"{encoding}:strict"}
     return subprocess.run([sys.executable, *argv], capture_output=True, check=False, env=environment)
 

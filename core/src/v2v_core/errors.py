@@ -96,7 +96,7 @@ class PluginNotFound(PluginError):
 
 
 def _similar(name: str, known: Sequence[str]) -> str:
-    # never a name made of what was typed: whoever registers that on PyPI is run by the user
+    # never a name made up from the user's words: pip would run the code of whoever has registered it on PyPI
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     return f"did you mean {' or '.join(near)}?" if near else "'v2v plugins list' lists what is installed"
 

@@ -12,7 +12,7 @@ from v2v_core.packages import Package, install
 from v2v_core.programs import run_program
 
 _NBDKIT = Package("nbdkit", "nbdkit-server")
-#: Each with the packages that bring it, whether no conversion can do without it, and what needs it.
+#: Name, package, whether every conversion needs it, and which ones do otherwise.
 _PLUGINS = (
     ("file", Package("nbdkit", "nbdkit-basic-plugins"), True, "raw disks that are written on this machine"),
     ("null", Package("nbdkit", "nbdkit-basic-plugins"), False, "-o null, and sources that are read over a network"),
@@ -27,7 +27,7 @@ _PLUGINS = (
         "-i vcenter -it vddk, which also needs VMware's own library",
     ),
 )
-#: All are in the same package as nbdkit itself, or beside it: where one is missing, nbdkit is too old.
+#: All are in the package of nbdkit itself or in one beside it. If one is missing, nbdkit is too old.
 _FILTERS = {
     "retry": "sources that are read over a network",
     "retry-request": "sources that are read over a network",
@@ -38,7 +38,7 @@ _FILTER_PACKAGE = Package("nbdkit", "nbdkit-basic-filters")
 
 
 def probe_nbdkit() -> Iterator[Finding]:
-    """Look for nbdkit and its parts, in the directories that it names itself."""
+    """Look for nbdkit, and for its parts in the directories that it reports."""
     try:
         printed = run_program(["nbdkit", "--dump-config"], timeout=10)
     except V2VError as err:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The plugins without which there is nothing to convert from, with, or to."""
+"""The plugins: at least one each for the source, the conversion and the target; and what each finds on this machine."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _EXAMPLES = {Role.INPUT: "v2v-input-disk", Role.CONVERT: "v2v-convert-guestfs", 
 
 
 def probe_plugins() -> Iterator[Finding]:
-    """Look for plugins of each role; none is imported."""
+    """Check that there is a plugin of each role that a conversion needs. None is imported."""
     for role, example in _EXAMPLES.items():
         names = ", ".join(mode.listed for mode in modes(role))
         yield present_or(f"{role} plugins", names or None, Status.MISSING, "none installed", f"pip install {example}")
 
 
 def ask_plugins(*, quick: bool) -> Iterator[Finding]:
-    """Ask every installed plugin what it finds on this machine (``v2v_probe``); a broken one is a finding."""
+    """Call the ``v2v_probe`` of every installed plugin. A broken plugin is a finding, too."""
     for role in (Role.INPUT, Role.CONVERT, Role.COPY, Role.OUTPUT):
         for mode in modes(role):
             name = mode.plugin.name

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the conversion makes of the guest."""
+"""How the guest is converted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MEGABYTE = 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion(Group):
-    """The conversion itself."""
+    """The conversion."""
 
     panel: ClassVar = "Conversion"
 
@@ -175,12 +175,15 @@ class Conversion(Group):
             given, lacking = ("--collect", "--collect-output") if self.collect else ("--collect-output", "--collect")
             raise UsageError(f"{given} needs {lacking}", hint="write --collect /etc --collect-output FILE.tar.xz")
         if not self._converter_can("collect-option"):
-            raise UsageError(f"the converter {self.converter} knows no --collect", hint="leave it out")
+            raise UsageError(
+                f"--collect: the converter {self.converter} cannot save directories of the guest",
+                hint="leave --collect out, or choose another converter with --converter",
+            )
         return {"collect": [list(pair) for pair in self.collect], "collect_output": str(self.collect_output)}
 
     def _converter_can(self, capability: str) -> bool:
         from v2v_core.discovery import Role, installed, words
 
         plugins = [plugin for plugin in installed(Role.CONVERT) if plugin.name == self.converter]
-        # that there is no such converter is found out where it is needed
+        # an unknown converter is an error later, where it is loaded
         return not plugins or any(capability in words(plugin, "capabilities") for plugin in plugins)

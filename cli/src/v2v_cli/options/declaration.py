@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The words in which options are declared: as annotations of the fields of a group."""
+"""What the declaration of an option consists of. Declarations are annotations of the fields of a group."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Option:
     """An option of the command line.
 
     :param names: with their dashes; ``-ic`` stands for ``--ic`` too.
-    :param parse: makes the value of the field from the name of the option and the word (of ``Use.EACH``: the tuple of
-        all words); raises UsageError.
-    :param modes: the role of the plugin whose name is the value; the help lists those that are installed.
+    :param parse: called with the name of the option and the word (with ``Use.EACH``: a tuple of all words); returns the
+        value of the field, or raises UsageError.
+    :param modes: if the value is the name of a plugin, the role of the plugin; the help lists the installed ones.
     """
 
     names: tuple[str, ...]
@@ -46,13 +46,13 @@ class Option:
 
     @property
     def shown(self) -> str:
-        """The name in messages: virt-v2v's own."""
+        """The name for messages: virt-v2v's own."""
         return next((name for name in self.names if not name.startswith("--") and len(name) == 3), self.names[0])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Argument:
-    """A positional argument: the field is a tuple, or, where it has no default, exactly one word."""
+    """A positional argument. If the field has a default, it is a tuple of any number of words; if not, one word."""
 
     metavar: str
     help: str
@@ -60,7 +60,7 @@ class Argument:
 
     @property
     def shown(self) -> str:
-        """The name in messages."""
+        """The name for messages."""
         return self.metavar
 
 
@@ -90,16 +90,16 @@ def flag(*names: str, help: str, hidden: bool = False) -> Option:  # noqa: A002 
 class Group:
     """The base of all groups: frozen dataclasses whose fields are annotated with ``Option`` or ``Argument``."""
 
-    #: The heading in the help that the options are below.
+    #: The heading of the options in the help.
     panel: ClassVar[str | None] = None
 
 
 @dataclass(frozen=True)
 class Offer:
-    """How a command offers a group: written into the ``Annotated`` of its parameter.
+    """How a command offers a group, as an annotation of the command's parameter.
 
-    :param without: fields that are not on this command line; they have their defaults.
-    :param defaults: defaults of this command.
+    :param without: fields that this command does not offer; they keep their defaults.
+    :param defaults: defaults that differ in this command.
     """
 
     without: tuple[str, ...] = ()
@@ -121,7 +121,7 @@ class Declared:
 
 
 def declared(group: type[Group], offer: Offer = Offer()) -> Iterator[Declared]:
-    """Yield what a group declares, in its order, as a command offers it."""
+    """Yield the declarations of a group, in its order, as a command offers them."""
     for name, default, marks in _fields(group):
         for mark in marks:
             if isinstance(mark, Option | Argument) and name not in offer.without:
@@ -131,9 +131,9 @@ def declared(group: type[Group], offer: Offer = Offer()) -> Iterator[Declared]:
 def fill_in(group: type[Group], words: Mapping[str, Any], given: tuple[Given, ...], offer: Offer = Offer()) -> Group:
     """Make a group from the words of the command line.
 
-    :param words: by field; None, False or nothing where the option was not given.
+    :param words: what the user wrote, by field: text, a list of texts, or whether a flag was given; None if nothing.
     :param given: all options of the command line, in its order.
-    :raises UsageError: a value makes no sense.
+    :raises UsageError: a value cannot be used.
     """
     values: dict[str, Any] = dict(offer.defaults)
     for one in declared(group, offer):

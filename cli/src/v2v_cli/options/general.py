@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is shown of a run, and where it takes place."""
+"""Options about the run itself: messages, events, the report, the conversion directory."""
 
 from __future__ import annotations
 
@@ -107,6 +107,6 @@ class Observers(Group):
             metavar="NAME",
             modes="observer",
             use=Use.EACH,
-            help="Plugin that is told of every event of the run. Repeatable.",
+            help="Plugin that gets every event of the run. Repeatable.",
         ),
     ] = ()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What becomes of the guest's network interfaces: the values of ``-n``, ``-b`` and ``--mac``."""
+"""What the guest's network interfaces are connected to: the values of ``-n``, ``-b`` and ``--mac``."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _map_all(option: str, kind: str, words: Iterable[str]) -> Iterable[NicMappin
     seen: set[str | None] = set()
     for word in words:
         left, colon, right = word.partition(":")
-        # "x", "x:" and ":x" all map everything of this kind to x
+        # "x", "x:" and ":x" all map every network (or bridge) to x
         source, target = (left, right) if colon and left and right else (None, left or right)
         if not target:
             raise UsageError(f"{option} needs a name", hint=f"write {option} SOURCE:TARGET, or {option} TARGET")
@@ -51,14 +51,14 @@ def _map_all(option: str, kind: str, words: Iterable[str]) -> Iterable[NicMappin
 
 
 def static_addresses(macs: Iterable[str]) -> tuple[StaticAddress, ...]:
-    """Read those of ``--mac`` that give an address: ``MAC:ip:ADDRESS[,GATEWAY[,LENGTH[,NAMESERVER…]]]``.
+    """Read the values of ``--mac`` that set an address: ``MAC:ip:ADDRESS[,GATEWAY[,LENGTH[,NAMESERVER…]]]``.
 
-    :raises UsageError: an address or a length makes no sense.
+    :raises UsageError: an address or a prefix length is wrong.
     """
-    found = [
+    addresses = [
         _static_address(word, mac, rest) for word in macs for mac, kind, rest in [_mac_words(word)] if kind == "ip"
     ]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(addresses))
 
 
 def _mac_words(word: str) -> tuple[str, str, str]:
@@ -86,7 +86,7 @@ def _static_address(word: str, mac: str, rest: str) -> StaticAddress:
         raise UsageError(f"--mac: the gateway {gateway} is of another family than the address {address}")
     if length_word and not (re.fullmatch("[0-9]{1,3}", length_word) and int(length_word) <= address.max_prefixlen):
         raise UsageError(
-            f"--mac: {length_word!r} is no prefix length of {address}",
+            f"--mac: {length_word!r} is not a prefix length of {address}",
             hint=f"write a number from 0 to {address.max_prefixlen}",
         )
     return StaticAddress(
@@ -102,7 +102,7 @@ def _ip_address(word: str, text: str) -> ipaddress.IPv4Address | ipaddress.IPv6A
     try:
         address = ipaddress.ip_address(text)
     except ValueError as err:
-        raise UsageError(f"--mac: {text!r} in {word!r} is no IP address") from err
+        raise UsageError(f"--mac: {text!r} in {word!r} is not an IP address") from err
     if getattr(address, "scope_id", None) is not None or address.is_multicast or address.is_unspecified:
         raise UsageError(f"--mac: {text!r} in {word!r} is not the address of one machine")
     return address

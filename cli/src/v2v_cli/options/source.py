@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Source(Group):
-    """The guest to convert."""
+    """The guest to convert, and how to reach it."""
 
     panel: ClassVar = "Input"
 

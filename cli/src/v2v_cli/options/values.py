@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How the words of the command line are read: each function takes the option's name and the word or words.
+"""Functions that read the values of options. Each takes the option's name for messages, and the word or words.
 
-Each raises UsageError for what makes no sense. A value that may be a secret is not in the message.
+Each raises UsageError if the value cannot be used. The message holds no value that may be a secret.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KEYS_LIMIT = 1024 * 1024
 
 
 def path(_option: str, word: str) -> Path:
-    """Return a path as it was given."""
+    """Return a path as the user wrote it."""
     return Path(word)
 
 
@@ -37,7 +37,7 @@ def readable_file(option: str, word: str) -> Path:
 
 
 def connection_uri(option: str, uri: str) -> str:
-    """Return a URI that holds no password: the command line is visible to every user of the machine."""
+    """Check that a URI holds no password, as every user of the machine can read the command line; return the URI."""
     try:
         password = urlsplit(uri).password
     except ValueError:
@@ -62,7 +62,7 @@ def key_values(option: str, words: tuple[str, ...]) -> tuple[tuple[str, str | No
 
 
 def at_least(least: int) -> Callable[[str, str], int]:
-    """Return the reader of an integer that is not less than ``least``."""
+    """Return a function that reads an integer of at least ``least``."""
 
     def read(option: str, word: str) -> int:
         try:
@@ -77,7 +77,7 @@ def at_least(least: int) -> Callable[[str, str], int]:
 
 
 def one_of(*allowed: str) -> Callable[[str, str], str]:
-    """Return the reader of one of these words."""
+    """Return a function that checks that a word is one of these."""
 
     def read(option: str, word: str) -> str:
         if word not in allowed:
@@ -88,14 +88,14 @@ def one_of(*allowed: str) -> Callable[[str, str], str]:
 
 
 def root_choice(option: str, word: str) -> str:
-    """Return how the system to convert is chosen, or the device that it is on."""
+    """Check the choice of the operating system: a word, or the device that it is on."""
     if word in {"ask", "single", "first"} or word.startswith("/dev/"):
         return word
     raise UsageError(f"unknown {option} {word!r}", hint="choose ask, single, first, or a device as in /dev/sda2")
 
 
 def key_selectors(option: str, words: tuple[str, ...]) -> tuple[str, ...]:
-    """Check the form of key selectors; ``/dev/mapper/VG-LV`` becomes ``/dev/VG/LV``. No message holds part of one."""
+    """Check the form of key selectors, and rewrite ``/dev/mapper/VG-LV`` to ``/dev/VG/LV``. No message holds a key."""
     selectors = []
     for number, word in enumerate(words, start=1):
         name, *rest = word.split(":")
@@ -117,7 +117,7 @@ def _plain_device(name: str) -> str:
 
 
 def keys_in(stream: TextIO | None) -> tuple[str, ...]:
-    """Read keys, one a line, and return them as selectors for every device. No message holds part of one."""
+    """Read keys, one a line, and return them as selectors for every device. No message holds a key."""
     if stream is None or stream.isatty():
         raise UsageError(
             "--keys-from-stdin: standard input is a terminal",
@@ -134,7 +134,7 @@ def keys_in(stream: TextIO | None) -> tuple[str, ...]:
 
 
 def guest_directories(option: str, words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Split ``PATH[:NAME]``: an absolute path in the guest, and a name that does not lead out of an archive."""
+    """Split ``PATH[:NAME]`` into an absolute path in the guest and a name that does not lead out of an archive."""
     pairs = []
     for word in words:
         place, _, name = word.partition(":")
@@ -147,7 +147,7 @@ def guest_directories(option: str, words: tuple[str, ...]) -> tuple[tuple[str, s
 
 
 def new_file(option: str, word: str) -> Path:
-    """Return the absolute path of a file that can be in its directory, as far as that can be seen."""
+    """Return the absolute path of a file whose directory exists."""
     named = Path(word).absolute()
     if not named.parent.is_dir() or named.is_dir():
         raise UsageError(f"{option}: {named} cannot be written", hint="name a file in a directory that exists")

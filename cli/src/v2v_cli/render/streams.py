@@ -5,7 +5,11 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 import sys
+from typing import TextIO
+
+from v2v_cli.render.sanitize import sanitize
 
 _HANDLER = "v2v_cli"
 
@@ -30,3 +34,14 @@ def _encode(error: UnicodeError) -> tuple[str | bytes, int]:
         return codecs.lookup_error("surrogateescape")(error)
     except UnicodeEncodeError:
         return codecs.backslashreplace_errors(error)
+
+
+def sanitize_created(text: str, stream: TextIO) -> str:
+    """Return the name of something that was created, on one line, for a stream.
+
+    On a terminal it is as harmless as any text. For a program that reads the stream, bytes of a path that are not text
+    stay as they are.
+    """
+    if stream.isatty():
+        return sanitize(text)
+    return re.sub("[^\udc80-\udcff]+", lambda match: sanitize(match[0]), text)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is raised becomes an exit code and lines on stderr, in one place."""
+"""Exceptions become exit codes and lines on stderr."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_several_reasons_have_a_line_each_with_its_remedy(capsys: pytest.Capture
     assert capsys.readouterr().err == "p: error: no space\nhint: make some\n"
 
 
-def test_bug_is_one_line_and_its_traceback_is_for_verbose(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bug_is_one_line_and_has_a_traceback_with_verbose(capsys: pytest.CaptureFixture[str]) -> None:
     guard(Session("p"), lambda: raising(KeyError("k")))
     assert capsys.readouterr().err.splitlines()[0] == "p: error: internal error: KeyError: 'k'; this is a bug"
     guard(Session("p", verbose=True), lambda: raising(KeyError("k")))
@@ -95,7 +95,7 @@ def test_terminal_is_safe_from_errors(capsys: pytest.CaptureFixture[str]) -> Non
     assert not set("\x1b\x07\x9b") & set(err)
 
 
-def test_closed_stdout_is_no_traceback() -> None:
+def test_closed_stdout_causes_no_traceback() -> None:
     script = "import sys; from v2v_cli.virt_v2v import main; sys.exit(main(['--help']))"
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The helpers: each calls its step with its directory and the record of its options."""
+"""Each helper command calls its step with the conversion directory and the record of its options."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Calls = list[tuple[str, ConversionDir, Any]]
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
-    """The steps that were run, with what they were given."""
+    """Return the list of steps that are run, each with its directory and choice."""
     made: Calls = []
 
     def record(name: str, result: Any = None) -> Any:
@@ -47,7 +47,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     monkeypatch.setattr(convert_apart, "convert_apart", record("convert"))
     monkeypatch.setattr(output_finalize, "run", record("output_finalize", OutputResult(created=("/out/guest.xml",))))
     monkeypatch.setattr(output_check, "saved_choice", lambda _directory: SimpleNamespace(mode="local"))
-    # the helpers set this for their children
+    # the helpers set this variable for their children
     monkeypatch.setenv("V2V_DIRECTORY", "")
     return made
 
@@ -107,7 +107,7 @@ def test_script_of_a_plugin_without_the_command_line_says_what_to_install(
     assert capsys.readouterr().err.endswith("hint: pip install v2v-cli\n")
 
 
-def test_final_needs_no_option_and_prints_what_exists_now(
+def test_final_needs_no_option_and_prints_what_was_created(
     calls: Calls, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ConversionDir.open_or_create(tmp_path)
@@ -130,7 +130,7 @@ def test_convert_helper(calls: Calls, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("given", "has"), [([], True), (["--no-serial-console"], False)])
-def test_convert_helper_hears_of_a_target_without_a_serial_port(
+def test_convert_helper_for_a_target_without_a_serial_port(
     calls: Calls, tmp_path: Path, given: list[str], has: bool
 ) -> None:
     assert helpers.convert(["--dir", str(tmp_path), *given]) == 0
@@ -217,7 +217,7 @@ def test_cleanup_helper(calls: Calls, tmp_path: Path) -> None:
     assert [name for name, _directory, _choice in calls] == ["cleanup"]
 
 
-def test_cleanup_of_what_is_gone_has_succeeded(
+def test_cleanup_of_a_directory_that_is_gone_succeeds(
     calls: Calls, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert helpers.cleanup(["--dir", str(tmp_path / "gone")]) == 0
@@ -226,7 +226,7 @@ def test_cleanup_of_what_is_gone_has_succeeded(
 
 
 @pytest.mark.parametrize("words", [[], ["seyup"], ["--dir", "D"]])
-def test_output_helper_needs_to_know_which_half(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_helper_requires_setup_or_final(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert helpers.output_helper("local", words) == 2
     assert "setup and final" in capsys.readouterr().err
 
@@ -236,7 +236,7 @@ def test_directory_is_required(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--dir" in capsys.readouterr().err
 
 
-def test_failure_of_a_step_gives_its_exit_code(
+def test_failed_step_sets_the_exit_code(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(_directory: ConversionDir, _choice: CopyChoice, _sinks: Sequence[Any]) -> None:
@@ -247,7 +247,7 @@ def test_failure_of_a_step_gives_its_exit_code(
     assert capsys.readouterr().err == "helper-v2v-copy: error: disk 2: connection lost\n"
 
 
-def test_signal_that_asks_for_the_end_interrupts_the_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_termination_signal_interrupts_the_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(copy, "run", lambda *_: signal.raise_signal(signal.SIGTERM))
     assert helpers.copy(["--dir", str(tmp_path)]) == 130

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""virt-v2v's command line: what it makes of the options, what it refuses, what it prints."""
+"""virt-v2v's command line: the records that it makes of the options, what it refuses, what it prints."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from v2v_core.testing.fixtures import Install
 
 @pytest.fixture
 def choices(monkeypatch: pytest.MonkeyPatch) -> list[RunChoice]:
-    """What the pipeline was called with."""
+    """Return the list of choices that the pipeline is called with."""
     called: list[RunChoice] = []
 
     def run(choice: RunChoice, sinks: Sequence[Any] = ()) -> OutputResult:
@@ -126,9 +126,9 @@ def test_static_addresses(choices: list[RunChoice], value: str, address: StaticA
         ("--mac 00:11:22:33:44:55:ip:10.0.0.256 g", "'10.0.0.256' in"),
         ("--mac 00:11:22:33:44:55:ip:10.0.0.1,10.0.0 g", "'10.0.0' in"),
         ("--mac 00:11:22:33:44:55:ip:10.0.0.1,fd00::1 g", "of another family"),
-        ("--mac 00:11:22:33:44:55:ip:10.0.0.1,,33 g", "'33' is no prefix length of 10.0.0.1"),
-        ("--mac 00:11:22:33:44:55:ip:fd00::1,,129 g", "'129' is no prefix length"),
-        ("--mac 00:11:22:33:44:55:ip:fd00::1,,+1 g", "'+1' is no prefix length"),
+        ("--mac 00:11:22:33:44:55:ip:10.0.0.1,,33 g", "'33' is not a prefix length of 10.0.0.1"),
+        ("--mac 00:11:22:33:44:55:ip:fd00::1,,129 g", "'129' is not a prefix length"),
+        ("--mac 00:11:22:33:44:55:ip:fd00::1,,+1 g", "'+1' is not a prefix length"),
         ("--mac 00:11:22:33:44:55:ip:10.0.0.1,,,x g", "'x' in"),
         ("--mac 00:11:22:33:44:55:ip:fe80::1%eth0 g", "is not the address of one machine"),
         ("--mac 00:11:22:33:44:55:ip:224.0.0.1 g", "is not the address of one machine"),
@@ -203,15 +203,15 @@ def test_no_keys_on_standard_input(
     assert "standard input is a terminal" in capsys.readouterr().err
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"s3cret\xff"), encoding="utf-8"))
     assert run("g", "--keys-from-stdin") == 2
-    said = capsys.readouterr().err
-    assert "cannot be read as text" in said
-    assert "s3cret" not in said
+    stderr = capsys.readouterr().err
+    assert "cannot be read as text" in stderr
+    assert "s3cret" not in stderr
     assert run("g", "--echo-keys") == 2
     assert "keys are not asked for" in capsys.readouterr().err
     assert not choices
 
 
-def test_what_is_to_be_collected(choices: list[RunChoice], tmp_path: Path) -> None:
+def test_directories_to_collect(choices: list[RunChoice], tmp_path: Path) -> None:
     output = tmp_path / "out.tar.xz"
     words = ["--collect", "/etc", "--collect", "/var/log:logs/all", "--collect", "/home:."]
     assert run("g", *words, "--collect-output", str(output)) == 0
@@ -226,12 +226,12 @@ def test_converter_that_cannot_collect(
 ) -> None:
     words = ["g", "--converter", "fake", "--collect", "/etc", "--collect-output", str(tmp_path / "out.tar.xz")]
     assert v2v.main(["convert", *words]) == 2
-    assert "the converter fake knows no --collect" in capsys.readouterr().err
+    assert "--collect: the converter fake cannot save directories of the guest" in capsys.readouterr().err
     assert not choices
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "complaint"),
     [
         ("--collect /etc g", "--collect needs --collect-output"),
         ("--collect-output /tmp/x.tar.xz g", "--collect-output needs --collect"),
@@ -241,11 +241,11 @@ def test_converter_that_cannot_collect(
         ("--collect /etc --collect-output /nonexistent/x.tar.xz g", "cannot be written"),
     ],
 )
-def test_what_cannot_be_collected(
-    choices: list[RunChoice], capsys: pytest.CaptureFixture[str], words: str, said: str
+def test_directories_that_cannot_be_collected(
+    choices: list[RunChoice], capsys: pytest.CaptureFixture[str], words: str, complaint: str
 ) -> None:
     assert run(*words.split()) == 2
-    assert said in capsys.readouterr().err
+    assert complaint in capsys.readouterr().err
     assert not choices
 
 
@@ -271,7 +271,7 @@ def test_help_is_on_stdout_and_names_every_option(
     assert "--debug-gc" not in out
 
 
-def test_option_lists_for_completion(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lists_of_options_for_completion(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--short-options") == 0
     short = capsys.readouterr().out.split()
     assert run("--long-options") == 0
@@ -363,7 +363,7 @@ def test_quiet_leaves_no_stage_lines(choices: list[RunChoice], capsys: pytest.Ca
     assert capsys.readouterr().out == ""
 
 
-def test_unknown_plugin_in_question_lists_the_installed_ones(capsys: pytest.CaptureFixture[str]) -> None:
+def test_question_about_an_unknown_plugin_lists_the_installed_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("-i", "nonsense", "-io", "?") == 3
     assert "unknown input mode 'nonsense' (installed:" in capsys.readouterr().err
 
@@ -374,7 +374,7 @@ def test_print_source(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     assert "    source name: g\n" in capsys.readouterr().out
 
 
-def test_error_of_a_run_gives_its_exit_code_and_hint(
+def test_failed_run_sets_exit_code_and_prints_the_hint(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     def fail(choice: RunChoice, sinks: Sequence[Any] = ()) -> OutputResult:

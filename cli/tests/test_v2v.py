@@ -32,7 +32,7 @@ def run(*words: str) -> int:
 
 @pytest.fixture
 def choices(monkeypatch: pytest.MonkeyPatch, v2v_short_path: Path) -> list[RunChoice]:
-    """What the pipeline was called with."""
+    """Return the list of choices that the pipeline is called with."""
     called: list[RunChoice] = []
     left = ConversionDir.open_or_create(v2v_short_path / "left")
     left.events.write_text(Event(kind=EventKind.STEP_STARTED, step=Step.CONVERT).to_json() + "\n")
@@ -74,7 +74,7 @@ def test_json_ends_with_the_error(choices: list[RunChoice], capsys: pytest.Captu
     assert captured.err == "v2v: error: no such guest\n"
 
 
-def test_report_is_looked_at_first(
+def test_report_file_is_checked_before_the_run(
     choices: list[RunChoice], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("convert", "a.img", "--report", str(tmp_path / "report.json")) == 0
