@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-MEMBERS = (ROOT / "core", *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml")))
+MEMBERS = (ROOT / "core", ROOT / "cli", *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml")))
 OUTSIDE = sorted(path.parent for path in (ROOT / "tests/packaging/outside").glob("*/pyproject.toml"))
 
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from v2v_core.discovery import Role, installed, load
+from v2v_core.discovery import Role, installed, load, modes
 from v2v_core.errors import AmbiguousPlugin, PluginLoadError, PluginNotFound
 from v2v_core.testing import forget_entry_points, write_distribution
 from v2v_core.testing.fixtures import Install
@@ -37,12 +37,39 @@ def test_same_name_in_another_role_is_another_plugin(v2v_install: Install) -> No
 
 
 def test_unknown_mode_lists_what_is_installed(v2v_install: Install) -> None:
-    v2v_install("v2v-fakes", {"v2v.observer": {"t-zzz": "m:C", "t-aaa": "m:C"}})
+    v2v_install("v2v-fakes", {"v2v.observer": {"t-zzz": "m:C", "t-aaa": "m:D"}})
     with pytest.raises(PluginNotFound) as refused:
         load(Role.OBSERVER, "t-nope")
     assert refused.value.installed == ("t-aaa", "t-zzz")
     assert refused.value.message == "unknown observer mode 't-nope' (installed: t-aaa, t-zzz)"
-    assert "pip install" in (refused.value.hint or "")
+    assert refused.value.hint == "'v2v plugins list' lists what is installed"
+
+
+def test_hint_names_modes_that_are_nearly_the_same(v2v_install: Install) -> None:
+    v2v_install("v2v-fakes", {"v2v.observer": {"t-upload": "m:C", "t-uploads": "m:D", "t-other": "m:E"}})
+    with pytest.raises(PluginNotFound) as refused:
+        load(Role.OBSERVER, "t-uplaod")
+    assert refused.value.hint == "did you mean t-upload or t-uploads?"
+
+
+def test_names_of_one_plugin_are_one_mode_whose_main_name_has_a_helper(v2v_install: Install) -> None:
+    v2v_install(
+        "v2v-fakes",
+        {
+            "v2v.observer": {"t-a": "m:C", "t-c": "m:C", "t-b": "m:C", "t-z": "m:D", "t-y": "m:D"},
+            "console_scripts": {"helper-v2v-observer-t-b": "v2v_core.helper:main"},
+        },
+    )
+    assert [mode.listed for mode in modes(Role.OBSERVER)] == ["t-b (t-a, t-c)", "t-y (t-z)"]
+    with pytest.raises(PluginNotFound) as refused:
+        load(Role.OBSERVER, "t-nope")
+    assert "(installed: t-b (t-a, t-c), t-y (t-z))" in refused.value.message
+
+
+def test_same_target_in_two_distributions_is_two_modes(v2v_install: Install) -> None:
+    for distribution in ("v2v-one", "v2v-two"):
+        v2v_install(distribution, {"v2v.observer": {"t-twin": "m:C"}})
+    assert [mode.plugin.distribution for mode in modes(Role.OBSERVER)] == ["v2v-one", "v2v-two"]
 
 
 def test_two_distributions_with_one_name_are_ambiguous(v2v_install: Install) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command lines: words in, one request out, the pipeline is called, errors become exit codes. No logic.
+"""The command lines: they read options, call core, and turn errors into exit codes. How to convert is core's business.
 
-Nothing is imported here: ``virt-v2v --version`` starts through this package.
+This file imports nothing: ``virt-v2v --version`` goes through it, and must start fast.
 """

@@ -4,19 +4,32 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import Annotated
 
-import typer
-
-_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-_Quick = Annotated[bool, typer.Option("--quick", help="Leave out booting the libguestfs appliance.")]
+from v2v_cli.options.declaration import Group, flag
+from v2v_cli.options.general import Json
 
 
-def doctor(as_json: _Json = False, quick: _Quick = False) -> int:
-    """Find out what this machine can do, and print the commands that mend the rest."""
+@dataclass(frozen=True, kw_only=True)
+class Examination(Group):
+    """How thoroughly the machine is examined."""
+
+    quick: Annotated[bool, flag("--quick", help="Do not boot the appliance of libguestfs, which takes a minute.")] = (
+        False
+    )
+
+
+def doctor(examination: Examination, json: Json) -> int:
+    """Find out what is missing on this machine, and print the commands that install it.
+
+    Examples:
+    $ v2v doctor
+    $ v2v doctor --quick --json
+    """
     from v2v_cli.doctor.examination import conversions_can_run, examine
     from v2v_cli.render.findings import findings_as_json, findings_as_text
 
-    findings = examine(quick=quick)
-    sys.stdout.write(findings_as_json(findings) if as_json else findings_as_text(findings))
+    findings = examine(quick=examination.quick)
+    sys.stdout.write(findings_as_json(findings) if json.json else findings_as_text(findings))
     return 0 if conversions_can_run(findings) else 1

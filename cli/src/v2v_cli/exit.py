@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The one place that makes exit codes and error lines of exceptions."""
+"""The one place where exceptions become exit codes and lines on stderr."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from v2v_cli.render.sanitize import sanitize
-from v2v_core.errors import UsageError, V2VError
+from v2v_cli.render.streams import accept_every_text
+from v2v_core.errors import PluginNotFound, UsageError, V2VError
 
 if TYPE_CHECKING:
     from v2v_cli.render import Renderer
@@ -23,7 +24,7 @@ _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
 
 @dataclass
 class Session:
-    """One run of a program, as far as errors need to know it; the command fills it in when it has read its options."""
+    """What the error lines of a program depend on. The command fills it in when it has read its options."""
 
     program: str
     verbose: bool = False
@@ -32,7 +33,8 @@ class Session:
 
 
 def guard(session: Session, body: Callable[[], int | None]) -> int:
-    """Run the body of a program and give its exit code; whatever is raised becomes a line on stderr."""
+    """Run the body of a program and return its exit code; whatever is raised becomes a line on stderr."""
+    accept_every_text()
     try:
         code = body() or 0
     except V2VError as err:
@@ -40,7 +42,7 @@ def guard(session: Session, body: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         code = _report(session, V2VError("interrupted"), _INTERRUPTED)
     except BrokenPipeError:
-        # who read our output has gone; the streams are dealt with below
+        # the program that read our output has ended; the streams are dealt with below
         code = 1
     except Exception as err:
         code = _report_unexpected(session, err)
@@ -52,6 +54,10 @@ def guard(session: Session, body: Callable[[], int | None]) -> int:
 
 
 def _report(session: Session, error: V2VError, code: int | None = None) -> int:
+    if isinstance(error, PluginNotFound):
+        from v2v_cli.distributions import hint_for
+
+        error.hint = hint_for(error)
     for renderer in session.renderers:
         _quietly(lambda renderer=renderer: renderer.failed(error))  # type: ignore[misc]
     lines = [_error_line(session, error.headline)]
@@ -69,10 +75,10 @@ def _report(session: Session, error: V2VError, code: int | None = None) -> int:
 
 
 def _report_unexpected(session: Session, error: Exception) -> int:
-    # typer is asked only if somebody imported it: --version must start fast
+    # only if typer has been imported already: importing it here would slow down --version
     aborted = getattr(sys.modules.get("typer"), "Abort", None)
     if aborted is not None and isinstance(error, aborted):
-        # what typer makes of a KeyboardInterrupt that came between the steps
+        # typer turns a KeyboardInterrupt that arrives between the steps into this
         return _report(session, V2VError("interrupted"), _INTERRUPTED)
     typer_errors = getattr(sys.modules.get("typer.exceptions"), "TyperException", None)
     if typer_errors is not None and isinstance(error, typer_errors):
@@ -110,7 +116,7 @@ def _write(text: str) -> None:
 
 
 def _quietly(act: Callable[[], object]) -> None:
-    """Do something with the streams; when they are closed there is nobody to tell, and the exit code stands."""
+    """Use the streams. If they are closed, nothing can be reported, and the exit code stays as it is."""
     try:
         act()
     except (OSError, ValueError):
@@ -118,7 +124,7 @@ def _quietly(act: Callable[[], object]) -> None:
 
 
 def _detach_stdout() -> None:
-    # or else the interpreter tries to flush it again at its end, and complains
+    # without this the interpreter flushes stdout once more when it ends, and prints an error
     try:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The one adapter between the habits of GNU ``getopt_long_only`` and typer.
+"""The adapter between the rules of GNU ``getopt_long_only`` and typer.
 
 virt-v2v's users write ``-ic URI``, ``--oo k=v``, ``-vx``, ``-olocal``, ``-collect``, ``--quie``. typer understands some
-of these, and silently misreads others. So the words are first rewritten into a form that has one meaning only
-(``--input-connection=URI``), by the rules of getopt_long_only, with the options that the typer command itself declares.
+of these words and silently misreads others. So the words are first rewritten, by the rules of getopt_long_only, into a
+form that has only one meaning (``--input-connection=URI``).
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -25,22 +25,13 @@ class Arity(Enum):
     OPTIONAL = "optional"
 
 
-class Habit(Enum):
-    """What typer cannot say about an option; written into the ``Annotated`` of its parameter."""
-
-    #: ``--machine-readable`` and ``--machine-readable=FORMAT``: without a value it is the empty string.
-    VALUE_OPTIONAL = "value optional"
-    #: May be repeated though it holds one value: the last one counts.
-    LAST_COUNTS = "last counts"
-
-
 @dataclass(frozen=True)
 class OptionSpec:
-    """An option as the command declares it.
+    """An option, as far as reading the command line depends on it.
 
     :param names: with their dashes; ``-ic`` stands for ``--ic`` too, as any long name may be written with one dash.
-    :param once: a second use is an error.
-    :param refusal: why the option, though it is a known one, cannot be used.
+    :param once: whether a second use is an error.
+    :param refusal: why the option, though known, cannot be used.
     """
 
     names: tuple[str, ...]
@@ -50,7 +41,7 @@ class OptionSpec:
 
     @property
     def canonical(self) -> str:
-        """The name that typer is given: the first with two dashes, or else the first."""
+        """The name that is passed on to typer: the first with two dashes, or else the first."""
         return next((name for name in self.names if name.startswith("--")), self.names[0])
 
 
@@ -84,7 +75,7 @@ class _Reading:
         return [*self.options, "--", *self.positionals]
 
     def _read_one_dash(self, word: str) -> None:
-        # a word such as -f is never an abbreviation of a long option, if there is a short option f
+        # if there is a short option f, the word -f is never an abbreviation of a long option
         if (len(word) > 2 or word[1] not in self.short) and self._is_long(word[1:]):
             self._read_long(word, word[1:])
         elif word[1] in self.short:
@@ -133,7 +124,7 @@ class _Reading:
             return
 
     def _refuse_typo(self, word: str, letter: str) -> None:
-        """Refuse what getopt would take for a value but is more likely a misspelt option: ``-oz D``, ``-netwrok N``."""
+        """Refuse what getopt would take for a value but is more likely misspelt: ``-oz D``, ``-netwrok N``."""
         siblings = [name for name in self.long if len(name) == 2 and name[0] == letter]
         body = word[1:].partition("=")[0]
         close = difflib.get_close_matches(body, [name for name in self.long if name[:2] == body[:2]], n=1, cutoff=0.8)
@@ -185,11 +176,11 @@ def canonical_argv(
     removed: Mapping[str, str] | None = None,
     catch_typos: bool = True,
 ) -> list[str]:
-    """Rewrite command-line words so that each has one meaning: options, ``--``, positional arguments.
+    """Return the words of a command line rewritten so that each has one meaning: options, ``--``, arguments.
 
     :param removed: options of older versions, without dashes, and what to write instead.
     :param catch_typos: refuse a value attached to a short option if the word looks like a misspelt long option.
-    :raises UsageError: unknown or ambiguous option, missing or superfluous value, given more than once.
+    :raises UsageError: an option is unknown, ambiguous or repeated, or has a value too few or too many.
     """
     table = tuple(options)
     long = {name.lstrip("-"): spec for spec in table for name in spec.names if len(name.lstrip("-")) > 1}
@@ -198,9 +189,9 @@ def canonical_argv(
 
 
 def base0_integer(text: str) -> int:
-    """Read an integer as getopt programs do: decimal, ``0x…``, or octal with a leading 0; it fits 31 bits and a sign.
+    """Read an integer as getopt programs do: decimal, ``0x…``, or octal with a leading 0; -2**30 to 2**30 - 1.
 
-    :raises ValueError: it is none.
+    :raises ValueError: the text is not such an integer.
     """
     match = re.fullmatch(r"([+-]?)(0[xX][0-9a-fA-F]+|[0-9]+)", text)
     if match is None:
@@ -216,14 +207,7 @@ def base0_integer(text: str) -> int:
     return value
 
 
-def option_names(options: Iterable[OptionSpec]) -> Iterator[str]:
-    """List all names, without refused options."""
-    for spec in options:
-        if spec.refusal is None:
-            yield from spec.names
-
-
 def _visible(word: str) -> str:
-    # what follows the name may be a secret (--kye=ID:key:SECRET), so nothing but the name is shown
+    # the text after the name may be a secret (--kye=ID:key:SECRET), so only the name is shown
     match = re.match(r"-{0,2}[A-Za-z0-9_-]*", word)
     return match.group() if match else ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The steps as commands of their own, for supervisors: each is told the conversion directory and nothing it holds.
+"""The steps as separate commands, for supervisors. Each gets the conversion directory, and finds the rest in it.
 
 ::
 
@@ -10,7 +10,7 @@
     helper-v2v-output-local final --dir DIR         output_helper("local")
     helper-v2v-cleanup --dir DIR                    cleanup()
 
-A plugin's distribution has a script of two lines that calls ``input_helper`` or ``output_helper`` with its mode.
+A plugin's script starts in ``v2v_core.helper``, which reads the role and the mode from the name of the script.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 
 def input_helper(mode: str, argv: list[str] | None = None) -> int:
-    """Run step input_setup with the input plugin ``mode``; give the exit code."""
+    """Run the step input_setup with the input plugin ``mode``, and return the exit code."""
     from v2v_cli.step_commands import input_setup_command
 
     return _run(f"helper-v2v-input-{mode}", lambda: input_setup_command(mode), argv)
 
 
 def output_helper(mode: str, argv: list[str] | None = None) -> int:
-    """Run ``setup`` (steps output_check, output_setup) or ``final`` (output_finalize) of the output plugin ``mode``."""
+    """Run the output plugin ``mode``: ``setup`` (steps output_check, output_setup) or ``final`` (output_finalize)."""
     words = sys.argv[1:] if argv is None else argv
     program = f"helper-v2v-output-{mode}"
 
@@ -56,21 +56,21 @@ def output_helper(mode: str, argv: list[str] | None = None) -> int:
 
 
 def convert(argv: list[str] | None = None) -> int:
-    """Be ``helper-v2v-convert``: run step convert."""
+    """Run the step convert: ``helper-v2v-convert``."""
     from v2v_cli.step_commands import convert_command
 
     return _run("helper-v2v-convert", convert_command, argv)
 
 
 def copy(argv: list[str] | None = None) -> int:
-    """Be ``helper-v2v-copy``: run step copy."""
+    """Run the step copy: ``helper-v2v-copy``."""
     from v2v_cli.step_commands import copy_command
 
     return _run("helper-v2v-copy", copy_command, argv)
 
 
 def cleanup(argv: list[str] | None = None) -> int:
-    """Be ``helper-v2v-cleanup``: run step cleanup."""
+    """Run the step cleanup: ``helper-v2v-cleanup``."""
     from v2v_cli.step_commands import cleanup_command
 
     return _run("helper-v2v-cleanup", cleanup_command, argv)
@@ -99,7 +99,7 @@ def _refuse(reason: str) -> int:
 
 
 def main() -> int:
-    """Be ``python -m v2v_cli.helpers convert|copy|cleanup …``, where no scripts are installed."""
+    """Run ``python -m v2v_cli.helpers convert|copy|cleanup …``, for places where no scripts are installed."""
     programs = {"convert": convert, "copy": copy, "cleanup": cleanup}
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     if word in programs:

@@ -1,42 +1,45 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The installed modes, for the help and for completion: their names are read, nothing of them is imported."""
+"""The installed modes. For the help and for completion only their names are read; no plugin is imported."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-
-#: virt-v2v reaches these through libvirt, and here a plugin does it: the documented command line stays.
-_BY_URI = {"vpx": "vcenter", "esx": "vcenter"}
 
 
 def input_mode(mode: str, connection: str | None) -> str:
-    """Give the input mode that is meant: ``-i libvirt -ic vpx://…`` is ``-i vcenter``."""
-    scheme = (connection or "").partition("://")[0].lower()
-    return _BY_URI.get(scheme, mode) if mode == "libvirt" else mode
+    """Return the input mode that is meant.
+
+    virt-v2v reaches some hypervisors through libvirt (``-i libvirt -ic vpx://…``). Here a plugin does: the one that has
+    the scheme of the URI in its ``uri_schemes``.
+    """
+    scheme, separator, _ = (connection or "").partition("://")
+    if mode != "libvirt" or not separator:
+        return mode
+    from v2v_core.discovery import Role, modes, words
+
+    claims = (found.plugin for found in modes(Role.INPUT) if scheme.lower() in words(found.plugin, "uri_schemes"))
+    plugin = next(claims, None)
+    return mode if plugin is None else plugin.name
 
 
-@dataclass(frozen=True)
-class Modes:
-    """Marks an option whose value is the name of a plugin of this role."""
+def names(role: str) -> tuple[str, ...]:
+    """Return the names of the installed plugins of a role."""
+    from v2v_core.discovery import Role, installed
 
-    role: str
+    return tuple(dict.fromkeys(plugin.name for plugin in installed(Role(role))))
 
-    def names(self) -> tuple[str, ...]:
-        """Give the names that are installed."""
-        from v2v_core.discovery import Role, installed
 
-        return tuple(dict.fromkeys(plugin.name for plugin in installed(Role(self.role))))
+def sentence(role: str) -> str:
+    """Return what the help says about the installed plugins of a role."""
+    from v2v_core.discovery import Role, modes
 
-    def sentence(self) -> str:
-        """Give what the help says about them."""
-        return f"Installed: {', '.join(self.names()) or 'none'}."
+    return f"Installed: {', '.join(mode.listed for mode in modes(Role(role))) or 'none'}."
 
 
 def completion(role: str) -> Callable[[str], list[str]]:
-    """Give the function that completes the name of a plugin of a role."""
+    """Return the function that completes the name of a plugin of a role."""
 
     def complete(incomplete: str) -> list[str]:
-        return [name for name in Modes(role).names() if name.startswith(incomplete)]
+        return [name for name in names(role) if name.startswith(incomplete)]
 
     return complete

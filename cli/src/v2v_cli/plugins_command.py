@@ -4,66 +4,81 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from v2v_cli.command import GetoptCommand
+from v2v_cli.options.declaration import Argument, Group, flag
 
 if TYPE_CHECKING:
     from v2v_core.discovery import Role
-
-_Check = Annotated[bool, typer.Option("--check", help="Import every plugin, and exit with 3 if one is broken.")]
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="As in -i NAME or -o NAME.")]
+    from v2v_core.model import TargetProfile
 
 
-def plugins_application() -> typer.Typer:
-    """Make the subcommand."""
-    app = typer.Typer(help="List the installed plugins, or show one.", no_args_is_help=True)
-    app.command("list", cls=GetoptCommand)(list_plugins)
-    app.command("show", cls=GetoptCommand)(show_plugin)
-    return app
+@dataclass(frozen=True, kw_only=True)
+class Listing(Group):
+    """How the plugins are listed."""
+
+    check: Annotated[bool, flag("--check", help="Import every plugin, and exit with 3 if one is broken.")] = False
 
 
-def list_plugins(check: _Check = False) -> int:
-    """List the installed plugins: role, name, distribution, and what each is for."""
-    from v2v_core.discovery import Role, installed
+@dataclass(frozen=True, kw_only=True)
+class Name(Group):
+    """Which plugin is shown."""
+
+    name: Annotated[str, Argument(metavar="NAME", help="Name of the plugin, as in -i NAME or -o NAME.")]
+
+
+def list_plugins(listing: Listing) -> int:
+    """List the installed plugins: role, name, distribution, and state.
+
+    Examples:
+    $ v2v plugins list
+    $ v2v plugins list --check
+    """
+    from v2v_core.discovery import Role, modes
     from v2v_core.errors import PluginError
 
-    rows = []
-    for plugin in (plugin for role in Role for plugin in installed(role)):
-        state, problem = _look_at(plugin.role, plugin.name) if check else (_module_state(plugin.target), "")
-        rows.append((plugin.role.value, plugin.name, f"{plugin.distribution} {plugin.version}", state, problem))
-    _write_table([("ROLE", "NAME", "DISTRIBUTION", "STATE" if not check else "SUMMARY", ""), *rows])
-    broken = [f"{role} {name}" for role, name, _distribution, _state, problem in rows if problem]
+    rows, broken = [], []
+    for mode in (mode for role in Role for mode in modes(role)):
+        plugin = mode.plugin
+        state, problem = _look_at(plugin.role, plugin.name) if listing.check else (_module_state(plugin.target), "")
+        rows.append((plugin.role.value, mode.listed, f"{plugin.distribution} {plugin.version}", state, problem))
+        if problem:
+            broken.append(f"{plugin.role} {plugin.name}")
+    _write_table([("ROLE", "NAME", "DISTRIBUTION", "STATE" if not listing.check else "SUMMARY", ""), *rows])
     if broken:
         raise PluginError(f"broken: {', '.join(broken)}", hint="'v2v plugins show NAME' says more")
     return 0
 
 
-def show_plugin(name: _Name) -> int:
-    """Show a plugin: where it comes from, and the -io or -oo options that it understands."""
+def show_plugin(which: Name) -> int:
+    """Show a plugin: where it comes from, and the -io or -oo options that it understands.
+
+    Examples:
+    $ v2v plugins show vcenter
+    """
     from v2v_cli.listings import describe_option
     from v2v_cli.render.sanitize import sanitize
-    from v2v_core.discovery import Role, installed
+    from v2v_core.discovery import Role, modes
     from v2v_core.errors import PluginError, V2VError
     from v2v_core.plugins import load_plugin
 
-    every = [plugin for role in Role for plugin in installed(role)]
-    matching = [plugin for plugin in every if plugin.name == name]
+    name = which.name
+    every = [mode for role in Role for mode in modes(role)]
+    matching = [mode for mode in every if name in {mode.plugin.name, *mode.aliases}]
     if not matching:
-        known = ", ".join(sorted({plugin.name for plugin in every})) or "none"
+        known = ", ".join(mode.listed for mode in every) or "none"
         raise PluginError(f"no plugin is named {name!r} (installed: {known})", hint="'v2v plugins list' lists them")
     broken = False
-    for plugin in matching:
-        same = sorted({other.name for other in every if other.target == plugin.target and other.role == plugin.role})
+    for mode in matching:
+        plugin = mode.plugin
         lines = [
             f"{plugin.role.value} {plugin.name}",
+            *([f"  also named    {', '.join(mode.aliases)}"] if mode.aliases else ()),
             f"  distribution  {plugin.distribution} {plugin.version}",
             f"  class         {plugin.target}",
         ]
-        if len(same) > 1:
-            lines.append(f"  names         {', '.join(same)}")
         try:
             loaded = load_plugin(plugin.role, plugin.name)
         except V2VError as err:
@@ -71,8 +86,7 @@ def show_plugin(name: _Name) -> int:
             lines.append(f"  BROKEN        {err}")
         else:
             lines.append(f"  summary       {loaded.summary or '-'}")
-            if not loaded.serial_console:
-                lines.append("  guests there  have no serial console")
+            lines += [f"  guests there  {limit}" for limit in _limits(loaded.profile)]
             lines += (
                 ["  options"]
                 + [f"    {describe_option(option)}" for option in loaded.options]
@@ -84,8 +98,18 @@ def show_plugin(name: _Name) -> int:
     return 0
 
 
+def _limits(profile: TargetProfile) -> Iterator[str]:
+    """Yield what guests cannot have at a target, each as the end of a sentence."""
+    if not profile.serial_console:
+        yield "have no serial console"
+    if profile.most_disks is not None:
+        yield f"have at most {profile.most_disks} disks"
+    if len(profile.firmware) == 1:
+        yield f"boot with {profile.firmware[0].value} only"
+
+
 def _look_at(role: Role, name: str) -> tuple[str, str]:
-    """Give the summary of a plugin, and what is wrong with it."""
+    """Return the summary of a plugin, and the error if it cannot be loaded."""
     from v2v_core.errors import V2VError
     from v2v_core.plugins import load_plugin
 
@@ -96,14 +120,14 @@ def _look_at(role: Role, name: str) -> tuple[str, str]:
 
 
 def _module_state(target: str) -> str:
-    # without importing anything of it: whether its package is there at all
+    # only whether its package exists: nothing of it is imported
     from importlib.util import find_spec
 
     try:
-        found = find_spec(target.partition(":")[0].partition(".")[0])
+        spec = find_spec(target.partition(":")[0].partition(".")[0])
     except (ImportError, ValueError):
-        found = None
-    return "installed" if found is not None else "BROKEN: no such module"
+        spec = None
+    return "installed" if spec is not None else "BROKEN: no such module"
 
 
 def _write_table(rows: list[tuple[str, str, str, str, str]]) -> None:

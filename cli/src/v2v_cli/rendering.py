@@ -1,43 +1,52 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which renderers a run has, by what the user asked for and where the streams go."""
+"""The renderers of a run, chosen by the options of the user and by whether the streams are terminals."""
 
 from __future__ import annotations
 
+import os
 import sys
 
+from v2v_cli.exit import Session
+from v2v_cli.options.general import Events, Messages
 from v2v_cli.render import Renderer
 from v2v_cli.render.plain import Plain
 
 
-def renderers(
-    program: str,
+def start_messages(
+    session: Session,
+    messages: Messages,
     *,
-    quiet: bool = False,
-    verbose: bool = False,
     colors: bool = False,
     wrap: bool = False,
     machine_readable: str | None = None,
     json_lines: bool = False,
-) -> list[Renderer]:
-    """Make the renderers of a run; stdout is for JSON lines alone where those were asked for.
+    events: Events | None = None,
+) -> None:
+    """Set up the renderers of a session.
 
-    :raises UsageError: the channel of ``--machine-readable`` cannot be opened.
+    :param json_lines: whether stdout is for JSON lines alone.
+
+    :raises UsageError: the channel of ``--machine-readable`` or ``--events-fd`` cannot be opened.
     """
+    session.verbose, session.color = messages.verbose, colors or sys.stderr.isatty()
+    if messages.trace:
+        os.environ["LIBGUESTFS_TRACE"] = "1"
     if json_lines:
         from v2v_cli.render.machine import JsonLines
 
-        return [JsonLines(sys.stdout)]
+        session.renderers = [JsonLines(sys.stdout)]
+        return
     chosen: list[Renderer] = []
-    bars = not quiet and sys.stderr.isatty()
+    bars = not messages.quiet and sys.stderr.isatty()
     if machine_readable is not None:
         from v2v_cli.render.machine import MachineReadable, open_channel
 
         chosen.append(MachineReadable(open_channel(machine_readable)))
     chosen.append(
         Plain(
-            program,
-            quiet=quiet,
-            verbose=verbose,
+            session.program,
+            quiet=messages.quiet,
+            verbose=messages.verbose,
             progress=not bars,
             color=colors or sys.stdout.isatty(),
             wrap=wrap,
@@ -47,4 +56,8 @@ def renderers(
         from v2v_cli.render.bars import Bars
 
         chosen.append(Bars())
-    return chosen
+    if events is not None and events.events_fd is not None:
+        from v2v_cli.render.machine import JsonLines, open_descriptor
+
+        chosen.append(JsonLines(open_descriptor(events.events_fd, f"--events-fd {events.events_fd}")))
+    session.renderers = chosen

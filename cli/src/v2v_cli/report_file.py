@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The file that ``--report`` names: found to be writable before anything begins, written all or nothing at the end."""
+"""The file of ``--report``: checked before the run begins, and written at the end, as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from v2v_core.errors import UsageError
 from v2v_core.events import Event, EventKind, EventSink, Step
 from v2v_core.reporting import forward
 
-#: In place of a file name.
+#: The name that stands for standard output.
 STDOUT = Path("-")
 _JSON = ".json"
 _HINT = "name a file in a directory that can be written, or '-' for the standard output"
 
 
 def checked(path: Path | None, sources: Iterable[str] = ()) -> Path | None:
-    """Give the absolute path of the file after finding out that it can be written; nothing is left there.
+    """Check that the file can be written, and return its absolute path. Nothing is left there.
 
-    :param sources: what is to be converted: a slip of the hand must not replace it.
-    :raises UsageError: it cannot.
+    :param sources: the guest to convert, which a typing error must not replace.
+    :raises UsageError: the file cannot be written.
     """
     if path is None or path == STDOUT:
         return path
     real = Path(os.path.realpath(path.expanduser()))
-    # it is replaced as a whole: no device, and not /dev/stdout, which may lead to a file that somebody writes
+    # the file is replaced as a whole: not a device, and not /dev/stdout, which may lead to a file that is in use
     descriptor = os.path.realpath(path.parent).startswith("/proc/") or (
         path.is_symlink() and str(path.readlink()).startswith("/proc/")
     )
@@ -41,7 +41,7 @@ def checked(path: Path | None, sources: Iterable[str] = ()) -> Path | None:
     if real.exists() and not os.access(real, os.W_OK):
         raise UsageError(f"--report: {path} cannot be written", hint=_HINT)
     try:
-        # without a name, where the file system can do that: whoever is killed here leaves nothing
+        # a file without a name, if the file system has those: nothing is left if the program is killed here
         with tempfile.TemporaryFile(dir=real.parent):
             return real
     except OSError as err:
@@ -49,7 +49,7 @@ def checked(path: Path | None, sources: Iterable[str] = ()) -> Path | None:
 
 
 def write(directory: ConversionDir, path: Path | None, sinks: Sequence[EventSink]) -> None:
-    """Write the report of the run so far, if one was asked for; never raises, what fails is a warning."""
+    """Write the report of the run so far, if the user asked for one. A failure becomes a warning, not an exception."""
     if path is None:
         return
     from v2v_cli.render.report import report_as_json, report_as_text
@@ -64,6 +64,6 @@ def write(directory: ConversionDir, path: Path | None, sinks: Sequence[EventSink
         else:
             write_atomically(path, text.encode())
     except Exception as err:
-        # whatever it is: what comes next is the cleanup
+        # any failure: the cleanup comes next, and must not be prevented
         reason = f"the report cannot be written to {path}: {err}"
         forward(Event(kind=EventKind.WARNING, step=Step.CLEANUP, text=reason), sinks)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``v2v``: the modern command, with a subcommand for each thing that one may want to do."""
+"""``v2v``: the command with subcommands, and with everything that virt-v2v's command line has no place for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PROGRAM = "v2v"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run v2v and give its exit code."""
+    """Run v2v and return its exit code."""
     words = sys.argv[1:] if argv is None else argv
     if words in (["--version"], ["-V"], ["version"]):
         sys.stdout.write(f"{PROGRAM} {__version__}\n")
@@ -22,10 +22,10 @@ def main(argv: list[str] | None = None) -> int:
     session = Session(PROGRAM)
 
     def body() -> Any:
-        from v2v_cli.v2v_application import application
+        from v2v_cli.v2v_application import v2v_command
 
-        # without a word there is nothing to do but to say what could be done
-        return application().main(args=words or ["--help"], prog_name=PROGRAM, standalone_mode=False, obj=session)
+        # without any word, show what v2v can do
+        return v2v_command().main(args=words or ["--help"], prog_name=PROGRAM, standalone_mode=False, obj=session)
 
     return guard(session, body)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``virt-v2v``: the drop-in command. This module is what starts; the command itself is in ``virt_v2v_command``."""
+"""``virt-v2v``: the drop-in command. It starts here; ``virt_v2v_command`` has the options, and takes time to import."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ PROGRAM = "virt-v2v"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run virt-v2v and give its exit code."""
+    """Run virt-v2v and return its exit code."""
     words = sys.argv[1:] if argv is None else argv
     if words in (["--version"], ["-V"]):
-        # scripts ask for nothing but this, and often
+        # scripts run this often, so nothing is imported for it
         sys.stdout.write(f"{PROGRAM} {__version__}\n")
         return 0
     from v2v_cli.exit import Session, guard

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The typer command of ``virt-v2v``: options in, one request out, the pipeline is called."""
+"""The typer command of ``virt-v2v``: it reads the options and calls the pipeline."""
 
 from __future__ import annotations
 
-import os
 import sys
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
-import typer
-
-from v2v_cli import options as opt
-from v2v_cli.command import GetoptCommand, option_table, single_command
+from v2v_cli.command import GetoptCommand, options_of, single_command
 from v2v_cli.exit import Session
-from v2v_cli.getopt_long_only import Arity, OptionSpec, option_names
+from v2v_cli.getopt_long_only import Arity, OptionSpec
+from v2v_cli.options.conversion import Conversion
+from v2v_cli.options.copying import Copying
+from v2v_cli.options.declaration import Group, Offer, Use, flag, option
+from v2v_cli.options.destination import Destination
+from v2v_cli.options.general import Messages
+from v2v_cli.options.source import Source
 from v2v_core import __version__
 from v2v_core.errors import UsageError
 
@@ -27,7 +30,7 @@ _NOT_YET = "not supported yet by this version"
 
 
 class VirtV2VCommand(GetoptCommand):
-    """virt-v2v's options, with those that are known and do not work here (yet)."""
+    """virt-v2v's options, including those that are known and refused."""
 
     refused: ClassVar = (
         *(OptionSpec((f"--{name}",), Arity.NONE, refusal=_NOT_YET) for name in _FLAGS.split()),
@@ -60,132 +63,103 @@ class VirtV2VCommand(GetoptCommand):
     }
 
 
+@dataclass(frozen=True, kw_only=True)
+class VirtV2v(Group):
+    """The options that only virt-v2v has."""
+
+    panel: ClassVar = "General"
+
+    print_source: Annotated[
+        bool, flag("--print-source", help="Print what the source says about the guest; nothing is converted.")
+    ] = False
+    machine_readable: Annotated[
+        str | None,
+        option(
+            "--machine-readable",
+            metavar="[=FORM]",
+            use=Use.MAYBE,
+            help="Write messages as JSON lines to stdout, file:NAME, stream:stderr or fd:N. If no guest is named, list "
+            "what this virt-v2v can do.",
+        ),
+    ] = None
+    version: Annotated[bool, flag("--version", "-V", help="Print the version.")] = False
+    colors: Annotated[
+        bool, flag("--color", "--colors", "--colour", "--colours", help="Use colours even if this is not a terminal.")
+    ] = False
+    wrap: Annotated[bool, flag("--wrap", help="Break lines at column 76.")] = False
+    debug_gc: Annotated[bool, flag("--debug-gc", help="Accepted, and without effect.", hidden=True)] = False
+    short_options: Annotated[
+        bool, flag("--short-options", help="List the one-dash options, for shell completion.", hidden=True)
+    ] = False
+    long_options: Annotated[
+        bool, flag("--long-options", help="List the two-dash options, for shell completion.", hidden=True)
+    ] = False
+
+
 def virt_v2v(
-    ctx: typer.Context,
-    guests: opt.Arguments = None,
-    input_mode: opt.InputMode = "libvirt",
-    input_connection: opt.InputConnection = None,
-    input_format: opt.InputFormat = None,
-    input_options: opt.InputOptions = None,
-    input_password: opt.InputPassword = None,
-    input_transport: opt.InputTransport = None,
-    output_mode: opt.OutputMode = "libvirt",
-    output_allocation: opt.OutputAllocation = "sparse",
-    output_connection: opt.OutputConnection = None,
-    output_format: opt.OutputFormat = None,
-    output_name: opt.OutputName = None,
-    output_options: opt.OutputOptions = None,
-    output_password: opt.OutputPassword = None,
-    output_storage: opt.OutputStorage = None,
-    parallel: opt.Parallel = 1,
-    networks: opt.Networks = None,
-    bridges: opt.Bridges = None,
-    macs: opt.Macs = None,
-    root: opt.Root = "ask",
-    block_driver: opt.BlockDriver = "virtio-blk",
-    no_trim: opt.NoTrim = False,
-    keys: opt.Keys = None,
-    keys_from_stdin: opt.KeysFromStdin = False,
-    collect: opt.Collect = None,
-    collect_output: opt.CollectOutput = None,
-    memory: opt.Memory = None,
-    cpus: opt.Cpus = None,
-    print_source: opt.PrintSource = False,
-    machine_readable: opt.MachineReadable = None,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
-    trace: opt.Trace = False,
-    version: opt.Version = False,
-    colors: opt.Colors = False,
-    wrap: opt.Wrap = False,
-    debug_gc: opt.DebugGc = False,
-    short_options: opt.ShortOptions = False,
-    long_options: opt.LongOptions = False,
+    session: Session,
+    source: Annotated[Source, Offer(without=("in_place",), defaults={"mode": "libvirt"})],
+    destination: Annotated[Destination, Offer(defaults={"mode": "libvirt"})],
+    copying: Annotated[Copying, Offer(without=("connections", "copier"))],
+    conversion: Annotated[Conversion, Offer(without=("converter", "no_serial_console"))],
+    own: VirtV2v,
+    messages: Messages,
 ) -> int:
-    """Convert a guest of a foreign hypervisor so that it boots on KVM."""
-    session: Session = ctx.obj
-    session.verbose, session.color = verbose, colors or sys.stderr.isatty()
-    if version:
+    """Convert a guest of a foreign hypervisor so that it boots on KVM.
+
+    Examples:
+    $ virt-v2v -i disk guest.vmdk -o local -os /var/lib/libvirt/images
+    $ virt-v2v -i ova guest.ova -o null
+    $ virt-v2v -i vcenter -ic https://USER@VCENTER/ -ip FILE GUEST -o local -os .
+
+    'v2v plugins list' lists the kinds of sources and targets, 'v2v doctor' what is missing on this machine.
+    """
+    session.verbose, session.color = messages.verbose, own.colors or sys.stderr.isatty()
+    if own.version:
         sys.stdout.write(f"{session.program} {__version__}\n")
         return 0
-    if short_options or long_options:
-        return _list_options(ctx, "-" if short_options else "--")
-    if trace:
-        os.environ["LIBGUESTFS_TRACE"] = "1"
-    # from here on the parts that take time to import
-    from v2v_cli.choices import convert_choice, copy_choice, input_choice, output_choice
-    from v2v_cli.listings import answer
-    from v2v_cli.rendering import renderers
+    if own.short_options or own.long_options:
+        return _list_options("-" if own.short_options else "--")
+    # imported only now: these modules take time to load
+    from v2v_cli.listings import list_capabilities, list_what_was_asked_for
+    from v2v_cli.rendering import start_messages
     from v2v_core.settings import RunChoice
 
-    if answer(machine_readable, guests, (input_mode, input_connection, input_options), (output_mode, output_options)):
+    if own.machine_readable is not None and not source.guests:
+        list_capabilities(own.machine_readable)
         return 0
-    if not guests:
+    if list_what_was_asked_for(source, destination):
+        return 0
+    if not source.guests:
         raise UsageError("no guest was named", hint="write, for example: virt-v2v -i disk guest.img -o local -os DIR")
     choice = RunChoice(
-        input=input_choice(
-            input_mode,
-            guests,
-            connection=input_connection,
-            disk_format=input_format,
-            transport=input_transport,
-            password_file=input_password,
-            options=input_options,
-        ),
-        output=output_choice(
-            output_mode,
-            allocation=output_allocation,
-            connection=output_connection,
-            disk_format=output_format,
-            name=output_name,
-            options=output_options,
-            password_file=output_password,
-            storage=output_storage,
-        ),
-        convert=convert_choice(
-            root=root,
-            block_driver=block_driver,
-            memory=memory,
-            cpus=cpus,
-            trim=not no_trim,
-            keys=keys,
-            keys_from_stdin=keys_from_stdin,
-            collect=collect,
-            collect_output=collect_output,
-            networks=networks,
-            bridges=bridges,
-            macs=macs,
-            verbose=verbose or trace,
-        ),
-        copy=copy_choice(parallel),
-        verbose=verbose,
+        input=source.choice(),
+        output=destination.choice(),
+        convert=conversion.choice(verbose=messages.verbose or messages.trace),
+        copy=copying.choice(),
+        verbose=messages.verbose,
     )
-    session.renderers = renderers(
-        session.program, quiet=quiet, verbose=verbose, colors=colors, wrap=wrap, machine_readable=machine_readable
-    )
+    start_messages(session, messages, colors=own.colors, wrap=own.wrap, machine_readable=own.machine_readable)
     from v2v_core import pipeline
 
-    if print_source:
-        from v2v_cli.render.print_source import print_source as describe
+    if own.print_source:
+        from v2v_cli.render.print_source import print_source
 
-        sys.stdout.write(describe(pipeline.print_source(choice, session.renderers)))
+        sys.stdout.write(print_source(pipeline.print_source(choice, session.renderers)))
     else:
         pipeline.run(choice, session.renderers)
     return 0
 
 
-def _list_options(ctx: typer.Context, dashes: str) -> int:
-    """Print the options for shell completion; the two-letter ones are in both lists."""
-    for name in sorted(option_names(option_table(command, ctx)), key=str.lower):
+def _list_options(dashes: str) -> int:
+    """Print the names of the options for shell completion. Two-letter names are in both lists."""
+    names = ["--help", *(name for one in options_of(command).values() if not one.hidden for name in one.names)]
+    for name in sorted(names, key=str.lower):
         letters = name.lstrip("-")
         is_long = len(letters) > 1
-        if (is_long if dashes == "--" else len(name) - len(letters) == 1) and letters not in _HIDDEN:
+        if is_long if dashes == "--" else len(name) - len(letters) == 1:
             sys.stdout.write(f"{dashes}{letters}\n")
     return 0
 
 
-_HIDDEN = {"debug-gc", "short-options", "long-options"}
-
-command = single_command(
-    virt_v2v, cls=VirtV2VCommand, epilog="Installed modes: 'v2v plugins list'. This machine: 'v2v doctor'."
-)
+command = single_command(virt_v2v, cls=VirtV2VCommand)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Bars appear on a terminal, and nothing anywhere else."""
+"""Progress bars appear on a terminal and nowhere else."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_each_disk_has_a_bar() -> None:
     bars.close()
 
 
-def test_file_gets_nothing() -> None:
+def test_nothing_is_written_to_a_file() -> None:
     stream = io.StringIO()
     bars = Bars(stream)
     bars(copying(1, 5))

@@ -50,7 +50,7 @@ def test_error_is_the_last_line() -> None:
     assert json.loads(stream.getvalue())["type"] == "error"
 
 
-def test_what_virt_v2v_does_not_say_is_not_written() -> None:
+def test_events_that_virt_v2v_does_not_have_are_not_written() -> None:
     stream = io.StringIO()
     for kind in (
         EventKind.STEP_STARTED,
@@ -105,6 +105,26 @@ def test_descriptor_stays_open() -> None:
     assert os.read(reader, 9) == b"ab"
     os.close(reader)
     os.close(writer)
+
+
+def test_descriptor_is_not_inherited_but_the_standard_streams_are() -> None:
+    reader, writer = os.pipe()
+    os.set_inheritable(writer, True)
+    open_channel(f"fd:{writer}")
+    assert not os.get_inheritable(writer)
+    before = os.get_inheritable(2)
+    open_channel("fd:2")
+    assert os.get_inheritable(2) is before
+    os.close(reader)
+    os.close(writer)
+
+
+def test_path_that_is_not_text_can_be_had_from_the_result() -> None:
+    stream = io.StringIO()
+    path = os.fsdecode(b"/out/caf\xe9")
+    JsonLines(stream).finished(created=[path])
+    stream.getvalue().encode("ascii")
+    assert os.fsencode(json.loads(stream.getvalue())["created"][0]) == b"/out/caf\xe9"
 
 
 @pytest.mark.parametrize("form", ["file", "file:", "fd:", "fd:x", "fd:-1", "stream:x", "tcp:1", "fd:99999999999"])

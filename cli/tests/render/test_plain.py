@@ -14,7 +14,7 @@ from v2v_core.events import Event, EventKind, Step
 
 
 class Screen:
-    """A renderer with its two streams, started at second 100."""
+    """A renderer with two streams of its own; it starts at second 100."""
 
     def __init__(self, **options: Any) -> None:
         self.out, self.err = io.StringIO(), io.StringIO()
@@ -57,7 +57,7 @@ def test_progress_has_the_form_that_supervisors_look_for() -> None:
         "   50% [" + "*" * 20 + "-" * 20 + "]",
         "  100% [" + "*" * 40 + "]",
     ]
-    # forklift's monitor
+    # the pattern that forklift's monitor uses
     assert all(re.search(r".+ (\d+)% \[[*-]+\]", line) for line in lines)
 
 

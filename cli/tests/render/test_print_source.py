@@ -60,5 +60,5 @@ def test_empty_lists_are_an_empty_line_each() -> None:
     assert print_source(Guest(name="g")).endswith("disks:\n\nremovable media:\n\nNICs:\n\n\n")
 
 
-def test_what_nobody_knows_has_virt_v2vs_name() -> None:
+def test_unknown_hypervisor_has_virt_v2vs_name() -> None:
     assert "hypervisor type: unknownhv\n" in print_source(Guest(name="g"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The report as a text and as JSON; what a hostile guest says is harmless in both."""
+"""The report as a text and as JSON. Texts of a hostile guest are harmless in both."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_json() -> None:
     assert report["steps"][1] == {"step": "convert", "outcome": "finished", "started": 12.0, "seconds": 120.0}
 
 
-def test_obstacles_are_told_one_by_one() -> None:
+def test_obstacles_are_listed_one_by_one() -> None:
     obstacles = (Obstacle(reason="no kernel", remedy="install one"), Obstacle(reason="no space", remedy="make some"))
     report = failed(failure(text="2 reasons: …", obstacles=obstacles), Change(path="/a", what="b", why="c"))
     text = report_as_text(report)
@@ -131,7 +131,7 @@ def test_obstacles_are_told_one_by_one() -> None:
     assert made["obstacles"] == [dataclasses.asdict(obstacle) for obstacle in obstacles]
 
 
-def test_one_reason_is_told_with_its_remedy() -> None:
+def test_single_reason_has_its_remedy() -> None:
     text = report_as_text(failed(failure(text="disk 2 is gone", hint="bring it back", disk=2)))
     assert text.startswith("The conversion failed in the step convert (disk 2).\n")
     assert "  disk 2 is gone\n  what to do: bring it back\n" in text
@@ -146,7 +146,7 @@ def test_run_that_did_not_end() -> None:
 
 
 def hostile(text: str) -> RunReport:
-    """A report in which everything that may come from a guest, a server or a file is this text."""
+    """Return a report in which everything that may come from a guest, a server or a file is this text."""
     target = dataclasses.replace(
         TARGET,
         source=Guest(name=text, hypervisor=text),
@@ -156,21 +156,21 @@ def hostile(text: str) -> RunReport:
         nics=(Nic(network=text, mac=text, model=text),),
     )
     event = failure(text=text, hint=text, obstacles=(Obstacle(reason=text, remedy=text),) * 2)
-    said = [Event(kind=EventKind.WARNING, step=Step.COPY, text=text, hint=text)]
+    warnings = [Event(kind=EventKind.WARNING, step=Step.COPY, text=text, hint=text)]
     return RunReport(
         outcome=Outcome.FAILED,
         guest=target.source,
         target=target,
         changes=(Change(path=text, what=text, why=text), Change(path=f"/{text}", what=text, why=text)),
-        steps=(StepRun(Step.COPY, 1.0, 2.0, failure=event, infos=said, warnings=said),),
+        steps=(StepRun(Step.COPY, 1.0, 2.0, failure=event, infos=warnings, warnings=warnings),),
     )
 
 
 def strings(value: Any) -> list[str]:
     if isinstance(value, dict):
-        return [text for found in value.values() for text in strings(found)]
+        return [text for member in value.values() for text in strings(member)]
     if isinstance(value, list):
-        return [text for found in value for text in strings(found)]
+        return [text for member in value for text in strings(member)]
     return [value] if isinstance(value, str) else []
 
 
@@ -196,7 +196,7 @@ def test_nothing_talks_to_a_terminal(text: str) -> None:
     assert len(shown.splitlines()) == lines, "no line can be forged"
     made = report_as_json(hostile(text))
     assert all(c == "\n" or " " <= c <= "~" for c in made)
-    # nor does what a program makes of it and prints
+    # nor does the text that a program reads from the JSON and prints
     assert not harmful & set("".join(strings(json.loads(made))))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Nothing that a guest calls itself reaches a terminal as a command."""
+"""The texts of a guest cannot control a terminal."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The error tree. One line for the user, data attributes for programs.
 
-Exit codes (the command line maps errors to these in one place, ``cli/exit.py``):
+Exit codes (the command line maps errors to these in one place, ``v2v_cli/exit.py``):
 
 ====  =======================================================================
 0     success
@@ -19,6 +19,7 @@ Exit codes (the command line maps errors to these in one place, ``cli/exit.py``)
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,17 +81,24 @@ class PluginError(V2VError):
 
 
 class PluginNotFound(PluginError):
-    """No installed distribution offers this mode."""
+    """No installed distribution offers this mode.
 
-    def __init__(self, role: str, name: str, installed: Iterable[str]) -> None:
+    :param installed: the names of the installed modes of the role.
+    :param listed: the same for the message, where several names of one plugin are shown together.
+    """
+
+    def __init__(self, role: str, name: str, installed: Iterable[str], listed: Sequence[str] | None = None) -> None:
         self.role = role
         self.name = name
         self.installed = tuple(sorted(installed))
-        listed = ", ".join(self.installed) or "none"
-        super().__init__(
-            f"unknown {role} mode {name!r} (installed: {listed})",
-            hint=f"install the plugin that provides it, for example: pip install v2v-{role}-{name}",
-        )
+        shown = ", ".join(self.installed if listed is None else listed) or "none"
+        super().__init__(f"unknown {role} mode {name!r} (installed: {shown})", hint=_similar(name, self.installed))
+
+
+def _similar(name: str, known: Sequence[str]) -> str:
+    # never a name made up from the user's words: pip would run the code of whoever has registered it on PyPI
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(near)}?" if near else "'v2v plugins list' lists what is installed"
 
 
 class PluginLoadError(PluginError):

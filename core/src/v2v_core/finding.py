@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the doctor found out about one thing."""
+"""The findings of ``v2v doctor``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """How a thing is; MISSING and BROKEN prevent conversions, OPTIONAL is absent and not needed by all of them."""
+    """The state of a thing. MISSING and BROKEN prevent conversions; OPTIONAL is absent, and not every one needs it."""
 
     OK = "ok"
     MISSING = "missing"
@@ -18,9 +18,9 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that conversions use.
+    """The state of one thing that conversions use.
 
-    :param remedy: the command or setting that mends it; None where nothing needs to be mended, or can be.
+    :param remedy: the command or setting that puts it right; None if nothing is wrong, or nothing helps.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Finding:
 
 
 def present_or(name: str, found: str | None, status: Status, absent: str, remedy: str | None) -> Finding:
-    """Give OK with what was found, or ``status`` with what its absence means."""
+    """Return the finding OK with ``found`` as its detail, or, if that is None, ``status`` with ``absent``."""
     if found is not None:
         return Finding(name, Status.OK, found)
     return Finding(name, status, absent, remedy)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The helper commands of a plugin: what ``helper-v2v-input-MODE`` and ``helper-v2v-output-MODE`` start.
+"""The entry point of a plugin's helper commands, ``helper-v2v-input-MODE`` and ``helper-v2v-output-MODE``.
 
-A plugin's distribution declares one script for each of its modes, and needs no code for it::
+The distribution of a plugin declares a script for each mode, and needs no code for it::
 
     [project.scripts]
     helper-v2v-output-foo = "v2v_core.helper:main"
 
-The role and the mode are read from the name of the script. The command line itself belongs to ``v2v-cli``, which is
-imported only here and only now, so that a plugin depends on ``v2v-core`` alone.
+The name of the script says the role and the mode. The command line is in ``v2v-cli``, which is imported only when the
+script runs: a plugin depends on ``v2v-core`` alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PREFIX = "helper-v2v-"
 
 
 def main() -> int:
-    """Run the step that the name of this script stands for, and return its exit code."""
+    """Run the step that this script is named after, and return its exit code."""
     program = Path(sys.argv[0]).name
     role, _, mode = program.removeprefix(_PREFIX).partition("-")
     if not program.startswith(_PREFIX) or role not in {"input", "output"} or not mode:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What this machine can and cannot do, and the command that mends it."""
+"""What is missing on this machine, and which command installs it."""

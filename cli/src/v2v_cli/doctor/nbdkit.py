@@ -12,36 +12,33 @@ from v2v_core.packages import Package, install
 from v2v_core.programs import run_program
 
 _NBDKIT = Package("nbdkit", "nbdkit-server")
-#: Each with the packages that bring it, whether no conversion can do without it, and what needs it.
+#: Name, package, whether every conversion needs it, and which ones do otherwise.
 _PLUGINS = (
-    ("file", Package("nbdkit", "nbdkit-basic-plugins"), True, "local images"),
-    ("null", Package("nbdkit", "nbdkit-basic-plugins"), True, "-o null"),
-    ("nbd", Package("nbdkit", "nbdkit-nbd-plugin"), False, "NBD servers of others"),
-    ("curl", Package("nbdkit", "nbdkit-curl-plugin"), False, "vCenter over https"),
-    ("ssh", Package("nbdkit", "nbdkit-ssh-plugin"), False, "ESXi and Xen over ssh"),
+    ("file", Package("nbdkit", "nbdkit-basic-plugins"), True, "raw disks that are written on this machine"),
+    ("null", Package("nbdkit", "nbdkit-basic-plugins"), False, "-o null, and sources that are read over a network"),
+    ("nbd", Package("nbdkit", "nbdkit-nbd-plugin"), False, "disks that another NBD server serves"),
+    ("curl", Package("nbdkit", "nbdkit-curl-plugin"), False, "-i vcenter over https"),
+    ("ssh", Package("nbdkit", "nbdkit-ssh-plugin"), False, "-i vmx -it ssh"),
     ("python", Package("nbdkit-plugin-python", "nbdkit-python-plugin"), False, "-o rhv-upload"),
     (
         "vddk",
         Package("nbdkit-plugin-vddk", "nbdkit-vddk-plugin"),
         False,
-        "-it vddk; it also needs VMware's own library",
+        "-i vcenter -it vddk, which also needs VMware's own library",
     ),
 )
-#: All are in the same package as nbdkit itself, or beside it: where one is missing, nbdkit is too old.
+#: All are in the package of nbdkit itself or in one beside it. If one is missing, nbdkit is too old.
 _FILTERS = {
-    "cow": "overlays in the server",
-    "retry": "sources on a network",
-    "retry-request": "sources on a network",
-    "readahead": "sources on a network",
-    "cacheextents": "sources on a network",
-    "blocksize": "sources with a block size of their own",
-    "count": "statistics",
+    "retry": "sources that are read over a network",
+    "retry-request": "sources that are read over a network",
+    "blocksize": "-i vcenter -it vddk",
+    "multi-conn": "-i vcenter -it vddk",
 }
 _FILTER_PACKAGE = Package("nbdkit", "nbdkit-basic-filters")
 
 
 def probe_nbdkit() -> Iterator[Finding]:
-    """Look for nbdkit and its parts, in the directories that it names itself."""
+    """Look for nbdkit, and for its parts in the directories that it reports."""
     try:
         printed = run_program(["nbdkit", "--dump-config"], timeout=10)
     except V2VError as err:
@@ -63,6 +60,6 @@ def _part(kind: str, name: str, directory: Path, remedy: str, *, needed: bool, p
         f"nbdkit {kind} {name}",
         str(path) if path.exists() else None,
         Status.MISSING if needed else Status.OPTIONAL,
-        f"not installed; for {purpose}",
+        f"not installed; needed for {purpose}",
         remedy,
     )

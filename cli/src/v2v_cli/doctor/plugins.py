@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The plugins without which there is nothing to convert from, with, or to."""
+"""The plugins: at least one each for the source, the conversion and the target; and what each finds on this machine."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from v2v_core.discovery import Role, installed
+from v2v_core.discovery import Role, modes
 from v2v_core.errors import V2VError
 from v2v_core.finding import Finding, Status, present_or
 from v2v_core.hookspecs import ProbeRequest
@@ -15,22 +15,18 @@ _EXAMPLES = {Role.INPUT: "v2v-input-disk", Role.CONVERT: "v2v-convert-guestfs", 
 
 
 def probe_plugins() -> Iterator[Finding]:
-    """Look for plugins of each role; none is imported."""
+    """Check that there is a plugin of each role that a conversion needs. None is imported."""
     for role, example in _EXAMPLES.items():
-        names = ", ".join(sorted({plugin.name for plugin in installed(role)}))
+        names = ", ".join(mode.listed for mode in modes(role))
         yield present_or(f"{role} plugins", names or None, Status.MISSING, "none installed", f"pip install {example}")
 
 
 def ask_plugins(*, quick: bool) -> Iterator[Finding]:
-    """Ask every installed plugin what it finds on this machine (``v2v_probe``); a broken one is a finding."""
-    seen: set[str] = set()
+    """Call the ``v2v_probe`` of every installed plugin. A broken plugin is a finding, too."""
     for role in (Role.INPUT, Role.CONVERT, Role.COPY, Role.OUTPUT):
-        for plugin in installed(role):
-            if plugin.target in seen:
-                # the same plugin under another mode
-                continue
-            seen.add(plugin.target)
+        for mode in modes(role):
+            name = mode.plugin.name
             try:
-                yield from load_plugin(role, plugin.name).probe(ProbeRequest(quick=quick))
+                yield from load_plugin(role, name).probe(ProbeRequest(quick=quick))
             except V2VError as err:
-                yield Finding(f"{role} plugin {plugin.name}", Status.OPTIONAL, err.message, err.hint)
+                yield Finding(f"{role} plugin {name}", Status.OPTIONAL, err.message, err.hint)

@@ -27,6 +27,6 @@ def probe_libnbd_binding() -> Finding:
         "libnbd for Python",
         None if spec is None else spec.origin,
         Status.OPTIONAL,
-        "not importable; extents are read with nbdinfo then",
+        "not importable; -o rhv-upload then copies with nbdcopy, which is slower",
         install(Package("python3-libnbd", "python3-libnbd")),
     )

@@ -16,7 +16,7 @@ _MIB = 1024**2
 
 
 def probe_space() -> Iterator[Finding]:
-    """Look at the directories for large and for small temporary files."""
+    """Check the directories for large and for small temporary files."""
     cache = os.environ.get("LIBGUESTFS_CACHEDIR") or "/var/tmp"  # noqa: S108
     small = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108
     yield _look("space for overlays", large_temporary(), _GIB, "VIRT_V2V_TMPDIR")

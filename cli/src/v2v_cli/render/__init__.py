@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Renderings of events: for people, for programs, as progress bars. The only place that shows a run to anybody."""
+"""Renderings of the events of a run: for people, for programs, as progress bars."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from v2v_core.events import Event
 
 
 class Renderer(Protocol):
-    """Takes events one by one, in the order in which they happen."""
+    """Shows events one by one, in the order in which they happen."""
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
 
     def failed(self, error: V2VError) -> None:
-        """Show what ended the run; the line on stderr is not a renderer's but the exit's."""
+        """Show the error that ended the run. The line on stderr is written by ``exit.py``, not by a renderer."""
 
     def close(self) -> None:
-        """Give back what is held; nothing more is shown."""
+        """Release the stream or terminal; no event follows."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Progress bars on a terminal, one for each disk: bytes, speed, and the time that is left."""
+"""Progress bars on a terminal, one for each disk: bytes, speed, and remaining time."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class Bars:
-    """Shows the progress of the copy, and nothing where the stream is no terminal.
+    """Shows the progress of the copy; shows nothing if the stream is not a terminal.
 
-    :param clock: seconds, for speed and time left.
+    :param clock: returns seconds, from which speed and remaining time are computed.
     """
 
     def __init__(self, stream: TextIO | None = None, *, clock: Callable[[], float] | None = None) -> None:
@@ -27,18 +27,18 @@ class Bars:
         self._tasks: dict[int, TaskID] = {}
 
     def __call__(self, event: Event) -> None:
-        """Show how far a disk is."""
+        """Update the bar of a disk."""
         if event.kind is EventKind.PROGRESS and event.step is Step.COPY and event.disk is not None:
             self._update(event.disk, event.done or 0, event.total)
         elif event.step is Step.COPY and event.kind in {EventKind.STEP_FINISHED, EventKind.STEP_FAILED}:
             self.close()
 
     def failed(self, error: V2VError) -> None:
-        """Take the bars away, so that the error stands alone."""
+        """Stop drawing, so that the error follows below the bars."""
         self.close()
 
     def close(self) -> None:
-        """Leave the bars as they are."""
+        """Stop drawing; the bars stay on the screen."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
@@ -75,6 +75,6 @@ class Bars:
             console=console,
             disable=not console.is_terminal,
             get_time=self._clock,
-            # stage lines appear above the bars; but what goes into a file or pipe must still go there
+            # stage lines appear above the bars; output to a file or pipe must not be diverted to the terminal
             redirect_stdout=sys.stdout.isatty(),
         )

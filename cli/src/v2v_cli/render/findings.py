@@ -13,7 +13,7 @@ from v2v_core.finding import Finding, Status
 
 
 def findings_as_text(findings: Sequence[Finding]) -> str:
-    """Give a line for each finding, the remedies below those that need one, and a verdict."""
+    """Return a line for each finding, with its remedy below it if it needs one, and a verdict."""
     lines = []
     for finding in findings:
         lines.append(f"{finding.status.value:<9} {sanitize(finding.name)}: {sanitize(finding.detail)}")
@@ -25,6 +25,6 @@ def findings_as_text(findings: Sequence[Finding]) -> str:
 
 
 def findings_as_json(findings: Sequence[Finding]) -> str:
-    """Give one JSON object."""
+    """Return one JSON object."""
     record = {"conversions_can_run": conversions_can_run(findings), "findings": [asdict(one) for one in findings]}
-    return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(record, indent=1) + "\n"

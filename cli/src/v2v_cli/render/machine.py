@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Lines for programs: ``--machine-readable`` as virt-v2v has it, and ``--json`` with everything an event says."""
+"""Lines for programs: ``--machine-readable`` in virt-v2v's form, and ``--json`` with all fields of an event."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from v2v_core.errors import UsageError, V2VError
 from v2v_core.events import Event, EventKind
 
 _TYPES = {EventKind.MESSAGE: "message", EventKind.INFO: "info", EventKind.WARNING: "warning"}
+_STDERR = 2
 _FORMS = "file:NAME, stream:stdout, stream:stderr or fd:N"
 
 
@@ -26,12 +27,12 @@ class MachineReadable:
         self._stream = stream
 
     def __call__(self, event: Event) -> None:
-        """Write an event, if it is one of those."""
+        """Write an event, if it is a message, an info or a warning."""
         if event.kind in _TYPES:
             self._write(event.text, event.time, _TYPES[event.kind])
 
     def failed(self, error: V2VError) -> None:
-        """Write what ended the run."""
+        """Write the error that ended the run."""
         self._write(error.message, datetime.now().timestamp(), "error")
 
     def close(self) -> None:
@@ -55,7 +56,7 @@ class JsonLines:
         self._line(event.to_json())
 
     def failed(self, error: V2VError) -> None:
-        """Write what ended the run."""
+        """Write the error that ended the run."""
         record: dict[str, object] = {"kind": "error", "text": error.message, "code": error.exit_code}
         if error.hint is not None:
             record["hint"] = error.hint
@@ -64,21 +65,24 @@ class JsonLines:
         self._line(json.dumps(record, ensure_ascii=False))
 
     def finished(self, **result: object) -> None:
-        """Write what came of the run."""
-        self._line(json.dumps({"kind": "result", **result}, ensure_ascii=False))
+        """Write the result of the run.
+
+        It is ASCII only: bytes of a path that are not text survive as escapes, and a reader gets the path back.
+        """
+        self._line(json.dumps({"kind": "result", **result}))
 
     def close(self) -> None:
         """Close the channel."""
         close_channel(self._stream)
 
     def _line(self, line: str) -> None:
-        # what json leaves as it is may still be a control character of a terminal
+        # json leaves some control characters of terminals as they are
         self._stream.write(sanitize(line) + "\n")
         self._stream.flush()
 
 
 def timestamp(when: float) -> str:
-    """Give a time as RFC 3339, in local time with nanoseconds."""
+    """Return a time in the form of RFC 3339, local, with nanoseconds."""
     moment = datetime.fromtimestamp(when).astimezone()
     offset = moment.strftime("%z")
     nanoseconds = round(when % 1 * 1_000_000) * 1000 % 1_000_000_000
@@ -86,9 +90,10 @@ def timestamp(when: float) -> str:
 
 
 def open_channel(form: str) -> TextIO:
-    """Open where machine-readable lines go: the value of ``--machine-readable``, empty for stdout.
+    """Open the channel for machine-readable lines.
 
-    :raises UsageError: it is none of the known forms, or cannot be opened.
+    :param form: the value of ``--machine-readable``; empty for stdout.
+    :raises UsageError: the form is unknown, or the channel cannot be opened.
     """
     kind, _colon, place = form.partition(":")
     if form in {"", "stream:stdout"}:
@@ -99,14 +104,30 @@ def open_channel(form: str) -> TextIO:
         if kind == "file" and place:
             return Path(place).open("w", encoding="utf-8")
         if kind == "fd" and len(place) < 8 and place.isascii() and place.isdigit():
-            return os.fdopen(int(place), "w", encoding="utf-8", closefd=False)
-    except (OSError, OverflowError) as err:
+            return open_descriptor(int(place), f"--machine-readable={form}")
+    except OSError as err:
         raise UsageError(f"--machine-readable={sanitize(form)} cannot be opened: {err}") from err
     raise UsageError(f"--machine-readable: unknown form {sanitize(form)!r}", hint=f"use {_FORMS}")
 
 
+def open_descriptor(number: int, option: str) -> TextIO:
+    """Open a file descriptor that the process was started with; closing the stream leaves it open.
+
+    :param option: how the user named it, for the error.
+    :raises UsageError: it is not open.
+    """
+    try:
+        stream = os.fdopen(number, "w", encoding="utf-8", closefd=False)
+    except (OSError, OverflowError) as err:
+        raise UsageError(f"{option} cannot be opened: {err}") from err
+    if number > _STDERR:
+        # servers outlive this process; one that had it open would keep its reader waiting for the end
+        os.set_inheritable(number, False)
+    return stream
+
+
 def close_channel(stream: TextIO) -> None:
-    """Close what ``open_channel`` opened; the streams of the process stay open."""
+    """Close a channel that ``open_channel`` opened. stdout and stderr stay open."""
     if stream in {sys.stdout, sys.stderr}:
         stream.flush()
     else:

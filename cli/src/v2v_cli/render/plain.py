@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Lines for people and for scripts that read them: the form is virt-v2v's, and is kept.
+"""Lines for people, in virt-v2v's form, which scripts read and which therefore never changes.
 
 Programs that supervise virt-v2v look for ``Copying disk 1/2``, for ``[  12.3] Finishing off`` and for
 ``42% [****----]``.
@@ -25,8 +25,10 @@ _GREEN, _BLUE, _PLAIN = "\x1b[32m", "\x1b[34m", "\x1b[0m"
 class Plain:
     """Writes stage lines, infos and warnings to stdout, progress and debug messages to stderr.
 
-    :param quiet: no stage lines and no progress. :param progress: show progress, where nothing else does.
-    :param color: with ANSI colours. :param wrap: break lines at column 76.
+    :param quiet: write no stage lines and no progress.
+    :param progress: write lines of progress; False if progress bars show it.
+    :param color: use ANSI colours.
+    :param wrap: break lines at column 76.
     """
 
     def __init__(
@@ -69,16 +71,16 @@ class Plain:
             self._debug(event)
 
     def failed(self, error: V2VError) -> None:
-        """Show nothing: the exit does."""
+        """Show nothing: ``exit.py`` writes the error."""
 
     def close(self) -> None:
-        """Write out what was said."""
+        """Flush stdout."""
         (self._stdout or sys.stdout).flush()
 
     def _stage(self, event: Event) -> None:
         if self._quiet:
             return
-        # the clock of the event, which may come from another process of the run, but never a negative time
+        # the event may come from another process, whose clock was read before this renderer started
         elapsed = max(0.0, event.time - self._start)
         self._say(f"[{elapsed:6.1f}] {sanitize(event.text)}", _GREEN)
 
@@ -90,7 +92,7 @@ class Plain:
             return
         self._percent[event.disk] = percent
         done = percent * _BAR_LENGTH // 100
-        # a line each, and no carriage return: this is what ends up in log files
+        # one line each, without carriage returns, as these lines end up in log files
         stream = self._stderr or sys.stderr
         stream.write(f"  {percent:3d}% [{'*' * done}{'-' * (_BAR_LENGTH - done)}]\n")
         stream.flush()
@@ -111,7 +113,7 @@ class Plain:
             line = textwrap.fill(line, _WRAP_COLUMN, break_long_words=False, break_on_hyphens=False)
         if self._color and color:
             line = f"{color}{line}{_PLAIN}"
-        # looked up each time: while progress bars are shown, rich puts its own stream there
+        # looked up each time: while progress bars are shown, rich replaces sys.stdout
         stream = self._stdout or sys.stdout
         stream.write(line + "\n")
         stream.flush()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The text of ``--print-source``: what the source hypervisor says about the guest. Scripts compare it as a whole."""
+"""The text of ``--print-source``: the source hypervisor's description of the guest. Scripts compare it as a whole."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def print_source(guest: Guest) -> str:
         ("removable media", [_removable(drive) for drive in guest.removables]),
         ("NICs", [_nic(nic) for nic in guest.nics]),
     ):
-        # an empty list still is one, empty, line
+        # an empty list is one empty line
         lines += [f"{label}:", *(items or [""])]
     return "".join(f"{line}\n" for line in (*lines, ""))
 
@@ -74,5 +74,5 @@ def _nic(nic: Nic) -> str:
 
 
 def _bracketed(bus: Bus | None) -> str:
-    # a floppy controller is none of virt-v2v's controllers
+    # virt-v2v names no floppy controller
     return "" if bus in {None, Bus.FLOPPY} else f" [{bus}]"

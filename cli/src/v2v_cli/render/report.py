@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a run did, as a text for an administrator and as JSON for a program.
+"""The report of a run: a text for the administrator, and JSON for programs.
 
-The JSON is one object. Members may be added; the number changes when one goes or means something else::
+The JSON is one object. New members may be added; the version changes if one is removed or changes its meaning::
 
     format, version     "v2v-report", 1
     outcome             "finished" (it exists at the destination), "converted" (it was not copied, or not yet),
@@ -20,7 +20,7 @@ The JSON is one object. Members may be added; the number changes when one goes o
     steps               a list: step, outcome ("finished", "failed" or "unfinished"), started (seconds since the
                         epoch), seconds
 
-What comes from the guest is in both forms without control characters, and without those that turn a line around.
+Both forms hold no control characters, and none that change the direction of a line: much of the text is the guest's.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
 def report_as_json(report: RunReport) -> str:
-    """Give a report as JSON, ASCII only."""
+    """Return a report as JSON, ASCII only."""
     text = json.dumps(_harmless(_record(report)), indent=1, ensure_ascii=True)
-    # the only control character that JSON lets stand
+    # the only control character that json leaves as it is
     return text.replace("\x7f", "\\u007f") + "\n"
 
 
 def report_as_text(report: RunReport) -> str:
-    """Give a report as lines for people."""
+    """Return a report as lines for people."""
     blocks = [
         _outcome(report),
         ("Guest", list(_guest(report))),
@@ -69,7 +69,7 @@ def report_as_text(report: RunReport) -> str:
 
 
 def is_file(change: Change) -> bool:
-    """Tell whether a file was changed; or else the change is named by a package or a program."""
+    """Return whether a file was changed; if not, ``path`` is the name of a package or a program."""
     return change.path.startswith("/")
 
 
@@ -123,9 +123,9 @@ def _record(report: RunReport) -> dict[str, Any]:
 
 def _harmless(value: Any, name: str = "") -> Any:
     if isinstance(value, dict):
-        return {key: _harmless(found, key) for key, found in value.items()}
+        return {key: _harmless(member, key) for key, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_harmless(found, name) for found in value]
+        return [_harmless(member, name) for member in value]
     if isinstance(value, str):
         return sanitize_path(value) if name == "path" else sanitize(value)
     return value
@@ -148,9 +148,9 @@ def _guest(report: RunReport) -> Iterator[str]:
         yield _property("came from", guest.hypervisor)
     if target is None:
         return
-    found, hardware = target.inspection, target.capabilities
-    version = f"{found.major_version}.{found.minor_version}"
-    yield _property("system", f"{found.product_name or found.distro} ({found.distro} {version}, {found.arch})")
+    system, hardware = target.inspection, target.capabilities
+    version = f"{system.major_version}.{system.minor_version}"
+    yield _property("system", f"{system.product_name or system.distro} ({system.distro} {version}, {system.arch})")
     yield _property("firmware", target.firmware.value)
     virtio = (
         *(("a random number generator",) if hardware.virtio_rng else ()),
@@ -196,7 +196,7 @@ def _heading_of_changes(report: RunReport) -> str:
 
 
 def _changes(changes: Sequence[Change]) -> Iterator[str]:
-    """Group the changes by their reason, packages first; within a group they keep their order."""
+    """Yield the changes grouped by their reason, packages first. Within a group they keep their order."""
     for subject in (False, True):
         reasons: dict[str, list[Change]] = {}
         for change in changes:

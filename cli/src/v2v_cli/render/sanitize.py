@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Texts of guests, servers and files made harmless for terminals and logs."""
+"""Makes texts that come from guests, servers and files harmless for terminals and logs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sanitize(text: str) -> str:
 
 
 def sanitize_path(text: str) -> str:
-    """Give the path of a file on one line; characters that nobody sees, which make two paths look alike, are shown."""
+    """Return a path on one line. Invisible characters, which make two paths look alike, become visible."""
     return "".join(
         _REPLACEMENT if unicodedata.category(character) == "Cf" else character for character in sanitize(text)
     )

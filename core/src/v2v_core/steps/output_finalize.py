@@ -44,3 +44,11 @@ def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> OutputResu
         directory.ledger.settle(output.owner)
         served.forget_output(directory)
         return result
+
+
+def mode_of_output(directory: ConversionDir) -> str:
+    """Return the mode of the output that was set up.
+
+    :raises V2VError: none was set up.
+    """
+    return chosen_output(directory, served.read_output(directory).owner).mode

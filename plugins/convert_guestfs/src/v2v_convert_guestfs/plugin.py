@@ -11,6 +11,7 @@ class GuestfsConvert:
 
     api_version = HOOK_API_VERSION
     summary = "convert Linux guests through libguestfs"
+    capabilities = ("convert:linux", "collect-option")
     options: tuple[PluginOption, ...] = ()
 
     @hookimpl

@@ -15,6 +15,8 @@ class VcenterInput:
 
     api_version = 1
     summary = "a guest of a vCenter or ESXi host, over https or VDDK (-it vddk)"
+    uri_schemes = ("vpx", "esx")
+    capabilities = ("vcenter-https", "vddk")
     options = (
         PluginOption(
             name=_THUMBPRINT, help="SHA-1 or SHA-256 fingerprint of the server's certificate, to trust it alone"

@@ -56,6 +56,7 @@ class ExportDomainOutput:
 
     api_version = HOOK_API_VERSION
     summary = "an export storage domain of oVirt or RHV, over NFS or in a directory"
+    capabilities = ("ovf:ovirtexp",)
     options: tuple[PluginOption, ...] = ()
     #: The machines of oVirt have none unless somebody adds one.
     serial_console = False

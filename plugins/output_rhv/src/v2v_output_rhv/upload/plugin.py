@@ -27,6 +27,7 @@ class UploadOutput:
 
     api_version = HOOK_API_VERSION
     summary = "a virtual machine of oVirt or RHV, uploaded through its engine"
+    capabilities = ("ovf:ovirt",)
     options = OPTIONS
 
     #: For tests, in a subclass.

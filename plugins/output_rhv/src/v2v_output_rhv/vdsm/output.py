@@ -52,6 +52,7 @@ class VdsmOutput:
 
     api_version = HOOK_API_VERSION
     summary = "volumes in a storage domain that VDSM has prepared; for VDSM, not for users"
+    capabilities = ("vdsm-compat-option", "ovf:ovirt", "ovf:ovirtexp")
     options: tuple[PluginOption, ...] = OPTIONS
     #: The machines of oVirt have none unless somebody adds one.
     serial_console = False

@@ -13,7 +13,6 @@ from v2v_core.api import (
     SourceError,
     UsageError,
     hookimpl,
-    input_helper,
 )
 
 
@@ -40,8 +39,3 @@ class OutsideInput:
             ),
             disks=(NbdkitPlugin(name="pattern", parameters=(("size", size),)),),
         )
-
-
-def helper() -> int:
-    """Be ``helper-v2v-input-outside``."""
-    return input_helper("outside")

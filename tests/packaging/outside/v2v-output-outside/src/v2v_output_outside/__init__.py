@@ -15,7 +15,6 @@ from v2v_core.api import (
     QemuImage,
     UsageError,
     hookimpl,
-    output_helper,
 )
 
 
@@ -62,8 +61,3 @@ class OutsideOutput:
         """Remove the directory."""
         for thing in request.owned:
             shutil.rmtree(thing.identity, ignore_errors=True)
-
-
-def helper() -> int:
-    """Be ``helper-v2v-output-outside``."""
-    return output_helper("outside")

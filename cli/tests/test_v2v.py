@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,17 @@ import pytest
 from v2v_cli import v2v
 from v2v_cli.doctor import examination
 from v2v_core import __version__, discovery, pipeline
+from v2v_core.conversion_dir import ConversionDir
 from v2v_core.discovery import Installed, Role
 from v2v_core.errors import SourceError
 from v2v_core.events import Event, EventKind, Step
 from v2v_core.finding import Finding, Status
 from v2v_core.hookspecs import OutputResult
-from v2v_core.model import Guest
+from v2v_core.model import Firmware, Guest, TargetProfile
 from v2v_core.settings import RunChoice
 from v2v_core.testing.fake_plugins import FakeOutput
+
+AtEnd = Callable[[ConversionDir], None]
 
 
 def run(*words: str) -> int:
@@ -28,20 +31,23 @@ def run(*words: str) -> int:
 
 
 @pytest.fixture
-def choices(monkeypatch: pytest.MonkeyPatch) -> list[RunChoice]:
-    """What the pipeline was called with."""
+def choices(monkeypatch: pytest.MonkeyPatch, v2v_short_path: Path) -> list[RunChoice]:
+    """Return the list of choices that the pipeline is called with."""
     called: list[RunChoice] = []
+    left = ConversionDir.open_or_create(v2v_short_path / "left")
+    left.events.write_text(Event(kind=EventKind.STEP_STARTED, step=Step.CONVERT).to_json() + "\n")
 
-    def convert(choice: RunChoice, sinks: Sequence[Any] = ()) -> OutputResult:
+    def convert(choice: RunChoice, sinks: Sequence[Any] = (), *, at_end: AtEnd) -> OutputResult:
         called.append(choice)
         for sink in sinks:
             sink(Event(kind=EventKind.MESSAGE, step=Step.COPY, text="Copying disk 1/1", time=1.0))
+        at_end(left)
         if choice.input.arguments == ("missing",):
             raise SourceError("no such guest")
         return OutputResult(created=("/out/guest.xml",))
 
     monkeypatch.setattr(pipeline, "run", convert)
-    monkeypatch.setattr(pipeline, "convert_in_place", lambda choice, _sinks: called.append(choice))
+    monkeypatch.setattr(pipeline, "convert_in_place", lambda choice, _sinks, *, at_end: called.append(choice))
     return called
 
 
@@ -68,11 +74,12 @@ def test_json_ends_with_the_error(choices: list[RunChoice], capsys: pytest.Captu
     assert captured.err == "v2v: error: no such guest\n"
 
 
-def test_report_is_looked_at_first(
+def test_report_file_is_checked_before_the_run(
     choices: list[RunChoice], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("convert", "a.img", "--report", str(tmp_path / "report.json")) == 0
-    assert choices.pop().report == tmp_path / "report.json"
+    assert json.loads((tmp_path / "report.json").read_text())["outcome"] == "unfinished"
+    choices.clear()
     assert run("convert", "a.img", "--report", str(tmp_path / "missing" / "report")) == 2
     assert "missing/report cannot be written" in capsys.readouterr().err
     assert run("convert", str(tmp_path / "a.img"), "--report", str(tmp_path / "a.img")) == 2
@@ -146,14 +153,20 @@ def test_show_broken_plugin(one_broken_plugin: None, capsys: pytest.CaptureFixtu
     assert "BROKEN" in out
 
 
-def test_show_an_output_without_a_serial_console(
+def test_show_an_output_whose_guests_cannot_have_everything(
     v2v_fakes: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("plugins", "show", "fake") == 0
     assert "have no serial console" not in capsys.readouterr().out
-    monkeypatch.setattr(FakeOutput, "serial_console", False, raising=False)
+    profile = TargetProfile(serial_console=False, most_disks=4, firmware=(Firmware.BIOS,))
+    monkeypatch.setattr(FakeOutput, "profile", profile, raising=False)
     assert run("plugins", "show", "fake") == 0
-    assert capsys.readouterr().out.count("guests there  have no serial console") == 1
+    shown = [line for line in capsys.readouterr().out.splitlines() if "guests there" in line]
+    assert shown == [
+        "  guests there  have no serial console",
+        "  guests there  have at most 4 disks",
+        "  guests there  boot with bios only",
+    ]
 
 
 def test_show_unknown_plugin(one_broken_plugin: None, capsys: pytest.CaptureFixture[str]) -> None:

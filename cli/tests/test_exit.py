@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is raised becomes an exit code and lines on stderr, in one place."""
+"""Exceptions become exit codes and lines on stderr."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from typing import NoReturn
 import pytest
 
 from v2v_cli.exit import Session, guard
-from v2v_core.errors import ConversionError, DestinationError, Interrupted, Obstacle, SourceError, UsageError, V2VError
+from v2v_core.errors import (
+    ConversionError,
+    DestinationError,
+    Interrupted,
+    Obstacle,
+    PluginNotFound,
+    SourceError,
+    UsageError,
+    V2VError,
+)
 
 
 def raising(error: BaseException) -> NoReturn:
@@ -41,6 +50,23 @@ def test_error_hint_and_notes(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "p: error: no disk\nhint: attach one\np: logs: /somewhere\n"
 
 
+@pytest.mark.parametrize(
+    ("role", "name", "installed", "hint"),
+    [
+        ("output", "rhv-upload", ["local"], "pip install v2v-output-rhv"),
+        ("output", "rvh-upload", ["local"], "did you mean rhv-upload? pip install v2v-output-rhv"),
+        ("output", "loacl", ["local"], "did you mean local?"),
+        ("output", "rhubarb", ["local"], "'v2v plugins list' lists what is installed"),
+        ("observer", "rhubarb", [], "'v2v plugins list' lists what is installed"),
+    ],
+)
+def test_hint_for_an_unknown_mode_names_nothing_that_was_typed(
+    capsys: pytest.CaptureFixture[str], role: str, name: str, installed: list[str], hint: str
+) -> None:
+    guard(Session("p"), lambda: raising(PluginNotFound(role, name, installed)))
+    assert capsys.readouterr().err.splitlines()[1:] == [f"hint: {hint}"]
+
+
 def test_several_reasons_have_a_line_each_with_its_remedy(capsys: pytest.CaptureFixture[str]) -> None:
     obstacles = [
         Obstacle(reason="no \x1b kernel", remedy="install one"),
@@ -56,7 +82,7 @@ def test_several_reasons_have_a_line_each_with_its_remedy(capsys: pytest.Capture
     assert capsys.readouterr().err == "p: error: no space\nhint: make some\n"
 
 
-def test_bug_is_one_line_and_its_traceback_is_for_verbose(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bug_is_one_line_and_has_a_traceback_with_verbose(capsys: pytest.CaptureFixture[str]) -> None:
     guard(Session("p"), lambda: raising(KeyError("k")))
     assert capsys.readouterr().err.splitlines()[0] == "p: error: internal error: KeyError: 'k'; this is a bug"
     guard(Session("p", verbose=True), lambda: raising(KeyError("k")))
@@ -69,7 +95,7 @@ def test_terminal_is_safe_from_errors(capsys: pytest.CaptureFixture[str]) -> Non
     assert not set("\x1b\x07\x9b") & set(err)
 
 
-def test_closed_stdout_is_no_traceback() -> None:
+def test_closed_stdout_causes_no_traceback() -> None:
     script = "import sys; from v2v_cli.virt_v2v import main; sys.exit(main(['--help']))"
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

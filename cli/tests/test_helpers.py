@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The helpers: each calls its step with its directory and the record of its options."""
+"""Each helper command calls its step with the conversion directory and the record of its options."""
 
 from __future__ import annotations
 
 import os
+import select
 import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from v2v_cli import helpers
+from v2v_core import helper
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import CopyError
 from v2v_core.events import Event, EventKind, Step
@@ -25,7 +28,7 @@ Calls = list[tuple[str, ConversionDir, Any]]
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
-    """The steps that were run, with what they were given."""
+    """Return the list of steps that are run, each with its directory and choice."""
     made: Calls = []
 
     def record(name: str, result: Any = None) -> Any:
@@ -42,8 +45,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         monkeypatch.setattr(module, "run", record(module.__name__.rpartition(".")[2]))
     monkeypatch.setattr(convert_apart, "convert_apart", record("convert"))
     monkeypatch.setattr(output_finalize, "run", record("output_finalize", OutputResult(created=("/out/guest.xml",))))
-    monkeypatch.setattr(output_check, "saved_choice", lambda _directory: SimpleNamespace(mode="local"))
-    # the helpers set this for their children
+    monkeypatch.setattr(output_finalize, "mode_of_output", lambda _directory: "local")
+    monkeypatch.setattr(ConversionDir, "require", lambda _directory, _step: None)
+    # the helpers set this variable for their children
     monkeypatch.setenv("V2V_DIRECTORY", "")
     return made
 
@@ -67,7 +71,43 @@ def test_output_helper_checks_before_it_sets_up(calls: Calls, tmp_path: Path) ->
     }
 
 
-def test_final_needs_no_option_and_prints_what_exists_now(
+@pytest.mark.parametrize(
+    ("script", "called"),
+    [
+        ("/usr/bin/helper-v2v-input-disk", ("input", "disk")),
+        ("helper-v2v-output-rhv-upload", ("output", "rhv-upload")),
+    ],
+)
+def test_script_of_a_plugin_names_role_and_mode(
+    script: str, called: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, str]] = []
+    for role in ("input", "output"):
+        monkeypatch.setattr(helpers, f"{role}_helper", lambda mode, role=role: seen.append((role, mode)) or 7)
+    monkeypatch.setattr(sys, "argv", [script, "--dir", "D"])
+    assert helper.main() == 7
+    assert seen == [called]
+
+
+@pytest.mark.parametrize("script", ["v2v_core.helper", "helper-v2v-input-", "helper-v2v-convert-x", "helper-v2v-"])
+def test_other_names_of_a_script_are_refused(
+    script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [script])
+    assert helper.main() == 2
+    assert "helper-v2v-input-MODE" in capsys.readouterr().err
+
+
+def test_script_of_a_plugin_without_the_command_line_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["helper-v2v-input-disk"])
+    monkeypatch.setattr(helper, "find_spec", lambda _name: None)
+    assert helper.main() == 3
+    assert capsys.readouterr().err.endswith("hint: pip install v2v-cli\n")
+
+
+def test_final_needs_no_option_and_prints_what_was_created(
     calls: Calls, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ConversionDir.open_or_create(tmp_path)
@@ -90,7 +130,7 @@ def test_convert_helper(calls: Calls, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("given", "has"), [([], True), (["--no-serial-console"], False)])
-def test_convert_helper_hears_of_a_target_without_a_serial_port(
+def test_convert_helper_for_a_target_without_a_serial_port(
     calls: Calls, tmp_path: Path, given: list[str], has: bool
 ) -> None:
     assert helpers.convert(["--dir", str(tmp_path), *given]) == 0
@@ -119,13 +159,65 @@ def test_copy_helper_sends_events_to_a_descriptor(calls: Calls, tmp_path: Path) 
     assert (name, choice) == ("copy", CopyChoice(parallel=3))
 
 
+@pytest.mark.parametrize("number", ["999", "99999999999"])
+def test_descriptor_that_is_not_open(
+    calls: Calls, tmp_path: Path, capsys: pytest.CaptureFixture[str], number: str
+) -> None:
+    assert helpers.copy(["--dir", str(tmp_path), "--events-fd", number]) == 2
+    assert capsys.readouterr().err.startswith("helper-v2v-copy: error: --events-fd")
+    assert not calls
+
+
+_COPY_WITH_A_SERVER = """
+import os, sys
+from v2v_cli import helpers
+from v2v_core.steps import copy
+
+def start_a_server(*_):
+    to_null = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+    pid = os.posix_spawnp("sleep", ["sleep", "60"], os.environ, file_actions=to_null)
+    os.write(1, b"%d" % pid)
+
+copy.run = start_a_server
+sys.exit(helpers.copy(sys.argv[1:]))
+"""
+
+
+def test_reader_of_the_events_comes_to_their_end_while_a_server_lives(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    argv = [sys.executable, "-c", _COPY_WITH_A_SERVER, "--dir", str(tmp_path), "--events-fd", str(writer)]
+    process = subprocess.run(argv, stdout=subprocess.PIPE, pass_fds=[writer], check=True, timeout=60)
+    server = int(process.stdout)
+    try:
+        os.close(writer)
+        ready, _, _ = select.select([reader], [], [], 10)
+        assert ready, "the server holds the other end of the pipe"
+        assert os.read(reader, 1) == b""
+        os.kill(server, 0)
+    finally:
+        os.kill(server, signal.SIGKILL)
+        os.close(reader)
+
+
+def test_path_that_is_not_text_is_printed_as_it_is(
+    calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    created = OutputResult(created=(os.fsdecode(b"/out/caf\xe9"), "/out/a\n\x1b"))
+    monkeypatch.setattr(output_finalize, "run", lambda *_: created)
+    ConversionDir.open_or_create(tmp_path)
+    assert helpers.output_helper("local", ["final", "--dir", str(tmp_path)]) == 0
+    assert capfdbinary.readouterr().out == "/out/caf\udce9\n/out/a \N{REPLACEMENT CHARACTER}\n".encode(
+        errors="surrogateescape"
+    )
+
+
 def test_cleanup_helper(calls: Calls, tmp_path: Path) -> None:
     ConversionDir.open_or_create(tmp_path)
     assert helpers.cleanup(["--dir", str(tmp_path)]) == 0
     assert [name for name, _directory, _choice in calls] == ["cleanup"]
 
 
-def test_cleanup_of_what_is_gone_has_succeeded(
+def test_cleanup_of_a_directory_that_is_gone_succeeds(
     calls: Calls, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert helpers.cleanup(["--dir", str(tmp_path / "gone")]) == 0
@@ -134,7 +226,7 @@ def test_cleanup_of_what_is_gone_has_succeeded(
 
 
 @pytest.mark.parametrize("words", [[], ["seyup"], ["--dir", "D"]])
-def test_output_helper_needs_to_know_which_half(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_helper_requires_setup_or_final(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert helpers.output_helper("local", words) == 2
     assert "setup and final" in capsys.readouterr().err
 
@@ -144,7 +236,7 @@ def test_directory_is_required(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--dir" in capsys.readouterr().err
 
 
-def test_failure_of_a_step_gives_its_exit_code(
+def test_failed_step_sets_the_exit_code(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(_directory: ConversionDir, _choice: CopyChoice, _sinks: Sequence[Any]) -> None:
@@ -155,7 +247,7 @@ def test_failure_of_a_step_gives_its_exit_code(
     assert capsys.readouterr().err == "helper-v2v-copy: error: disk 2: connection lost\n"
 
 
-def test_signal_that_asks_for_the_end_interrupts_the_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_termination_signal_interrupts_the_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(copy, "run", lambda *_: signal.raise_signal(signal.SIGTERM))
     assert helpers.copy(["--dir", str(tmp_path)]) == 130

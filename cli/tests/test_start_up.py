@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command starts fast, because it imports what it needs and nothing else."""
+"""The commands start fast, because they import only what they need."""
 
 from __future__ import annotations
 

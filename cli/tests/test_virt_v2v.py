@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""virt-v2v's command line: what it makes of the options, what it refuses, what it prints."""
+"""virt-v2v's command line: the records that it makes of the options, what it refuses, what it prints."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Any
 
 import pytest
 
-from v2v_cli import virt_v2v
+from v2v_cli import v2v, virt_v2v
 from v2v_core import __version__, pipeline
-from v2v_core.discovery import Role
 from v2v_core.errors import ConversionError
 from v2v_core.events import Event, EventKind, Step
 from v2v_core.hookspecs import OutputResult
 from v2v_core.model import Guest, StaticAddress
 from v2v_core.settings import NicMapping, RunChoice
+from v2v_core.testing.fixtures import Install
 
 
 @pytest.fixture
 def choices(monkeypatch: pytest.MonkeyPatch) -> list[RunChoice]:
-    """What the pipeline was called with."""
+    """Return the list of choices that the pipeline is called with."""
     called: list[RunChoice] = []
 
     def run(choice: RunChoice, sinks: Sequence[Any] = ()) -> OutputResult:
@@ -126,9 +126,9 @@ def test_static_addresses(choices: list[RunChoice], value: str, address: StaticA
         ("--mac 00:11:22:33:44:55:ip:10.0.0.256 g", "'10.0.0.256' in"),
         ("--mac 00:11:22:33:44:55:ip:10.0.0.1,10.0.0 g", "'10.0.0' in"),
         ("--mac 00:11:22:33:44:55:ip:10.0.0.1,fd00::1 g", "of another family"),
-        ("--mac 00:11:22:33:44:55:ip:10.0.0.1,,33 g", "'33' is no prefix length of 10.0.0.1"),
-        ("--mac 00:11:22:33:44:55:ip:fd00::1,,129 g", "'129' is no prefix length"),
-        ("--mac 00:11:22:33:44:55:ip:fd00::1,,+1 g", "'+1' is no prefix length"),
+        ("--mac 00:11:22:33:44:55:ip:10.0.0.1,,33 g", "'33' is not a prefix length of 10.0.0.1"),
+        ("--mac 00:11:22:33:44:55:ip:fd00::1,,129 g", "'129' is not a prefix length"),
+        ("--mac 00:11:22:33:44:55:ip:fd00::1,,+1 g", "'+1' is not a prefix length"),
         ("--mac 00:11:22:33:44:55:ip:10.0.0.1,,,x g", "'x' in"),
         ("--mac 00:11:22:33:44:55:ip:fe80::1%eth0 g", "is not the address of one machine"),
         ("--mac 00:11:22:33:44:55:ip:224.0.0.1 g", "is not the address of one machine"),
@@ -146,7 +146,7 @@ def test_static_addresses(choices: list[RunChoice], value: str, address: StaticA
         ("-m lots g", "'lots' is not an integer"),
         ("-ip /nonexistent g", "-ip: cannot read /nonexistent"),
         ("--key x:file:/nonexistent g", "--key: cannot read /nonexistent"),
-        ("-io =x g", "-io and -oo need a key"),
+        ("-io =x g", "-io needs a key"),
         ("--machine-readable=tcp:1 g", "unknown form 'tcp:1'"),
         ("", "no guest was named"),
         ("-o null", "no guest was named"),
@@ -203,15 +203,15 @@ def test_no_keys_on_standard_input(
     assert "standard input is a terminal" in capsys.readouterr().err
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"s3cret\xff"), encoding="utf-8"))
     assert run("g", "--keys-from-stdin") == 2
-    said = capsys.readouterr().err
-    assert "cannot be read as text" in said
-    assert "s3cret" not in said
+    stderr = capsys.readouterr().err
+    assert "cannot be read as text" in stderr
+    assert "s3cret" not in stderr
     assert run("g", "--echo-keys") == 2
     assert "keys are not asked for" in capsys.readouterr().err
     assert not choices
 
 
-def test_what_is_to_be_collected(choices: list[RunChoice], tmp_path: Path) -> None:
+def test_directories_to_collect(choices: list[RunChoice], tmp_path: Path) -> None:
     output = tmp_path / "out.tar.xz"
     words = ["--collect", "/etc", "--collect", "/var/log:logs/all", "--collect", "/home:."]
     assert run("g", *words, "--collect-output", str(output)) == 0
@@ -221,22 +221,31 @@ def test_what_is_to_be_collected(choices: list[RunChoice], tmp_path: Path) -> No
     }
 
 
+def test_converter_that_cannot_collect(
+    choices: list[RunChoice], v2v_fakes: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["g", "--converter", "fake", "--collect", "/etc", "--collect-output", str(tmp_path / "out.tar.xz")]
+    assert v2v.main(["convert", *words]) == 2
+    assert "--collect: the converter fake cannot save directories of the guest" in capsys.readouterr().err
+    assert not choices
+
+
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "complaint"),
     [
         ("--collect /etc g", "--collect needs --collect-output"),
         ("--collect-output /tmp/x.tar.xz g", "--collect-output needs --collect"),
-        ("--collect etc --collect-output /tmp/x.tar.xz g", "'etc' is no absolute path"),
+        ("--collect etc --collect-output /tmp/x.tar.xz g", "'etc' is not an absolute path in the guest"),
         ("--collect /etc:/etc --collect-output /tmp/x.tar.xz g", "leads out of the archive"),
         ("--collect /etc:a/../../b --collect-output /tmp/x.tar.xz g", "leads out of the archive"),
         ("--collect /etc --collect-output /nonexistent/x.tar.xz g", "cannot be written"),
     ],
 )
-def test_what_cannot_be_collected(
-    choices: list[RunChoice], capsys: pytest.CaptureFixture[str], words: str, said: str
+def test_directories_that_cannot_be_collected(
+    choices: list[RunChoice], capsys: pytest.CaptureFixture[str], words: str, complaint: str
 ) -> None:
     assert run(*words.split()) == 2
-    assert said in capsys.readouterr().err
+    assert complaint in capsys.readouterr().err
     assert not choices
 
 
@@ -262,7 +271,7 @@ def test_help_is_on_stdout_and_names_every_option(
     assert "--debug-gc" not in out
 
 
-def test_option_lists_for_completion(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lists_of_options_for_completion(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--short-options") == 0
     short = capsys.readouterr().out.split()
     assert run("--long-options") == 0
@@ -281,23 +290,50 @@ def test_capabilities_are_listed_without_a_guest(choices: list[RunChoice], capsy
     assert not choices
 
 
-@pytest.mark.parametrize(
-    ("outputs", "listed"),
-    [
-        (["local"], set()),
-        (["local", "vdsm"], {"vdsm-compat-option", "ovf:ovirt", "ovf:ovirtexp"}),
-        (["ovirt", "rhv"], {"ovf:ovirtexp"}),
-        (["ovirt-upload"], {"ovf:ovirt"}),
-    ],
-)
-def test_capabilities_of_an_output_are_listed_if_it_is_installed(
-    outputs: list[str], listed: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_capabilities_are_those_of_the_installed_plugins(
+    v2v_install: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("v2v_cli.listings._names", lambda role: outputs if role is Role.OUTPUT else [])
+    declares = "class Plugin:\n    capabilities = {}\n"
+    v2v_install(
+        "v2v-output-able",
+        {
+            "v2v.output": {"able": "t_able:Plugin", "abel": "t_able:Plugin", "odd": "t_odd:Plugin", "bad": "t_bad:P"},
+            "v2v.input": {"able-too": "t_able:Plugin"},
+        },
+        {
+            "t_able": declares.format('("able-option", "able:x")'),
+            "t_odd": declares.format('"odd-option"'),
+            "t_bad": "1/0",
+        },
+    )
     assert run("--machine-readable") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert {line for line in lines if line.startswith(("ovf:", "vdsm"))} == listed
-    assert {line for line in lines if line.startswith("output:")} == {f"output:{name}" for name in outputs}
+    assert {"able-option", "able:x"} <= set(lines)
+    assert {"output:able", "output:abel", "output:odd", "output:bad", "input:able-too"} <= set(lines)
+    assert "odd-option" not in lines
+    assert len(lines) == len(set(lines))
+
+
+@pytest.mark.parametrize(
+    ("words", "mode"),
+    [
+        ("-i libvirt -ic zzz://h/", "claims"),
+        ("-ic ZZZ://h/", "claims"),
+        ("-ic zzzz://h/", "libvirt"),
+        ("-ic zzz", "libvirt"),
+        ("-i disk -ic zzz://h/", "disk"),
+    ],
+)
+def test_input_that_claims_the_scheme_of_a_libvirt_uri(
+    choices: list[RunChoice], v2v_install: Install, words: str, mode: str
+) -> None:
+    v2v_install(
+        "v2v-input-claims",
+        {"v2v.input": {"claims": "t_claims:Plugin", "bad": "t_bad_input:P"}},
+        {"t_claims": "class Plugin:\n    uri_schemes = ('yyy', 'zzz')\n", "t_bad_input": "1/0"},
+    )
+    assert run(*words.split(), "g") == 0
+    assert choices[0].input.mode == mode
 
 
 @pytest.mark.parametrize("name", ["compat", "image-uuid", "vol-uuid", "vm-uuid", "ovf-output", "ovf-flavour"])
@@ -327,7 +363,7 @@ def test_quiet_leaves_no_stage_lines(choices: list[RunChoice], capsys: pytest.Ca
     assert capsys.readouterr().out == ""
 
 
-def test_unknown_plugin_in_question_lists_the_installed_ones(capsys: pytest.CaptureFixture[str]) -> None:
+def test_question_about_an_unknown_plugin_lists_the_installed_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("-i", "nonsense", "-io", "?") == 3
     assert "unknown input mode 'nonsense' (installed:" in capsys.readouterr().err
 
@@ -338,7 +374,7 @@ def test_print_source(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     assert "    source name: g\n" in capsys.readouterr().out
 
 
-def test_error_of_a_run_gives_its_exit_code_and_hint(
+def test_failed_run_sets_exit_code_and_prints_the_hint(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     def fail(choice: RunChoice, sinks: Sequence[Any] = ()) -> OutputResult:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The adapter must read words as getopt_long_only does: rows of habits, and a comparison with the real thing."""
+"""The adapter must read words as getopt_long_only does: a table of examples, and a comparison with glibc's own."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ TABLE = (
         ("g -v h -os D", "--verbose -os D -- g h"),
         ("-v -- -x --oo", "--verbose -- -x --oo"),
         ("- -v", "--verbose -- -"),
-        # any of the spellings
+        # all spellings of one option
         ("--colour", "--color --"),
         ("--colour --color", "--color --color --"),
     ],
@@ -115,7 +115,7 @@ def test_nonsense_is_refused_by_name(words: str, message: str, hint: str | None)
 
 
 @pytest.mark.parametrize("word", ["--kye=ID:key:hunter2", "-kall:key:hunter2", "--kye:hunter2", "-zhunter2="])
-def test_what_may_be_a_secret_is_not_repeated(word: str) -> None:
+def test_possible_secret_is_not_in_the_message(word: str) -> None:
     with pytest.raises(UsageError) as caught:
         canonical_argv([word], (OptionSpec(("--key",), Arity.REQUIRED),))
     shown = f"{caught.value.message} {caught.value.hint}"
@@ -132,13 +132,13 @@ def test_integers_are_read_in_the_base_that_they_name(text: str, value: int) -> 
 
 
 @pytest.mark.parametrize("text", ["", "x", "08", "0x", "1.5", "1k", " 1", "1_000", "٣", str(2**30), "0o17"])
-def test_what_is_no_integer_is_refused(text: str) -> None:
+def test_other_texts_are_not_integers(text: str) -> None:
     with pytest.raises(ValueError, match=r"integer|range"):
         base0_integer(text)
 
 
 def real_getopt(words: list[str]) -> list[str] | None:
-    """Read words with util-linux's ``getopt -a``, which is glibc's getopt_long_only; None is an error."""
+    """Read words with util-linux's ``getopt -a``, which uses glibc's getopt_long_only; return None for an error."""
     marks = {Arity.NONE: "", Arity.REQUIRED: ":", Arity.OPTIONAL: "::"}
     names = [(name.lstrip("-"), spec) for spec in TABLE for name in spec.names]
     short = "".join(name + marks[spec.arity] for name, spec in names if len(name) == 1)
@@ -148,18 +148,18 @@ def real_getopt(words: list[str]) -> list[str] | None:
     if done.returncode != 0:
         return None
     canonical = dict(names)
-    given, found = shlex.split(done.stdout), []
+    given, rewritten = shlex.split(done.stdout), []
     while (word := given.pop(0)) != "--":
         spec = canonical[word.lstrip("-")]
-        # it prints the value of an optional one as a word of its own, which may be empty
+        # getopt prints an optional value as a separate word, which may be empty
         value = "" if spec.arity is Arity.NONE else given.pop(0)
         if spec.arity is Arity.NONE:
-            found.append(spec.canonical)
+            rewritten.append(spec.canonical)
         elif spec.canonical.startswith("--"):
-            found.append(f"{spec.canonical}={value}")
+            rewritten.append(f"{spec.canonical}={value}")
         else:
-            found += [spec.canonical, value]
-    return [*found, "--", *given]
+            rewritten += [spec.canonical, value]
+    return [*rewritten, "--", *given]
 
 
 ours = tuple(OptionSpec(spec.names, spec.arity) for spec in TABLE)

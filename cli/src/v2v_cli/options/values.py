@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Functions that read the values of options. Each takes the option's name for messages, and the word or words.
+
+Each raises UsageError if the value cannot be used. The message holds no value that may be a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+from urllib.parse import urlsplit
+
+from v2v_cli.getopt_long_only import base0_integer
+from v2v_core.errors import UsageError
+
+#: Number of fields of a key selector after the ID, by kind.
+_KEY_FIELDS = {"key": 2, "file": 2, "clevis": 1}
+#: Characters that are read from standard input.
+_KEYS_LIMIT = 1024 * 1024
+
+
+def path(_option: str, word: str) -> Path:
+    """Return a path as the user wrote it."""
+    return Path(word)
+
+
+def readable_file(option: str, word: str) -> Path:
+    """Return the absolute path of a file that this user can read."""
+    named = Path(word)
+    try:
+        with named.open("rb"):
+            return named.absolute()
+    except OSError as err:
+        raise UsageError(f"{option}: cannot read {named}: {err.strerror}") from err
+
+
+def connection_uri(option: str, uri: str) -> str:
+    """Check that a URI holds no password, as every user of the machine can read the command line; return the URI."""
+    try:
+        password = urlsplit(uri).password
+    except ValueError:
+        password = None
+    if password is not None:
+        raise UsageError(
+            f"{option} holds a password, which every user of this machine could see",
+            hint=f"put it into a file and name that with -{option[1]}p FILE",
+        )
+    return uri
+
+
+def key_values(option: str, words: tuple[str, ...]) -> tuple[tuple[str, str | None], ...]:
+    """Split ``KEY=VALUE`` at the first ``=``; a bare key has the value None."""
+    pairs = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not key:
+            raise UsageError(f"{option} needs a key", hint=f"write {option} KEY=VALUE")
+        pairs.append((key, value if equals else None))
+    return tuple(pairs)
+
+
+def at_least(least: int) -> Callable[[str, str], int]:
+    """Return a function that reads an integer of at least ``least``."""
+
+    def read(option: str, word: str) -> int:
+        try:
+            value = base0_integer(word)
+        except ValueError as err:
+            raise UsageError(f"{option}: {err}") from err
+        if value < least:
+            raise UsageError(f"{option} must be at least {least}, and not {value}")
+        return value
+
+    return read
+
+
+def one_of(*allowed: str) -> Callable[[str, str], str]:
+    """Return a function that checks that a word is one of these."""
+
+    def read(option: str, word: str) -> str:
+        if word not in allowed:
+            raise UsageError(f"unknown {option} {word!r}", hint=f"choose one of {', '.join(allowed)}")
+        return word
+
+    return read
+
+
+def root_choice(option: str, word: str) -> str:
+    """Check the choice of the operating system: a word, or the device that it is on."""
+    if word in {"ask", "single", "first"} or word.startswith("/dev/"):
+        return word
+    raise UsageError(f"unknown {option} {word!r}", hint="choose ask, single, first, or a device as in /dev/sda2")
+
+
+def key_selectors(option: str, words: tuple[str, ...]) -> tuple[str, ...]:
+    """Check the form of key selectors, and rewrite ``/dev/mapper/VG-LV`` to ``/dev/VG/LV``. No message holds a key."""
+    selectors = []
+    for number, word in enumerate(words, start=1):
+        name, *rest = word.split(":")
+        if not name or not rest or len(rest) != _KEY_FIELDS.get(rest[0]) or not all(rest):
+            raise UsageError(
+                f"{option} number {number} is malformed",
+                hint="write ID:file:FILE, ID:key:STRING or ID:clevis; ID is a device, a UUID or 'all'",
+            )
+        if rest[0] == "file":
+            readable_file(option, rest[1])
+        selectors.append(":".join([_plain_device(name), *rest]))
+    return tuple(selectors)
+
+
+def _plain_device(name: str) -> str:
+    # the device mapper doubles a hyphen of a name, and separates volume group and volume by a single one
+    match = re.fullmatch(r"/dev/mapper/((?:[^-]|--)+)-((?:[^-]|--)+)", name)
+    return "/dev/" + "/".join(part.replace("--", "-") for part in match.groups()) if match else name
+
+
+def keys_in(stream: TextIO | None) -> tuple[str, ...]:
+    """Read keys, one a line, and return them as selectors for every device. No message holds a key."""
+    if stream is None or stream.isatty():
+        raise UsageError(
+            "--keys-from-stdin: standard input is a terminal",
+            hint="write --keys-from-stdin < FILE, or give --key ID:file:FILE",
+        )
+    try:
+        lines = stream.read(_KEYS_LIMIT).splitlines()
+    except (OSError, UnicodeDecodeError) as err:
+        raise UsageError("--keys-from-stdin: standard input cannot be read as text") from err
+    keys = tuple(f"all:key:{line}" for line in lines if line)
+    if not keys:
+        raise UsageError("--keys-from-stdin: there is no key on standard input")
+    return keys
+
+
+def guest_directories(option: str, words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Split ``PATH[:NAME]`` into an absolute path in the guest and a name that does not lead out of an archive."""
+    pairs = []
+    for word in words:
+        place, _, name = word.partition(":")
+        if not place.startswith("/"):
+            raise UsageError(f"{option}: {place!r} is not an absolute path in the guest")
+        if name.startswith("/") or ".." in name.split("/"):
+            raise UsageError(f"{option}: {name!r} leads out of the archive")
+        pairs.append((place, "" if name == "." else name))
+    return tuple(pairs)
+
+
+def new_file(option: str, word: str) -> Path:
+    """Return the absolute path of a file whose directory exists."""
+    named = Path(word).absolute()
+    if not named.parent.is_dir() or named.is_dir():
+        raise UsageError(f"{option}: {named} cannot be written", hint="name a file in a directory that exists")
+    return named
