@@ -15,7 +15,7 @@ from v2v_output_rhv.export_domain.ownership import acting_as_vdsm
 
 @as_root
 class TestOwners:
-    def test_a_server_that_takes_root_for_nobody(self, new_run: Callable[..., Run], place: Path) -> None:
+    def test_a_server_that_squashes_root(self, new_run: Callable[..., Run], place: Path) -> None:
         """The domain belongs to VDSM. Root has no privileges there, and cannot change the owner of files."""
         run, before = new_run(), tree(place)
 

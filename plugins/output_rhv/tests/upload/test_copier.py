@@ -79,7 +79,7 @@ def pattern(*filters: NbdkitFilter, size: int) -> NbdkitPlugin:
 
 
 def test_what_arrives_is_what_was_read(upload: Upload, tmp_path: Path) -> None:
-    """Zeros overwrite old data, too. The size is not a multiple of anything larger than a sector."""
+    """Zeros also overwrite old data. The size is not a multiple of anything larger than a sector."""
     content = os.urandom(MIB) + bytes(5 * MIB) + os.urandom(3 * MIB + 512) + bytes(512)
     request = upload.request(image_of(tmp_path, content), len(content))
     result = ImageioCopier().v2v_copy(request)
