@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The contract of the role, for each of the outputs; disks are really written."""
+"""The contract of the output role for each of the outputs. Disks are really written."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from v2v_core.api import OutputResult
 from v2v_core.testing import OutputExample, OutputPluginContract
-from v2v_output_local.local import LocalOutput
-from v2v_output_local.null import NullOutput
+from v2v_output_local.local.plugin import LocalOutput
+from v2v_output_local.null.plugin import NullOutput
 
 
 class TestLocalRaw(OutputPluginContract):

@@ -39,19 +39,19 @@ from v2v_core.testing import FakeLedger, FakeReporter
 MIB = 1024 * 1024
 DOMAIN_ID = "12345678-1234-1234-1234-123456789abc"
 FOREIGN_IMAGE = "99999999-9999-4999-8999-999999999999"
-#: What the simulated file server is called.
+#: The name of the export of the simulated file server.
 SERVER = "files.example.com:/exports/domain"
-#: What root cannot do on a file server that takes it for nobody.
+#: Capabilities that root does not have on a file server with root_squash.
 SQUASHED = "chown,dac_override,dac_read_search,fowner"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount, and make files of others")
 
 
 def make_domain(place: Path, *, owner: int | None = 36) -> Path:
-    """Lay a place out as an export domain in which somebody else has a guest already; give the domain's directory."""
+    """Make an export domain that contains the guest of another user, and return the directory of the domain."""
     domain = place / DOMAIN_ID
     for name in ("dom_md", "images", "master/vms", f"images/{FOREIGN_IMAGE}", f"master/vms/{FOREIGN_IMAGE}"):
         (domain / name).mkdir(parents=True)
-    (domain / "images" / FOREIGN_IMAGE / "volume").write_bytes(b"somebody else's")
+    (domain / "images" / FOREIGN_IMAGE / "volume").write_bytes(b"another user's")
     (domain / "images" / FOREIGN_IMAGE / "volume.meta").write_bytes(b"EOF\n")
     (domain / "master" / "vms" / FOREIGN_IMAGE / f"{FOREIGN_IMAGE}.ovf").write_bytes(b"<x/>")
     (place / "lost+found").mkdir(exist_ok=True)
@@ -63,17 +63,17 @@ def make_domain(place: Path, *, owner: int | None = 36) -> Path:
 
 
 def tree(place: Path) -> dict[str, object]:
-    """Give everything below a place: names, contents, owners and modes."""
-    found: dict[str, object] = {}
+    """Return everything below a place: names, contents, owners and modes."""
+    entries: dict[str, object] = {}
     for path in sorted(place.rglob("*")):
         status = path.lstat()
         content = path.read_bytes() if path.is_file() else None
-        found[str(path.relative_to(place))] = (status.st_mode, status.st_uid, status.st_gid, content)
-    return found
+        entries[str(path.relative_to(place))] = (status.st_mode, status.st_uid, status.st_gid, content)
+    return entries
 
 
 def target_of(sizes: tuple[int | None, ...], name: str = "guest") -> TargetGuest:
-    """Give a small Linux guest with disks of these sizes."""
+    """Return a small Linux guest with disks of these sizes."""
     return TargetGuest(
         source=Guest(name=name, disks=tuple(SourceDisk(index=i, size=size) for i, size in enumerate(sizes, 1))),
         inspection=Inspection(root="/dev/sda1", os_type="linux", distro="debian", arch="x86_64", major_version=12),
@@ -160,7 +160,7 @@ class Run:
 
 
 def as_user(number: int, function: Callable[[], None], *, drop: str = "") -> int:
-    """Call a function in a process of another user, or of a root without capabilities; 0 if it did not raise.
+    """Call a function in a process of another user, or of root without capabilities. Return 0 if it did not raise.
 
     :param drop: capabilities to take away, as in setpriv(1).
     """
@@ -189,7 +189,7 @@ _CAPABILITIES = {"chown": 0, "dac_override": 1, "dac_read_search": 2, "fowner": 
 
 
 def _drop_capabilities(names: list[str]) -> None:
-    """Take capabilities from this process: capset(2), version 3."""
+    """Remove capabilities from this process: capset(2), version 3."""
     import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
@@ -204,7 +204,7 @@ def _drop_capabilities(names: list[str]) -> None:
 
 @contextmanager
 def ext4(place: Path, size: str = "24M") -> Iterator[Path]:
-    """Have a small file system of its own mounted on a directory, through a loop device."""
+    """Mount a small file system on a directory, through a loop device."""
     image = place.with_name(f"{place.name}.ext4")
     subprocess.run(["truncate", "-s", size, image], check=True)
     subprocess.run(["mke2fs", "-q", "-t", "ext4", "-m", "0", "-F", image], check=True)
@@ -216,7 +216,7 @@ def ext4(place: Path, size: str = "24M") -> Iterator[Path]:
         subprocess.run(["umount", "-l", place], check=True)
 
 
-#: Stands for mount(8) where the kernel has no NFS client: it writes its arguments down, and binds a directory instead.
+#: Replaces mount(8), because the kernel may have no NFS client. It records its arguments and binds a directory instead.
 _MOUNT_SIMULATOR = """#!/bin/sh
 printf '%s\\n' "$@" > '{log}'
 for last; do :; done
@@ -226,7 +226,7 @@ exec /usr/bin/mount --bind '{export}' "$last"
 
 
 def simulate_mount(bin_directory: Path, export: Path) -> Path:
-    """Put the simulator of ``mount -t nfs`` into a directory for ``PATH``; give the file with its arguments."""
+    """Write the simulator of ``mount -t nfs`` into a directory for ``PATH``. Return the file with its arguments."""
     bin_directory.mkdir(exist_ok=True)
     log = bin_directory / "mount.arguments"
     program = bin_directory / "mount"
@@ -236,7 +236,7 @@ def simulate_mount(bin_directory: Path, export: Path) -> Path:
 
 
 def record_to(run: Run) -> None:
-    """Let the ledger of a run be written to a file, so that it outlives the process."""
+    """Write the ledger of a run to a file, so that it outlives the process."""
     records = run.directory / "records"
     records.unlink(missing_ok=True)
 
@@ -248,7 +248,7 @@ def record_to(run: Run) -> None:
 
 
 def recorded(run: Run) -> None:
-    """Give a run back what its ledger held."""
+    """Restore the ledger of a run from the file."""
     run.ledger.on_record = None
     run.ledger.objects.clear()
     records = run.directory / "records"
@@ -257,9 +257,9 @@ def recorded(run: Run) -> None:
 
 
 def killed_before(number: int, function: Callable[[], object]) -> bool:
-    """Call a function in a process that is killed before it changes the file system once more; tell if it was.
+    """Call a function in a process that is killed after some changes to the file system. Return whether it was killed.
 
-    :param number: how many changes it may make.
+    :param number: the number of changes that it may make.
     """
     pid = os.fork()
     if pid == 0:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The three guests of the golden files, how their OVFs are made, and an OVF that was read again."""
+"""The three guests of the golden files, and helpers that make their OVFs and parse them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Example:
 
 
 def place(index: int, size: int, *, disk_format: str = "raw", actual_size: int | None = None) -> OvfDisk:
-    """Give the place of a disk."""
+    """Return the place of a disk."""
     return OvfDisk(
         index=index,
         image_id=f"aaaaaaaa-0000-4000-8000-00000000000{index}",
@@ -74,7 +74,7 @@ def place(index: int, size: int, *, disk_format: str = "raw", actual_size: int |
 
 
 def linux(firmware: Firmware) -> Example:
-    """Give a small Linux guest: with BIOS on an i440fx, with UEFI on a q35."""
+    """Return a small Linux guest: an i440fx with BIOS, or a q35 with UEFI."""
     size = 6 * GIB + 512
     uefi = firmware is Firmware.UEFI
     return Example(
@@ -108,7 +108,7 @@ def linux(firmware: Firmware) -> Example:
 
 
 def windows() -> Example:
-    """Give a Windows guest with two disks, of which it boots from the second, and three NICs."""
+    """Return a Windows guest with three NICs and two disks. It boots from the second disk."""
     sizes = {1: 10 * GIB, 2: 40 * GIB}
     return Example(
         TargetGuest(
@@ -162,7 +162,7 @@ BOTH = pytest.mark.parametrize("flavour", list(Flavour))
 
 
 class Ovf:
-    """An OVF that was read again, with what is in it by oVirt's words."""
+    """A parsed OVF, whose parts are found by oVirt's names."""
 
     def __init__(self, written: bytes, flavour: Flavour) -> None:
         self.root = etree.fromstring(written, etree.XMLParser(resolve_entities=False, no_network=True))
@@ -175,66 +175,66 @@ class Ovf:
         self.hardware = self.section(self.system, "VirtualHardwareSection")
 
     def one(self, parent: Any, path: str) -> Any:
-        """Find the only element of a path."""
-        (found,) = parent.findall(path, NAMESPACES)
-        return found
+        """Return the only element with a path."""
+        (element,) = parent.findall(path, NAMESPACES)
+        return element
 
     def section(self, parent: Any, name: str) -> Any:
-        """Find a section in the way of the flavour."""
+        """Return a section, which each flavour marks in its own way."""
         if self.flavour is Flavour.OVIRT:
             return self.one(parent, name)
         sections = [s for s in parent.findall("Section") if s.get(q("xsi:type")) == f"ovf:{name}_Type"]
-        (found,) = sections
-        return found
+        (section,) = sections
+        return section
 
     def items(self, resource: str, **children: str) -> list[dict[str, str | None]]:
-        """Give the items of a resource type (and with these children) as dictionaries, in order."""
-        found = []
+        """Return the items of a resource type, and with these children, as dictionaries in order."""
+        items = []
         for item in self.hardware.findall("Item"):
             values = {unqualified(child.tag): child.text for child in item.iter() if child is not item}
             if values["rasd:ResourceType"] == resource and children.items() <= values.items():
-                found.append(values)
-        return found
+                items.append(values)
+        return items
 
     def value(self, name: str) -> str | None:
-        """Give the text of a property of the machine; None where there is no such element."""
-        found = self.system.find(name)
-        return None if found is None else found.text or ""
+        """Return the text of a property of the machine, or None if there is no such element."""
+        element = self.system.find(name)
+        return None if element is None else element.text or ""
 
 
 def q(name: str) -> str:
-    """Give lxml's form of a name with a prefix."""
+    """Return lxml's form of a name with a prefix."""
     prefix, _, local = name.partition(":")
     return f"{{{NAMESPACES[prefix]}}}{local}"
 
 
 def unqualified(tag: str) -> str:
-    """Give a name with the prefix that it should have."""
+    """Return a name in lxml's form with the usual prefix of its namespace."""
     name = etree.QName(tag)
     prefix = next((prefix for prefix, uri in NAMESPACES.items() if uri == name.namespace), None)
     return f"{prefix}:{name.localname}" if prefix else name.localname
 
 
 def attributes(element: Any) -> dict[str, str]:
-    """Give the attributes of an element."""
+    """Return the attributes of an element."""
     return {unqualified(name): value for name, value in element.attrib.items()}
 
 
 def read(example: Example, flavour: Flavour, warnings: list[str] | None = None, name: str | None = None) -> Ovf:
-    """Make the OVF of an example and read it."""
+    """Make the OVF of an example and parse it."""
     return Ovf(example.ovf(flavour, ([] if warnings is None else warnings).append, name), flavour)
 
 
 def file_of(disk: OvfDisk, flavour: Flavour) -> str:
-    """Give what the file of a disk is called in a flavour."""
+    """Return the name of the file of a disk in a flavour."""
     return disk.volume_id if flavour is Flavour.OVIRT else f"{disk.image_id}/{disk.volume_id}"
 
 
 def with_target(example: Example, **changes: Any) -> Example:
-    """Give an example with another target."""
+    """Return an example with another target."""
     return Example(replace(example.target, **changes), example.disks)
 
 
 def with_source(example: Example, **changes: Any) -> Example:
-    """Give an example with another source."""
+    """Return an example with another source."""
     return with_target(example, source=replace(example.target.source, **changes))

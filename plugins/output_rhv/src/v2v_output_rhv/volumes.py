@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What VDSM's storage on files asks of volumes: how many there may be, their sizes, and a ``.meta`` file beside each.
+"""Volumes in file-based storage of VDSM: limits on their number and sizes, and the ``.meta`` file beside each.
 
-The keys of a ``.meta`` file are those of VDSM's ``volumemetadata.py``, before version 5 of the storage format, which
-counts bytes.
+The keys of a ``.meta`` file are those in VDSM's ``volumemetadata.py`` up to version 4 of the storage format. Version 5
+counts bytes where these versions count sectors.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 
 from v2v_core.api import DestinationError, SourceDisk, TargetDisk
-from v2v_output_rhv.generator import generator
 from v2v_output_rhv.ovf import OvfDisk
-from v2v_output_rhv.ovf.tree import NO_UUID
+from v2v_output_rhv.ovf.tree import NO_UUID, generator
 
-#: As many as a virtual machine of oVirt has places for.
+#: The most disks that a virtual machine of oVirt can have.
 MOST_DISKS = 23
 _SECTOR = 512
-#: The type of a disk that is neither a template's nor a snapshot's.
+#: The type of a disk that belongs neither to a template nor to a snapshot.
 _DATA_DISK = 2
 #: ``=`` ends a key, and a line ends a value.
 _NOT_VALUE = re.compile("[=\x00-\x1f\x7f]")
 
 
 def check_disks(mode: str, disks: Sequence[SourceDisk | TargetDisk]) -> None:
-    """Make sure that oVirt can take these disks; a size that is not known yet is not looked at.
+    """Check that oVirt can have these disks. A size that is not known yet is not checked.
 
-    :param mode: of the output, for the error.
-    :raises DestinationError: it cannot.
+    :param mode: the output, such as ``-o vdsm``, for the error.
+    :raises DestinationError: there are too many, or a size is not a multiple of a sector.
     """
     if len(disks) > MOST_DISKS:
         raise DestinationError(
@@ -44,10 +44,15 @@ def check_disks(mode: str, disks: Sequence[SourceDisk | TargetDisk]) -> None:
             )
 
 
-def volume_metadata(disk: OvfDisk, *, storage_domain_id: str, created: datetime) -> bytes:
-    """Give the content of the ``.meta`` file of a volume.
+def meta_file(volume: Path) -> Path:
+    """Return the ``.meta`` file of a volume."""
+    return volume.with_name(f"{volume.name}.meta")
 
-    :raises DestinationError: a format or an allocation that oVirt does not know.
+
+def volume_metadata(disk: OvfDisk, *, storage_domain_id: str, created: datetime) -> bytes:
+    """Return the content of the ``.meta`` file of a volume.
+
+    :raises DestinationError: oVirt does not know the format or the allocation.
     """
     time = int(created.timestamp())
     values = {
@@ -62,7 +67,7 @@ def volume_metadata(disk: OvfDisk, *, storage_domain_id: str, created: datetime)
         "POOL_UUID": "",
         "SIZE": disk.size // _SECTOR,
         "FORMAT": disk.volume_format,
-        # upper case here, and mixed case in the OVF
+        # upper case in this file, mixed case in the OVF
         "TYPE": disk.volume_type.upper(),
         "DESCRIPTION": generator(),
     }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Any guest at all has an OVF that is well-formed and holds all disks and NICs; text that is hostile to XML."""
+"""The OVF of any guest is well-formed and contains all disks and NICs, whatever text the guest has in its names."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class TestAnyGuest:
         assert len(ovf.networks.findall("Network")) == len(ovf.items("10")) == len(target.nics)
         (memory,) = ovf.items("4")
         assert int(memory["rasd:VirtualQuantity"] or "") * 1024**2 >= target.source.memory
-        # lxml gives back what any other parser would: the schema of the envelope is no more than well-formed XML
+        # the document survives parsing and writing: oVirt's envelope has no schema beyond well-formed XML
         assert etree.tostring(etree.fromstring(written)) == etree.tostring(ovf.root)
 
     @pytest.mark.parametrize("name", ["a & b", "<x/>", "]]>", "\"'", "ünï 日本", "tab\tand", "&#0;", "x" * 5000])

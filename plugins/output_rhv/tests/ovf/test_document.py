@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The OVF: each element and attribute that oVirt's reader looks for, in both flavours, but for the hardware.
+"""The OVF: each element and attribute that oVirt's reader looks for, in both flavours, except the hardware.
 
 As a program, with the directory above in ``PYTHONPATH``, it writes the golden files anew.
 """
@@ -147,7 +147,7 @@ class TestEnvelope:
         assert (disk["ovf:volume-format"], disk["ovf:volume-type"]) == ("RAW", "Sparse")
 
     @pytest.mark.parametrize(
-        ("bus", "said"),
+        ("bus", "interface"),
         [
             (Bus.VIRTIO_BLK, "VirtIO"),
             (Bus.NVME, "VirtIO"),
@@ -157,9 +157,9 @@ class TestEnvelope:
             (Bus.SATA, "SATA"),
         ],
     )
-    def test_interfaces(self, flavour: Flavour, bus: Bus, said: str) -> None:
+    def test_interfaces(self, flavour: Flavour, bus: Bus, interface: str) -> None:
         ovf = read(with_target(EXAMPLES["linux-bios"], disks=(TargetDisk(index=1, bus=bus, device="xda"),)), flavour)
-        assert attributes(ovf.one(ovf.disks, "Disk"))["ovf:disk-interface"] == said
+        assert attributes(ovf.one(ovf.disks, "Disk"))["ovf:disk-interface"] == interface
 
 
 @BOTH

@@ -37,12 +37,12 @@ class TestHardware:
         assert (cpu["rasd:num_of_sockets"], cpu["rasd:cpu_per_socket"]) == ("1", "2")
         assert "rasd:threads_per_cpu" not in cpu
 
-    def test_a_topology_that_makes_another_number_of_cpus_is_left_out(self, flavour: Flavour) -> None:
+    def test_a_topology_with_another_number_of_cpus_is_left_out(self, flavour: Flavour) -> None:
         cpu = Cpu(count=3, topology=Topology(sockets=1, cores=2, threads=1))
         warnings: list[str] = []
         (item,) = read(with_source(EXAMPLES["linux-bios"], cpu=cpu), flavour, warnings).items("3")
         assert (item["rasd:num_of_sockets"], item["rasd:cpu_per_socket"]) == ("1", "3")
-        assert "does not make 3 CPUs" in warnings[0]
+        assert "does not give 3 CPUs" in warnings[0]
 
     def test_memory(self, flavour: Flavour) -> None:
         assert read(EXAMPLES["linux-bios"], flavour).items("4") == [
@@ -163,7 +163,7 @@ class TestHardware:
         found = read(with_source(EXAMPLES["linux-bios"], sound=sound), flavour, warnings).items("0", Type="sound")
         if device is None:
             assert found == []
-            assert warnings == ([f"the sound device {sound!r} is left out: oVirt has none like it"] if sound else [])
+            assert warnings == ([f"the sound device {sound!r} is left out: oVirt does not have it"] if sound else [])
             return
         (item,) = found
         uuid.UUID(item.pop("rasd:InstanceId"))
@@ -180,7 +180,7 @@ class TestHardware:
         assert EXAMPLES["windows"].target.removables
         assert b"cdrom" not in EXAMPLES["windows"].ovf(flavour).lower()
 
-    def test_the_password_of_a_display_warns_and_is_not_told(self, flavour: Flavour) -> None:
+    def test_the_password_of_a_display_causes_a_warning_without_it(self, flavour: Flavour) -> None:
         warnings: list[str] = []
         written = EXAMPLES["windows"].ovf(flavour, warnings.append)
         assert len(warnings) == 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What oVirt calls operating systems; the names and numbers are those of its ``osinfo-defaults.properties``."""
+"""oVirt's names and numbers of operating systems, from its ``osinfo-defaults.properties``."""
 
 from __future__ import annotations
 

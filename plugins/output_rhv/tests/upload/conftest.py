@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Fixtures: an engine of oVirt to upload to (a simulator, with the real ovirt-imageio behind it)."""
+"""Fixtures: an oVirt engine to upload to. It is a simulator with the real ovirt-imageio behind it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imageio_daemon import ImageioDaemon, running_imageio
 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[ImageioDaemon]:
-    """Give the real daemon, over TLS."""
+    """Start the real daemon, with TLS."""
     with tempfile.TemporaryDirectory(prefix="v2v-i.", dir="/var/tmp") as name:
         certificates = Certificates.make(Path(name) / "tls")
         with running_imageio(Path(name) / "host", certificates, local=False) as running:
@@ -25,7 +25,7 @@ def daemon() -> Iterator[ImageioDaemon]:
 
 @pytest.fixture(scope="session")
 def engine_servers() -> Iterator[EngineSimulator]:
-    """Give an engine for all tests: its servers take a while to start."""
+    """Start an engine for all tests: its servers take a while to start."""
     with (
         tempfile.TemporaryDirectory(prefix="v2v-e.", dir="/var/tmp") as place,
         running_engine(Path(place) / "e") as made,
@@ -35,7 +35,7 @@ def engine_servers() -> Iterator[EngineSimulator]:
 
 @pytest.fixture
 def engine(engine_servers: EngineSimulator, v2v_leftovers: None) -> Iterator[EngineSimulator]:
-    """Give an engine that is as new."""
+    """Reset the engine before and after each test."""
     engine_servers.start_over()
     yield engine_servers
     engine_servers.start_over()

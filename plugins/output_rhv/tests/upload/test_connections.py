@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The connections to ovirt-imageio, against the real daemon: what is mended, what is given up, what is kept alive."""
+"""The connections to the real daemon of ovirt-imageio: which failures are retried, which are final, keep-alive."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ QUICK = Policy(patience=8, first_pause=0.05, longest_pause=0.2)
 
 @dataclass
 class Upload:
-    """An empty disk, its ticket, and the connections to it through a wire."""
+    """A disk, its ticket, and connections to it through a relay that can be cut."""
 
     daemon: ImageioDaemon
     wire: Relay
@@ -105,8 +105,8 @@ def test_any_requests_give_what_a_file_would(
     assert upload.image.read_bytes() == expected
 
 
-def test_cut_wire_is_mended(connections: Connections, upload: Upload) -> None:
-    """A request that was lost is made again, with the data that it had."""
+def test_cut_connection_is_renewed(connections: Connections, upload: Upload) -> None:
+    """A lost request is repeated with its data."""
     connections.write(0, b"a" * 4096)
     upload.wire.cut(seconds=1)
     connections.write(4096, b"b" * 4096)
@@ -131,7 +131,7 @@ def test_patience_ends(connections: Connections, upload: Upload) -> None:
 
 
 def test_expired_ticket_is_final(connections: Connections, upload: Upload) -> None:
-    """And what is said does not hold it, though the daemon says it."""
+    """The error does not contain the ticket, although the daemon's answer does."""
     upload.daemon.extend_ticket(upload.ticket, 0)
     started = time.monotonic()
     with pytest.raises(Refused, match="its ticket has expired") as refused:
@@ -153,7 +153,7 @@ def test_untrusted_certificate_is_final(upload: Upload, tmp_path: Path) -> None:
 
 
 def test_idle_connection_is_kept_alive(upload: Upload) -> None:
-    """A ticket that is good for two seconds outlives five."""
+    """A ticket with a timeout of two seconds is still valid after five."""
     upload.ticket = upload.daemon.add_ticket(f"file://{upload.image}", SIZE, timeout=2)
     connections = upload.open(Policy(idle=0.5))
     try:
@@ -163,8 +163,8 @@ def test_idle_connection_is_kept_alive(upload: Upload) -> None:
         connections.stop()
 
 
-def test_without_it_the_ticket_expires(upload: Upload) -> None:
-    """Or else the test above would prove nothing."""
+def test_idle_connection_without_keep_alive_loses_its_ticket(upload: Upload) -> None:
+    """Otherwise the test above would prove nothing."""
     upload.ticket = upload.daemon.add_ticket(f"file://{upload.image}", SIZE, timeout=2)
     connections = upload.open(Policy(idle=60))
     try:
@@ -176,7 +176,7 @@ def test_without_it_the_ticket_expires(upload: Upload) -> None:
 
 
 def test_threads_share_the_connections(connections: Connections, upload: Upload) -> None:
-    """As many as the policy says, however many threads there are."""
+    """The policy limits their number, however many threads there are."""
 
     def write(number: int) -> None:
         for part in range(4):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The contract of the role for ``-o rhv-upload``: disks are really written, through the real ovirt-imageio."""
+"""The contract of the output role for ``-o rhv-upload``. Disks are really written, through the real ovirt-imageio."""
 
 from __future__ import annotations
 

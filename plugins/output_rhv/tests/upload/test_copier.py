@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The copier ``imageio``: real qemu-nbd and nbdkit at one end, the real daemon at the other, a wire that can be cut."""
+"""The copier ``imageio``, between a real qemu-nbd or nbdkit and the real daemon, through a relay that can be cut."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def wire(daemon: ImageioDaemon) -> Iterator[Relay]:
 
 @dataclasses.dataclass
 class Upload:
-    """A disk that is full of something else, its ticket, and the request to copy to it."""
+    """A disk with other data, its ticket, and the request to copy to it."""
 
     daemon: ImageioDaemon
     wire: Relay
     directory: ConversionDir
     report: StepReport
     image: Path
-    heard: FakeReporter = dataclasses.field(default_factory=FakeReporter)
+    reported: FakeReporter = dataclasses.field(default_factory=FakeReporter)
 
     def request(self, served: QemuImage | NbdkitPlugin, size: int, *, ticket: str | None = None) -> CopyRequest:
         """Make the request for a source, which gets an overlay as in a conversion."""
@@ -58,7 +58,7 @@ class Upload:
                 ca_file=str(self.daemon.certificates.authority),
             ),
         )
-        return CopyRequest(index=1, source=source, destination=source, report=self.heard, output_directory=private)
+        return CopyRequest(index=1, source=source, destination=source, report=self.reported, output_directory=private)
 
 
 @pytest.fixture
@@ -79,13 +79,13 @@ def pattern(*filters: NbdkitFilter, size: int) -> NbdkitPlugin:
 
 
 def test_what_arrives_is_what_was_read(upload: Upload, tmp_path: Path) -> None:
-    """Also zeros, where something else was before; and the size is a multiple of nothing but sectors."""
+    """Zeros also overwrite old data. The size is not a multiple of anything larger than a sector."""
     content = os.urandom(MIB) + bytes(5 * MIB) + os.urandom(3 * MIB + 512) + bytes(512)
     request = upload.request(image_of(tmp_path, content), len(content))
     result = ImageioCopier().v2v_copy(request)
     assert (result.index, result.size) == (1, len(content))
     assert upload.image.read_bytes() == content
-    progresses = upload.heard.progresses
+    progresses = upload.reported.progresses
     assert progresses[-1] == (len(content), len(content), 1)
     assert len(progresses) > 2
 
@@ -96,7 +96,7 @@ PIECES = st.lists(st.tuples(st.sampled_from(["random", "zero", "hole"]), st.inte
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(PIECES)
 def test_any_disk_arrives(upload: Upload, tmp_path: Path, pieces: list[tuple[str, int]]) -> None:
-    """Data, zeros that are written out, and holes, in any order."""
+    """The source has data, written zeros and holes, in any order."""
     path = tmp_path / "source"
     with path.open("wb") as stream:
         for kind, sectors in pieces:
@@ -113,7 +113,7 @@ def test_any_disk_arrives(upload: Upload, tmp_path: Path, pieces: list[tuple[str
 
 
 def test_zeros_are_not_sent(upload: Upload, tmp_path: Path) -> None:
-    """Not even those of a disk that knows of no holes."""
+    """This holds even for a disk whose server reports no holes."""
     content = bytes(48 * MIB) + os.urandom(MIB)
     request = upload.request(image_of(tmp_path, content), len(content))
     ImageioCopier().v2v_copy(request)
@@ -128,24 +128,24 @@ def test_zeros_are_not_written_where_there_are_zeros(
     content = bytes(MIB) + os.urandom(MIB)
     request = upload.request(image_of(tmp_path, content), len(content))
     ImageioCopier().v2v_copy(dataclasses.replace(request, zeroed=True, allocation=allocation))
-    # it was told so, and did not look
+    # with zeroed=True, the copier relies on it and does not check
     assert upload.image.read_bytes() == (content if written else OLD * MIB + content[MIB:])
 
 
-def test_cut_wire_is_mended(upload: Upload) -> None:
-    """In the middle, for two seconds."""
+def test_cut_connection_is_renewed(upload: Upload) -> None:
+    """The connection is cut in the middle of the copy, for two seconds."""
     size = 32 * MIB
     request = upload.request(pattern(size=size), size)
     upload.wire.at.append((size // 2, lambda: upload.wire.cut(seconds=2)))
     ImageioCopier().v2v_copy(request)
     assert upload.wire.sent > size + size // 4
     assert upload.image.read_bytes() == b"".join(at.to_bytes(8, "big") for at in range(0, size, 8))
-    done = [count for count, _, _ in upload.heard.progresses]
+    done = [count for count, _, _ in upload.reported.progresses]
     assert max(done) == done[-1] == size
 
 
 def test_source_that_cannot_be_read_fails(upload: Upload) -> None:
-    """It must never come out as zeros, and it is no fault of the connection, which would be tried again."""
+    """Unreadable data must never become zeros. Renewing the connection would not help."""
     always = NbdkitFilter(name="error", parameters=(("error-pread", "EIO"), ("error-pread-rate", "100%")))
     broken = pattern(always, size=MIB)
     request = upload.request(broken, MIB)
@@ -156,7 +156,7 @@ def test_source_that_cannot_be_read_fails(upload: Upload) -> None:
 
 
 def test_source_that_breaks_in_the_middle_of_a_request_fails(upload: Upload, tmp_path: Path) -> None:
-    """As a source over a network does, when it is gone for good."""
+    """This happens when a source on a network disappears for good."""
     trigger = tmp_path / "now"
     broken = pattern(
         NbdkitFilter(
@@ -178,8 +178,8 @@ def test_source_that_is_not_served_fails(upload: Upload, tmp_path: Path) -> None
         ImageioCopier().v2v_copy(dataclasses.replace(request, source=gone))
 
 
-def test_full_storage_is_told(upload: Upload, tmp_path: Path) -> None:
-    """The daemon fails in the middle of a request, and its words about it can be lost."""
+def test_full_storage_is_reported(upload: Upload, tmp_path: Path) -> None:
+    """The daemon fails in the middle of a request, and its error message can be lost."""
     content = os.urandom(24 * MIB)
     full = tmp_path / "full"
     full.write_bytes(bytes(len(content)))
@@ -192,16 +192,16 @@ def test_full_storage_is_told(upload: Upload, tmp_path: Path) -> None:
     assert ticket not in failed.value.message
 
 
-def test_ticket_that_is_gone_is_told_and_is_not_in_the_words(upload: Upload, tmp_path: Path) -> None:
+def test_unknown_ticket_is_reported_without_the_ticket(upload: Upload, tmp_path: Path) -> None:
     ticket = "6a3b2b0e-93a5-4b7a-9a5b-000000000000"
     request = upload.request(image_of(tmp_path, os.urandom(MIB)), MIB, ticket=ticket)
     with pytest.raises(CopyError, match="ovirt-imageio refuses") as failed:
         ImageioCopier().v2v_copy(request)
-    heard = [upload.heard.said, failed.value.message, failed.value.hint or ""]
-    assert not any(ticket in words for words in heard)
+    texts = [upload.reported.said, failed.value.message, failed.value.hint or ""]
+    assert not any(ticket in text for text in texts)
 
 
-def test_address_is_for_nobody_else(tmp_path: Path) -> None:
+def test_address_is_private_to_this_user(tmp_path: Path) -> None:
     address = Address(url="https://host/images/ticket", proxy_url="https://engine/images/ticket", verify=False)
     path = address_file(tmp_path, 3)
     write_address(path, address)

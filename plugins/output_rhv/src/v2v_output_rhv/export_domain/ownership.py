@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Making files that belong to VDSM: user and group 36, whose names on a host of oVirt are vdsm and kvm.
+"""Files that belong to VDSM: to user and group 36, which are called vdsm and kvm on a host of oVirt.
 
-A file server takes root for nobody (``root_squash``), unless it was told not to: root can then neither give a file
-away nor write into a directory of VDSM's. So root becomes user 36 for the length of a system call, which is what an NFS
-client tells the server. Where that is not allowed, the file is made as root and given away; where that does not work
-either, it stays whose it is, and the user is told.
+By default an NFS server treats root as an unprivileged user (``root_squash``). Root can then neither change the owner
+of a file nor write into a directory that belongs to VDSM. Therefore root becomes user 36 for the length of a system
+call; the NFS client sends that user to the server. If user 36 is not permitted to create the file, root creates it and
+changes its owner. If the owner cannot be changed either, the file keeps its owner and the user is warned.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from typing import TypeVar
 T = TypeVar("T")
 
 UID = GID = 36
-#: For everybody where it must stay with another owner: VDSM could not read it otherwise.
 DISK_MODE = 0o660
+#: For a disk that does not belong to VDSM, which could not read it otherwise.
 DISK_MODE_OF_OTHERS = 0o666
 FILE_MODE = 0o644
 DIRECTORY_MODE = 0o755
 
 
 class VdsmFiles:
-    """A directory in which files of VDSM's are made and removed; names are relative to it.
+    """A directory in which files that belong to VDSM are created and removed; names are relative to it.
 
-    It is opened once: user 36 may not be allowed to come to it by its path, which leads through a directory that is
-    private to this run.
+    It is opened once and used by its descriptor: its path can lead through a directory that is private to this run and
+    that user 36 may not enter.
     """
 
     def __init__(self, root: Path) -> None:
@@ -39,7 +39,7 @@ class VdsmFiles:
         self._handle = -1
 
     def __enter__(self) -> VdsmFiles:
-        # O_PATH: to go through it is enough, it may be that only VDSM may read it
+        # O_PATH needs no read permission, which only VDSM may have
         self._handle = os.open(self._root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         return self
 
@@ -49,7 +49,7 @@ class VdsmFiles:
         os.close(self._handle)
 
     def can_make_files_in(self, name: str) -> bool:
-        """Tell whether this process can make files in a directory, as user 36 or as who it is."""
+        """Check whether this process can create files in a directory, as user 36 or as its own user."""
 
         def ask() -> bool:
             return os.access(name, os.W_OK | os.X_OK, dir_fd=self._handle, effective_ids=True)
@@ -59,36 +59,36 @@ class VdsmFiles:
         return as_vdsm or ask()
 
     def make_directory(self, name: str) -> None:
-        """Make a directory.
+        """Create a directory.
 
-        :raises OSError: it cannot be made.
+        :raises OSError: the directory cannot be created.
         """
         _as_vdsm(lambda: os.mkdir(name, DIRECTORY_MODE, dir_fd=self._handle))
         handle = _as_vdsm(lambda: os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self._handle))
         try:
-            _give_away(handle)
+            _give_to_vdsm(handle)
             _as_vdsm(lambda: os.fchmod(handle, DIRECTORY_MODE))
         finally:
             os.close(handle)
 
     def open_new_disk(self, path: Path) -> int:
-        """Make the file of a disk, which this process can open again; give its descriptor.
+        """Create the file of a disk, which this process can open again, and return its descriptor.
 
-        :param path: absolute. :raises OSError: it cannot be made.
+        :param path: absolute. :raises OSError: the file cannot be created.
         """
         name = str(path.relative_to(self._root))
         handle = self._open_new(name, DISK_MODE)
         try:
-            # the servers of the disk run as root, who is nobody on a server that squashes root
+            # the NBD servers run as root, which the file server may treat as an unprivileged user
             os.close(os.open(name, os.O_RDWR | os.O_CLOEXEC, dir_fd=self._handle))
         except PermissionError:
             _as_vdsm(lambda: os.fchmod(handle, DISK_MODE_OF_OTHERS))
         return handle
 
     def write_file(self, name: str, data: bytes) -> None:
-        """Make a file with this content, durable.
+        """Create a file with this content, and sync it to the storage.
 
-        :raises OSError: it cannot be written.
+        :raises OSError: the file cannot be written.
         """
         with os.fdopen(self._open_new(name, FILE_MODE), "wb") as file:
             file.write(data)
@@ -96,32 +96,32 @@ class VdsmFiles:
             os.fsync(file.fileno())
 
     def finish_disk(self, name: str) -> int:
-        """Make a disk durable, readable for whom it is for; give the number of bytes that it takes.
+        """Sync a disk to the storage, set its final mode, and return the number of bytes that it occupies.
 
-        :raises OSError: it cannot be read, or written out.
+        :raises OSError: the disk cannot be opened or synced.
         """
-        # read and write: an NFS client knows of errors only of what was opened for writing
+        # opened for writing: an NFS client reports write errors only on such a descriptor
         handle = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._handle)
         try:
             os.fsync(handle)
-            found = os.fstat(handle)
-            mode = DISK_MODE if _is_vdsms(found) else DISK_MODE_OF_OTHERS
+            status = os.fstat(handle)
+            mode = DISK_MODE if _is_vdsms(status) else DISK_MODE_OF_OTHERS
             _as_vdsm(lambda: os.fchmod(handle, mode))
-            return found.st_blocks * 512
+            return status.st_blocks * 512
         finally:
             os.close(handle)
 
     def rename(self, name: str, new: str) -> None:
-        """Give a file another name.
+        """Rename a file.
 
-        :raises OSError: it cannot have it.
+        :raises OSError: the file cannot be renamed.
         """
         _as_vdsm(lambda: os.rename(name, new, src_dir_fd=self._handle, dst_dir_fd=self._handle))
 
     def make_durable(self, name: str) -> None:
-        """Write out which files a directory has.
+        """Sync the entries of a directory to the storage.
 
-        :raises OSError: it cannot be written out.
+        :raises OSError: the directory cannot be synced.
         """
         handle = _as_vdsm(lambda: os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._handle))
         try:
@@ -130,23 +130,23 @@ class VdsmFiles:
             os.close(handle)
 
     def remove_tree(self, name: str) -> None:
-        """Remove a directory with all that is in it; nothing happens if it is not there.
+        """Remove a directory with its contents, if it exists.
 
-        :raises OSError: it cannot be removed.
+        :raises OSError: the directory cannot be removed.
         """
         with contextlib.suppress(FileNotFoundError):
             _as_vdsm(lambda: shutil.rmtree(name, dir_fd=self._handle))
 
     def is_vdsms(self, name: str) -> bool:
-        """Tell whether a file belongs to user and group 36."""
+        """Check whether a file belongs to user and group 36."""
         return _is_vdsms(_as_vdsm(lambda: os.stat(name, dir_fd=self._handle, follow_symlinks=False)))
 
     def _open_new(self, name: str, mode: int) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         handle = _as_vdsm(lambda: os.open(name, flags, mode, dir_fd=self._handle))
         try:
-            _give_away(handle)
-            # whatever the umask
+            _give_to_vdsm(handle)
+            # regardless of the umask
             _as_vdsm(lambda: os.fchmod(handle, mode))
         except OSError:
             os.close(handle)
@@ -156,9 +156,9 @@ class VdsmFiles:
 
 @contextlib.contextmanager
 def acting_as_vdsm() -> Iterator[None]:
-    """Be user and group 36 to file systems, in this thread, if this process is root and may.
+    """Make file systems see this thread as user and group 36, if the process is root and may change its user.
 
-    Unlike seteuid(2), which concerns all threads of a process (credentials(7)), setfsuid(2) concerns one.
+    setfsuid(2) applies to one thread. seteuid(2) would apply to all threads of the process (credentials(7)).
     """
     if os.geteuid() != 0:
         yield
@@ -177,12 +177,12 @@ def acting_as_vdsm() -> Iterator[None]:
 
 
 def runs_as_vdsm() -> bool:
-    """Tell whether what this process makes can belong to user and group 36."""
+    """Check whether files that this process creates can belong to user and group 36."""
     return os.geteuid() == 0 or (os.geteuid(), os.getegid()) == (UID, GID)
 
 
 def _as_vdsm(call: Callable[[], T]) -> T:
-    """Call a function as user 36, and if it may not do that, as who this process is."""
+    """Call a function as user 36, and once more as the user of this process if user 36 is not permitted to."""
     try:
         with acting_as_vdsm():
             return call()
@@ -190,12 +190,12 @@ def _as_vdsm(call: Callable[[], T]) -> T:
         return call()
 
 
-def _give_away(handle: int) -> None:
+def _give_to_vdsm(handle: int) -> None:
     if not _is_vdsms(os.fstat(handle)):
-        # only root may, and not everywhere; finalize says what was not possible
+        # only root may, and not on every file system; finalize warns of files that keep their owner
         with contextlib.suppress(OSError):
             os.fchown(handle, UID, GID)
 
 
-def _is_vdsms(found: os.stat_result) -> bool:
-    return (found.st_uid, found.st_gid) == (UID, GID)
+def _is_vdsms(status: os.stat_result) -> bool:
+    return (status.st_uid, status.st_gid) == (UID, GID)

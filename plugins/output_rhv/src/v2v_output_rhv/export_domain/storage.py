@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What ``-os`` names: an NFS export, which is mounted below the conversion directory, or a directory."""
+"""The place that ``-os`` names: an NFS export, which is mounted below the conversion directory, or a directory."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -16,16 +17,16 @@ from v2v_core.api import (
     UsageError,
     V2VError,
     mounts_below,
-    require_for_output,
+    require_program,
     run_program,
     unmount,
 )
 
-#: A name or address (of IPv6 in brackets) and an absolute path, as mount.nfs(8) has them.
+#: A host name or address (IPv6 in brackets) and an absolute path, as in mount.nfs(8).
 _EXPORT = re.compile(r"(\[[0-9A-Fa-f:.%a-z]+\]|[A-Za-z0-9_][A-Za-z0-9_.-]*):/.*")
-#: Seconds; mount.nfs gives up after two minutes by itself.
+#: Seconds; mount.nfs itself gives up after two minutes.
 _PATIENCE = 180.0
-#: Nothing in an export domain is a device or a program.
+#: An export domain contains no devices and no programs.
 _OPTIONS = "nosuid,nodev,noexec"
 _UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -34,7 +35,7 @@ _UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 class Storage:
     """The place that the user named.
 
-    :param name: what it is called in messages and in the ledger. :param local: where it is, or will be mounted.
+    :param name: its name in messages and in the ledger. :param local: where it is, or will be mounted.
     """
 
     name: str
@@ -43,10 +44,10 @@ class Storage:
 
     @classmethod
     def of(cls, settings: OutputSettings, directory: Path) -> Storage:
-        """Understand ``-os``.
+        """Parse ``-os``.
 
         :param directory: private to the plugin.
-        :raises UsageError: it is missing.
+        :raises UsageError: ``-os`` is missing.
         """
         if settings.storage is None:
             raise UsageError(
@@ -59,11 +60,11 @@ class Storage:
         return cls(str(local), local, is_nfs=False)
 
     def named(self, path: Path) -> str:
-        """Give what a path below the place is called outside of this run."""
+        """Return the name of a path below the place that is valid outside of this run."""
         return f"{self._prefix}{path.relative_to(self.local)}" if self.is_nfs else str(path)
 
     def path(self, name: str) -> Path:
-        """Give the path of what ``named`` named."""
+        """Return the local path of a name that ``named`` returned."""
         return self.local / name.removeprefix(self._prefix) if self.is_nfs else Path(name)
 
     @property
@@ -71,17 +72,17 @@ class Storage:
         return f"{self.name.rstrip('/')}/"
 
     def is_mounted(self) -> bool:
-        """Tell whether it is there; a directory always is."""
+        """Check whether the place is mounted; a directory always is."""
         return not self.is_nfs or self.local in mounts_below(self.local.parent)
 
     def mount(self) -> None:
-        """Mount it if it is an NFS export and is not mounted.
+        """Mount the NFS export, unless it is mounted already. Do nothing for a directory.
 
-        :raises DestinationError: it cannot be mounted.
+        :raises DestinationError: the export cannot be mounted.
         """
         if self.is_mounted():
             return
-        require_for_output("mount")
+        require_program("mount")
         self.local.mkdir(mode=0o700, exist_ok=True)
         try:
             run_program(["mount", "-t", "nfs", "-o", _OPTIONS, self.name, str(self.local)], timeout=_PATIENCE)
@@ -93,16 +94,16 @@ class Storage:
             ) from err
 
     def unmount(self) -> None:
-        """Unmount it if it is mounted and this run did that.
+        """Unmount the NFS export if it is mounted. Do nothing for a directory.
 
-        :raises V2VError: it cannot be unmounted.
+        :raises V2VError: the export cannot be unmounted.
         """
         if self.is_nfs and self.is_mounted():
             unmount(self.local)
 
     @contextlib.contextmanager
     def mounted(self) -> Iterator[None]:
-        """Have it mounted for a while."""
+        """Keep the place mounted for the length of a ``with`` block."""
         self.mount()
         try:
             yield
@@ -112,7 +113,7 @@ class Storage:
     def domain(self) -> Path:
         """Find the export domain in the place.
 
-        :raises DestinationError: there is none, or not exactly one, or no data center uses it.
+        :raises DestinationError: there is no domain or more than one, or the domain is not attached to a data center.
         """
         hint = "name the place that oVirt shows as the path of the export storage domain"
         try:
@@ -120,14 +121,27 @@ class Storage:
         except OSError as err:
             raise DestinationError(f"-o rhv: {self.name} cannot be read: {err.strerror}", hint=hint) from err
         if len(entries) != 1:
-            found = f"the {len(entries)} domains {', '.join(entries[:3])}" if entries else "no storage domain"
-            raise DestinationError(f"-o rhv: {self.name} holds {found}, and not one export storage domain", hint=hint)
+            held = f"the {len(entries)} domains {', '.join(entries[:3])}" if entries else "no storage domain"
+            raise DestinationError(f"-o rhv: {self.name} holds {held}, and not one export storage domain", hint=hint)
         domain = self.local / entries[0]
         for needed in ("master/vms", "images"):
             if not (domain / needed).is_dir():
                 raise DestinationError(
                     f"-o rhv: {self.named(domain / needed)} is not a directory: no data center uses this storage"
-                    " domain, or it is no export domain",
+                    " domain, or it is not an export domain",
                     hint="attach the export domain to a data center in oVirt first",
                 )
         return domain
+
+
+@contextlib.contextmanager
+def naming_failures(failure: str) -> Iterator[None]:
+    """Turn an ``OSError`` into an error that says what failed.
+
+    :raises DestinationError: in place of the ``OSError``.
+    """
+    try:
+        yield
+    except OSError as err:
+        hint = "free some space" if err.errno == errno.ENOSPC else None
+        raise DestinationError(f"-o rhv: {failure}: {err.strerror}", hint=hint) from err

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The OVF of a guest as oVirt reads it, for all outputs of this distribution, in both of its flavours."""
+"""The OVF of a guest as oVirt reads it, in both flavours, for all outputs of this distribution."""
 
 from __future__ import annotations
 

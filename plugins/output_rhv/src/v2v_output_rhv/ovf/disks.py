@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The disks of the OVF: each is a file, a disk, and a drive."""
+"""The disks of the OVF. Each appears as a file, as a disk and as a drive."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lxml import etree
 
 _GIB = 1024**3
-#: Upper case in ``.meta`` files, and mixed case here: oVirt's names of its enumerations.
+#: The names of oVirt's enumerations: mixed case in the OVF, upper case in ``.meta`` files.
 _VOLUME_FORMATS = {"raw": "RAW", "qcow2": "COW"}
 _VOLUME_TYPES = {"sparse": "Sparse", "preallocated": "Preallocated"}
 _INTERFACES = {
@@ -23,19 +23,19 @@ _INTERFACES = {
     Bus.VIRTIO_SCSI: "VirtIO_SCSI",
     Bus.SCSI: "VirtIO_SCSI",
     Bus.IDE: "IDE",
-    # what IDE is on a q35, which oVirt knows since it knows the q35
+    # what a q35 has in place of IDE; every oVirt that has the q35 knows it
     Bus.SATA: "SATA",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class OvfDisk:
-    """Where a disk of the target is at the destination.
+    """The place of a disk at the destination.
 
     :param index: number of the disk, from 1. :param size: virtual size in bytes.
-    :param image_id: UUID of the image, which oVirt calls the disk. :param volume_id: UUID of its only volume.
+    :param image_id: UUID of the image; oVirt calls it the disk. :param volume_id: UUID of its only volume.
     :param format: ``raw`` or ``qcow2``. :param allocation: ``sparse`` or ``preallocated``.
-    :param actual_size: bytes that it takes; None leaves that out.
+    :param actual_size: bytes that it occupies; if None, the OVF does not say.
     """
 
     index: int
@@ -48,7 +48,7 @@ class OvfDisk:
 
     @property
     def volume_format(self) -> str:
-        """The format in oVirt's words.
+        """Return oVirt's name of the format.
 
         :raises DestinationError: oVirt has no such format.
         """
@@ -60,9 +60,9 @@ class OvfDisk:
 
     @property
     def volume_type(self) -> str:
-        """The allocation in oVirt's words.
+        """Return oVirt's name of the allocation.
 
-        :raises DestinationError: it is none.
+        :raises DestinationError: oVirt has no such allocation.
         """
         if self.allocation not in _VOLUME_TYPES:
             raise DestinationError(f"disk {self.index}: {self.allocation!r} is neither sparse nor preallocated")
@@ -70,9 +70,9 @@ class OvfDisk:
 
 
 class DiskWriter:
-    """Writes the disks of one guest into the three places where an OVF has them.
+    """Writes the disks of one guest into the three sections in which an OVF has them.
 
-    :param in_export_domain: files are named by image and volume, and disks by their volume; or else files by their
+    :param in_export_domain: name files by image and volume, and disks by their volume. Otherwise name files by their
         volume, and disks by their image.
     """
 
@@ -124,7 +124,7 @@ class DiskWriter:
         """Add the drives to the hardware."""
         for disk in self._disks:
             item = add(hardware, "Item")
-            # oVirt's reader takes the number of the disk from behind "Drive "
+            # oVirt's reader takes the number of the disk from the text after "Drive "
             add(item, "rasd:Caption", f"Drive {disk.index}")
             add(item, "rasd:InstanceId", disk.volume_id)
             add(item, "rasd:ResourceType", 17)
@@ -150,11 +150,11 @@ class DiskWriter:
             raise DestinationError(f"the guest has no disk {disk.index}") from err
 
     def _find_boot_disk(self) -> OvfDisk | None:
-        """Find the first in the boot order; where nothing is said, that is the first disk."""
+        """Return the first disk in the boot order, or the first disk if no boot order is known."""
         ordered = [disk for disk in self._disks if self._target(disk).boot_order is not None]
         return min(ordered, key=lambda disk: self._target(disk).boot_order or 0, default=next(iter(self._disks), None))
 
 
 def _gib(size: int) -> str:
-    """Give a size in whole GiB, which is all that oVirt reads: rounded up, so that nothing is cut off."""
+    """Return a size in whole GiB, as oVirt reads it. It is rounded up so that no data is cut off."""
     return str(-(-size // _GIB))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The whole document: which sections there are in which flavour, and in which order.
+"""The whole document: the sections of each flavour, and their order.
 
-What oVirt reads is in ``OvfReader.java`` of ovirt-engine and its neighbours.
+oVirt reads it with ``OvfReader.java`` and its neighbours in ovirt-engine.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from v2v_core.api import TargetGuest
-from v2v_output_rhv.generator import generator
 from v2v_output_rhv.ovf.disks import DiskWriter, OvfDisk
 from v2v_output_rhv.ovf.hardware import HardwareWriter, bios_type, origin, summary
 from v2v_output_rhv.ovf.os_types import is_server, os_type
-from v2v_output_rhv.ovf.tree import NAMESPACES, NO_UUID, add, qualified
+from v2v_output_rhv.ovf.tree import NAMESPACES, NO_UUID, add, generator, qualified
 
 if TYPE_CHECKING:
     from lxml import etree
 
 
 class Flavour(StrEnum):
-    """The two forms that oVirt reads: through its API, and from an export domain."""
+    """The two forms of an OVF: ``ovirt`` is read through oVirt's API, ``ovirtexp`` from an export domain."""
 
     OVIRT = "ovirt"
     EXPORT_DOMAIN = "ovirtexp"
@@ -44,15 +43,15 @@ def build_ovf(
     created: datetime,
     warn: Callable[[str], None],
 ) -> bytes:
-    """Give the OVF of a guest.
+    """Return the OVF of a guest.
 
-    The same guest at the same time gives the same document. CD-ROM and floppy drives are not in it: oVirt gives each
-    machine its own.
+    The same arguments give the same document. CD-ROM and floppy drives are left out: oVirt gives each machine its own.
 
-    :param name: of the virtual machine. :param vm_id: its UUID. :param storage_domain_id: UUID of where the disks are.
-    :param disks: the disks, in the order of the guest. :param created: the time, in whatever time zone.
-    :param warn: told what oVirt cannot give the guest as it was at the source.
-    :raises DestinationError: a disk that the guest does not have, or a format or allocation that oVirt does not know.
+    :param name: name of the virtual machine. :param vm_id: its UUID.
+    :param storage_domain_id: UUID of the storage domain of the disks.
+    :param disks: the disks, in the order of the guest. :param created: the time of creation, in any time zone.
+    :param warn: called with a text for each thing that oVirt cannot give the guest as it was at the source.
+    :raises DestinationError: the guest does not have a disk, or oVirt does not know a format or an allocation.
     """
     from lxml import etree
 
@@ -90,7 +89,7 @@ def build_ovf(
 def _add_section(
     parent: etree._Element, name: str, flavour: Flavour, attributes: dict[str, str] | None = None
 ) -> etree._Element:
-    """Add a section: an element of its name, or one of its type."""
+    """Add a section: by its own element name (ovirt), or as ``<Section>`` with a type (ovirtexp)."""
     if flavour is Flavour.OVIRT:
         return add(parent, name, attributes=attributes)
     return add(parent, "Section", attributes={**(attributes or {}), "xsi:type": f"ovf:{name}_Type"})
@@ -129,10 +128,10 @@ def _add_properties(system: etree._Element, target: TargetGuest, *, name: str, m
 def _add_os(
     system: etree._Element, target: TargetGuest, vm_id: str, flavour: Flavour, warn: Callable[[str], None]
 ) -> None:
-    found = os_type(target.inspection, warn)
+    system_type = os_type(target.inspection, warn)
     attributes = {"ovf:id": vm_id, "ovf:required": "false"}
     if flavour is Flavour.OVIRT:
-        attributes["ovirt:id"] = str(found.number)
+        attributes["ovirt:id"] = str(system_type.number)
     section = _add_section(system, "OperatingSystemSection", flavour, attributes)
     add(section, "Info", target.inspection.product_name or "")
-    add(section, "Description", found.name)
+    add(section, "Description", system_type.name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The hardware of the OVF, but for the disks: processors, memory, and devices."""
+"""The hardware of the OVF except for the disks: processors, memory and devices."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 _MIB = 1024**2
 _INTEL = frozenset(("x86_64", "amd64", "i386", "i486", "i586", "i686"))
-#: oVirt's numbers of its chipsets with their firmware, less those that it has for its own use. Secure Boot would be 3,
-#: and needs keys that nobody has enrolled.
+#: oVirt's numbers of chipset and firmware, without those for its internal use. Secure Boot would be 3; it is not used
+#: because it needs keys to be enrolled in the new machine.
 _BIOS_TYPES = {
     ("i440fx", Firmware.BIOS): 0,
     ("pc", Firmware.BIOS): 0,
@@ -23,35 +23,35 @@ _BIOS_TYPES = {
     ("q35", Firmware.UEFI): 2,
 }
 _OTHER_MACHINES = 0
-#: oVirt's numbers of where a guest comes from; by the name of the hypervisor.
+#: oVirt's numbers of the origin of a guest, by the name of the hypervisor.
 _ORIGINS = {"vmware": 1, "esx": 1, "vpx": 1, "xen": 2, "kvm": 7, "qemu": 7, "physical": 8, "hyperv": 9, "hyper-v": 9}
 _NIC_MODELS = {"rtl8139": 1, "e1000": 2, "virtio": 3}
-#: What oVirt can emulate, by what other hypervisors call it.
+#: The sound devices that oVirt can emulate, by their names in other hypervisors.
 _SOUNDS = {"ac97": "ac97", "ich6": "ich6", "hda": "ich6", "hdaudio": "ich6", "hd-audio": "ich6"}
 
 
 def bios_type(target: TargetGuest) -> int | None:
-    """Give oVirt's number of the chipset with its firmware; None leaves the choice to the cluster."""
+    """Return oVirt's number of the chipset and firmware; None leaves the choice to the cluster."""
     if target.capabilities.arch not in _INTEL:
         return _OTHER_MACHINES
     return _BIOS_TYPES.get((target.capabilities.machine, target.firmware))
 
 
 def origin(target: TargetGuest) -> int | None:
-    """Give oVirt's number of the hypervisor at the source, where it has one."""
+    """Return oVirt's number of the hypervisor at the source, or None if oVirt has none."""
     return _ORIGINS.get(target.source.hypervisor.lower())
 
 
 def summary(target: TargetGuest) -> str:
-    """Give the line that says what the hardware is."""
+    """Return the line that sums up the hardware."""
     return f"{_cpus(target)} CPU, {_mebibytes(target)} Memory"
 
 
 class HardwareWriter:
-    """Writes the items of one guest.
+    """Writes the hardware items of one guest.
 
-    :param video: the number of the resource type that the graphics device has in this flavour.
-    :param warn: told what oVirt cannot give the guest.
+    :param video: the resource type of the graphics device in this flavour.
+    :param warn: called with a text for each thing that oVirt cannot give the guest.
     """
 
     def __init__(self, target: TargetGuest, *, vm_id: str, video: int, warn: Callable[[str], None]) -> None:
@@ -75,7 +75,7 @@ class HardwareWriter:
         add(item, "rasd:ResourceType", self._video)
         add(item, "Type", "video")
         add(item, "rasd:VirtualQuantity", 1)
-        # every guest has a driver for it
+        # every guest has a driver for VGA
         add(item, "Device", "vga")
         if self._target.capabilities.virtio_rng:
             self._add_device(hardware, "RNG Device", kind="rng", device="virtio", parameter=("source", "urandom"))
@@ -89,10 +89,10 @@ class HardwareWriter:
             )
         display = self._target.source.display
         if display is not None and display.password is not None:
-            self._warn("the display of the guest had a password, which oVirt does not take over: it sets its own")
+            self._warn("the display of the guest had a password, which oVirt does not import: oVirt sets its own")
 
     def add_nic(self, hardware: etree._Element, number: int, nic: Nic) -> None:
-        """Add a network interface; they are numbered from 0."""
+        """Add a network interface, numbered from 0."""
         model = self._target.capabilities.net_model
         if model not in _NIC_MODELS:
             self._warn(f"oVirt has no network interface {model!r}: eth{number} becomes rtl8139")
@@ -108,13 +108,13 @@ class HardwareWriter:
             add(item, "rasd:MACAddress", nic.mac)
 
     def add_sound(self, hardware: etree._Element) -> None:
-        """Add the sound device, if the guest had one and oVirt has one like it."""
+        """Add the sound device, if the guest had one and oVirt has the same one."""
         sound = self._target.source.sound
         if sound is None:
             return
         device = _SOUNDS.get(sound.lower())
         if device is None:
-            self._warn(f"the sound device {sound!r} is left out: oVirt has none like it")
+            self._warn(f"the sound device {sound!r} is left out: oVirt does not have it")
             return
         item = add(hardware, "Item")
         add(item, "rasd:InstanceId", uuid_of(self._vm_id, "sound"))
@@ -138,13 +138,13 @@ class HardwareWriter:
         add(item, "rasd:threads_per_cpu", topology.threads)
 
     def _topology(self) -> Topology | None:
-        """Give the topology of the source, unless it would make another number of processors."""
+        """Return the topology of the source, or None if it gives another number of processors than the guest has."""
         topology = self._target.source.cpu.topology
         if topology is None or topology.sockets * topology.cores * topology.threads == _cpus(self._target):
             return topology
         self._warn(
             f"the CPU topology of the source ({topology.sockets} sockets, {topology.cores} cores,"
-            f" {topology.threads} threads) does not make {_cpus(self._target)} CPUs and is left out"
+            f" {topology.threads} threads) does not give {_cpus(self._target)} CPUs and is left out"
         )
         return None
 
@@ -175,5 +175,5 @@ def _cpus(target: TargetGuest) -> int:
 
 
 def _mebibytes(target: TargetGuest) -> int:
-    # half a MiB more than before harms nobody, half a MiB less might
+    # rounded up: a little more memory than before does no harm, a little less might
     return max(-(-target.source.memory // _MIB), 1)

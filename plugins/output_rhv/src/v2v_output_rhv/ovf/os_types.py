@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What oVirt calls an operating system: names and numbers of ``osinfo-defaults.properties`` in ovirt-engine.
+"""oVirt's names and numbers of operating systems, from ``osinfo-defaults.properties`` in ovirt-engine.
 
-oVirt knows few systems, and a newer release goes by the newest one that it knows. In the flavour of the export domain
-it reads the name, and takes one that it does not know for "Other OS". In the other flavour it reads the number, and
-refuses a guest with one that it does not know: so the numbers are those that older engines have, too.
+oVirt knows few systems. A release that is too new for it is given the newest entry that it knows. From an export
+domain, oVirt reads the name, and treats an unknown name as "Other OS". Through the API, it reads the number, and
+refuses a guest with an unknown number. Therefore only numbers are used that older engines have too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from v2v_core.api import Inspection
 
-#: What libguestfs and others call an architecture, in oVirt's classes.
+#: oVirt's class of an architecture, by the name that libguestfs and others use.
 _ARCHITECTURES = {
     **dict.fromkeys(("i386", "i486", "i586", "i686"), "i386"),
     **dict.fromkeys(("x86_64", "amd64"), "x86_64"),
@@ -23,7 +23,7 @@ _ARCHITECTURES = {
 
 @dataclass(frozen=True)
 class OsType:
-    """An operating system of oVirt: the name in ``<Description>``, and the number in ``ovirt:id``."""
+    """An operating system of oVirt: the name in ``<Description>`` and the number in ``ovirt:id``."""
 
     name: str
     number: int
@@ -31,10 +31,10 @@ class OsType:
 
 _UNASSIGNED = OsType("Unassigned", 0)
 _OTHER_LINUX = OsType("OtherLinux", 5)
-#: Where the release is not looked at.
+#: The entries for other Linux systems, on architectures other than x86.
 _OTHER_LINUX_ON = {"ppc64": OsType("other_linux_ppc64", 1002), "s390x": OsType("other_linux_s390x", 2002)}
 
-#: RHEL and CentOS up to 6, by release and architecture.
+#: RHEL and CentOS up to 7, by release and architecture.
 _RHEL = {
     (4, "i386"): OsType("RHEL4", 8),
     (4, "x86_64"): OsType("RHEL4x64", 14),
@@ -49,7 +49,7 @@ _RHEL = {
 }
 _RHEL_6_9_PPC64 = OsType("rhel_6_9_plus_ppc64", 1007)
 
-#: The one entry for a distribution on an architecture, and the first release that it stands for.
+#: By architecture: the first release that oVirt knows, and the entry for it and all later ones.
 _SLES = {
     "x86_64": (11, OsType("sles_11", 1193)),
     "ppc64": (11, OsType("sles_11_ppc64", 1004)),
@@ -68,7 +68,7 @@ _UBUNTU = {
 _UBUNTU_14_04 = OsType("ubuntu_14_04", 1256)
 _DEBIAN_7 = OsType("debian_7", 1300)
 
-#: Windows up to NT 6.3: by version and architecture, the client and the server.
+#: Windows up to NT 6.3: the entries for the client and the server, by version and architecture.
 _WINDOWS = {
     (5, 2, "i386"): (OsType("Windows2003", 3),) * 2,
     (5, 2, "x86_64"): (OsType("Windows2003x64", 10),) * 2,
@@ -84,7 +84,7 @@ _WINDOWS = {
 }
 _WINDOWS_XP = OsType("WindowsXP", 1)
 _WINDOWS_10 = OsType("windows_10", 26)
-#: NT 10.0 on x86_64 has one version number for all releases: libosinfo's short identifier tells them apart.
+#: All releases of NT 10.0 have the same version number. libosinfo's short identifier tells them apart.
 _WINDOWS_NT_10 = {
     "win10": OsType("windows_10x64", 27),
     "win11": OsType("windows_11", 36),
@@ -92,26 +92,26 @@ _WINDOWS_NT_10 = {
     "win2k19": OsType("windows_2019x64", 31),
     "win2k22": OsType("windows_2022", 37),
 }
-#: Engines of before July 2025 have no number for it: they do have that of the release before.
+#: Engines from before July 2025 have no number for it, so it gets the number of Windows Server 2022.
 _WINDOWS_2025 = OsType("windows_2025", 37)
 
 
 def os_type(inspection: Inspection, warn: Callable[[str], None]) -> OsType:
-    """Give oVirt's name and number of an operating system.
+    """Return oVirt's name and number of an operating system.
 
-    :param warn: told what oVirt has no entry for.
+    :param warn: called with a text if oVirt has no entry for it.
     """
     arch = _ARCHITECTURES.get(inspection.arch, inspection.arch)
     if inspection.os_type == "linux":
         return _linux(inspection, arch)
-    found = _windows(inspection, arch, warn) if inspection.os_type == "windows" else None
-    if found is None:
+    windows = _windows(inspection, arch, warn) if inspection.os_type == "windows" else None
+    if windows is None:
         warn(f"oVirt does not know the operating system {_described(inspection)}: it is imported as unassigned")
-    return found or _UNASSIGNED
+    return windows or _UNASSIGNED
 
 
 def is_server(inspection: Inspection) -> bool:
-    """Tell whether oVirt should take the guest for a server; the other choice is a desktop."""
+    """Check whether oVirt should treat the guest as a server. Otherwise it treats the guest as a desktop."""
     product = inspection.product_name or ""
     rhel = inspection.os_type == "linux" and inspection.distro in {"rhel", "centos"}
     if rhel and inspection.major_version == 4:
@@ -145,7 +145,7 @@ def _rhel(major: int, minor: int, arch: str, other: OsType) -> OsType:
     if (major, arch) == (6, "ppc64") and minor >= 9:
         return _RHEL_6_9_PPC64
     if major > 7 and arch == "x86_64":
-        # newer engines have numbers for 8, 9 and 10; older ones would refuse them
+        # newer engines have numbers for 8, 9 and 10, which older ones would refuse
         return OsType(f"rhel_{major}x64", _OTHER_LINUX.number)
     return _RHEL.get((major, arch), other)
 
@@ -162,14 +162,14 @@ def _windows(inspection: Inspection, arch: str, warn: Callable[[str], None]) -> 
 
 
 def _windows_nt_10(inspection: Inspection, warn: Callable[[str], None]) -> OsType:
-    """Decide by libosinfo's identifier; without one that is known, take the newest that oVirt may know, and say so."""
-    found = _WINDOWS_NT_10.get(inspection.osinfo or "")
-    if found is None:
+    """Return the entry for libosinfo's identifier. If that is unknown, warn and return the newest entry."""
+    known = _WINDOWS_NT_10.get(inspection.osinfo or "")
+    if known is None:
         warn(
             f"oVirt may not know {_described(inspection)}: it is imported as {_WINDOWS_2025.name}, its number that of"
             " Windows Server 2022"
         )
-    return found or _WINDOWS_2025
+    return known or _WINDOWS_2025
 
 
 def _described(inspection: Inspection) -> str:

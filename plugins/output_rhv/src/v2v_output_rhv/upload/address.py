@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where the data of a disk is sent: the address of a transfer, and how it gets from setup to the copy.
+"""The address that the data of a disk is sent to, and the file that carries it from setup to the copy.
 
-The ticket in the URL is all that it takes to write to the disk, so an address is kept in a file that nobody else can
-read. Runs in the Python of nbdkit, too, and so imports nothing but the standard library and, when it connects,
-ovirt-imageio's client.
+Anyone who has the ticket in the URL can write to the disk. Therefore only this user can read the file. This module also
+runs in the Python of nbdkit, and imports only the standard library and, to connect, ovirt-imageio's client.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from v2v_output_rhv.upload.connections import Connections, Policy
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where data is sent.
+    """The address of a transfer.
 
-    :param url: with the ticket: a secret. :param proxy_url: used if the other cannot be connected to; a secret, too.
-    :param ca_file: the authorities that are trusted; None for those of this machine.
-    :param verify: see that the certificate is the server's.
+    :param url: URL with the ticket; a secret. :param proxy_url: used if ``url`` cannot be connected to; also a secret.
+    :param ca_file: file of the trusted certificate authorities; None for those of this machine.
+    :param verify: verify the certificate of the server.
     """
 
     url: str = field(repr=False)
@@ -32,9 +31,9 @@ class Address:
     verify: bool = True
 
     def connections(self, number: int, *, buffer_size: int) -> Connections:
-        """Give connections, which are not started yet.
+        """Return connections that are not started yet.
 
-        :param number: at most so many. :param buffer_size: bytes that are read at once of what is sent as a stream.
+        :param number: the most connections. :param buffer_size: bytes that the client reads at once from a stream.
         """
         from ovirt_imageio import client
 
@@ -53,16 +52,16 @@ class Address:
 
 
 def address_file(directory: Path, index: int) -> Path:
-    """Name the file that has the address of a disk, in the output's own directory."""
+    """Return the file of a disk's address in the output's private directory."""
     return directory / f"imageio-{index}.json"
 
 
 def write_address(path: Path, address: Address) -> None:
-    """Keep an address for the copy."""
+    """Write an address for the copy, readable by this user only."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
         json.dump(dataclasses.asdict(address), stream)
 
 
 def read_address(path: Path) -> Address:
-    """Read what setup wrote."""
+    """Read an address that ``write_address`` wrote."""
     return Address(**json.loads(path.read_text(encoding="utf-8")))

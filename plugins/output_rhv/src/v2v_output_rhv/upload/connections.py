@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The connections to ovirt-imageio for one disk: shared by threads, mended when they break, kept alive.
+"""The connections to ovirt-imageio for one disk: shared by threads, renewed when they break, kept alive.
 
-Runs in the Python of nbdkit, too, and so imports nothing but the standard library. A small request that was lost on the
-way is simply made again: writing the same bytes twice does no harm.
+This module also runs in the Python of nbdkit, and imports only the standard library. A small request that was lost is
+repeated: writing the same bytes twice does no harm.
 """
 
 from __future__ import annotations
@@ -23,22 +23,25 @@ from typing import Any, Protocol, TypeVar
 Client = Any
 ResultT = TypeVar("ResultT")
 
-#: HTTP: the ticket has expired, was cancelled, or is not known there.
+#: HTTP status: the ticket has expired, was cancelled, or is unknown to the server.
 _FORBIDDEN = 403
 _SERVER_ERROR = 500
-#: A zero request is not longer than this: one request must be answered within the minute that the client waits.
+#: Bytes; the longest zero request. The client waits one minute for the answer to a request.
 _ZERO_STEP = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Policy:
-    """How hard to try.
+    """When to try again, and when to give up.
 
-    :param connections: at most so many, if the server takes them. :param patience: seconds for which a broken
-        connection is made again and again. :param first_patience: the same for the first one, which somebody waits for.
-    :param server_errors: how often a request is made again that the server
-        failed in. :param idle: seconds after which something is sent on a connection that nobody uses: the engine
-        stops a transfer, and a ticket expires, when nothing comes (the shortest of these times is a minute).
+    :param connections: the most connections; the server may allow fewer.
+    :param patience: seconds for which a broken connection is renewed again and again.
+    :param first_patience: the same for the first connection, which the next step waits for.
+    :param first_pause: seconds before the first repetition; each further pause is twice as long.
+    :param longest_pause: seconds; no pause is longer.
+    :param server_errors: how often a request is repeated that the server answers with an error of its own.
+    :param idle: seconds after which a request is sent on an unused connection. Without requests, the engine stops the
+        transfer and the ticket expires, after a minute at the earliest.
     """
 
     connections: int = 4
@@ -51,27 +54,27 @@ class Policy:
 
 
 class Refused(OSError):
-    """The server refuses, or does not answer for too long; the text is for people and holds no secret."""
+    """The server refuses a request, or has not answered for too long. The text is for users and contains no secret."""
 
 
 class ReadFailed(Exception):
-    """What is to be sent cannot be read. It is no matter of the connection."""
+    """The data to send cannot be read. The connection is not the cause."""
 
 
 class Reader(Protocol):
-    """Gives the bytes of one request, in their order."""
+    """The source of the bytes of one request, in their order."""
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fill a buffer, from its beginning, and give how much of it.
+        """Fill a buffer from its beginning, and return the number of bytes.
 
-        :raises ReadFailed: it cannot.
+        :raises ReadFailed: the data cannot be read.
         """
         ...
 
 
 @dataclass(eq=False)
 class _Slot:
-    """A place for a connection, which is made when it is first used."""
+    """A place for a connection, which is opened when it is first used."""
 
     client: Client | None = None
     used: float = 0.0
@@ -82,7 +85,7 @@ class _Slot:
 class Connections:
     """Connections to one disk.
 
-    :param connect: makes a client. :param secrets: what must not get into a text, such as the ticket.
+    :param connect: makes a client. :param secrets: texts that are removed from errors, such as the ticket.
     """
 
     connect: Callable[[], Client]
@@ -92,24 +95,24 @@ class Connections:
     def __post_init__(self) -> None:
         self._idle: queue.LifoQueue[_Slot] = queue.LifoQueue()
         self._slots: list[_Slot] = []
-        # who collects all connections must be alone: two that have some each would wait for ever
+        # only one thread at a time may collect all connections: two would wait for each other for ever
         self._collecting = threading.Lock()
         self._stopped = threading.Event()
         self._keeper: threading.Thread | None = None
 
     def start(self) -> None:
-        """Make the first connection, and learn from it how many there may be.
+        """Open the first connection, and learn from it how many the server allows.
 
-        :raises Refused: there is none to be had.
+        :raises Refused: no connection can be opened.
         """
         first = _Slot()
         limit = 1
 
-        def look(client: Client) -> None:
+        def learn_limit(client: Client) -> None:
             nonlocal limit
             limit = max(1, min(client.max_writers, client.max_readers, self.policy.connections))
 
-        self._run(first, look, self.policy.first_patience)
+        self._run(first, learn_limit, self.policy.first_patience)
         self._slots = [first, *(_Slot() for _ in range(limit - 1))]
         for slot in reversed(self._slots):
             self._idle.put(slot)
@@ -117,7 +120,7 @@ class Connections:
         self._keeper.start()
 
     def stop(self) -> None:
-        """Close what is open."""
+        """Close the connections."""
         self._stopped.set()
         if self._keeper is not None:
             self._keeper.join(timeout=5)
@@ -126,7 +129,7 @@ class Connections:
 
     @property
     def count(self) -> int:
-        """How many requests can be made side by side, once it was started."""
+        """Return how many requests can run at the same time; valid after ``start``."""
         return len(self._slots)
 
     def read(self, offset: int, buffer: Any) -> None:
@@ -138,12 +141,12 @@ class Connections:
         self._use(lambda client: client.write(offset, data), dirties=True)
 
     def send(self, offset: int, length: int, reader: Reader) -> None:
-        """Write what a reader gives, in one request: the server writes while it is being sent.
+        """Write the data of a reader in one request, which the server writes to the disk while it arrives.
 
-        It is not made again: a server that fails in the middle closes the connection, and what it says about it can be
-        lost with that. A small request, which it reads to the end before it writes, says what is wrong.
+        The request is not repeated. A server that fails in the middle closes the connection, and its error message can
+        be lost. A small request, which the server receives completely before it writes, shows the error.
 
-        :raises Refused: something went wrong. :raises ReadFailed: the reader did.
+        :raises Refused: the request failed. :raises ReadFailed: the reader failed.
         """
         self._use(lambda client: client.read_from(reader, offset, length), dirties=True, patience=0)
 
@@ -154,12 +157,12 @@ class Connections:
             self._use(partial(_zero, start, step), dirties=True)
 
     def flush(self) -> None:
-        """Have the server write to its storage what was sent before, on whichever connection."""
+        """Make the server sync to its storage what was sent before on any connection."""
         with self._collecting:
             taken = [self._idle.get() for _ in self._slots]
         try:
             for slot in taken:
-                # with a broken connection nothing is lost that the server had acknowledged: any may flush it
+                # acknowledged data outlives its connection, so any connection can flush it
                 if slot.dirty or slot is taken[0]:
                     self._run(slot, lambda client: client.flush())
                     slot.dirty = False
@@ -180,8 +183,8 @@ class Connections:
     def _run(self, slot: _Slot, request: Callable[[Client], ResultT], patience: float | None = None) -> ResultT:
         """Make a request, on a new connection if the old one breaks.
 
-        :param patience: another one than the policy's.
-        :raises Refused: the server does not want it, or patience is at an end.
+        :param patience: seconds, in place of the policy's.
+        :raises Refused: the server refuses the request, or has not answered for too long.
         """
         deadline = time.monotonic() + (self.policy.patience if patience is None else patience)
         pause, server_errors = self.policy.first_pause, 0
@@ -191,7 +194,7 @@ class Connections:
                     slot.client = self.connect()
                 result = request(slot.client)
             except ReadFailed:
-                # half a request was sent
+                # the connection cannot be used again: only a part of the request was sent
                 _close(slot)
                 raise
             except Exception as err:
@@ -206,7 +209,7 @@ class Connections:
                 return result
 
     def _keep_alive(self) -> None:
-        """Send something on each connection that was not used for a while."""
+        """Send a request on each connection that was not used for a while."""
         while not self._stopped.wait(self.policy.idle / 4):
             for slot in self._take_idle():
                 try:
@@ -214,13 +217,13 @@ class Connections:
                         slot.client.flush()
                         slot.used = time.monotonic()
                 except Exception:
-                    # who uses it next makes a new one, and hears what is wrong
+                    # the next request opens a new connection, and reports what is wrong
                     _close(slot)
                 finally:
                     self._idle.put(slot)
 
     def _take_idle(self) -> list[_Slot]:
-        """Take the connections that were not used for a while."""
+        """Take the connections that were not used for a while out of the queue."""
         free: list[_Slot] = []
         with contextlib.suppress(queue.Empty):
             while True:
@@ -251,19 +254,19 @@ class Connections:
 
 
 def status_of(err: Exception) -> int | None:
-    """Give the HTTP status that an error of the client stands for: its class is private, its ``code`` is not."""
+    """Return the HTTP status of an error of the client, whose class is private and whose ``code`` is not."""
     code = getattr(err, "code", None)
     return code if isinstance(code, int) else None
 
 
 def _may_pass(err: Exception) -> bool:
-    """Tell whether it can help to try again."""
+    """Check whether it can help to try again."""
     status = status_of(err)
     if status is not None:
         return status >= _SERVER_ERROR
     if isinstance(err, ssl.SSLCertVerificationError):
         return False
-    # RuntimeError: the client got fewer bytes than it was promised
+    # RuntimeError: the client received fewer bytes than the server announced
     return isinstance(err, (OSError, http.client.HTTPException, RuntimeError))
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The program that copies a disk to ovirt-imageio: what is data at the source is sent, what is not is zeroed there.
+"""The program that copies a disk to ovirt-imageio: it sends the data of the source, and zeroes the rest there.
 
-Data is sent in long requests, which the server writes while they come, as the client's own uploader does. What is in
-one that fails is sent in small ones, each of which is made again when the connection breaks. The program is stopped by
-killing it. Its last words are why it failed, in one line.
+Like ovirt-imageio's own uploader, it sends data in long requests, which the server writes to the disk while they
+arrive. If a long request fails, its data is sent again in small requests, each of which is repeated when the connection
+breaks. The program is stopped by killing it. If it fails, the last line that it writes to stderr says why.
 """
 
 from __future__ import annotations
@@ -22,37 +22,38 @@ from v2v_output_rhv.upload.address import read_address
 from v2v_output_rhv.upload.connections import Connections, ReadFailed, Refused
 from v2v_output_rhv.upload.source import Extent, Source
 
-#: Measured with bench/imageio.py: longer requests are not faster, and one that fails is sent again from its beginning.
+#: Bytes, measured with bench/imageio.py: longer requests are not faster, and a request that fails is sent again as a
+#: whole.
 _REQUEST = 64 * 1024 * 1024
 _SMALL_REQUEST = 2 * 1024 * 1024
-#: Read and sent at once: as much as the daemon writes at once (``buffer_size`` of its backends), see
-#: ``_Stretch.readinto``. Where processors set the pace, it is less, which stays in their caches.
+#: Bytes that are read and sent at once: as many as the daemon writes at once (``buffer_size`` of its backends), see
+#: ``_Stretch.readinto``. Where the processors are the bottleneck, smaller buffers are faster: they fit into the caches.
 _BUFFER = 8 * 1024 * 1024
 _SMALL_BUFFER = 2 * 1024 * 1024
-#: So much is read to see whether an extent begins with zeros, as it does on disks that know of no holes.
+#: Bytes that are read to find out whether an extent begins with zeros, as on a disk whose server reports no holes.
 _PROBE = 256 * 1024
 
 
 class Progress:
-    """Writes how much of the disk is done, whenever that is a thousandth more."""
+    """Writes how much of the disk is done, each time another thousandth is done."""
 
     def __init__(self, descriptor: int, total: int) -> None:
         self._descriptor, self._total = descriptor, total
-        self._done = self._told = 0
+        self._done = self._reported = 0
         self._lock = threading.Lock()
 
     def add(self, count: int) -> None:
-        """Take note of bytes that are done, or, with a negative number, have to be done again."""
+        """Count bytes as done, or, with a negative number, as not done."""
         with self._lock:
             self._done += count
-            if self._done - self._told >= max(1, self._total // 1000):
-                self._told = self._done
+            if self._done - self._reported >= max(1, self._total // 1000):
+                self._reported = self._done
                 os.write(self._descriptor, f"{self._done}/{self._total}\n".encode())
 
 
 @dataclass(eq=False)
 class _Stretch:
-    """The reader of one long request: what was read of it before, then the rest from the source."""
+    """The reader of one long request: first what was read before (``head``), then the rest from the source."""
 
     source: Source
     progress: Progress
@@ -61,10 +62,10 @@ class _Stretch:
     given: int = 0
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fill a buffer.
+        """Fill the whole buffer.
 
-        All of it, the first one too: then the server, which takes as much at once, writes one buffer while the next one
-        is being read.
+        The server receives as much at once as a buffer holds. If all buffers are full, it writes one of them while the
+        next one is being read.
         """
         count = len(buffer)
         known = self.head[self.given : self.given + count]
@@ -78,9 +79,9 @@ class _Stretch:
 
 @dataclass(frozen=True)
 class Copy:
-    """A disk that is being copied, by several threads that take one piece after the other.
+    """A disk that several threads copy, each taking one piece after the other.
 
-    :param zeroed: the destination reads as zeros, which then are not written.
+    :param zeroed: the destination reads as zeros already, so zeros are not written.
     """
 
     uri: str
@@ -89,7 +90,7 @@ class Copy:
     zeroed: bool
 
     def run(self, pieces: Iterator[Extent], failed: threading.Event) -> None:
-        """Copy pieces until there are no more, with a connection to the source of one's own.
+        """Copy pieces until there are no more, over a separate connection to the source.
 
         :raises ReadFailed: the source cannot be read. :raises Refused: the destination cannot be written.
         """
@@ -104,7 +105,7 @@ class Copy:
                     self._data(source, piece.offset, piece.offset + piece.length, probe)
 
     def _data(self, source: Source, start: int, end: int, probe: memoryview) -> None:
-        """Copy data; the zeros that it begins with are no data."""
+        """Copy an extent of data. Zeros at its beginning are not sent as data."""
         at = start
         while at < end:
             head = probe[: min(_PROBE, end - at)]
@@ -153,14 +154,14 @@ def copy(uri: str, destination: Connections, *, progress: int, zeroed: bool) -> 
             failed.set()
             for future in done:
                 if (err := future.exception()) is not None:
-                    # without waiting for those who may be trying to connect again
+                    # do not wait for threads that may be trying to connect again
                     _end(err)
     destination.flush()
     destination.stop()
 
 
 class _Shared(Iterator[Extent]):
-    """An iterator for several threads."""
+    """An iterator that several threads can share."""
 
     def __init__(self, extents: Iterator[Extent]) -> None:
         self._extents = extents
@@ -172,14 +173,14 @@ class _Shared(Iterator[Extent]):
 
 
 def _end(err: BaseException) -> None:
-    """Say what is wrong and end at once, whatever other threads do."""
+    """Write why the copy failed, and exit at once, whatever other threads are doing."""
     if isinstance(err, Refused):
-        words = err.strerror
+        reason = err.strerror
     elif isinstance(err, ReadFailed):
-        words = str(err)
+        reason = str(err)
     else:
-        words = f"{type(err).__name__}: {err}"
-    sys.stderr.write(f"{words}\n")
+        reason = f"{type(err).__name__}: {err}"
+    sys.stderr.write(f"{reason}\n")
     sys.stderr.flush()
     os._exit(1)
 
@@ -193,7 +194,7 @@ def main() -> None:
     parser.add_argument("source", metavar="NBD-URI")
     parser.add_argument("address", type=Path, metavar="FILE")
     chosen = parser.parse_args()
-    # it has nothing to clean up, and whoever gets SIGINT, too, says so
+    # there is nothing to clean up, and the supervisor, which also receives SIGINT, reports it
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         crowded = chosen.connections > len(os.sched_getaffinity(0))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Disks of the engine: which ones are made for a guest, making them, and removing them."""
+"""Disks of the engine: planning, creating and removing them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from dataclasses import dataclass
 
 from v2v_core.api import DestinationError, OutputSettings, TargetDisk, UsageError
 from v2v_output_rhv.upload.destination import Destination
-from v2v_output_rhv.upload.engine import System, reason_of
+from v2v_output_rhv.upload.engine import System, reason_of, wait_until
 from v2v_output_rhv.upload.settings import Limits
-from v2v_output_rhv.upload.waiting import wait_until
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiskPlan:
-    """A disk that is to be made.
+    """A disk that will be created.
 
-    :param id: chosen here, so that it can be written down before the disk exists.
-    :param format: raw or qcow2. :param sparse: takes space as it is written.
-    :param initial_size: bytes that it takes from the beginning, where that has to be said.
+    :param id: chosen here, so that it can be recorded before the disk exists.
+    :param size: virtual size in bytes. :param format: raw or qcow2.
+    :param sparse: storage is allocated when it is written.
+    :param initial_size: bytes that are allocated at once; None for the engine's choice.
     """
 
     index: int
@@ -33,16 +33,16 @@ class DiskPlan:
 
     @property
     def called(self) -> str:
-        """What the disk is called in messages."""
+        """Return the name of the disk in messages."""
         return f"disk {self.index} ({self.id})"
 
 
 def disk_format(settings: OutputSettings, *, block: bool) -> tuple[str, bool]:
-    """Give format, and whether it is sparse, of the disks on a kind of storage.
+    """Return the format of the disks on a kind of storage, and whether they are sparse.
 
-    A logical volume is sparse only as qcow2, and then that is what is made unless another format was asked for.
+    A sparse disk in a logical volume must be qcow2. It becomes qcow2 unless the user asked for raw.
 
-    :raises UsageError: the engine knows no such disk.
+    :raises UsageError: the engine has no disks with this format and allocation.
     """
     sparse = settings.allocation == "sparse"
     if settings.format == "qcow2" and not sparse:
@@ -53,7 +53,7 @@ def disk_format(settings: OutputSettings, *, block: bool) -> tuple[str, bool]:
         if settings.format_given:
             raise UsageError(
                 f"-o rhv-upload: a raw disk on block storage, such as {settings.storage!r}, cannot be sparse",
-                hint="add -oa preallocated, or take -of qcow2",
+                hint="add -oa preallocated, or use -of qcow2",
             )
         return "qcow2", True
     return settings.format, sparse
@@ -62,7 +62,7 @@ def disk_format(settings: OutputSettings, *, block: bool) -> tuple[str, bool]:
 def plan_disks(
     settings: OutputSettings, disk_uuids: Sequence[str], disks: Sequence[TargetDisk], *, block: bool
 ) -> tuple[DiskPlan, ...]:
-    """Settle which disks are made.
+    """Plan one disk for each disk of the guest.
 
     :raises UsageError: the options do not fit the guest. :raises DestinationError: a size is not known.
     """
@@ -81,7 +81,7 @@ def plan_disks(
                 size=disk.size,
                 format=form,
                 sparse=sparse,
-                # a volume of a transfer does not grow: it must hold all that may be written
+                # the volume does not grow during a transfer, so it must be large enough from the beginning
                 initial_size=disk.size if block and sparse else None,
             )
         )
@@ -89,7 +89,7 @@ def plan_disks(
 
 
 def check_count(disk_uuids: Sequence[str], disks: int) -> None:
-    """See that each disk has an id, if any has.
+    """Check that ids were given for all disks or for none.
 
     :raises UsageError: there are too many or too few.
     """
@@ -101,10 +101,10 @@ def check_count(disk_uuids: Sequence[str], disks: int) -> None:
 
 
 def create_disk(system: System, plan: DiskPlan, destination: Destination, mark: str, limits: Limits) -> str | None:
-    """Make an empty disk and wait until it is there. Give the id of its volume, if the engine tells.
+    """Create an empty disk and wait until it is ready. Return the id of its volume, if the engine reports it.
 
-    :param mark: what its description must hold so that it is known as ours.
-    :raises DestinationError: it does not come to be.
+    :param mark: a word for the description of the disk, which ``is_marked`` recognizes.
+    :raises DestinationError: the disk does not become ready.
     """
     from ovirtsdk4 import types
 
@@ -126,9 +126,10 @@ def create_disk(system: System, plan: DiskPlan, destination: Destination, mark: 
 
 
 def wait_for_disk(system: System, disk_id: str, called: str, *, limit: float, poll: float) -> str | None:
-    """Wait until a disk is neither locked nor unusable. Give the id of its volume, if the engine tells.
+    """Wait until a disk is ready. Return the id of its volume, if the engine reports it.
 
-    :raises DestinationError: it does not become so.
+    :param called: the name of the disk in errors. :param limit: seconds. :param poll: seconds between two requests.
+    :raises DestinationError: the disk becomes unusable, or is still locked after ``limit``.
     """
     from ovirtsdk4 import types
 
@@ -149,13 +150,16 @@ def wait_for_disk(system: System, disk_id: str, called: str, *, limit: float, po
     if not wait_until(ready, limit=limit, poll=poll):
         raise DestinationError(
             f"{called} is still locked by the engine after {limit:.0f} seconds",
-            hint="see in the engine's tasks and events what it waits for; then run again",
+            hint="the engine's tasks and events show what it waits for; then run again",
         )
     return volume
 
 
 def is_marked(system: System, disk_id: str, mark: str | None) -> bool:
-    """Tell whether there is a disk, and it is ours: somebody else may have one with an id that the user had chosen."""
+    """Check whether a disk exists and was created by this run.
+
+    The user can have chosen its id, and another user may have created a disk with the same id.
+    """
     import ovirtsdk4 as sdk
 
     try:
@@ -166,9 +170,9 @@ def is_marked(system: System, disk_id: str, mark: str | None) -> bool:
 
 
 def remove_disk(system: System, disk_id: str, limits: Limits, warn: Callable[[str], None]) -> bool:
-    """Remove a disk. Tell whether it is gone.
+    """Remove a disk. Return whether it is gone.
 
-    The engine locks what it is still busy with, so it is asked until a limit.
+    The engine refuses while it is still working on the disk, so the request is repeated for a limited time.
     """
     import ovirtsdk4 as sdk
     from ovirtsdk4 import types
@@ -191,5 +195,5 @@ def remove_disk(system: System, disk_id: str, limits: Limits, warn: Callable[[st
 
     if wait_until(gone, limit=limits.removal, poll=limits.poll):
         return True
-    warn(f"the disk {disk_id} could not be removed from the engine and is left: {refused}")
+    warn(f"the disk {disk_id} could not be removed from the engine and is left behind: {refused}")
     return False

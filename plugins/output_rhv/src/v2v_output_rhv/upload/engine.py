@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A session at the engine (oVirt's REST API, through ovirtsdk4), and what its errors mean.
+"""A session with the engine (oVirt's REST API, through ovirtsdk4), what its errors mean, and waiting for it.
 
-The SDK has no types. It logs in again by itself when the engine has forgotten the session.
+The SDK has no types. It logs in again by itself when the session has expired.
 """
 
 from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,12 @@ from v2v_output_rhv.upload.settings import UploadSettings
 #: The SDK's service of the whole engine.
 System = Any
 
-#: Seconds for one answer; the engine does the long things behind it.
+#: Seconds to wait for an answer. The engine answers before it does long work.
 _ANSWER = 120
-#: What curl's errors are about (libcurl-errors(3)), where the SDK shows no more than their numbers.
+#: The numbers of curl's errors by their subject (libcurl-errors(3)). The SDK shows only their text with the number.
 _CERTIFICATE = re.compile(r"certificate|\((?:51|60|77), ", re.IGNORECASE)
 _NETWORK = re.compile(r"\((?:6|7|28|35|52|55|56), ")
-#: Where systems keep their authorities; the SDK's curl may have been built on another one.
+#: Where distributions keep the certificate authorities; the SDK's curl may have been built on another distribution.
 _AUTHORITIES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
@@ -34,14 +35,14 @@ _AUTHORITIES = (
 
 @contextmanager
 def session(settings: UploadSettings) -> Iterator[System]:
-    """Log in, and out at the end.
+    """Log in, and log out at the end of the ``with`` block.
 
-    :raises DestinationError: in place of every error of the SDK, of the network and of TLS.
+    :raises DestinationError: in place of every error of the SDK, the network and TLS.
     """
     import ovirtsdk4 as sdk
 
     authorities = settings.ca_file or default_authorities()
-    with explained(settings):
+    with sdk_errors(settings):
         connection = sdk.Connection(
             url=settings.url,
             username=settings.user,
@@ -59,16 +60,16 @@ def session(settings: UploadSettings) -> Iterator[System]:
 
 
 def default_authorities() -> Path | None:
-    """Give the file with the authorities that this machine trusts, if it has one."""
+    """Return the file with the certificate authorities that this machine trusts, or None if there is no such file."""
     places = (ssl.get_default_verify_paths().cafile, *_AUTHORITIES)
     return next((Path(place) for place in places if place and Path(place).is_file()), None)
 
 
 @contextmanager
-def explained(settings: UploadSettings) -> Iterator[None]:
-    """Turn an error of the SDK into one line and a remedy.
+def sdk_errors(settings: UploadSettings) -> Iterator[None]:
+    """Turn errors of the SDK into errors of one line with a hint.
 
-    :raises DestinationError: in place of it.
+    :raises DestinationError: in place of an error of the SDK.
     """
     import ovirtsdk4 as sdk
 
@@ -83,8 +84,8 @@ def explained(settings: UploadSettings) -> Iterator[None]:
                 "admin@ovirt@internalsso with Keycloak)",
             ) from err
         raise DestinationError(
-            f"the engine {host} forbids it: {reason_of(err)}",
-            hint=f"give {settings.user} a role with the permissions to make disks, transfers and virtual machines",
+            f"the engine {host} denies permission: {reason_of(err)}",
+            hint=f"give {settings.user} a role with the permissions to create disks, transfers and virtual machines",
         ) from err
     except (sdk.ConnectionError, sdk.TimeoutError) as err:
         raise _unreachable(host, reason_of(err)) from err
@@ -93,7 +94,7 @@ def explained(settings: UploadSettings) -> Iterator[None]:
         if _CERTIFICATE.search(text):
             raise DestinationError(
                 f"the certificate of the engine {host} is not trusted: {text}",
-                hint="fetch its authority from https://"
+                hint="fetch the certificate of its authority from https://"
                 f"{host}/ovirt-engine/services/pki-resource?resource=ca-certificate&format=X509-PEM-CA "
                 "and add -oo rhv-cafile=FILE",
             ) from err
@@ -101,13 +102,31 @@ def explained(settings: UploadSettings) -> Iterator[None]:
             raise _unreachable(host, text) from err
         if err.code is None:
             raise DestinationError(
-                f"the engine {host} does not answer as one does: {text}",
+                f"the engine {host} does not answer as an engine does: {text}",
                 hint="check the URL in -oc, and that the engine is up: its log is /var/log/ovirt-engine/engine.log",
             ) from err
         raise DestinationError(
             f"the engine {host} refuses: {text}",
-            hint="do what it says; /var/log/ovirt-engine/engine.log on the engine says more",
+            hint="the log /var/log/ovirt-engine/engine.log on the engine says more",
         ) from err
+
+
+def wait_until(ready: Callable[[], bool], *, limit: float, poll: float) -> bool:
+    """Call ``ready`` until it returns True or ``limit`` seconds have passed. Return whether it returned True.
+
+    The engine cannot notify its clients. ``ready`` is called at least once.
+
+    :param poll: seconds between two calls in the long run. The first pauses are shorter.
+    """
+    deadline = time.monotonic() + limit
+    pause = poll / 20
+    while not ready():
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        time.sleep(min(pause, left))
+        pause = min(pause * 1.5, poll)
+    return True
 
 
 def _unreachable(host: str, reason: str) -> DestinationError:
@@ -118,10 +137,10 @@ def _unreachable(host: str, reason: str) -> DestinationError:
 
 
 def reason_of(err: Exception) -> str:
-    """Give what the engine said, in one line."""
+    """Return the engine's explanation of an error, in one line."""
     fault = getattr(err, "fault", None)
     text = (fault.detail or fault.reason or "") if fault is not None else ""
     text = " ".join((text or str(err)).split())
     # the engine puts its sentences into brackets
-    found = re.fullmatch(r"\[(.*)\]", text)
-    return (found.group(1) if found else text).rstrip(". ") or type(err).__name__
+    bracketed = re.fullmatch(r"\[(.*)\]", text)
+    return (bracketed.group(1) if bracketed else text).rstrip(". ") or type(err).__name__

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The virtual machine: made from the OVF, and removed."""
+"""Creating the virtual machine from the OVF, and removing it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 from v2v_core.api import DestinationError
-from v2v_output_rhv.upload.engine import System, reason_of
+from v2v_output_rhv.upload.engine import System, reason_of, wait_until
 from v2v_output_rhv.upload.settings import Limits
-from v2v_output_rhv.upload.waiting import wait_until
 
 
 def create_machine(system: System, ovf: bytes, vm_id: str, cluster: str, limits: Limits) -> str:
-    """Make the virtual machine that an OVF describes, and wait until the engine's jobs for it are over. Give its id.
+    """Create the virtual machine of an OVF, wait until the engine's jobs for it are over, and return its id.
 
-    :param vm_id: the id that the OVF has.
-    :raises DestinationError: it does not come to be.
+    :param vm_id: the id in the OVF. :param cluster: id of the cluster.
+    :raises DestinationError: the engine cannot create it, or takes too long.
     """
     from ovirtsdk4 import types
 
@@ -26,7 +25,7 @@ def create_machine(system: System, ovf: bytes, vm_id: str, cluster: str, limits:
         types.Vm(
             cluster=types.Cluster(id=cluster),
             initialization=types.Initialization(
-                # OVA and not OVF: the disks exist already
+                # the type OVA, unlike OVF, uses disks that exist already
                 configuration=types.Configuration(type=types.ConfigurationType.OVA, data=ovf.decode("utf-8"))
             ),
         ),
@@ -43,7 +42,7 @@ def create_machine(system: System, ovf: bytes, vm_id: str, cluster: str, limits:
         raise DestinationError(
             f"the engine is still making the virtual machine {vm_id} after {limits.machine:.0f} seconds: "
             f"{_described(jobs, types.JobStatus.STARTED)}",
-            hint="see in the engine's tasks and events what it waits for; then run again",
+            hint="the engine's tasks and events show what it waits for; then run again",
         )
     failed = [job for job in jobs if job.status in {types.JobStatus.FAILED, types.JobStatus.ABORTED}]
     if failed:
@@ -55,7 +54,7 @@ def create_machine(system: System, ovf: bytes, vm_id: str, cluster: str, limits:
 
 
 def remove_machine(system: System, vm_id: str, limits: Limits, warn: Callable[[str], None]) -> bool:
-    """Remove a virtual machine, but none of its disks. Tell whether it is gone."""
+    """Remove a virtual machine, but none of its disks. Return whether it is gone."""
     import ovirtsdk4 as sdk
     from ovirtsdk4 import types
 
@@ -68,7 +67,7 @@ def remove_machine(system: System, vm_id: str, limits: Limits, warn: Callable[[s
             if service.get().status == types.VmStatus.IMAGE_LOCKED:
                 refused = "it is locked"
                 return False
-            # a disk that somebody else attached to it is not ours to remove
+            # keep the disks: another user may have attached one to the machine
             service.remove(detach_only=True)
         except sdk.NotFoundError:
             return True
@@ -78,7 +77,7 @@ def remove_machine(system: System, vm_id: str, limits: Limits, warn: Callable[[s
 
     if wait_until(gone, limit=limits.removal, poll=limits.poll):
         return True
-    warn(f"the virtual machine {vm_id} could not be removed from the engine and is left: {refused}")
+    warn(f"the virtual machine {vm_id} could not be removed from the engine and is left behind: {refused}")
     return False
 
 

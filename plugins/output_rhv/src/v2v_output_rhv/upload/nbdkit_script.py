@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The script that nbdkit runs (nbdkit-python-plugin(3)): a disk of a transfer, to be written through NBD.
+"""The script that nbdkit runs (nbdkit-python-plugin(3)): it serves the disk of a transfer through NBD.
 
-Its functions have the names that nbdkit calls them by. What it says on stderr is in the log of the server, and the
-last line of it in the error of a copy that failed.
+nbdkit calls its functions by their names. What it writes to stderr goes to the log of the server. If a copy fails, the
+error quotes the last line.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _connections: Connections | None = None
 
 
 def dump_plugin() -> None:
-    """Show that the client can be imported; called with --dump-plugin."""
+    """Prove that the client can be imported; called by ``nbdkit --dump-plugin``."""
     from ovirt_imageio import client
 
     sys.stdout.write(f"ovirt_imageio={client.__version__}\n")
 
 
 def config(key: str, value: str) -> None:
-    """Take a parameter: size, cafile, verify, connections; url and proxy_url are secrets, and come as ``+FILE``."""
+    """Store a parameter: size, cafile, verify or connections; or a secret, url or proxy_url, given as ``+FILE``."""
     if key in _SECRETS:
         if not value.startswith("+"):
             raise RuntimeError(f"{key} must be given as {key}=+FILE")
@@ -44,19 +44,19 @@ def config(key: str, value: str) -> None:
 
 
 def config_complete() -> None:
-    """See that nothing is missing."""
+    """Check that no parameter is missing."""
     for key in ("size", "url"):
         if key not in _parameters:
             raise RuntimeError(f"the parameter {key} is missing")
 
 
 def thread_model() -> int:
-    """Let requests run side by side."""
+    """Return the thread model: requests run in parallel."""
     return int(nbdkit.THREAD_MODEL_PARALLEL)
 
 
 def after_fork() -> None:
-    """Connect, in the process that stays."""
+    """Connect. nbdkit calls this in the process that serves, after it has become a daemon."""
     global _connections  # noqa: PLW0603 - nbdkit knows functions of the module and nothing else
     address = Address(
         url=_parameters["url"],
@@ -64,12 +64,12 @@ def after_fork() -> None:
         ca_file=_parameters.get("cafile"),
         verify=_parameters.get("verify") != "false",
     )
-    # the buffer is for streams, which are not used
+    # the buffer is for streams, which nbdkit does not use
     _connections = address.connections(int(_parameters.get("connections", "4")), buffer_size=4096)
     try:
         _connections.start()
     except Refused as err:
-        # nbdkit would end, too, but with a traceback as its last words
+        # nbdkit itself would exit with a traceback as its last line
         sys.stderr.write(f"nbdkit: error: {err.strerror}\n")
         sys.stderr.flush()
         os._exit(1)
@@ -82,34 +82,34 @@ def cleanup() -> None:
 
 
 def open(readonly: bool) -> Connections:  # noqa: A001 - nbdkit's word
-    """Give the handle of a client of NBD: all share the connections."""
+    """Return the handle for an NBD client. All clients share the connections."""
     if _connections is None:
         raise RuntimeError("not connected")
     return _connections
 
 
 def get_size(_handle: Connections) -> int:
-    """Give the size of the disk in bytes."""
+    """Return the size of the disk in bytes."""
     return int(_parameters["size"])
 
 
 def can_multi_conn(_handle: Connections) -> bool:
-    """Say that a flush on one connection is good for all."""
+    """Return that a flush on one NBD connection covers all of them."""
     return True
 
 
 def can_zero(_handle: Connections) -> bool:
-    """Say that zeros need not be sent."""
+    """Return that ``zero`` is efficient."""
     return True
 
 
 def pread(handle: Connections, buf: bytearray, offset: int, _flags: int) -> None:
-    """Read."""
+    """Read into a buffer."""
     _reporting(lambda: handle.read(offset, buf))
 
 
 def pwrite(handle: Connections, buf: Any, offset: int, _flags: int) -> None:
-    """Write; the buffer is nbdkit's own, nothing is copied."""
+    """Write a buffer. It is nbdkit's own buffer, so nothing is copied."""
     _reporting(lambda: handle.write(offset, buf))
 
 
@@ -119,7 +119,7 @@ def zero(handle: Connections, count: int, offset: int, _flags: int) -> None:
 
 
 def flush(handle: Connections, _flags: int) -> None:
-    """Have everything on the storage."""
+    """Make the server sync everything to its storage."""
     _reporting(handle.flush)
 
 
@@ -127,7 +127,7 @@ def _reporting(request: Callable[[], None]) -> None:
     try:
         request()
     except Refused as err:
-        # in one line: nbdkit itself writes a traceback
+        # one line for the log, before the traceback that nbdkit writes
         sys.stderr.write(f"nbdkit: error: {err.strerror}\n")
         nbdkit.set_error(err.errno or errno.EIO)
         raise RuntimeError(err.strerror) from None

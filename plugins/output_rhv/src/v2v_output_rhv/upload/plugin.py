@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``-o rhv-upload -oc https://USER@ENGINE/ovirt-engine/api -op PASSWORD-FILE -os STORAGE-DOMAIN``."""
+"""``-o rhv-upload -oc https://USER@ENGINE/ovirt-engine/api -op PASSWORD-FILE -os STORAGE-DOMAIN``: the hooks."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import ClassVar
 
 from v2v_core.api import (
-    HOOK_API_VERSION,
+    Finding,
     OutputAbortRequest,
     OutputCheckRequest,
     OutputFinalizeRequest,
     OutputResult,
     OutputSetup,
     OutputSetupRequest,
+    ProbeRequest,
     V2VError,
     hookimpl,
 )
@@ -23,47 +24,34 @@ from v2v_output_rhv.upload.settings import OPTIONS, Limits, read_settings
 
 
 class UploadOutput:
-    """Disks of an oVirt engine, written through ovirt-imageio, and a virtual machine that has them."""
+    """Create disks at an oVirt engine, upload to them through ovirt-imageio, and create a virtual machine with them."""
 
-    api_version = HOOK_API_VERSION
+    api_version = 1
     summary = "a virtual machine of oVirt or RHV, uploaded through its engine"
     capabilities = ("ovf:ovirt",)
     options = OPTIONS
+    #: Words of ``--machine-readable`` that this output stands for.
+    capabilities: tuple[str, ...] = ("ovf:ovirt",)
 
-    #: For tests, in a subclass.
+    #: Subclasses in tests have other limits.
     limits: ClassVar[Limits] = Limits()
-    #: Where a host of oVirt has its hardware id.
+    #: The file in which a host of oVirt has its hardware id.
     vdsm_id: ClassVar[Path] = Path("/etc/vdsm/vdsm.id")
 
     @hookimpl
     def v2v_output_check(self, request: OutputCheckRequest) -> None:
-        """See that engine, storage, cluster, names, ids and programs are as they must be. Create nothing."""
-        from v2v_output_rhv.upload import destination as to
-        from v2v_output_rhv.upload.disks import check_count, disk_format
-        from v2v_output_rhv.upload.engine import session
-        from v2v_output_rhv.upload.service import check_client
+        """Check the engine, storage, cluster, names, ids and programs. Create nothing."""
+        from v2v_output_rhv.upload.checks import check_destination
 
-        settings = read_settings(request.settings, request.directory)
-        check_count(settings.disk_uuids, len(request.guest.disks))
-        check_client()
-        with session(settings) as system:
-            destination = to.find_destination(system, settings)
-            form, sparse = disk_format(request.settings, block=destination.block)
-            needed = sum(disk.size or 0 for disk in request.guest.disks)
-            to.check_space(destination, needed, known=destination.block or not sparse)
-            warning = to.check_name(system, request.settings.name)
-            to.check_disk_uuids(system, settings.disk_uuids)
-        if warning is not None:
-            request.report.warning(warning)
-        if form != request.settings.format:
-            request.report.info(f"{destination.storage_name} is block storage: sparse disks on it are {form}")
+        check_destination(request, read_settings(request.settings, request.directory))
 
     @hookimpl
     def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:
-        """Make the disks, and start a transfer to each."""
-        from v2v_output_rhv.upload import destination as to
+        """Create the disks, and start a transfer to each."""
         from v2v_output_rhv.upload.address import address_file, write_address
+        from v2v_output_rhv.upload.checks import check_architecture, check_disk_uuids, check_name
         from v2v_output_rhv.upload.copier import recommended
+        from v2v_output_rhv.upload.destination import find_destination, local_host
         from v2v_output_rhv.upload.disks import create_disk, plan_disks
         from v2v_output_rhv.upload.engine import session
         from v2v_output_rhv.upload.removal import DISK, MARK
@@ -72,11 +60,11 @@ class UploadOutput:
 
         settings = read_settings(request.settings, request.directory)
         with session(settings) as system:
-            destination = to.find_destination(system, settings)
-            to.check_architecture(destination, request.target.capabilities.arch)
-            to.check_name(system, request.settings.name)
-            to.check_disk_uuids(system, settings.disk_uuids)
-            host = to.local_host(system, destination, self.vdsm_id)
+            destination = find_destination(system, settings)
+            check_architecture(destination, request.target.capabilities.arch)
+            check_name(system, request.settings.name)
+            check_disk_uuids(system, settings.disk_uuids)
+            host = local_host(system, destination, self.vdsm_id)
             plans = plan_disks(request.settings, settings.disk_uuids, request.target.disks, block=destination.block)
             mark = uuid.uuid4().hex
             request.ledger.record(MARK, mark)
@@ -86,7 +74,7 @@ class UploadOutput:
                 request.ledger.record(DISK, plan.id)
                 volumes[plan.id] = create_disk(system, plan, destination, mark, self.limits)
             services, disks = [], []
-            # after all disks are made, which may take long: a transfer must not wait for the next disk
+            # creating disks can take long, and a transfer must not wait for it: so all disks are created first
             for plan in plans:
                 transfer = start_transfer(system, plan.id, plan.called, host, self.limits)
                 request.report.debug(f"{plan.called}: transfer {transfer.id} on host {transfer.host}")
@@ -109,13 +97,13 @@ class UploadOutput:
             state={"cluster": destination.cluster, "storage_domain": destination.storage_domain, "disks": disks},
             request_size=REQUEST_SIZE,
             copier=recommended(),
-            # a new volume reads as zeros, but for a preallocated one on block storage, which may hold old data
+            # a new volume reads as zeros, except a preallocated one on block storage, which may hold old data
             zeroed=not (destination.block and not plans[0].sparse) if plans else False,
         )
 
     @hookimpl
     def v2v_output_finalize(self, request: OutputFinalizeRequest) -> OutputResult:
-        """Finalize the transfers, then make the virtual machine of the OVF."""
+        """Finalize the transfers, then create the virtual machine from the OVF."""
         from v2v_output_rhv.ovf import Flavour, OvfDisk, build_ovf
         from v2v_output_rhv.upload.disks import wait_for_disk
         from v2v_output_rhv.upload.engine import session
@@ -154,14 +142,14 @@ class UploadOutput:
                 wait_for_disk(system, disk["id"], called, limit=limits.finalize, poll=limits.poll)
             request.report.message(f"Creating the virtual machine {request.settings.name}")
             request.ledger.record(MACHINE, vm_id)
-            made = create_machine(system, ovf, vm_id, state["cluster"], limits)
-        return OutputResult(created=(made, *(disk["id"] for disk in state["disks"])))
+            machine = create_machine(system, ovf, vm_id, state["cluster"], limits)
+        return OutputResult(created=(machine, *(disk["id"] for disk in state["disks"])))
 
     @hookimpl
     def v2v_output_abort(self, request: OutputAbortRequest) -> None:
-        """Cancel the transfers, and remove what is in the ledger. It does not raise."""
+        """Cancel the transfers, and remove what the ledger names. Never raise."""
         from v2v_output_rhv.upload.engine import session
-        from v2v_output_rhv.upload.removal import name_what_is_left, take_back
+        from v2v_output_rhv.upload.removal import name_leftovers, take_back
 
         if not request.owned:
             return
@@ -170,6 +158,13 @@ class UploadOutput:
             with session(settings) as system:
                 take_back(system, request.owned, self.limits, request.report)
         except V2VError as err:
-            name_what_is_left(request.owned, err.message, request.report)
+            name_leftovers(request.owned, err.message, request.report)
         except Exception as err:
-            name_what_is_left(request.owned, f"{type(err).__name__}: {err}", request.report)
+            name_leftovers(request.owned, f"{type(err).__name__}: {err}", request.report)
+
+    @hookimpl
+    def v2v_probe(self, request: ProbeRequest) -> tuple[Finding, ...]:
+        """Look for the client libraries of oVirt, and for nbdkit's Python plugin."""
+        from v2v_output_rhv.upload.probes import probe
+
+        return probe()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Taking everything back: the virtual machine, the transfers, the disks; what is in the ledger and nothing else."""
+"""Removing the virtual machine, the transfers and the disks that the ledger names, and nothing else."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from v2v_output_rhv.upload.machine import remove_machine
 from v2v_output_rhv.upload.settings import Limits
 from v2v_output_rhv.upload.transfers import cancel_transfers
 
-#: Kinds of objects in the ledger. The mark is in the description of each disk: an id may be the user's choice, and
-#: somebody else may have made a disk with it first.
+#: Kinds of objects in the ledger. The mark is in the description of each disk: the user can choose the id of a disk,
+#: and another user may have created a disk with this id before.
 DISK, MACHINE, MARK = "oVirt disk", "oVirt virtual machine", "mark of the oVirt disks"
 
 
 def take_back(system: System, owned: Sequence[OwnedObject], limits: Limits, report: Reporter) -> None:
-    """Remove what this run made; name by id what cannot be removed."""
+    """Remove what this run created. Warn of each object that cannot be removed, with its id."""
     marks = ids(owned, MARK)
     mark = marks[-1] if marks else None
     for vm_id in ids(owned, MACHINE):
@@ -31,15 +31,15 @@ def take_back(system: System, owned: Sequence[OwnedObject], limits: Limits, repo
         remove_disk(system, disk_id, limits, report.warning)
 
 
-def name_what_is_left(owned: Sequence[OwnedObject], why: str, report: Reporter) -> None:
-    """Say by id what may be left, when the engine does not answer."""
+def name_leftovers(owned: Sequence[OwnedObject], why: str, report: Reporter) -> None:
+    """Warn, with their ids, of the objects that may be left behind when the engine does not answer."""
     left = [f"{thing.kind} {thing.identity}" for thing in owned if thing.kind in {DISK, MACHINE}]
     if left:
         report.warning(
-            f"the unfinished output could not be taken back ({why}); look for, and remove: {', '.join(left)}"
+            f"the unfinished output could not be removed ({why}); look for these and remove them: {', '.join(left)}"
         )
 
 
 def ids(owned: Sequence[OwnedObject], kind: str) -> list[str]:
-    """Give the ids of the objects of a kind, once each."""
+    """Return the ids of the objects of a kind, without duplicates."""
     return list(dict.fromkeys(thing.identity for thing in owned if thing.kind == kind))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How the destination of a disk is served: nbdkit, with a script of ours in it that uses ovirt-imageio's own client.
+"""How the destination of a disk is served: by nbdkit, which runs a script that uses ovirt-imageio's own client.
 
-nbdkit embeds a Python of its own, which is told where the client library and this package are.
+nbdkit embeds its own Python. PYTHONPATH tells it where the client library and this package are.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from v2v_output_rhv.upload.engine import default_authorities
 from v2v_output_rhv.upload.settings import Route, UploadSettings
 from v2v_output_rhv.upload.transfers import Transfer
 
-#: Measured with bench/imageio.py: the head of a request costs as much as some ten kilobytes of data, and what is larger
-#: than the caches of a processor is slow on its way from one program to the next.
+#: Bytes, measured with bench/imageio.py. The header of a request costs as much as about ten kilobytes of data, and data
+#: that does not fit into the processor's caches passes slowly from one program to the next.
 REQUEST_SIZE = 2 * 1024 * 1024
-#: Connections to the daemon for each disk, as many as the client's own uploader has.
+#: Connections to the daemon for each disk, as many as ovirt-imageio's own uploader uses.
 _CONNECTIONS = 4
-#: Threads of nbdkit for each of the copier's connections, which are two on two processors: enough to use the four.
+#: Threads of nbdkit for each NBD connection. A copier opens at least two, so all connections to the daemon are used.
 _THREADS = 4
 _SCRIPT = Path(__file__).with_name("nbdkit_script.py")
 
 
 def upload_service(address: Address, size: int) -> NbdkitPlugin:
-    """Describe how a disk is served whose transfer has begun."""
+    """Describe how a disk is served once its transfer has started."""
     parameters = [
         ("script", str(_SCRIPT)),
         ("size", str(size)),
@@ -40,7 +40,7 @@ def upload_service(address: Address, size: int) -> NbdkitPlugin:
     return NbdkitPlugin(
         name="python",
         parameters=tuple(parameters),
-        # the ticket in the URL is all that it takes to write to the disk
+        # anyone who has the ticket in the URL can write to the disk
         secrets=(("url", address.url), *((("proxy_url", other),) if other else ())),
         environment=_environment(),
         threads=_THREADS,
@@ -48,9 +48,9 @@ def upload_service(address: Address, size: int) -> NbdkitPlugin:
 
 
 def upload_address(settings: UploadSettings, transfer: Transfer) -> Address:
-    """Give where the data of a disk is sent whose transfer has begun.
+    """Return the address that the data of a disk is sent to, once its transfer has started.
 
-    :raises DestinationError: the engine offers no way that the user wants.
+    :raises DestinationError: the engine does not offer the route that the user chose.
     """
     url, other = transfer.url, transfer.proxy_url
     if settings.route is Route.PROXY:
@@ -62,7 +62,7 @@ def upload_address(settings: UploadSettings, transfer: Transfer) -> Address:
         way = "through the engine" if settings.route is Route.PROXY else "to the host"
         raise DestinationError(
             f"the engine offers no upload {way}",
-            hint="leave out -oo rhv-proxy and -oo rhv-direct; or see that ovirt-imageio runs there",
+            hint="leave out -oo rhv-proxy and -oo rhv-direct, or make sure that ovirt-imageio runs there",
         )
     authorities = settings.ca_file or default_authorities()
     return Address(
@@ -74,7 +74,7 @@ def upload_address(settings: UploadSettings, transfer: Transfer) -> Address:
 
 
 def check_client() -> None:
-    """See that nbdkit can run the script, with the client library in its own Python.
+    """Check that nbdkit can run the script, with the client library in its own Python.
 
     :raises DestinationError: it cannot.
     """
@@ -90,16 +90,16 @@ def check_client() -> None:
     try:
         run_program(["nbdkit", "python", f"script={_SCRIPT}", "--dump-plugin"], timeout=60, environment=environment)
     except CommandError as err:
-        words = err.stderr_tail.strip().splitlines()[-1:] or [""]
+        last_line = (err.stderr_tail.strip().splitlines() or [""])[-1].strip()
         raise DestinationError(
-            f"ovirt-imageio's client does not work in the Python of nbdkit: {words[0].strip()}",
-            hint="both must be of one version ('nbdkit python --dump-plugin' has python_version): install v2v with the "
-            "Python of the system, and in it ovirt-imageio",
+            f"ovirt-imageio's client does not work in the Python of nbdkit: {last_line}",
+            hint="v2v and nbdkit need one version of Python ('nbdkit python --dump-plugin' prints python_version): "
+            "install v2v and ovirt-imageio with the Python of the system",
         ) from err
 
 
 def _environment() -> tuple[tuple[str, str], ...]:
-    """Name the directories in which the script finds what it imports.
+    """Return the environment in which the script finds the modules that it imports.
 
     :raises DestinationError: the client library is not installed.
     """

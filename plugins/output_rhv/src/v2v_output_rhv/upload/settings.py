@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the user said about the engine and the upload, checked; and what a test may change."""
+"""The options of ``-o rhv-upload``, and the time limits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CA_FILE, _CLUSTER, _DIRECT = "rhv-cafile", "rhv-cluster", "rhv-direct"
 _PROXY, _VERIFY, _DISK_UUID = "rhv-proxy", "rhv-verifypeer", "rhv-disk-uuid"
 
 _EXAMPLE = "https://admin@internal@engine.example.com/ovirt-engine/api"
-#: What the search of the engine takes for a name without quotes; no storage domain can have another one.
+#: The engine accepts no other names of storage domains. Such a name needs no quotes in the engine's search language.
 _STORAGE_NAME = re.compile(r"[-A-Za-z0-9_]+", re.ASCII)
 
 
@@ -27,17 +27,17 @@ def _option(name: str, text: str, *, flag: bool = False, repeatable: bool = Fals
 
 
 OPTIONS = (
-    _option(_CA_FILE, "file with the certificate of the engine's authority, which signs those of its hosts, too"),
-    _option(_CLUSTER, "the cluster that the guest goes to; Default if not given"),
-    _option(_DIRECT, "upload to the host and nowhere else, not through the engine", flag=True),
-    _option(_PROXY, "upload through the engine: slower, for when the hosts are not reached from here", flag=True),
-    _option(_VERIFY, "false: trust any certificate (upstream's default; here they are verified)", flag=True),
-    _option(_DISK_UUID, "id of a disk, for each disk in their order, instead of a random one", repeatable=True),
+    _option(_CA_FILE, "file with the certificate of the authority of the engine and its hosts"),
+    _option(_CLUSTER, "cluster for the guest; default: Default"),
+    _option(_DIRECT, "upload only straight to the host, never through the engine", flag=True),
+    _option(_PROXY, "upload only through the engine: slower, for hosts that cannot be reached from here", flag=True),
+    _option(_VERIFY, "verify certificates (default: true; the default of upstream virt-v2v is false)", flag=True),
+    _option(_DISK_UUID, "id for a disk instead of a random one; once for each disk, in their order", repeatable=True),
 )
 
 
 class Route(StrEnum):
-    """Which way the data goes: to the host, through the engine, or to the host and if that fails the other way."""
+    """The way of the data: to the host, through the engine, or to the host and, if that fails, through the engine."""
 
     DIRECT = "direct"
     PROXY = "proxy"
@@ -46,11 +46,13 @@ class Route(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How long the engine may take for something, in seconds.
+    """How long the engine may take, in seconds. Tests use shorter limits.
 
-    :param disk: to make an empty disk. :param per_gigabyte: more, for each 10^9 bytes that are written out for it.
-    :param transfer: until a transfer can begin. :param finalize: until it is over. :param machine: to make the guest.
-    :param removal: to delete one thing. :param poll: between two looks.
+    :param disk: for creating an empty disk.
+    :param per_gigabyte: for each 10^9 bytes of a preallocated disk, in addition to ``disk``.
+    :param transfer: for starting a transfer. :param finalize: for finalizing a transfer.
+    :param machine: for creating the virtual machine. :param removal: for removing one object.
+    :param poll: between two requests for a state.
     """
 
     disk: float = 300
@@ -64,10 +66,11 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class UploadSettings:
-    """What the user said.
+    """The engine, and how to upload.
 
-    :param url: of the engine's API. :param ca_file: absolute; None for the authorities of this machine.
-    :param disk_uuids: as many as the guest has disks, or none.
+    :param url: URL of the engine's API. :param host: name or address of the engine.
+    :param ca_file: absolute; None for the certificate authorities of this machine.
+    :param disk_uuids: one for each disk of the guest, or none.
     """
 
     url: str
@@ -83,11 +86,11 @@ class UploadSettings:
 
 
 def read_settings(settings: OutputSettings, directory: Path) -> UploadSettings:
-    """Check the options.
+    """Parse the options.
 
-    :param directory: private to the plugin. The authorities are kept in it: a later step may run elsewhere, when a
-        relative path means nothing.
-    :raises UsageError: options are missing or make no sense. :raises DestinationError: a file cannot be read.
+    :param directory: private directory of the plugin. The certificates are copied into it: a later step may run in
+        another directory, where a relative path is wrong.
+    :raises UsageError: an option is missing or has an invalid value. :raises DestinationError: a file cannot be read.
     """
     if settings.connection is None:
         raise UsageError("-o rhv-upload: no engine was named", hint=f"add -oc {_EXAMPLE}")
@@ -113,7 +116,7 @@ def read_settings(settings: OutputSettings, directory: Path) -> UploadSettings:
         password_file=settings.password_file,
         storage=settings.storage,
         cluster=options.one(_CLUSTER) or "Default",
-        ca_file=_kept_authorities(options.one(_CA_FILE), directory),
+        ca_file=_keep_authorities(options.one(_CA_FILE), directory),
         verify=options.one(_VERIFY) != "false",
         route=_route(options),
         disk_uuids=_disk_uuids(options),
@@ -121,7 +124,7 @@ def read_settings(settings: OutputSettings, directory: Path) -> UploadSettings:
 
 
 def _engine(connection: str) -> tuple[str, str, str]:
-    """Give the URL of the API without the user, the engine's host, and the user."""
+    """Split ``-oc``. Return the URL of the API without the user, the host of the engine, and the user."""
     try:
         parts = urlsplit(connection)
         host, port = parts.hostname, parts.port
@@ -129,7 +132,7 @@ def _engine(connection: str) -> tuple[str, str, str]:
         host = None
     if host is None or parts.scheme != "https" or parts.query or parts.fragment:
         raise UsageError(f"-o rhv-upload: -oc {connection!r} is not the URL of an engine", hint=f"like {_EXAMPLE}")
-    # a user has an @ of its own: admin@internal, and it may be written as %40
+    # the name of a user contains an @, as in admin@internal, which may be written as %40
     user, _, _ = parts.netloc.rpartition("@")
     if ":" in user:
         raise UsageError("-o rhv-upload: -oc must not hold a password", hint="write it into a file and add -op FILE")
@@ -148,21 +151,22 @@ def _route(options: OptionValues) -> Route:
 
 
 def _disk_uuids(options: OptionValues) -> tuple[str, ...]:
-    found: list[str] = []
+    ids: list[str] = []
     for text in options.all(_DISK_UUID):
         try:
-            known = str(uuid.UUID(text))
+            disk_id = str(uuid.UUID(text))
         except ValueError as err:
             raise UsageError(
                 f"-oo {_DISK_UUID}={text} is not a UUID", hint="for example: -oo rhv-disk-uuid=$(uuidgen)"
             ) from err
-        if known in found:
+        if disk_id in ids:
             raise UsageError(f"-oo {_DISK_UUID}={text} was given twice", hint="each disk needs an id of its own")
-        found.append(known)
-    return tuple(found)
+        ids.append(disk_id)
+    return tuple(ids)
 
 
-def _kept_authorities(given: str | None, directory: Path) -> Path | None:
+def _keep_authorities(given: str | None, directory: Path) -> Path | None:
+    """Copy the file of the certificate authorities. If it is no longer readable, return the copy of an earlier step."""
     if given is None:
         return None
     kept = directory / "authorities.pem"

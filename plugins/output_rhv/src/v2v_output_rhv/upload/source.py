@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reading the source of a copy through NBD, with libnbd: its extents, and its data into buffers that exist already."""
+"""Reading the source of a copy through NBD, with libnbd: its extents, and its data into given buffers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 from v2v_output_rhv.upload.connections import ReadFailed
 
-#: Bytes that extents are asked for at once: the lengths of NBD have 32 bits, and some servers look at each block.
+#: Bytes; extents are requested for so much at once. Lengths in NBD have 32 bits, and some servers examine each block.
 _ASK = 1024 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Extent:
-    """A part of a disk; ``zero``: it is known to read as zeros."""
+    """A part of a disk, in bytes. If ``zero``, it is known to read as zeros."""
 
     offset: int
     length: int
@@ -33,15 +33,15 @@ class Source:
     @classmethod
     @contextlib.contextmanager
     def connect(cls, uri: str, *, extents: bool = False) -> Iterator[Source]:
-        """Connect.
+        """Connect to the source, and disconnect at the end of the ``with`` block.
 
-        :param extents: extents will be asked for; if not, reading is simpler for the server.
-        :raises ReadFailed: it cannot be connected to.
+        :param extents: ``extents`` will be called. Without it, the server can send simpler replies.
+        :raises ReadFailed: the connection fails.
         """
         import nbd
 
         handle = nbd.NBD()
-        # what is read into is not looked at when reading fails
+        # libnbd need not clear a buffer first: its content is not used if reading fails
         handle.set_pread_initialize(False)
         try:
             if extents:
@@ -58,9 +58,9 @@ class Source:
                 handle.shutdown()
 
     def read(self, offset: int, buffer: memoryview) -> None:
-        """Fill a buffer.
+        """Fill a buffer with the data at an offset.
 
-        :raises ReadFailed: it cannot be read.
+        :raises ReadFailed: the source cannot be read.
         """
         import nbd
 
@@ -72,17 +72,17 @@ class Source:
             raise ReadFailed(f"the source cannot be read at {offset}: {err.string}") from err
 
     def is_zero(self, buffer: memoryview) -> bool:
-        """Tell whether a buffer that was read holds nothing but zeros."""
+        """Check whether a buffer contains only zeros."""
         import nbd
 
         return bool(nbd.Buffer.from_buffer(buffer).is_zero())
 
     def extents(self, longest: int) -> Iterator[Extent]:
-        """Give the extents of the disk in their order, data cut into pieces of at most ``longest`` bytes.
+        """Yield the extents of the disk in order, with data cut into pieces of at most ``longest`` bytes.
 
-        Without ``extents`` in the connection, or if the server knows of none, all is data.
+        Everything is data if the connection was made without ``extents``, or if the server does not report extents.
 
-        :raises ReadFailed: they cannot be listed.
+        :raises ReadFailed: the extents cannot be listed.
         """
         at = 0
         for length, zero in self._merged():
@@ -92,7 +92,7 @@ class Source:
             at += length
 
     def _merged(self) -> Iterator[tuple[int, bool]]:
-        """Give lengths, and whether there are zeros; no two of the same kind in a row."""
+        """Yield lengths, each with whether it reads as zeros. Neighbours of the same kind are merged."""
         length, zero = 0, False
         for more, kind in self._reported():
             if kind != zero and length:
@@ -120,7 +120,7 @@ class Source:
             except nbd.Error as err:
                 raise ReadFailed(f"the extents of the source cannot be listed at {at}: {err.string}") from err
             for length, flags in zip(entries[::2], entries[1::2], strict=True):
-                # the last one may be longer than what was asked for
-                known = min(length, self.size - at)
-                yield known, bool(flags & nbd.STATE_ZERO)
-                at += known
+                # the last extent may be longer than the request
+                inside = min(length, self.size - at)
+                yield inside, bool(flags & nbd.STATE_ZERO)
+                at += inside

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Image transfers: the engine opens a disk for writing on one of its hosts, for whoever knows the ticket in the URL.
+"""Image transfers: the engine opens a disk for writing on one of its hosts, for anyone who has the ticket in the URL.
 
-The phases are those of the engine (``ImageTransferPhase`` in its API). A transfer that is cancelled, or that nobody
-writes to for an hour, is ended by the engine, and the disk removed.
+The phases are those of ``ImageTransferPhase`` in the engine's API. When a transfer is cancelled, or receives no request
+for an hour, the engine ends it and removes the disk.
 """
 
 from __future__ import annotations
@@ -13,25 +13,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from v2v_core.api import DestinationError
-from v2v_output_rhv.upload.engine import System
+from v2v_output_rhv.upload.engine import System, wait_until
 from v2v_output_rhv.upload.settings import Limits
-from v2v_output_rhv.upload.waiting import wait_until
 
-#: Seconds without a request after which the engine gives up. Requests are made all the time, see connections.py.
+#: Seconds without a request after which the engine ends a transfer. connections.py sends requests all the time.
 INACTIVITY = 3600
 
 _FAILED = "finished_failure"
 _OVER = frozenset({"finished_success", _FAILED, "finished_cleanup", "cancelled"})
 _STOPPED = frozenset({"paused_system", "paused_user", "cancelled_system", "cancelled_user", "finalizing_cleanup"})
-_LOOK = "the events in the engine, and vdsm.log and ovirt-imageio's daemon.log on the host, say why; then run again"
+_REASON = "the events in the engine, and vdsm.log and ovirt-imageio's daemon.log on the host, say why; then run again"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Transfer:
     """A transfer that data can be sent to.
 
-    :param url: of the host, with the ticket: a secret. :param proxy_url: the same by way of the engine.
-    :param host: id of the host.
+    :param url: URL of the host, with the ticket; a secret. :param proxy_url: the same through the engine.
+    :param disk: id of the disk. :param host: id of the host.
     """
 
     id: str
@@ -44,8 +43,8 @@ class Transfer:
 def start_transfer(system: System, disk_id: str, called: str, host: str | None, limits: Limits) -> Transfer:
     """Start the transfer of a disk, and wait until data can be sent.
 
-    :param host: that is to do it, None for any. :param called: the disk, for an error.
-    :raises DestinationError: it does not come so far.
+    :param called: the name of the disk in errors. :param host: id of the host to use; None for any.
+    :raises DestinationError: the transfer does not start.
     """
     from ovirtsdk4 import types
 
@@ -54,7 +53,7 @@ def start_transfer(system: System, disk_id: str, called: str, host: str | None, 
         types.ImageTransfer(
             disk=types.Disk(id=disk_id),
             direction=types.ImageTransferDirection.UPLOAD,
-            # the guest's bytes are sent, whatever the format of the disk
+            # raw data is sent, whatever the format of the disk
             format=types.DiskFormat.RAW,
             host=types.Host(id=host) if host is not None else None,
             inactivity_timeout=INACTIVITY,
@@ -62,43 +61,43 @@ def start_transfer(system: System, disk_id: str, called: str, host: str | None, 
         )
     )
     service = transfers.image_transfer_service(started.id)
-    found: Any = started
+    current: Any = started
 
     def ready() -> bool:
-        nonlocal found
-        found = _get(service)
-        phase = _phase(found)
-        if found is None or phase in _STOPPED | _OVER:
-            raise DestinationError(f"the transfer of {called} did not begin: it is {_words(phase)}", hint=_LOOK)
+        nonlocal current
+        current = _get(service)
+        phase = _phase(current)
+        if current is None or phase in _STOPPED | _OVER:
+            raise DestinationError(f"the transfer of {called} did not begin: it is {_words(phase)}", hint=_REASON)
         return phase == "transferring"
 
     if not wait_until(ready, limit=limits.transfer, poll=limits.poll):
         raise DestinationError(
             f"the transfer of {called} did not begin within {limits.transfer:.0f} seconds: it is "
-            f"{_words(_phase(found))}",
-            hint=_LOOK,
+            f"{_words(_phase(current))}",
+            hint=_REASON,
         )
     return Transfer(
-        id=found.id,
+        id=current.id,
         disk=disk_id,
-        url=found.transfer_url,
-        proxy_url=found.proxy_url,
-        host=found.host.id if found.host is not None else None,
+        url=current.transfer_url,
+        proxy_url=current.proxy_url,
+        host=current.host.id if current.host is not None else None,
     )
 
 
 def finalize_transfer(system: System, transfer_id: str, disk_id: str, called: str, limits: Limits) -> None:
-    """Tell the engine that all is sent, and wait until it has looked at the disk and given it free.
+    """Finalize a transfer, and wait until the engine has verified the disk and released it.
 
-    :raises DestinationError: it found something wrong, or does not come to an end.
+    :raises DestinationError: the transfer fails, or takes too long.
     """
     import ovirtsdk4 as sdk
 
     service = system.image_transfers_service().image_transfer_service(transfer_id)
     phase = _phase(_get(service))
     if phase in _STOPPED | {_FAILED}:
-        raise DestinationError(f"the transfer of {called} is {_words(phase)}", hint=_LOOK)
-    # if it is gone, the disk tells whether that is good or bad
+        raise DestinationError(f"the transfer of {called} is {_words(phase)}", hint=_REASON)
+    # if the transfer is gone, the state of the disk shows whether it succeeded
     with suppress(sdk.NotFoundError):
         service.finalize()
 
@@ -107,7 +106,7 @@ def finalize_transfer(system: System, transfer_id: str, disk_id: str, called: st
         phase = _phase(_get(service))
         if phase in _STOPPED | {_FAILED}:
             raise DestinationError(
-                f"the engine could not finalize the transfer of {called}: it is {_words(phase)}", hint=_LOOK
+                f"the engine could not finalize the transfer of {called}: it is {_words(phase)}", hint=_REASON
             )
         # engines before 4.4.7 forget a transfer when it is over
         return phase in {None, "finished_success"}
@@ -116,32 +115,32 @@ def finalize_transfer(system: System, transfer_id: str, disk_id: str, called: st
         raise DestinationError(
             f"the engine did not finalize the transfer of {called} within {limits.finalize:.0f} seconds: it is "
             f"{_words(phase)}",
-            hint=_LOOK,
+            hint=_REASON,
         )
 
 
 def cancel_transfers(system: System, disk_ids: Collection[str], limits: Limits) -> dict[str, str]:
-    """Cancel what is being transferred to disks, and wait until it is over. Give the phase that each disk's was in.
+    """Cancel the transfers to disks, and wait until they are over. Return the phase of each before that, by disk.
 
-    Transfers are found by their disk, and not by what setup noted: it may have been killed before that.
+    Transfers are found by their disk: setup may have been killed before it could record the id of a transfer.
     """
     import ovirtsdk4 as sdk
 
     transfers = system.image_transfers_service()
     phases: dict[str, str] = {}
-    for found in transfers.list():
-        disk_id = _disk_of(found)
-        phase = _phase(found)
+    for transfer in transfers.list():
+        disk_id = _disk_of(transfer)
+        phase = _phase(transfer)
         if disk_id is None or disk_id not in disk_ids or phase is None or phase in _OVER:
             continue
         phases[disk_id] = _words(phase)
-        service = transfers.image_transfer_service(found.id)
+        service = transfers.image_transfer_service(transfer.id)
 
         def over(service: Any = service) -> bool:
             now = _phase(_get(service))
             if now is None or now in _OVER:
                 return True
-            # one that is being finalized cannot be cancelled; what it leaves is removed as a disk
+            # a transfer that is being finalized cannot be cancelled; its disk is removed later
             with suppress(sdk.Error):
                 service.cancel()
             return False
@@ -151,7 +150,7 @@ def cancel_transfers(system: System, disk_ids: Collection[str], limits: Limits) 
 
 
 def _get(service: Any) -> Any:
-    """Give a transfer; None if the engine does not know it (any more)."""
+    """Return a transfer, or None if the engine does not know it or has forgotten it."""
     import ovirtsdk4 as sdk
 
     try:
@@ -174,7 +173,7 @@ def _disk_of(transfer: Any) -> str | None:
 
 
 def _words(phase: str | None) -> str:
-    """Say a phase so that people understand it."""
+    """Return a phase in words that users understand."""
     return {
         None: "gone",
         "paused_system": "paused by the system",

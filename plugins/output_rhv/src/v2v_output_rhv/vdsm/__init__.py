@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``-o vdsm``: volumes and OVF where VDSM wants them, which made the directories and chose all names."""
+"""``-o vdsm``: volumes and OVF, in directories that VDSM has created and under names that VDSM has chosen."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What VDSM says about the destination: ``-os`` and the options ``vdsm-*``, all looked at before anything is done."""
+"""The options of ``-o vdsm``: ``-os`` and ``-oo vdsm-…``, which VDSM passes."""
 
 from __future__ import annotations
 
@@ -9,42 +9,45 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from v2v_core.api import (
-    DestinationError,
-    OptionError,
-    OutputSettings,
-    PluginOption,
-    UsageError,
-    check_output_directory,
-)
+from v2v_core.api import DestinationError, OptionError, OutputSettings, PluginOption, UsageError
+from v2v_core.output_files import check_output_directory
 from v2v_output_rhv.ovf import Flavour
 
 _MODE = "-o vdsm"
 _COMPATS = ("0.10", "1.1")
 _FLAVOURS: Mapping[str, Flavour] = {**{flavour.value: flavour for flavour in Flavour}, "rhvexp": Flavour.EXPORT_DOMAIN}
 _UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-#: VDSM's names are UUIDs; whatever they are, they are one word of a path.
+#: VDSM passes UUIDs. Any name is accepted that is one safe component of a path.
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 
 OPTIONS = (
     PluginOption(
-        name="vdsm-image-uuid", help="directory of the image of a disk, one for each", repeatable=True, required=True
+        name="vdsm-image-uuid",
+        help="directory name of a disk's image; once for each disk",
+        repeatable=True,
+        required=True,
     ),
-    PluginOption(name="vdsm-vol-uuid", help="volume of a disk, one for each", repeatable=True, required=True),
+    PluginOption(
+        name="vdsm-vol-uuid", help="file name of a disk's volume; once for each disk", repeatable=True, required=True
+    ),
     PluginOption(name="vdsm-vm-uuid", help="UUID of the virtual machine", required=True),
-    PluginOption(name="vdsm-ovf-output", help="directory for the OVF; or else the current one"),
-    PluginOption(name="vdsm-ovf-flavour", help="ovirt, or ovirtexp (the default; rhvexp is the same)"),
-    PluginOption(name="vdsm-compat", help="of qcow2 images: 0.10 (the default) or 1.1"),
+    PluginOption(name="vdsm-ovf-output", help="directory for the OVF; default: the current directory"),
+    PluginOption(
+        name="vdsm-ovf-flavour",
+        help="form of the OVF: ovirtexp (the default, also: rhvexp) or ovirt",
+    ),
+    PluginOption(name="vdsm-compat", help="version of qcow2 images: 0.10 (the default) or 1.1"),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class VdsmSettings:
-    """Where everything goes.
+    """Where the files go, and their form.
 
-    :param domain: directory of the storage domain, whose name is its UUID. :param images: names of the images.
-    :param volumes: names of the volumes, in the same order. :param machine: UUID of the virtual machine.
-    :param ovf_directory: where its OVF goes. :param compat: of qcow2 images.
+    :param domain: directory of the storage domain; its name is the UUID of the domain.
+    :param images: names of the images. :param volumes: names of the volumes, in the same order.
+    :param machine: UUID of the virtual machine. :param ovf_directory: the directory of its OVF.
+    :param compat: version of qcow2 images, as ``qemu-img create`` names it.
     """
 
     domain: Path
@@ -57,9 +60,9 @@ class VdsmSettings:
 
     @classmethod
     def of(cls, settings: OutputSettings) -> VdsmSettings:
-        """Understand the options.
+        """Parse the options.
 
-        :raises UsageError: one is missing or makes no sense.
+        :raises UsageError: an option is missing or has an invalid value.
         """
         if settings.password_file is not None:
             raise UsageError("-o vdsm: the option -op cannot be used: there is nothing to log in to")
@@ -95,15 +98,15 @@ class VdsmSettings:
 
     @property
     def ovf(self) -> Path:
-        """The file of the OVF."""
+        """Return the file of the OVF."""
         return self.ovf_directory / f"{self.machine}.ovf"
 
     def volume(self, index: int) -> Path:
-        """The file of a disk, counted from 1."""
+        """Return the file of a disk, counted from 1."""
         return self.domain / "images" / self.images[index - 1] / self.volumes[index - 1]
 
     def check_count(self, disks: int) -> None:
-        """Make sure that each disk has an image and a volume.
+        """Check that there is one image and one volume for each disk.
 
         :raises UsageError: there are more or fewer.
         """
@@ -117,9 +120,9 @@ class VdsmSettings:
                 )
 
     def check_directories(self) -> None:
-        """Make sure that VDSM made the directories, and that files can be made in them.
+        """Check that VDSM has created the directories, and that files can be created in them.
 
-        :raises DestinationError: one is missing or cannot be written.
+        :raises DestinationError: a directory is missing or cannot be written.
         """
         if not self.domain.is_dir():
             raise DestinationError(f"-o vdsm -os: {self.domain} does not exist or is not a directory")
@@ -129,9 +132,9 @@ class VdsmSettings:
 
 
 def _names(settings: OutputSettings, option: str) -> tuple[str, ...]:
-    """Give the values of an option that names files.
+    """Return the values of an option that names files.
 
-    :raises OptionError: there is none, one is no name, or one was given twice.
+    :raises OptionError: there are none, one is not a name, or one was given twice.
     """
     names = settings.options.all(option)
     if not names:
@@ -145,5 +148,5 @@ def _names(settings: OutputSettings, option: str) -> tuple[str, ...]:
 
 
 def _absolute(path: str) -> Path:
-    # not resolved: /rhev/data-center/… leads through links, whose last name must stay
+    # links are not resolved: the last name of /rhev/data-center/… must stay, and it can be a link
     return Path(os.path.abspath(path))  # noqa: PTH100 - Path.absolute() keeps ".."

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The contract of the role for ``-o rhv`` and ``-o vdsm``; disks are really written."""
+"""The contract of the output role for ``-o rhv`` and ``-o vdsm``. Disks are really written."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from export_domains import DOMAIN_ID, SERVER, as_root, make_domain, simulate_mou
 
 from v2v_core.api import OutputResult
 from v2v_core.testing import OutputExample, OutputPluginContract
-from v2v_output_rhv.export_domain.output import ExportDomainOutput
-from v2v_output_rhv.vdsm.output import VdsmOutput
+from v2v_output_rhv.export_domain.plugin import ExportDomainOutput
+from v2v_output_rhv.upload.plugin import UploadOutput
+from v2v_output_rhv.vdsm.plugin import VdsmOutput
 
-REPLACED = "what was replaced is deleted when all files have their names: there is nothing to give back after that"
+REPLACED = "replaced files are deleted when all new files have their names: after that, they cannot be restored"
 
 
 def read_qcow2(image: Path, scratch: Path) -> bytes:
@@ -99,7 +100,7 @@ class TestVdsm(OutputPluginContract):
 
 
 class TestVdsmOverVolumesOfVdsm(TestVdsm):
-    """VDSM has made volumes and ``.meta`` files already."""
+    """VDSM has already created volumes and ``.meta`` files."""
 
     @pytest.fixture
     def example(self, tmp_path: Path) -> OutputExample:
@@ -127,3 +128,10 @@ class TestVdsmQcow2(TestVdsm):
 
     def read_disk(self, example: OutputExample, result: OutputResult, index: int) -> bytes:
         return read_qcow2(Path(result.created[index - 1]), Path(example.storage or "").parent / "read.raw")
+
+
+def test_words_of_machine_readable() -> None:
+    """Supervisors look for these words before they use an output."""
+    assert ExportDomainOutput.capabilities == ("ovf:ovirtexp",)
+    assert UploadOutput.capabilities == ("ovf:ovirt",)
+    assert VdsmOutput.capabilities == ("vdsm-compat-option", "ovf:ovirt", "ovf:ovirtexp")

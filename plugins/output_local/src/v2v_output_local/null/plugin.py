@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``-o null``: convert and copy, and keep nothing."""
+"""``-o null``: the hooks."""
 
 from __future__ import annotations
 
 from v2v_core.api import (
-    HOOK_API_VERSION,
     NbdkitPlugin,
     OutputAbortRequest,
     OutputCheckRequest,
@@ -15,23 +14,23 @@ from v2v_core.api import (
     PluginOption,
     UsageError,
     hookimpl,
-    require_for_output,
+    require_program,
 )
 
-#: The largest size that nbdkit and the NBD protocol can have with some room to spare: no disk is larger.
+#: Larger than any disk, and a little below the largest size of nbdkit and the NBD protocol (2^63 - 1 bytes).
 _SIZE = "7E"
 
 
 class NullOutput:
-    """Throw the guest away: to see whether it can be converted, and how long that takes."""
+    """Discard the guest: for finding out whether it can be converted, and how long that takes."""
 
-    api_version = HOOK_API_VERSION
-    summary = "converts and copies, and throws the result away"
+    api_version = 1
+    summary = "converts and copies, and discards the result"
     options: tuple[PluginOption, ...] = ()
 
     @hookimpl
     def v2v_output_check(self, request: OutputCheckRequest) -> None:
-        """Refuse the options that would have no effect."""
+        """Refuse options that would have no effect."""
         settings = request.settings
         given = {
             "-oa preallocated": settings.allocation == "preallocated",
@@ -41,14 +40,14 @@ class NullOutput:
             "-os": settings.storage is not None,
             "-oo": bool(settings.options.values),
         }
-        for option, wrong in given.items():
-            if wrong:
+        for option, without_effect in given.items():
+            if without_effect:
                 raise UsageError(f"-o null: the option {option} cannot be used: nothing is kept")
-        require_for_output("nbdkit")
+        require_program("nbdkit")
 
     @hookimpl
     def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:
-        """Serve a device that forgets what is written for each disk."""
+        """Serve, for each disk, a device that discards what is written to it."""
         service = NbdkitPlugin(name="null", parameters=(("size", _SIZE),))
         return OutputSetup(disks=tuple(service for _ in request.target.disks), zeroed=True)
 
@@ -59,4 +58,4 @@ class NullOutput:
 
     @hookimpl
     def v2v_output_abort(self, request: OutputAbortRequest) -> None:
-        """Leave everything as it is: nothing was created."""
+        """Do nothing: nothing was created."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``-o rhv``: whose its files are, on file servers of all kinds."""
+"""``-o rhv``: the owners of its files, on different kinds of file servers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from v2v_output_rhv.export_domain.ownership import acting_as_vdsm
 
 @as_root
 class TestOwners:
-    def test_a_server_that_takes_root_for_nobody(self, new_run: Callable[..., Run], place: Path) -> None:
-        """The domain is VDSM's, root may do nothing there that others may not, and cannot give files away."""
+    def test_a_server_that_squashes_root(self, new_run: Callable[..., Run], place: Path) -> None:
+        """The domain belongs to VDSM. Root has no privileges there, and cannot change the owner of files."""
         run, before = new_run(), tree(place)
 
         def work() -> None:
@@ -42,7 +42,7 @@ class TestOwners:
         assert tree(place) == before
 
     def test_a_private_directory_in_the_way_is_no_obstacle(self, nfs_run: Run, place: Path) -> None:
-        """User 36 could not come to the mount by its path."""
+        """User 36 cannot reach the mount by its path."""
         assert nfs_run.directory.stat().st_mode & 0o777 == 0o700
 
         def work() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Fixtures: an export domain with somebody else's guest in it, and conversions into it."""
+"""Fixtures: an export domain with the guest of another user, and conversions into it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 from export_domains import SERVER, Run, make_domain, simulate_mount
 
 from v2v_core.api import mounts_below
-from v2v_output_rhv.export_domain.output import ExportDomainOutput
+from v2v_output_rhv.export_domain.plugin import ExportDomainOutput
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """Give a place with an export domain in it."""
+    """Make a place with an export domain in it."""
     for parent in (tmp_path, *tmp_path.parents[:-2]):
-        # pytest's own are private; some tests are other users
+        # pytest's directories are private, and some tests run as other users
         parent.chmod(0o755)
     (tmp_path / "esd").mkdir()
     make_domain(tmp_path / "esd")
@@ -28,7 +28,7 @@ def place(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def new_run(tmp_path: Path, place: Path) -> Callable[..., Run]:
-    """Give the function that makes a conversion into that place."""
+    """Return the function that makes a conversion into that place."""
 
     def make(**more: Any) -> Run:
         return Run(ExportDomainOutput(), tmp_path / "private", **{"storage": str(place), **more})
@@ -38,7 +38,7 @@ def new_run(tmp_path: Path, place: Path) -> Callable[..., Run]:
 
 @pytest.fixture
 def nfs_run(tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Give a conversion to a file server that exports the place; ``mount -t nfs`` is simulated."""
+    """Make a conversion to a file server that exports the place. ``mount -t nfs`` is simulated."""
     simulate_mount(tmp_path / "bin", place)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
     yield Run(ExportDomainOutput(), tmp_path / "private", storage=SERVER)

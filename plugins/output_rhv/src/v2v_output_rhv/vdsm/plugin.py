@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``-o vdsm``: volumes, their ``.meta`` files and the OVF, in the directories that VDSM has made for them.
+"""``-o vdsm``: the hooks. Volumes, ``.meta`` files and the OVF go into directories that VDSM has created.
 
-VDSM may have made the volumes as well. A file is replaced at the end, when all are whole; a volume on block storage is
-a link to a block device, which is written itself.
+VDSM may have created the volumes too. Existing files are replaced at the end, when all new files are complete. A volume
+on block storage is a link to a block device, which is written in place.
 """
 
 from __future__ import annotations
@@ -15,9 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from v2v_core.api import (
-    HOOK_API_VERSION,
-    DestinationError,
-    DiskFile,
     Ledger,
     OutputAbortRequest,
     OutputCheckRequest,
@@ -26,63 +23,45 @@ from v2v_core.api import (
     OutputSetup,
     OutputSetupRequest,
     PluginOption,
+    hookimpl,
+)
+from v2v_core.output_files import (
+    DiskFile,
     Publication,
-    check_device,
-    check_final,
-    check_not_source,
-    check_space,
     clear_away,
     file_mode,
     hidden_name,
-    hookimpl,
     make_disk,
     open_new,
     publish,
-    require_for_output,
-    service_programs,
     write_partial,
 )
 from v2v_output_rhv.ovf import Flavour, OvfDisk, build_ovf
+from v2v_output_rhv.vdsm.checks import check_destination
 from v2v_output_rhv.vdsm.settings import OPTIONS, VdsmSettings
-from v2v_output_rhv.volumes import check_disks, volume_metadata
+from v2v_output_rhv.volumes import check_disks, meta_file, volume_metadata
 
 
 class VdsmOutput:
-    """Write a guest where VDSM says."""
+    """Write a guest into the directories that VDSM names."""
 
-    api_version = HOOK_API_VERSION
+    api_version = 1
     summary = "volumes in a storage domain that VDSM has prepared; for VDSM, not for users"
     capabilities = ("vdsm-compat-option", "ovf:ovirt", "ovf:ovirtexp")
     options: tuple[PluginOption, ...] = OPTIONS
-    #: The machines of oVirt have none unless somebody adds one.
+    #: Words of ``--machine-readable`` that this output stands for.
+    capabilities: tuple[str, ...] = ("vdsm-compat-option", "ovf:ovirt", "ovf:ovirtexp")
+    #: oVirt gives a machine a serial console only if the administrator adds one.
     serial_console = False
 
     @hookimpl
     def v2v_output_check(self, request: OutputCheckRequest) -> None:
-        """Check options, directories, what is there already, free space and programs. Create nothing."""
-        settings = VdsmSettings.of(request.settings)
-        check_disks("-o vdsm", request.guest.disks)
-        settings.check_count(len(request.guest.disks))
-        settings.check_directories()
-        require_for_output(*service_programs(request.settings.format))
-        new: list[int | None] = []
-        for disk in request.guest.disks:
-            volume = settings.volume(disk.index)
-            check_not_source(volume, request.source_files)
-            if check_final(volume):
-                check_device(volume, disk.size)
-            else:
-                new.append(disk.size)
-        for description in (settings.ovf, *(_meta(settings.volume(disk.index)) for disk in request.guest.disks)):
-            check_not_source(description, request.source_files)
-            if check_final(description):
-                raise DestinationError(f"-o vdsm: {description} is a block device and is not replaced")
-        # the images may be on another file system than what leads to them
-        check_space(settings.volume(1).parent, new, preallocated=request.settings.allocation == "preallocated")
+        """Check the options, directories, existing files, free space and programs. Create nothing."""
+        check_destination(request, VdsmSettings.of(request.settings))
 
     @hookimpl
     def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:
-        """Make the volumes under hidden names."""
+        """Create the volumes under hidden names."""
         settings = VdsmSettings.of(request.settings)
         check_disks("-o vdsm", request.target.disks)
         settings.check_count(len(request.target.disks))
@@ -116,13 +95,13 @@ class VdsmOutput:
                     for disk in disks
                 ],
             },
-            # what a block device holds is not known
+            # the old content of a block device is unknown
             zeroed=not any(disk.device for disk in disks),
         )
 
     @hookimpl
     def v2v_output_finalize(self, request: OutputFinalizeRequest) -> OutputResult:
-        """Write the descriptions, and give all files their names."""
+        """Write the descriptions, and give all files their final names."""
         state = request.state
         disks = tuple(_ovf_disks(state))
         created = datetime.fromisoformat(state["created"])
@@ -144,20 +123,16 @@ class VdsmOutput:
         ]
         for disk, final in zip(disks, finals, strict=True):
             content = volume_metadata(disk, storage_domain_id=state["domain"], created=created)
-            files.append(_written(content, _meta(final), request.ledger))
-        # the OVF comes last: where there is one, there are all of its volumes
-        files.append(_written(ovf, Path(state["ovf"]), request.ledger))
+            files.append(_write_hidden(content, meta_file(final), request.ledger))
+        # the OVF comes last: once it exists, all volumes that it names exist
+        files.append(_write_hidden(ovf, Path(state["ovf"]), request.ledger))
         publish(files, request.directory, request.ledger)
         return OutputResult(created=(*map(str, finals), state["ovf"]))
 
     @hookimpl
     def v2v_output_abort(self, request: OutputAbortRequest) -> None:
-        """Delete the hidden files; give back the names of what had them before."""
+        """Delete the hidden files, and restore the files that had the final names before."""
         clear_away(request.owned, request.directory, request.report)
-
-
-def _meta(volume: Path) -> Path:
-    return volume.with_name(f"{volume.name}.meta")
 
 
 def _ovf_disks(state: Mapping[str, Any]) -> Iterator[OvfDisk]:
@@ -173,14 +148,15 @@ def _ovf_disks(state: Mapping[str, Any]) -> Iterator[OvfDisk]:
         )
 
 
-def _written(content: bytes, final: Path, ledger: Ledger) -> Publication:
+def _write_hidden(content: bytes, final: Path, ledger: Ledger) -> Publication:
+    """Write a file under a hidden name, and return how it is published."""
     partial = hidden_name(final)
     write_partial(partial, content, ledger, opener=_open_new)
     return _publication(partial, final)
 
 
 def _publication(partial: Path, final: Path) -> Publication:
-    """Say what a file will be called; what it replaces decides who may read it."""
+    """Return how a file is published: with the mode of the file that it replaces, or else with the usual mode."""
     try:
         mode = final.stat().st_mode & 0o777
     except FileNotFoundError:
@@ -189,7 +165,7 @@ def _publication(partial: Path, final: Path) -> Publication:
 
 
 def _open_new(path: Path) -> int:
-    """Make a file that belongs to whom its directory belongs to, which is VDSM, if this process may give it away."""
+    """Create a file with the owner of its directory, which is VDSM, if this process may change the owner."""
     handle = open_new(path)
     directory = path.parent.stat()
     if os.geteuid() == 0 and (directory.st_uid, directory.st_gid) != (0, 0):

@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``-o rhv``: images and OVF of a guest in an export storage domain, from which oVirt imports it.
+"""``-o rhv -os EXPORT-DOMAIN``: the hooks. oVirt imports the guest from the images and the OVF in the domain.
 
-The images have their names from the beginning, and nobody knows of them before the OVF is there, which comes last::
+The images have their final names from the beginning. oVirt does not look for them until the OVF, which is written last,
+refers to them::
 
     UUID/images/IMAGE/VOLUME        the disk
-    UUID/images/IMAGE/VOLUME.meta   what VDSM must know of it
+    UUID/images/IMAGE/VOLUME.meta   its description for VDSM
     UUID/master/vms/VM/VM.ovf       the guest
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -19,29 +18,23 @@ from pathlib import Path
 from typing import Any
 
 from v2v_core.api import (
-    HOOK_API_VERSION,
     DestinationError,
-    DiskFile,
     OutputAbortRequest,
     OutputCheckRequest,
     OutputFinalizeRequest,
     OutputResult,
-    OutputSettings,
     OutputSetup,
     OutputSetupRequest,
     OwnedObject,
     PluginOption,
     Reporter,
-    UsageError,
     V2VError,
-    check_space,
     hookimpl,
-    make_disk,
-    require_for_output,
-    service_programs,
 )
-from v2v_output_rhv.export_domain.ownership import VdsmFiles, runs_as_vdsm
-from v2v_output_rhv.export_domain.storage import Storage
+from v2v_core.output_files import DiskFile, make_disk
+from v2v_output_rhv.export_domain.checks import check_destination, check_settings
+from v2v_output_rhv.export_domain.ownership import VdsmFiles
+from v2v_output_rhv.export_domain.storage import Storage, naming_failures
 from v2v_output_rhv.ovf import Flavour, OvfDisk, build_ovf
 from v2v_output_rhv.volumes import check_disks, volume_metadata
 
@@ -54,50 +47,33 @@ _GUEST = "export-domain-guest"
 class ExportDomainOutput:
     """Write a guest into the export storage domain ``-os``."""
 
-    api_version = HOOK_API_VERSION
+    api_version = 1
     summary = "an export storage domain of oVirt or RHV, over NFS or in a directory"
     capabilities = ("ovf:ovirtexp",)
     options: tuple[PluginOption, ...] = ()
-    #: The machines of oVirt have none unless somebody adds one.
+    #: Words of ``--machine-readable`` that this output stands for.
+    capabilities: tuple[str, ...] = ("ovf:ovirtexp",)
+    #: oVirt gives a machine a serial console only if the administrator adds one.
     serial_console = False
 
     @hookimpl
     def v2v_output_check(self, request: OutputCheckRequest) -> None:
-        """Check options, disks, programs, the domain, permissions and free space. Create nothing."""
-        settings = request.settings
-        _check_settings(settings)
-        check_disks("-o rhv", request.guest.disks)
-        require_for_output(*service_programs(settings.format))
-        storage = Storage.of(settings, request.directory)
-        with storage.mounted():
-            domain = storage.domain()
-            with _told(f"{storage.named(domain)} cannot be used"), VdsmFiles(domain) as files:
-                for place in ("images", "master/vms"):
-                    if not files.can_make_files_in(place):
-                        raise DestinationError(
-                            f"-o rhv: no files can be made in {storage.named(domain / place)}",
-                            hint="run as root, or as the user vdsm; its file system must not be read-only",
-                        )
-            sizes = [disk.size for disk in request.guest.disks]
-            check_space(domain / "images", sizes, preallocated=settings.allocation == "preallocated")
-        if not runs_as_vdsm():
-            request.report.warning(
-                "files of an export storage domain belong to user and group 36 (vdsm, kvm), and only root can give them"
-                " away: oVirt may be unable to import the guest"
-            )
+        """Check the options, the disks, the programs, the domain, permissions and free space. Create nothing."""
+        check_settings(request.settings)
+        check_destination(request)
 
     @hookimpl
     def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:
-        """Mount the domain, and make the images."""
+        """Mount the domain, and create the images."""
         settings = request.settings
-        _check_settings(settings)
+        check_settings(settings)
         check_disks("-o rhv", request.target.disks)
         storage = Storage.of(settings, request.directory)
         if storage.is_nfs:
             request.ledger.record(_MOUNT, str(storage.local))
         storage.mount()
         domain = storage.domain()
-        disks = tuple(_made_disks(request, storage, domain / "images"))
+        disks = tuple(_make_disks(request, storage, domain / "images"))
         return OutputSetup(
             disks=tuple(disk.service() for disk in disks),
             state={
@@ -121,16 +97,16 @@ class ExportDomainOutput:
 
     @hookimpl
     def v2v_output_finalize(self, request: OutputFinalizeRequest) -> OutputResult:
-        """Describe the images, then the guest; unmount the domain."""
+        """Write the descriptions of the images, then the OVF, and unmount the domain."""
         storage = Storage.of(request.settings, request.directory)
         storage.mount()
         domain = storage.path(request.state["domain"])
-        with _told(f"the guest cannot be written to {storage.named(domain)}"), VdsmFiles(domain) as files:
+        with naming_failures(f"the guest cannot be written to {storage.named(domain)}"), VdsmFiles(domain) as files:
             disks = dict(_described_disks(files, request.state, domain.name))
             ovf = _write_guest(request, files, domain, storage, disks)
-            others = [place for place in (*disks, ovf, str(Path(ovf).parent)) if not files.is_vdsms(place)]
-        if others:
-            _tell_owner(storage, domain, others, request.report)
+            not_vdsms = [place for place in (*disks, ovf, str(Path(ovf).parent)) if not files.is_vdsms(place)]
+        if not_vdsms:
+            _warn_of_owner(storage, domain, not_vdsms, request.report)
         _unmount(storage, request.report)
         return OutputResult(created=tuple(storage.named(domain / place) for place in (*disks, ovf)))
 
@@ -138,34 +114,23 @@ class ExportDomainOutput:
     def v2v_output_abort(self, request: OutputAbortRequest) -> None:
         """Remove the guest and the images, and unmount the domain."""
         storage = Storage.of(request.settings, request.directory)
-        things = [thing for thing in reversed(request.owned) if thing.kind in {_GUEST, _IMAGE}]
+        created = [thing for thing in reversed(request.owned) if thing.kind in {_GUEST, _IMAGE}]
         try:
-            if things:
-                # a machine that was started anew since has no mounts any more
+            if created:
+                # if the machine was restarted in between, the domain is no longer mounted
                 storage.mount()
-            for thing in things:
+            for thing in created:
                 _remove(storage, thing, request.report)
         except V2VError as err:
-            left = ", ".join(thing.identity for thing in things)
-            request.report.warning(f"these could not be removed and are left, if they are there: {left} ({err})")
+            left = ", ".join(thing.identity for thing in created)
+            request.report.warning(f"these could not be removed and may be left behind: {left} ({err})")
         _unmount(storage, request.report)
 
 
-def _check_settings(settings: OutputSettings) -> None:
-    """Refuse options that make no sense.
-
-    :raises UsageError: one was given.
-    """
-    if settings.password_file is not None:
-        raise UsageError("-o rhv: the option -op cannot be used: there is nothing to log in to")
-    if settings.format not in {"raw", "qcow2"}:
-        raise UsageError(f"-o rhv: the format {settings.format!r} is not supported", hint="use raw or qcow2")
-
-
-def _made_disks(request: OutputSetupRequest, storage: Storage, images: Path) -> Iterator[DiskFile]:
-    """Make an image for each disk."""
+def _make_disks(request: OutputSetupRequest, storage: Storage, images: Path) -> Iterator[DiskFile]:
+    """Create an image for each disk."""
     settings = request.settings
-    with _told(f"no image can be made in {storage.named(images)}"), VdsmFiles(images) as files:
+    with naming_failures(f"no image can be made in {storage.named(images)}"), VdsmFiles(images) as files:
         for disk in request.target.disks:
             if disk.size is None:
                 raise DestinationError(f"-o rhv: the size of disk {disk.index} is not known")
@@ -185,7 +150,7 @@ def _made_disks(request: OutputSetupRequest, storage: Storage, images: Path) -> 
 
 
 def _described_disks(files: VdsmFiles, state: Mapping[str, Any], domain_id: str) -> Iterator[tuple[str, OvfDisk]]:
-    """Finish each disk and write what VDSM must know of it; give its place in the domain, and how the OVF has it."""
+    """Finish each disk and write its ``.meta`` file; yield its path in the domain, and the disk as the OVF has it."""
     created = datetime.fromisoformat(state["created"])
     for disk in state["disks"]:
         place = f"images/{disk['image']}/{disk['volume']}"
@@ -206,7 +171,7 @@ def _described_disks(files: VdsmFiles, state: Mapping[str, Any], domain_id: str)
 def _write_guest(
     request: OutputFinalizeRequest, files: VdsmFiles, domain: Path, storage: Storage, disks: Mapping[str, OvfDisk]
 ) -> str:
-    """Write the OVF, and give its place in the domain. oVirt sees the guest as soon as it has its name."""
+    """Write the OVF, and return its path in the domain. oVirt sees the guest once the OVF has its final name."""
     machine = request.state["machine"]
     written = build_ovf(
         request.target,
@@ -229,20 +194,8 @@ def _write_guest(
     return ovf
 
 
-@contextlib.contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Say what was being done when the file system refused something.
-
-    :raises DestinationError: in place of an ``OSError``.
-    """
-    try:
-        yield
-    except OSError as err:
-        hint = "free some space" if err.errno == errno.ENOSPC else None
-        raise DestinationError(f"-o rhv: {what}: {err.strerror}", hint=hint) from err
-
-
-def _tell_owner(storage: Storage, domain: Path, places: list[str], report: Reporter) -> None:
+def _warn_of_owner(storage: Storage, domain: Path, places: list[str], report: Reporter) -> None:
+    """Warn of files that do not belong to VDSM, and say how the administrator gives them to it."""
     directories = sorted({f"{domain.name}/{Path(place).parent}" for place in places} - {f"{domain.name}/master/vms"})
     report.warning(
         "the files of the guest do not belong to user and group 36 (vdsm, kvm), and oVirt may be unable to import it;"
@@ -263,4 +216,4 @@ def _remove(storage: Storage, thing: OwnedObject, report: Reporter) -> None:
         with VdsmFiles(path.parent) as files:
             files.remove_tree(path.name)
     except OSError as err:
-        report.warning(f"{thing.identity} could not be removed and is left: {err.strerror}")
+        report.warning(f"{thing.identity} could not be removed and is left behind: {err.strerror}")

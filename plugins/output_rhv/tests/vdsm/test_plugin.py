@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``-o vdsm``: every option, what is replaced and when, and that a failure leaves VDSM's files as they were."""
+"""``-o vdsm``: each option, which files are replaced and when, and that a failure leaves VDSM's files unchanged."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from v2v_core.api import DestinationError, NbdkitPlugin, OptionError, QemuImage,
 from v2v_core.discovery import Role
 from v2v_core.plugins import check_plugin
 from v2v_output_rhv.ovf.tree import NAMESPACES
-from v2v_output_rhv.vdsm.output import VdsmOutput
+from v2v_output_rhv.vdsm.plugin import VdsmOutput
 
 NAMES = {
     "vdsm-image-uuid": ("11111111-0000-4000-8000-000000000001", "11111111-0000-4000-8000-000000000002"),
@@ -41,9 +41,9 @@ NAMES = {
 
 @pytest.fixture
 def domain(tmp_path: Path) -> Path:
-    """Give a storage domain in which VDSM has made the directories of two images."""
+    """Make a storage domain in which VDSM has created the directories of two images."""
     for parent in (tmp_path, *tmp_path.parents[:-2]):
-        # pytest's own are private; some tests are other users
+        # pytest's directories are private, and some tests run as other users
         parent.chmod(0o755)
     made = make_domain(tmp_path / "data-center")
     for image in NAMES["vdsm-image-uuid"]:
@@ -55,7 +55,7 @@ def domain(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def new_run(tmp_path: Path, domain: Path) -> Callable[..., Run]:
-    """Give the function that makes a conversion into that domain; ``options`` are those of the option ``-oo``."""
+    """Return the function that makes a conversion into that domain, with ``options`` for ``-oo``."""
     (tmp_path / "ovfs").mkdir()
 
     def make(**more: Any) -> Run:
@@ -77,7 +77,7 @@ class TestOptions:
         with pytest.raises(OptionError, match=f"-o vdsm: option '{missing}': is required") as caught:
             new_run(options={missing: None}).check()
         assert caught.value.key == missing
-        # core finds it before the plugin is called
+        # core finds the missing option before it calls the plugin
         plugin = check_plugin(Role.OUTPUT, "vdsm", VdsmOutput, "vdsm")
         given = tuple((key, "x") for key in NAMES if key != missing)
         with pytest.raises(OptionError, match=f"-o vdsm: option '{missing}': is required"):
@@ -113,7 +113,7 @@ class TestOptions:
         ("option", "value"),
         [("vdsm-compat", "1.0"), ("vdsm-ovf-flavour", "ovf"), ("vdsm-ovf-flavour", "OVIRT")],
     )
-    def test_values_that_there_are_not(self, new_run: Callable[..., Run], option: str, value: str) -> None:
+    def test_invalid_values(self, new_run: Callable[..., Run], option: str, value: str) -> None:
         with pytest.raises(OptionError, match=f"'{option}': '{value}' is none of"):
             new_run(options={option: value}).check()
 
@@ -223,10 +223,10 @@ class TestResult:
         created = run.finalize().created
         ovf = tmp_path / "ovfs" / f"{NAMES['vdsm-vm-uuid']}.ovf"
         assert created == (*map(str, volumes(domain)), str(ovf))
-        found = tree(domain)
-        assert {name: found[name] for name in before} == before
+        after = tree(domain)
+        assert {name: after[name] for name in before} == before
         files = [*volumes(domain), *(volume.with_name(f"{volume.name}.meta") for volume in volumes(domain))]
-        assert {domain / name for name in found.keys() - before.keys()} == set(files)
+        assert {domain / name for name in after.keys() - before.keys()} == set(files)
         assert [path.name for path in (tmp_path / "ovfs").iterdir()] == [ovf.name]
         for volume in volumes(domain):
             if os.geteuid() == 0:
@@ -261,7 +261,7 @@ class TestResult:
         run = new_run(options={"vdsm-ovf-output": None})
         run.check()
         run.setup()
-        # the steps may be processes with other current directories
+        # the steps may run as processes with other current directories
         monkeypatch.chdir("/")
         assert run.finalize().created[-1] == str(tmp_path / "here" / f"{NAMES['vdsm-vm-uuid']}.ovf")
 
@@ -283,7 +283,7 @@ class TestResult:
 
 @pytest.fixture
 def block_device(tmp_path: Path) -> Iterator[Path]:
-    """Give a loop device of 2 MiB."""
+    """Make a loop device of 2 MiB."""
     (tmp_path / "backing").write_bytes(b"\xff" * (2 * MIB))
     done = subprocess.run(
         ["losetup", "-f", "--show", tmp_path / "backing"], capture_output=True, text=True, check=False
@@ -323,7 +323,7 @@ class TestFailures:
     def test_killed_before_each_change(
         self, new_run: Callable[..., Run], domain: Path, tmp_path: Path, hook: str, there: bool
     ) -> None:
-        """The process is killed before the first, the second … change that it makes, until it comes through."""
+        """The process is killed before its first change, then before its second, and so on until it completes."""
         calls = 0
         while True:
             for volume in volumes(domain) if there else []:
@@ -337,7 +337,7 @@ class TestFailures:
             ended = killed_before(calls, run.setup if hook == "setup" else run.finalize)
             recorded(run)
             if not ended and hook == "finalize" and there:
-                # all files have their names, and what they replaced is gone
+                # all files have their names, and the replaced files are gone
                 break
             run.abort(state=hook == "finalize")
             run.abort(state=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``-o rhv`` over NFS: what is mounted, how and for how long. ``mount -t nfs`` is simulated."""
+"""``-o rhv`` over NFS: what it mounts, how, and for how long. ``mount -t nfs`` is simulated."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class TestNfs:
     @as_root
     @pytest.mark.parametrize("lost", [False, True])
     def test_abort_removes_and_unmounts(self, nfs_run: Run, tmp_path: Path, place: Path, lost: bool) -> None:
-        """The mount is lost where the machine was started anew in between."""
+        """The mount is lost if the machine was restarted in between."""
         before = tree(place)
         nfs_run.setup()
         if lost:
@@ -99,7 +99,7 @@ class TestNfs:
         assert nfs_run.report.warnings == []
 
     @as_root
-    def test_a_server_that_is_gone_is_told_with_what_is_left(self, nfs_run: Run, place: Path) -> None:
+    def test_leftovers_on_a_server_that_is_gone_are_named(self, nfs_run: Run, place: Path) -> None:
         nfs_run.setup()
         subprocess.run(["umount", nfs_run.directory / "export-domain"], check=True)
         place.rename(place.with_name("elsewhere"))
@@ -109,7 +109,7 @@ class TestNfs:
             assert f"{SERVER}/{DOMAIN_ID}/images/{disk['image']}" in warning
 
     @as_root
-    def test_a_mount_that_failed_is_no_reason_to_mount_again(self, nfs_run: Run, place: Path) -> None:
+    def test_abort_does_not_mount_again_after_a_failed_mount(self, nfs_run: Run, place: Path) -> None:
         place.rename(place.with_name("elsewhere"))
         with pytest.raises(DestinationError):
             nfs_run.setup()

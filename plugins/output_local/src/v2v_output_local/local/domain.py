@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Filling the disks into the libvirt domain XML that core made (https://libvirt.org/formatdomain.html)."""
+"""The disks in the libvirt domain XML of the target (https://libvirt.org/formatdomain.html)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class DomainDisk:
-    """Where a disk is, in libvirt's words.
+    """The place of a disk, in libvirt's terms.
 
     :param type: ``file``, ``block`` or ``volume``. :param source: the attributes of ``<source>``.
     :param format: ``raw`` or ``qcow2``.
@@ -27,9 +27,9 @@ class DomainDisk:
 
 
 def with_disks(domain_xml: bytes, disks: Mapping[str, DomainDisk]) -> bytes:
-    """Say in a domain where its disks are.
+    """Return the domain XML with the place of each disk filled in.
 
-    :param disks: by the name of the device in the guest, such as ``vda``.
+    :param disks: the places, by the name of the device in the guest, such as ``vda``.
     :raises DestinationError: the domain does not have exactly these disks.
     """
     from lxml import etree
@@ -61,13 +61,13 @@ def with_disks(domain_xml: bytes, disks: Mapping[str, DomainDisk]) -> bytes:
 
 
 def has_password(domain_xml: bytes) -> bool:
-    """Tell whether a domain XML holds the password of a display."""
+    """Check whether a domain XML contains the password of a display."""
     root = _parse(domain_xml)
     return any(graphics.get("passwd") for graphics in root.iterfind("devices/graphics"))
 
 
 def _parse(domain_xml: bytes) -> etree._Element:
-    """Parse what core wrote: with the care that XML deserves, though it is not somebody else's."""
+    """Parse XML without entities, DTDs and network, as all XML here, although core wrote it."""
     from lxml import etree
 
     try:

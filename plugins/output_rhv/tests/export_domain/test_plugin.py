@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``-o rhv``: what it refuses before the conversion, and what it makes."""
+"""``-o rhv``: what it refuses before the conversion, and what it creates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lxml import etree
 from ovf_examples import CREATED
 from ovf_examples import place as place_of
 
-from v2v_core.api import DestinationError, UsageError
+from v2v_core.api import DestinationError, UsageError, V2VError
 from v2v_output_rhv.export_domain.ownership import VdsmFiles
 from v2v_output_rhv.volumes import volume_metadata
 
@@ -54,7 +54,7 @@ class TestCheck:
         with pytest.raises(DestinationError, match="24 disks, and oVirt takes at most 23"):
             new_run(sizes=(MIB,) * 24).check()
 
-    def test_sizes_that_are_no_sectors(self, new_run: Callable[..., Run]) -> None:
+    def test_sizes_that_are_not_whole_sectors(self, new_run: Callable[..., Run]) -> None:
         new_run(sizes=(MIB, None)).check()
         with pytest.raises(DestinationError, match="disk 2 has 1000 bytes") as caught:
             new_run(sizes=(MIB, 1000)).check()
@@ -65,7 +65,7 @@ class TestCheck:
         self, new_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image_format: str
     ) -> None:
         monkeypatch.setenv("PATH", str(tmp_path))
-        with pytest.raises(DestinationError, match="not installed"):
+        with pytest.raises(V2VError, match="not installed"):
             new_run(format=image_format).check()
 
     @as_root
@@ -131,8 +131,8 @@ class TestResult:
             created = run.finalize().created
         finally:
             os.umask(before)
-        found = tree(place)
-        assert {name: found[name] for name in foreign} == foreign
+        after = tree(place)
+        assert {name: after[name] for name in foreign} == foreign
         images, machine = run.state["disks"], run.state["machine"]
         domain = place / DOMAIN_ID
         expected = [domain / "master" / "vms" / machine / f"{machine}.ovf"]
@@ -145,7 +145,7 @@ class TestResult:
                 assert disk.stat().st_size == size
             else:
                 subprocess.run(["qemu-img", "check", "-q", "-f", "qcow2", disk], check=True)
-        new = {place / name for name in found.keys() - foreign.keys()}
+        new = {place / name for name in after.keys() - foreign.keys()}
         assert new == {*expected, *(path.parent for path in expected)}
         assert set(created) == {str(path) for path in expected if path.suffix != ".meta"}
         for path in new:

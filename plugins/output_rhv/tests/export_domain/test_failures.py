@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``-o rhv``: a failure, or ``kill -9`` at any moment, leaves what was there before."""
+"""``-o rhv``: after a failure, or ``kill -9`` at any moment, the export domain is as it was before."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class TestFailures:
         for disk in run.state["disks"]:
             assert disk["image"] in str(run.report.warnings)
 
-    def test_a_place_that_is_gone_is_told(self, new_run: Callable[..., Run], place: Path) -> None:
+    def test_leftovers_in_a_place_that_is_gone_are_named(self, new_run: Callable[..., Run], place: Path) -> None:
         run = new_run()
         run.setup()
         place.rename(place.with_name("elsewhere"))
@@ -86,7 +86,7 @@ class TestFailures:
     def test_killed_before_each_change(
         self, new_run: Callable[..., Run], place: Path, hook: str, image_format: str
     ) -> None:
-        """The process is killed before the first, the second … call that changes something, until it comes through."""
+        """The process is killed before its first change, then before its second, and so on until it completes."""
         before = tree(place)
         calls = 0
         while True:

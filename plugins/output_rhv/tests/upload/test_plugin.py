@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``-o rhv-upload`` beyond the contract: every way to a disk, every kind of disk, and what the check finds."""
+"""``-o rhv-upload`` beyond the contract: each route to a disk, each kind of disk, and what the check finds."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ Run = Callable[..., OutputRun]
 
 
 class Hurried(UploadOutput):
-    """For an engine that does not do what it should."""
+    """The output with short time limits, for an engine that misbehaves."""
 
     limits = Limits(disk=1, transfer=1, finalize=1, machine=1, removal=1, poll=0.1)
 
 
 @pytest.fixture
 def conversion(engine: EngineSimulator, v2v_directory: ConversionDir) -> Run:
-    """Give a function that makes a conversion to the engine."""
+    """Return the function that makes a conversion to the engine."""
 
     def make(*options: tuple[str, str | None], plugin_class: type[UploadOutput] = Hurried, **more: Any) -> OutputRun:
         plugin = check_plugin(Role.OUTPUT, "rhv-upload", plugin_class, "the plugin under test")
@@ -58,7 +58,7 @@ def conversion(engine: EngineSimulator, v2v_directory: ConversionDir) -> Run:
 
 
 def upload(run: OutputRun) -> list[str]:
-    """Go through all steps, and give the ids of the disks."""
+    """Run all steps, and return the ids of the disks."""
     run.check()
     run.setup()
     run.write()
@@ -97,7 +97,7 @@ def test_every_kind_of_disk(
 
 
 def test_through_the_engine(engine: EngineSimulator, conversion: Run) -> None:
-    """The second daemon has nothing but the address of the first, as on the engine's machine."""
+    """The second daemon knows only the address of the first, as on the machine of the engine."""
     run = conversion(("rhv-proxy", None))
     run.setup()
     (transfer, _) = engine.state.transfers.values()
@@ -136,15 +136,15 @@ def test_on_a_host_of_ovirt_the_transfer_is_its_own(engine: EngineSimulator, con
     run.abort()
 
 
-def test_ids_of_the_users_choice(engine: EngineSimulator, conversion: Run) -> None:
+def test_ids_that_the_user_chose(engine: EngineSimulator, conversion: Run) -> None:
     chosen = ["3f0a3c1e-0000-4000-8000-000000000001", "3f0a3c1e-0000-4000-8000-000000000002"]
     disks = upload(conversion(*(("ovirt-disk-uuid", each) for each in chosen)))
     assert disks == chosen
     assert arrived(engine, disks)
 
 
-def test_somebody_elses_disk_with_that_id_is_left_alone(engine: EngineSimulator, conversion: Run) -> None:
-    """They made it between our look and our creation."""
+def test_another_users_disk_with_that_id_is_left_alone(engine: EngineSimulator, conversion: Run) -> None:
+    """The other user creates it after our check and before our creation."""
     chosen = ["3f0a3c1e-0000-4000-8000-000000000001", "3f0a3c1e-0000-4000-8000-000000000002"]
 
     def theirs() -> None:
@@ -182,7 +182,7 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[tuple[str, str | None], ...], typ
     ("cannot be the name of a storage domain", {"storage": "a or name=*"}, (), UsageError),
     ("has no storage domain 'nowhere'", {"storage": "nowhere"}, (), DestinationError),
     ("is not active, but maintenance", {"storage": "asleep"}, (), DestinationError),
-    ("is no data domain, but export", {"storage": "export1"}, (), DestinationError),
+    ("is not a data domain, but export", {"storage": "export1"}, (), DestinationError),
     ("is not attached to a data centre", {"storage": "loose"}, (), DestinationError),
     ("'Nowhere' is not in the engine", {}, (("rhv-cluster", "Nowhere"),), DestinationError),
     ("'Far' is in another data centre", {}, (("rhv-cluster", "Far"),), DestinationError),
@@ -197,16 +197,16 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[tuple[str, str | None], ...], typ
 ]
 
 
-@pytest.mark.parametrize(("words", "settings", "options", "kind"), REFUSED, ids=[row[0] for row in REFUSED])
-def test_what_cannot_be_is_found_before_the_conversion(
+@pytest.mark.parametrize(("message", "settings", "options", "kind"), REFUSED, ids=[row[0] for row in REFUSED])
+def test_mistakes_are_found_before_the_conversion(
     engine: EngineSimulator,
     conversion: Run,
-    words: str,
+    message: str,
     settings: dict[str, Any],
     options: tuple[tuple[str, str | None], ...],
     kind: type[V2VError],
 ) -> None:
-    with pytest.raises(kind, match=words) as refused:
+    with pytest.raises(kind, match=message) as refused:
         conversion(*options, **settings).check()
     assert refused.value.hint
     assert "\n" not in refused.value.message
@@ -234,7 +234,7 @@ def test_id_that_is_taken(engine: EngineSimulator, conversion: Run) -> None:
 def test_free_space(
     engine: EngineSimulator, conversion: Run, free: int | None, settings: dict[str, Any], enough: bool
 ) -> None:
-    """The engine keeps 5 GiB back; sparse files may become as small as they like."""
+    """The engine reserves 5 GiB. The final size of a sparse file is not known in advance."""
     for name in ("data1", "lun1"):
         engine.domain(name).available = free
     run = conversion(**settings)
@@ -273,7 +273,7 @@ def test_server_that_is_no_engine(engine: EngineSimulator, conversion: Run) -> N
 
 
 def test_guest_of_another_architecture(conversion: Run) -> None:
-    """It is known after the conversion only."""
+    """The architecture is known only after the conversion."""
     run = conversion(("rhv-cluster", "Power"))
     run.check()
     with pytest.raises(DestinationError, match="the cluster 'Power' is ppc64, the guest is x86_64"):
@@ -281,15 +281,15 @@ def test_guest_of_another_architecture(conversion: Run) -> None:
     assert not run.owned()
 
 
-def test_lost_answers_are_no_reason_to_fail(engine: EngineSimulator, conversion: Run) -> None:
-    """The engine forgets all sessions again and again: each time there is a new login."""
+def test_expired_sessions_are_renewed(engine: EngineSimulator, conversion: Run) -> None:
+    """The engine ends all sessions again and again, and the output logs in each time."""
     for call in ("disks.get", "transfers.get", "jobs.list"):
         engine.faults[call] = Fault(times=1, action=engine.forget_sessions)
     assert arrived(engine, upload(conversion()))
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "words"),
+    ("behaviour", "message"),
     [
         ({"disk": "never"}, r"disk 1 .* is still locked by the engine"),
         ({"disk": "illegal"}, r"disk 1 .* became unusable"),
@@ -299,12 +299,12 @@ def test_lost_answers_are_no_reason_to_fail(engine: EngineSimulator, conversion:
     ],
 )
 def test_setup_that_does_not_come_to_an_end(
-    engine: EngineSimulator, conversion: Run, behaviour: dict[str, str], words: str
+    engine: EngineSimulator, conversion: Run, behaviour: dict[str, str], message: str
 ) -> None:
     for name, value in behaviour.items():
         setattr(engine.behaviour, name, value)
     run = conversion()
-    with pytest.raises(DestinationError, match=words) as refused:
+    with pytest.raises(DestinationError, match=message) as refused:
         run.setup()
     assert refused.value.hint
     run.abort()
@@ -313,7 +313,7 @@ def test_setup_that_does_not_come_to_an_end(
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "words"),
+    ("behaviour", "message"),
     [
         ({"finalized": "never"}, "did not finalize the transfer of disk 1"),
         ({"finalized": "finished_failure"}, "could not finalize the transfer of disk 1"),
@@ -321,13 +321,13 @@ def test_setup_that_does_not_come_to_an_end(
         ({"job": "failed"}, r"could not make the virtual machine: Importing VM guest .*\(failed\)"),
     ],
 )
-def test_finalize_that_fails(engine: EngineSimulator, conversion: Run, behaviour: dict[str, str], words: str) -> None:
+def test_finalize_that_fails(engine: EngineSimulator, conversion: Run, behaviour: dict[str, str], message: str) -> None:
     run = conversion()
     run.setup()
     run.write()
     for name, value in behaviour.items():
         setattr(engine.behaviour, name, value)
-    with pytest.raises(DestinationError, match=words) as refused:
+    with pytest.raises(DestinationError, match=message) as refused:
         run.finalize()
     assert refused.value.hint
     run.abort()
@@ -335,7 +335,7 @@ def test_finalize_that_fails(engine: EngineSimulator, conversion: Run, behaviour
     assert all(any(identity in warning for warning in run.report.warnings) for identity in left)
 
 
-def test_copier_of_its_own_is_recommended_and_told_where_to_send(engine: EngineSimulator, conversion: Run) -> None:
+def test_own_copier_is_recommended_and_gets_the_address(engine: EngineSimulator, conversion: Run) -> None:
     run = conversion()
     assert run.setup().copier == "imageio"
     private = run.setup_request().directory
@@ -344,7 +344,7 @@ def test_copier_of_its_own_is_recommended_and_told_where_to_send(engine: EngineS
 
 
 def test_secrets_are_in_no_command_line(engine: EngineSimulator, conversion: Run) -> None:
-    """Neither the password nor the ticket: in no argument list, environment or log of a server."""
+    """No argument list, environment or log of a server contains the password or a ticket."""
     run = conversion()
     setup = run.setup()
     tickets = [transfer.ticket for transfer in engine.state.transfers.values()]
@@ -353,9 +353,9 @@ def test_secrets_are_in_no_command_line(engine: EngineSimulator, conversion: Run
         shown = repr(service) + repr(service.parameters) + repr(service.environment)
         assert not [ticket for ticket in tickets if ticket in shown]
     run.write()
-    said = run.report.said + "".join(path.read_text() for path in run.directory.path.rglob("*.log"))
-    assert not [ticket for ticket in tickets if ticket in said]
-    assert engine.password_file.read_text().strip() not in said
+    logged = run.report.said + "".join(path.read_text() for path in run.directory.path.rglob("*.log"))
+    assert not [ticket for ticket in tickets if ticket in logged]
+    assert engine.password_file.read_text().strip() not in logged
 
 
 def test_nbdkit_without_python(engine: EngineSimulator, conversion: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,7 +371,7 @@ def test_nbdkit_without_python(engine: EngineSimulator, conversion: Run, monkeyp
 
 
 def test_later_steps_need_nothing_but_the_directory(conversion: Run) -> None:
-    """What setup leaves is all that finalize needs; the CA file may be gone by then."""
+    """Finalize needs only what setup has left, even when the CA file is gone."""
     run = conversion()
     run.check()
     run.setup()

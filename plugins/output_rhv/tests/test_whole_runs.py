@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whole runs of the command with the outputs to files of oVirt, from a fake guest: aliases, failures, ``kill -9``.
+"""Whole runs of the command with ``-o rhv`` and ``-o vdsm``, from a fake guest: aliases, failures, ``kill -9``.
 
-A supervisor that is killed leaves no image and no mount, and what is in the export domain besides stays as it was.
+A supervisor that is killed leaves no image and no mount, and the other files of the export domain stay unchanged.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ VDSM = (
 
 @pytest.fixture
 def temporary(v2v_short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the directory below which everything temporary of a run is."""
+    """Return the directory for all temporary files of a run."""
     for variable, name in (("TMPDIR", "t"), ("VIRT_V2V_TMPDIR", "l"), ("XDG_STATE_HOME", "s")):
         (v2v_short_path / name).mkdir()
         monkeypatch.setenv(variable, str(v2v_short_path / name))
-    # no KVM is looked for
+    # skip the search for KVM
     monkeypatch.setenv("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
     return v2v_short_path
 
 
 @pytest.fixture
 def exported(tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Give what a file server exports, an export domain; ``mount -t nfs`` is simulated."""
+    """Make an export domain that a file server exports. ``mount -t nfs`` is simulated."""
     place = tmp_path / "exported"
     domain = make_domain(place)
     for image in ("image1", "image2"):
@@ -55,7 +55,7 @@ def exported(tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def nothing_left(exported: Path, temporary: Path) -> Callable[[], None]:
-    """Give the function that asserts that nothing of a run is left, here and in the export domain."""
+    """Return the function that asserts that a run left nothing behind, on this machine and in the export domain."""
     before = tree(exported)
 
     def check() -> None:
@@ -72,15 +72,15 @@ def nothing_left(exported: Path, temporary: Path) -> Callable[[], None]:
 
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
-    """Give the function that makes the command line of a conversion of a guest with two disks."""
+    """Return the function that makes the command line for converting a guest with two disks."""
     images = [tmp_path / "first.img", tmp_path / "second.img"]
     for image in images:
         image.write_bytes(b"v" * 1024 * 1024)
 
     def make(output: str, storage: str | Path, *more: str, copier: str = "fake") -> list[str]:
         fake = ["--input", "fake", "--converter", "fake", "--copier", copier]
-        words = [COMMAND, "convert", *fake, "-o", output, "-os", storage, "-on", "guest", *more, *images]
-        return [str(word) for word in words]
+        argv = [COMMAND, "convert", *fake, "-o", output, "-os", storage, "-on", "guest", *more, *images]
+        return [str(argument) for argument in argv]
 
     return make
 
@@ -105,9 +105,9 @@ def test_each_name_makes_the_guest_exist(command: Command, name: str, exported: 
     before = tree(exported)
     done = run(command(name, SERVER))
     assert done.returncode == 0, done.stderr
-    found = tree(exported)
-    assert {path: found[path] for path in before} == before
-    new = [exported / path for path in found.keys() - before.keys()]
+    after = tree(exported)
+    assert {path: after[path] for path in before} == before
+    new = [exported / path for path in after.keys() - before.keys()]
     assert sorted(path.suffix for path in new if path.is_file()) == ["", "", ".meta", ".meta", ".ovf"]
     assert mounts_below(temporary) == ()
     assert list(temporary.glob("[tl]/*")) == []
@@ -124,7 +124,7 @@ def test_vdsm_gets_its_volumes(command: Command, exported: Path, tmp_path: Path)
 
 @as_root
 @pytest.mark.parametrize(
-    ("more", "code", "said"),
+    ("more", "code", "message"),
     [
         ([], 7, "disk"),
         (["-op", "/etc/hostname"], 2, "-op"),
@@ -132,17 +132,17 @@ def test_vdsm_gets_its_volumes(command: Command, exported: Path, tmp_path: Path)
     ],
 )
 def test_a_failure_leaves_nothing(
-    command: Command, nothing_left: Callable[[], None], more: list[str], code: int, said: str
+    command: Command, nothing_left: Callable[[], None], more: list[str], code: int, message: str
 ) -> None:
     done = run(command("rhv", SERVER, *more, copier="fake-failing"))
     assert done.returncode == code, done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     nothing_left()
 
 
 @as_root
-def test_what_is_wrong_is_found_before_the_conversion(
+def test_an_unusable_domain_is_found_before_the_conversion(
     command: Command, nothing_left: Callable[[], None], exported: Path
 ) -> None:
     done = run(command("rhv", exported / "lost+found", "-v"))
@@ -183,7 +183,7 @@ def test_killed_while_copying(
     before = tree(exported)
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as supervisor:
         wait_for(tmp_path / "hanging")
-        assert tree(exported) != before, "there is something to be taken back"
+        assert tree(exported) != before, "there is something to remove"
         supervisor.send_signal(number)
         supervisor.wait(timeout=60)
     nothing_left()
@@ -199,7 +199,7 @@ def test_killed_while_it_is_mounted_for_the_check(
     monkeypatch: pytest.MonkeyPatch,
     program: str,
 ) -> None:
-    """There is no record of it in the ledger: nothing was to be created."""
+    """The ledger has no record of the mount, because the check creates nothing."""
     waiting = tmp_path / "waiting"
     simulator = tmp_path / "bin" / program
     real = simulator.read_text().replace("exec ", "") if program == "mount" else "#!/bin/sh\n"

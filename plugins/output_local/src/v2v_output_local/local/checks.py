@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What ``-o local`` checks before the conversion begins."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from v2v_core.api import DestinationError, OutputCheckRequest, require_program
+from v2v_core.output_files import (
+    check_device,
+    check_final,
+    check_not_source,
+    check_output_directory,
+    check_space,
+    service_programs,
+)
+from v2v_output_local.local.names import OutputNames
+from v2v_output_local.local.settings import LocalSettings
+
+#: Characters that XML 1.0 cannot hold, or that libvirt's schema does not allow in a path.
+_NOT_IN_XML = re.compile("[\x00-\x1f\x7f\ufffe\uffff]")
+
+
+def check_destination(request: OutputCheckRequest, settings: LocalSettings) -> None:
+    """Check the directory, the programs, the final names and the free space. Create nothing.
+
+    :raises DestinationError: one of them prevents the output.
+    """
+    check_directory(settings.directory)
+    for program in service_programs(settings.format):
+        require_program(program)
+    names = OutputNames.of_guest(settings.directory, settings.name)
+    check_not_source(names.metadata(), request.source_files)
+    if check_final(names.metadata()):
+        raise DestinationError(f"{names.metadata()} is a block device and is not replaced")
+    new: list[int | None] = []
+    for disk in request.guest.disks:
+        final = names.disk(disk.index)
+        check_not_source(final, request.source_files)
+        if check_final(final):
+            check_device(final, disk.size)
+        else:
+            new.append(disk.size)
+    check_space(settings.directory, new, preallocated=settings.preallocated)
+
+
+def check_directory(directory: Path) -> None:
+    """Check that files can be created in a directory, and that libvirt's XML can hold its path.
+
+    :raises DestinationError: the directory cannot be used.
+    """
+    try:
+        str(directory).encode("utf-8")
+    except UnicodeEncodeError as err:
+        raise DestinationError(
+            "-o local -os: the path of the directory is not UTF-8 and cannot be written in libvirt's XML:"
+            f" {str(directory)!r}"
+        ) from err
+    if _NOT_IN_XML.search(str(directory)):
+        raise DestinationError(
+            f"-o local -os: the path of the directory contains control characters: {str(directory)!r}"
+        )
+    check_output_directory(directory, "-o local -os")
