@@ -178,7 +178,7 @@ def choose_kernel(kernels: list[Kernel], bootable: list[Kernel], default: Kernel
     if not candidates:
         blockers.add(
             "all kernels of the guest run only in paravirtual Xen guests",
-            "install an ordinary kernel in the guest while it still runs on its old hypervisor",
+            "install an ordinary kernel in the guest on its source hypervisor",
         )
         return kernels[0]
     return next((kernel for kernel in candidates if drives_virtio_disks(kernel)), candidates[0])

@@ -56,7 +56,7 @@ def _check(session: Session, path: str, blockers: Blockers) -> None:
     if letter:
         blockers.add(
             f"{path} in the guest is {_LOCKS[letter]} and has to be changed",
-            f"run chattr -{letter} {path} in the guest at its hypervisor",
+            f"run chattr -{letter} {path} in the guest on its source hypervisor",
         )
 
 

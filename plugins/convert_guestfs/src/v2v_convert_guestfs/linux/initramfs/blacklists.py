@@ -46,7 +46,7 @@ def look_for_blacklists(session: Session, files: GuestFiles, kernel: Kernel, blo
         if name in essential:
             blockers.add(
                 f"{path} in the guest forbids loading {name}, which the kernel {kernel.version} needs for virtio disks",
-                f"remove it from {path} while the guest still runs on its old hypervisor, and rebuild its initramfs",
+                f"remove it from {path} in the guest on its source hypervisor, and rebuild its initramfs",
             )
         elif name in needed(kernel, _OTHERS):
             session.report.warning(f"{path} in the guest forbids loading {name}: that virtio device will not work")

@@ -43,7 +43,7 @@ def maker_for(session: Session, files: GuestFiles, examined: Examination) -> Ins
 def missing_tool(session: Session, examined: Examination) -> str:
     """Return a hint on what to install in a guest without a tool."""
     package = package_for(family_of(session.inspection.distro), examined.kind)
-    return f"install {package} in the guest at its hypervisor"
+    return f"install {package} in the guest on its source hypervisor"
 
 
 def modules_of(kernel: Kernel) -> tuple[str, ...]:
@@ -151,7 +151,7 @@ def _made(
     if new.image is None and _checksum(session, output) == before:
         raise ConversionError(
             f"{command.argv[0]} reported success, but made no initramfs for the kernel {kernel.version}",
-            hint="read its output in the log; run it in the guest at its hypervisor",
+            hint="read its output in the log; run it in the guest on its source hypervisor",
         )
     if new.image is None:
         session.report.debug(f"{output} cannot be read: {new.unreadable}")
@@ -181,7 +181,7 @@ def _run(session: Session, files: GuestFiles, kernel: Kernel, command: Command) 
     except RuntimeError as err:
         raise ConversionError(
             f"{command.argv[0]} failed in the guest for the kernel {kernel.version}: {brief(err)}",
-            hint="read its output in the log; run it in the guest at its hypervisor",
+            hint="read its output in the log; run it in the guest on its source hypervisor",
         ) from err
     finally:
         for path in command.settings:

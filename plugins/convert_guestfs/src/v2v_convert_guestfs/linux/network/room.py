@@ -207,7 +207,7 @@ def _say(session: Session, found: Pairing) -> None:
     if found.unknown:
         session.report.warning(
             f"the guest configures {', '.join(found.unknown)}, and nothing says which of the source's NICs that is: "
-            "it may have another name on KVM. State the MAC address in the guest's configuration at its hypervisor and "
+            "it may have another name on KVM. State the MAC address in the guest's configuration on its source hypervisor and "
             "convert again, or rename it in the converted guest"
         )
     if found.stale:
