@@ -8,15 +8,19 @@ from dataclasses import dataclass
 
 from v2v_convert_guestfs.linux.network.names import Reading, mac_address, nic_name, reading
 
-#: How a keyfile says that a connection is one.
+#: The types of Ethernet connections in keyfiles.
 ETHERNET = frozenset({"ethernet", "802-3-ethernet"})
-#: What in a [Match] names a place or a kind of hardware that KVM has not.
+#: Keys of [Match] that name a place or a kind of hardware which does not exist on KVM.
 _HARDWARE = ("Path", "Driver", "OriginalName", "Property")
 
 
 @dataclass(frozen=True)
 class Link:
-    """A .link file: the MAC addresses that it matches, the name that it gives, whether it matches by hardware."""
+    """A .link file.
+
+    :param macs: the MAC addresses that it matches. :param name: the name that it assigns, or None.
+    :param by_hardware: whether it matches by properties of the old hardware.
+    """
 
     macs: tuple[str, ...] = ()
     name: str | None = None
@@ -24,7 +28,7 @@ class Link:
 
 
 def keyfile(data: bytes) -> Reading:
-    """Read a NetworkManager keyfile: ``interface-name`` of an Ethernet connection, with its ``mac-address``."""
+    """Read a NetworkManager keyfile: ``interface-name`` and ``mac-address`` of an Ethernet connection."""
     found = sections(data)
     connection = found.get("connection", {})
     name = connection.get("interface-name", "")
@@ -40,11 +44,11 @@ def keyfile(data: bytes) -> Reading:
 
 
 def network(data: bytes) -> Reading:
-    """Read a systemd .network file: the names without globs in its [Match], with the MAC address if there is one."""
+    """Read a systemd .network file: the names without globs in its [Match], and the MAC address."""
     match = sections(data).get("Match", {})
     macs = macs_of(match)
     names = [name for name in match.get("Name", "").split() if nic_name(name)]
-    # It makes no NIC of those, but says which are none: bridges, WLANs.
+    # These are not NICs, but bridges, WLANs and the like.
     if match.get("Kind") or match.get("Type", "ether") != "ether":
         return reading([], names)
     if macs and not match.get("Name"):
@@ -54,7 +58,7 @@ def network(data: bytes) -> Reading:
 
 
 def netdev(data: bytes) -> Reading:
-    """Read a systemd .netdev file: the name of what it makes."""
+    """Read a systemd .netdev file: the name of the virtual interface that it creates."""
     name = sections(data).get("NetDev", {}).get("Name", "")
     return reading([], [name] if name else [])
 
@@ -71,13 +75,13 @@ def link(data: bytes) -> Link:
 
 
 def macs_of(match: dict[str, str]) -> tuple[str, ...]:
-    """Give the MAC addresses of a [Match] section."""
+    """Return the MAC addresses in a [Match] section."""
     words = f"{match.get('MACAddress', '')} {match.get('PermanentMACAddress', '')}".split()
     return tuple(dict.fromkeys(mac for word in words if (mac := mac_address(word))))
 
 
 def sections(data: bytes) -> dict[str, dict[str, str]]:
-    """Give the last value of each key by section; sections of one name are taken together."""
+    """Return the last value of each key, by section. Sections with the same name are merged."""
     found: dict[str, dict[str, str]] = {}
     section: dict[str, str] = {}
     for line in data.decode("latin-1").split("\n"):
