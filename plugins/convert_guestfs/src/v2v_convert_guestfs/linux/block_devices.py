@@ -79,11 +79,11 @@ def renamed_drives(session: Session) -> dict[str, str]:
 
     The new name, cdrom, is a link that udev creates.
     """
-    found = session.inspection
+    inspection = session.inspection
     drives = [drive for drive in session.request.guest.removables if drive.kind == "cdrom"]
-    if not drives or family_of(found.distro) is not Family.REDHAT:
+    if not drives or family_of(inspection.distro) is not Family.REDHAT:
         return {}
-    if not 0 < release_of(found) <= _LAST_WITH_HD[Family.REDHAT]:
+    if not 0 < release_of(inspection) <= _LAST_WITH_HD[Family.REDHAT]:
         return {}
     if len(drives) > 1:
         session.report.warning("the guest has more than one CD-ROM drive: check their names in /etc/fstab by hand")
@@ -93,7 +93,7 @@ def renamed_drives(session: Session) -> dict[str, str]:
 
 def luks_uuids(session: Session, names: DeviceNames) -> dict[str, str]:
     """Return the UUIDs of LUKS devices on disks and plain partitions, by the new names of the devices."""
-    found: dict[str, str] = {}
+    uuids: dict[str, str] = {}
     for device, kind in session.filesystems.items():
         match = re.fullmatch(r"/dev/sd([a-z]+)(\d*)", device, re.ASCII)
         if kind != "crypto_LUKS" or not match:
@@ -106,8 +106,8 @@ def luks_uuids(session: Session, names: DeviceNames) -> dict[str, str]:
             session.not_done(f"/etc/crypttab in the guest still names {device} instead of its UUID", err)
             continue
         if new and uuid:
-            found[f"/dev/{new[0]}{match[2]}"] = uuid
-    return found
+            uuids[f"/dev/{new[0]}{match[2]}"] = uuid
+    return uuids
 
 
 def edited(files: GuestFiles) -> list[str]:

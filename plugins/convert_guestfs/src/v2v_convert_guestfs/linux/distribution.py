@@ -25,20 +25,23 @@ _PACKAGES = {Family.DEBIAN: ("deb", "apt")}
 
 def recognise(session: Session, files: GuestFiles) -> None:
     """Correct the distribution that inspection reported, by the guest's os-release and its package database."""
-    found = session.inspection
-    distro = found.distro
+    inspection = session.inspection
+    distro = inspection.distro
     if family_of(distro) is None:
         distro = _distro_in_os_release(files) or distro
     if family_of(distro) is Family.REDHAT and _has_dpkg_only(files):
         # Kylin and UOS use one name for a server derived from Red Hat's and a desktop derived from Debian.
         distro = "debian-based"
-    if distro == found.distro:
+    if distro == inspection.distro:
         return
-    session.report.debug(f"libguestfs reported the distribution as {found.distro}; it is treated as {distro}")
+    session.report.debug(f"libguestfs reported the distribution as {inspection.distro}; it is treated as {distro}")
     family = family_of(distro)
     package_format, management = _PACKAGES.get(family, ("rpm", None)) if family else (None, None)
     session.found = replace(
-        found, distro=distro, package_format=package_format, package_management=found.package_management or management
+        inspection,
+        distro=distro,
+        package_format=package_format,
+        package_management=inspection.package_management or management,
     )
 
 

@@ -31,7 +31,7 @@ from v2v_convert_guestfs.linux.packages import PackageManager, find_package_mana
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import Bus, Capabilities, ConversionError
 
-#: The disk driver that old mkinitrds must be told to include. They always include the IDE driver, so it is not listed.
+#: The driver that the scsi_hostadapter alias names. Old mkinitrds read it there; they always include the IDE driver.
 _BLOCK_DRIVERS = {Bus.VIRTIO_BLK: "virtio_blk", Bus.VIRTIO_SCSI: "virtio_scsi", Bus.SATA: "ahci"}
 
 

@@ -46,9 +46,9 @@ def check_configuration(session: Session, files: GuestFiles, blockers: Blockers)
 
 def check_images(session: Session, work: InitramfsWork, blockers: Blockers) -> None:
     """Block on locked initramfs images that must be changed."""
-    for found in work.examinations:
-        if found.kernel.initramfs and not found.is_fine:
-            _check(session, found.kernel.initramfs, blockers)
+    for examined in work.examinations:
+        if examined.kernel.initramfs and not examined.is_fine:
+            _check(session, examined.kernel.initramfs, blockers)
 
 
 def _check(session: Session, path: str, blockers: Blockers) -> None:

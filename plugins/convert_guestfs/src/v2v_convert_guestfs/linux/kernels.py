@@ -68,12 +68,12 @@ class Modules:
 
         Built-in and unknown modules are left out.
         """
-        found: dict[str, None] = {}
+        paths: dict[str, None] = {}
         for name in names:
             path = self.paths.get(name)
             if path is not None:
-                found.update(dict.fromkeys((*reversed(self.requires.get(path, ())), path)))
-        return tuple(found)
+                paths.update(dict.fromkeys((*reversed(self.requires.get(path, ())), path)))
+        return tuple(paths)
 
 
 @dataclass(frozen=True)
@@ -132,17 +132,17 @@ def find_kernels(session: Session, files: GuestFiles) -> list[Kernel]:
     """Find the kernels that have modules, best first. They are in /boot, or in the directory of their modules."""
     handle = session.handle
     boot = [path.rpartition("/")[2] for pattern in _IN_BOOT for path in files.glob(pattern)]
-    found = {version: [f"/boot/{name}"] for version, name in images_in(boot, session.inspection.arch).items()}
+    images = {version: [f"/boot/{name}"] for version, name in images_in(boot, session.inspection.arch).items()}
     for path in files.glob("/lib/modules/*/vmlinuz"):
         version = path.split("/")[-2]
         if is_version(version):
-            found.setdefault(version, []).append(path)
+            images.setdefault(version, []).append(path)
     kernels = []
-    versions = sorted(found, key=version_key, reverse=True)
+    versions = sorted(images, key=version_key, reverse=True)
     if len(versions) > _KERNELS_LIMIT:
         session.report.warning(f"the guest has {len(versions)} kernels: only the {_KERNELS_LIMIT} newest are used")
     for version in versions[:_KERNELS_LIMIT]:
-        paths = found[version]
+        paths = images[version]
         image = next((path for path in paths if files.resolve(path)), None)
         if image and handle.is_dir(f"/lib/modules/{version}", followsymlinks=True):
             kernels.append(_kernel(session, files, boot, version, image))
@@ -157,12 +157,12 @@ def images_in(names: Iterable[str], arch: str) -> dict[str, str]:
     :param names: the names of the files in /boot.
     """
     prefix = re.compile("|".join(("vmlinuz-", *_OTHER_IMAGES.get(arch, ()))))
-    found: dict[str, str] = {}
+    images: dict[str, str] = {}
     for name in sorted(names, reverse=True):  # vmlinuz comes before an uncompressed copy, vmlinux or Image
         match = prefix.match(name)
         if match and is_version(version := name[match.end() :]):
-            found.setdefault(version, name)
-    return found
+            images.setdefault(version, name)
+    return images
 
 
 def is_version(text: str) -> bool:

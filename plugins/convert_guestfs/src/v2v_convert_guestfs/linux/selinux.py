@@ -102,13 +102,15 @@ def _new(session: Session) -> list[str]:
     places = [place for place in places if not handle.is_symlink(place)]
     pruned = [word for path in _EXCLUDED for word in ("-path", path, "-o")][:-1]
     minutes = int((time.monotonic() - session.started) // 60) + 2
-    found = session.run(["find", *places, "-xdev", "(", *pruned, ")", "-prune", "-o", "-cmin", f"-{minutes}", "-print"])
-    paths = list(dict.fromkeys((*written, *(line for line in found.splitlines() if line.startswith("/")))))
+    output = session.run(
+        ["find", *places, "-xdev", "(", *pruned, ")", "-prune", "-o", "-cmin", f"-{minutes}", "-print"]
+    )
+    paths = list(dict.fromkeys((*written, *(line for line in output.splitlines() if line.startswith("/")))))
     return paths if len(paths) > _MOST else [path for path in paths if handle.exists(path) or handle.is_symlink(path)]
 
 
 def _has_label(session: Session, path: str) -> bool:
-    return any(str(found["attrname"]) == _LABEL for found in session.handle.lgetxattrs(path))
+    return any(str(attribute["attrname"]) == _LABEL for attribute in session.handle.lgetxattrs(path))
 
 
 def _parts(paths: Sequence[str]) -> Iterator[Sequence[str]]:

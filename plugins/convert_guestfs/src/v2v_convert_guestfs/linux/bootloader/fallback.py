@@ -50,7 +50,7 @@ def vendor_order(directory: str, distro: str) -> tuple[int, str]:
 
 def esp_directories(session: Session) -> list[str]:
     """Return the paths of the EFI directories on the guest's EFI system partitions: normally one or none."""
-    return [found for esp in ESPS if (found := _child(session, esp, "EFI")) is not None]
+    return [directory for esp in ESPS if (directory := _child(session, esp, "EFI")) is not None]
 
 
 def ensure(session: Session, files: GuestFiles) -> None:
@@ -187,9 +187,9 @@ def _copy(session: Session, old: str, new: str) -> None:
 
 def _child(session: Session, directory: str, name: str) -> str | None:
     """Return the path of a subdirectory, or None. The case of the name does not matter, as on FAT."""
-    found = _by_lower_name(session, directory).get(name.lower())
-    path = f"{directory}/{found}"
-    return path if found is not None and session.handle.is_dir(path) else None
+    spelled = _by_lower_name(session, directory).get(name.lower())
+    path = f"{directory}/{spelled}"
+    return path if spelled is not None and session.handle.is_dir(path) else None
 
 
 def _by_lower_name(session: Session, directory: str) -> dict[str, str]:

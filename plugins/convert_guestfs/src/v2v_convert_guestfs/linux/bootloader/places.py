@@ -29,15 +29,15 @@ def find_grub2(session: Session, files: GuestFiles) -> str | None:
     """
     disk = sorted(_GRUB2, key=lambda path: not _has_modules(session, path))
     esp = _on_esp(session, files, "grub.cfg")
-    found = []
+    without_menu = []
     for path in (*esp, *disk) if session.firmware is Firmware.UEFI else (*disk, *esp):
         real = _followed(files, path)
         if real is not None:
-            found.append(real)
+            without_menu.append(real)
             content = files.read(real, limit=_LIMIT) or b""
             if grub_cfg.uses_bls(content) or grub_cfg.menu(content):
                 return real
-    return found[0] if found else None
+    return without_menu[0] if without_menu else None
 
 
 def find_grub_legacy(session: Session, files: GuestFiles) -> str | None:
@@ -80,8 +80,8 @@ def systemd_boot_starts(session: Session) -> bool:
 
 
 def _on_esp(session: Session, files: GuestFiles, name: str) -> list[str]:
-    found = [path for esp in ESPS for path in files.glob(f"{esp}/EFI/*/{name}")[:_VENDORS]]
-    return sorted(found, key=lambda path: vendor_order(path.rpartition("/")[0], session.inspection.distro))
+    paths = [path for esp in ESPS for path in files.glob(f"{esp}/EFI/*/{name}")[:_VENDORS]]
+    return sorted(paths, key=lambda path: vendor_order(path.rpartition("/")[0], session.inspection.distro))
 
 
 def _is_on_esp(path: str) -> bool:

@@ -143,14 +143,14 @@ class SystemdBoot:
 
     def _entries(self) -> list[_Entry]:
         """Return the entries in the order of the menu."""
-        found = [
+        entries = [
             _Entry(path, root, content)
             for root, path in entry_files(self._files)[:_MOST_ENTRIES]
             if (content := bls.parse(path, self._files.read(path) or b"")) is not None
         ]
-        named = [entry for entry in found if not entry.content.sort_key]
+        named = [entry for entry in entries if not entry.content.sort_key]
         keyed = sorted(
-            (entry for entry in found if entry.content.sort_key),
+            (entry for entry in entries if entry.content.sort_key),
             key=lambda entry: version_key(entry.content.version),
             reverse=True,
         )

@@ -34,15 +34,15 @@ def look_for_blacklists(session: Session, files: GuestFiles, kernel: Kernel, blo
 
     The administrator wrote the blacklist on purpose, so the conversion does not change it.
     """
-    found: dict[str, str] = {}
+    paths: dict[str, str] = {}
     for path in configurations_in_force(path for pattern in _CONFIGURATIONS for path in files.glob(pattern)):
         for name in forbidden_modules(files.read(path) or b""):
-            found.setdefault(name, path)
+            paths.setdefault(name, path)
     for path in (path for pattern in _COMMAND_LINES for path in files.glob(pattern)):
         for name in forbidden_on_command_lines(files.read(path) or b""):
-            found.setdefault(name, path)
+            paths.setdefault(name, path)
     essential = needed(kernel, _DISK)
-    for name, path in found.items():
+    for name, path in paths.items():
         if name in essential:
             blockers.add(
                 f"{path} in the guest forbids loading {name}, which the kernel {kernel.version} needs for virtio disks",
@@ -64,12 +64,12 @@ def configurations_in_force(paths: Iterable[str]) -> list[str]:
     A file in /etc hides files of the same name elsewhere. Names end in .conf; old versions of modprobe also read names
     without a dot.
     """
-    found: dict[str, str] = {}
+    by_name: dict[str, str] = {}
     for path in paths:
         name = path.rpartition("/")[2]
         if name.endswith(".conf") or "." not in name:
-            found.setdefault(name, path)
-    return list(found.values())
+            by_name.setdefault(name, path)
+    return list(by_name.values())
 
 
 def forbidden_modules(data: bytes) -> list[str]:
@@ -77,14 +77,14 @@ def forbidden_modules(data: bytes) -> list[str]:
 
     An install command that calls modprobe or insmod does not count, because it still loads a module.
     """
-    found = []
+    forbidden = []
     for line in data.decode("utf-8", "replace").replace("\\\n", " ").splitlines():
         match = _RULE.match(line)
         if match and match["name"]:
-            found.append(module_name(match["name"]))
+            forbidden.append(module_name(match["name"]))
         elif match and not re.search(r"modprobe|insmod", match["command"]):
-            found.append(module_name(match["installed"]))
-    return found
+            forbidden.append(module_name(match["installed"]))
+    return forbidden
 
 
 def forbidden_on_command_lines(data: bytes) -> list[str]:

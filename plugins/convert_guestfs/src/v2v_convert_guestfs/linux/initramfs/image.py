@@ -65,19 +65,19 @@ class Image:
 
         :raises ArchiveError: the image is damaged, or the file is longer than limit (bytes).
         """
-        found = self.entries().get(name)
-        return self.content(name, limit) if found is not None and found[1].is_regular else None
+        located = self.entries().get(name)
+        return self.content(name, limit) if located is not None and located[1].is_regular else None
 
     def content(self, name: str, limit: int = cpio.CONTENT_LIMIT) -> bytes | None:
         """Return the content of a regular file or the target of a symbolic link, or None if it is neither.
 
         :raises ArchiveError: the image is damaged, or the content is longer than limit (bytes).
         """
-        found = self.entries().get(name)
-        if found is None or not (found[1].is_regular or found[1].is_symlink):
+        located = self.entries().get(name)
+        if located is None or not (located[1].is_regular or located[1].is_symlink):
             return None
-        with found[0].expanded.open("rb") as file:
-            return found[0].content(file, found[1], limit)
+        with located[0].expanded.open("rb") as file:
+            return located[0].content(file, located[1], limit)
 
     def place(self, name: str) -> str:
         """Return the name with the links in its directories resolved: ``usr/lib/a`` for ``lib/a`` if ``lib`` is a link.
@@ -96,8 +96,8 @@ class Image:
             if part == "..":
                 done = done[:-1]
                 continue
-            found = self.entries().get("/".join([*done, part]))
-            if found is not None and found[1].is_symlink:
+            located = self.entries().get("/".join([*done, part]))
+            if located is not None and located[1].is_symlink:
                 links += 1
                 target = (self.content("/".join([*done, part])) or b"").decode("utf-8", "surrogateescape")
                 if links > _LINKS_LIMIT or not target:
@@ -105,7 +105,7 @@ class Image:
                 if target.startswith("/"):
                     done = []
                 parts = [*target.split("/"), *parts]
-            elif found is not None and not found[1].is_directory:
+            elif located is not None and not located[1].is_directory:
                 raise ArchiveError(f"{part} in {name} is not a directory")
             else:
                 done.append(part)

@@ -17,7 +17,7 @@ def ifcfg(data: bytes, file_name: str) -> Reading:
     At SUSE, the end of the file name is the device if the file names none.
     """
     text = data.decode("latin-1")
-    values = {found.name: unquoted(text[found.start : found.end]).strip() for found in assignments(text)}
+    values = {variable.name: unquoted(text[variable.start : variable.end]).strip() for variable in assignments(text)}
     mac = mac_address(values.get("HWADDR"))
     name = values.get("DEVICE", "")
     if not name and mac:

@@ -29,17 +29,17 @@ class Link:
 
 def keyfile(data: bytes) -> Reading:
     """Read a NetworkManager keyfile: ``interface-name`` and ``mac-address`` of an Ethernet connection."""
-    found = sections(data)
-    connection = found.get("connection", {})
+    parsed = sections(data)
+    connection = parsed.get("connection", {})
     name = connection.get("interface-name", "")
     kind = connection.get("type", "ethernet")
     if kind in ETHERNET:
-        ethernet = found.get("ethernet", {}) | found.get("802-3-ethernet", {})
+        ethernet = parsed.get("ethernet", {}) | parsed.get("802-3-ethernet", {})
         mac = mac_address(ethernet.get("mac-address"))
         if mac and not name:
             return Reading(matched=frozenset({mac}))
         return reading([(name, mac)] if name else [])
-    parent = found.get("vlan", {}).get("parent", "")
+    parent = parsed.get("vlan", {}).get("parent", "")
     return reading([(parent, None)] if parent else [], [name] if name else [])
 
 
@@ -65,11 +65,11 @@ def netdev(data: bytes) -> Reading:
 
 def link(data: bytes) -> Link:
     """Read a systemd .link file."""
-    found = sections(data)
-    match = found.get("Match", {})
+    parsed = sections(data)
+    match = parsed.get("Match", {})
     return Link(
         macs_of(match),
-        nic_name(found.get("Link", {}).get("Name", "")),
+        nic_name(parsed.get("Link", {}).get("Name", "")),
         any(match.get(key, "*") != "*" for key in _HARDWARE),
     )
 
@@ -82,16 +82,16 @@ def macs_of(match: dict[str, str]) -> tuple[str, ...]:
 
 def sections(data: bytes) -> dict[str, dict[str, str]]:
     """Return the last value of each key, by section. Sections with the same name are merged."""
-    found: dict[str, dict[str, str]] = {}
+    parsed: dict[str, dict[str, str]] = {}
     section: dict[str, str] = {}
     for line in data.decode("latin-1").split("\n"):
         text = line.strip()
         if not text or text[0] in "#;":
             continue
         if header := re.fullmatch(r"\[([^\[\]]{1,80})\]", text):
-            section = found.setdefault(header[1], {})
+            section = parsed.setdefault(header[1], {})
         else:
             key, equals, value = text.partition("=")
             if equals:
                 section[key.strip()] = value.strip()
-    return found
+    return parsed

@@ -26,7 +26,7 @@ class Reading:
     """The interfaces in a configuration file.
 
     :param nics: the configured names, with the MAC address if the file states it.
-    :param matched: MAC addresses by which it configures NICs without a name. These NICs need no other configuration.
+    :param matched: MAC addresses by which it configures NICs, whatever their names. So no other name is theirs.
     :param virtual: names of bridges, bonds, VLANs and other interfaces that are not NICs.
     :param notes: descriptions of settings that depend on the old hardware and cannot be kept.
     """

@@ -34,7 +34,7 @@ def netplan(data: bytes) -> Reading:
         elif (mac := mac_address(_text(match.get("macaddress")))) is not None:
             matched.add(mac)
         elif "driver" in match:
-            notes.append(f"{name} is found by its driver ({_printable(match['driver'])})")
+            notes.append(f"{name} is matched by its driver ({_printable(match['driver'])})")
         elif (wanted := _text(match.get("name"))) is not None:
             nics.append((wanted, None))
     virtual = [

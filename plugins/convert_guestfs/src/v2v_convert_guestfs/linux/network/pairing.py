@@ -52,7 +52,7 @@ def pair(
     :param matched: the MAC addresses by which the guest configures NICs without a name.
     :param source: the MAC addresses of the source's NICs in order, or None for unknown ones.
     """
-    found = Pairing()
+    result = Pairing()
     known = [mac for mac in source if mac is not None and source.count(mac) == 1]
     taken = {mac for mac in pinned.values() if mac is not None}
     left: list[str] = []
@@ -63,27 +63,27 @@ def pair(
         if mac is None:
             left.append(name)
         elif mac not in known:
-            found.stale.append(name)
+            result.stale.append(name)
         elif mac in taken or stated.count(mac) > 1:
             # Another name is pinned to this address, or several names claim it. Which one is right is unknown.
-            found.unknown.append(name)
+            result.unknown.append(name)
         else:
             taken.add(mac)
-            found.pins.append(Pin(name, mac, "the guest's configuration names both"))
+            result.pins.append(Pin(name, mac, "the guest's configuration names both"))
     free = [mac for mac in known if mac not in taken | matched]
     # A name can also belong to a NIC whose address is unknown or shared.
     clear = len(known) == len(source)
     if clear and len(left) == len(free) == 1:
-        found.pins.append(Pin(left[0], free[0], "it is the only name and the only NIC left"))
+        result.pins.append(Pin(left[0], free[0], "it is the only name and the only NIC left"))
     elif clear and left and len(left) == len(free) and (ordered := in_order(left)):
-        found.by_order = [
+        result.by_order = [
             Pin(name, mac, "by the order of the names and of the source's NICs")
             for name, mac in zip(ordered, free, strict=True)
         ]
-        found.pins += found.by_order
+        result.pins += result.by_order
     else:
-        found.unknown += left
-    return found
+        result.unknown += left
+    return result
 
 
 def in_order(names: Sequence[str]) -> list[str] | None:

@@ -138,12 +138,12 @@ def _contents_of_pins(pins: Sequence[Pin], *, by_link: bool) -> dict[str, tuple[
 
 
 def _contents(session: Session, files: GuestFiles, pattern: str) -> list[tuple[str, bytes]]:
-    found = []
+    contents = []
     for path in files.glob(pattern)[:_FILES_LIMIT]:
         data = None if _masked(session, path) else files.read(path, limit=_LIMIT)
         if data is not None:
-            found.append((path, data))
-    return found
+            contents.append((path, data))
+    return contents
 
 
 def _existing(session: Session, files: GuestFiles) -> tuple[Reading, dict[str, str]]:

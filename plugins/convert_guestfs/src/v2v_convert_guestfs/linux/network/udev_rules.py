@@ -29,5 +29,5 @@ def rules(data: bytes) -> Reading:
         if mac is not None:
             nics.append((name, mac))
         elif place := _PLACE.search(line):
-            notes.append(f"{name} is found by {place[1]}=={ascii(place[2])[:60]}")
+            notes.append(f"{name} is matched by {place[1]}=={ascii(place[2])[:60]}")
     return reading(nics, (), notes)

@@ -73,7 +73,7 @@ def pending_triggers(status: bytes) -> frozenset[str]:
 
 
 def _states(status: bytes) -> list[tuple[str, str]]:
-    found = []
+    states = []
     # Parsed as bytes, one stanza at a time: as text, the whole file could take many times as much memory.
     start = 0
     while start < len(status):
@@ -83,6 +83,6 @@ def _states(status: bytes) -> list[tuple[str, str]]:
         name = re.search(rb"^Package: (\S+)", stanza, re.MULTILINE)
         state = re.search(rb"^Status: (?:install|hold) ok (\S+)", stanza, re.MULTILINE)
         if name and state:
-            found.append((name[1].decode("utf-8", "replace"), state[1].decode("utf-8", "replace")))
+            states.append((name[1].decode("utf-8", "replace"), state[1].decode("utf-8", "replace")))
         start = end + 1
-    return [(name, state) for name, state in found if state in {"installed", "triggers-pending", "triggers-awaited"}]
+    return [(name, state) for name, state in states if state in {"installed", "triggers-pending", "triggers-awaited"}]

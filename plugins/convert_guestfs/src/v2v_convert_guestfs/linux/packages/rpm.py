@@ -160,13 +160,13 @@ class Rpm:
         If rpm lists none, its database is rebuilt. If that does not help, libguestfs reads the database.
         """
         try:
-            if found := self._list():
-                return found
+            if packages := self._list():
+                return packages
         except RuntimeError as err:
             self._session.report.debug(f"rpm cannot list its packages: {brief(err)}")
         try:
-            if found := self._rebuild_database():
-                return found
+            if packages := self._rebuild_database():
+                return packages
         except RuntimeError as err:
             self._session.report.debug(f"rpm's database cannot be rebuilt: {brief(err)}")
         try:
@@ -192,8 +192,8 @@ class Rpm:
             handle.mkdir(workspace)
             handle.cp_a(place, copy)
             self._session.run(["rpm", "--dbpath", copy, "--rebuilddb"])
-            found = self._list("--dbpath", copy)
-            if found:
+            packages = self._list("--dbpath", copy)
+            if packages:
                 handle.mv(place, old)
                 try:
                     handle.mv(copy, place)
@@ -203,7 +203,7 @@ class Rpm:
                 self._session.changed(place, "rpm's database rebuilt", "it could not be read")
         finally:
             handle.rm_rf(workspace)
-        return found
+        return packages
 
     def _database(self) -> str | None:
         for place in PLACES:
@@ -227,12 +227,12 @@ class Rpm:
 
 def parse_packages(output: str) -> tuple[Package, ...]:
     """Parse rpm's list of packages. Keys, malformed lines and impossible names are left out."""
-    found = []
+    packages = []
     for line in output.splitlines():
         fields = line.split("\t")
         if len(fields) == 5:
-            found += _package(*fields)
-    return tuple(found)
+            packages += _package(*fields)
+    return tuple(packages)
 
 
 def packages_of(applications: Iterable[dict[str, str]]) -> tuple[Package, ...]:

@@ -58,8 +58,8 @@ def find_frontend(files: GuestFiles, family: Family, major_version: int) -> Fron
     """Return the frontend of the family, or another one that is installed, or NO_FRONTEND."""
     searches = {Family.REDHAT: _dnf_or_yum, Family.SUSE: _zypper, Family.ALT: _apt}
     for search in sorted(searches, key=lambda other: other is not family):
-        if found := searches[search](files, major_version if search is family else 0):
-            return found
+        if frontend := searches[search](files, major_version if search is family else 0):
+            return frontend
     return NO_FRONTEND
 
 

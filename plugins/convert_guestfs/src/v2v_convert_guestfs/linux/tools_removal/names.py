@@ -23,11 +23,11 @@ _LIBRARIES = re.compile(r"vmware-tools-libraries-.*")
 
 def tools_installed(names: frozenset[str]) -> list[str]:
     """Return the packages to remove among the installed ones."""
-    found = sorted(name for name in names if _TOOLS.fullmatch(name) and not _LIBRARIES.fullmatch(name))
+    tools = sorted(name for name in names if _TOOLS.fullmatch(name) and not _LIBRARIES.fullmatch(name))
     if "ubuntu-server" in names:
         # ubuntu-server depends on open-vm-tools and would be removed, too. On KVM, open-vm-tools does nothing.
-        found = [name for name in found if name != "open-vm-tools"]
-    return found
+        tools = [name for name in tools if name != "open-vm-tools"]
+    return tools
 
 
 def libraries_installed(names: frozenset[str]) -> list[str]:

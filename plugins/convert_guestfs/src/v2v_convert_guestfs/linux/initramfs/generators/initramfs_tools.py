@@ -34,7 +34,10 @@ class InitramfsTools:
         )
 
     def prepare(self, files: GuestFiles) -> None:
-        """Mark encrypted disks in crypttab for the initramfs: the tool does not find them by their appliance names."""
+        """Mark encrypted disks in crypttab for the initramfs.
+
+        The tool would include them only if they had their crypttab names, but in the appliance they have other names.
+        """
         files.edit(
             "/etc/crypttab",
             devices_in.crypttab_in_initramfs,

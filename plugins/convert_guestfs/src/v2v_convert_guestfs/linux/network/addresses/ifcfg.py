@@ -58,7 +58,9 @@ def edit_suse(data: bytes, path: str, wanted: Wanted) -> bytes | None:
     if not _is_meant(data, path, wanted):
         return None
     text = data.decode("latin-1")
-    values = {found.name: shell.unquoted(text[found.start : found.end]) for found in shell.assignments(text)}
+    values = {
+        variable.name: shell.unquoted(text[variable.start : variable.end]) for variable in shell.assignments(text)
+    }
     kept = []
     for name, value in values.items():
         if name.startswith("IPADDR") and value and (6 if ":" in value else 4) not in wanted.families:
@@ -99,13 +101,13 @@ def suse_gateways(wanted: Wanted) -> bytes:
 
 
 def _is_meant(data: bytes, path: str, wanted: Wanted) -> bool:
-    found = ifcfg.ifcfg(data, path)
+    read = ifcfg.ifcfg(data, path)
     mac = mac_address(shell.value(data, "HWADDR"))
     name = (shell.value(data, "DEVICE") or "").strip()
     if not name and "/network-scripts/" not in path:
         name = path.rpartition("/")[2].removeprefix("ifcfg-")
     # Aliases (eth0:1), VLANs and bridges are not NICs.
-    if (name and name not in found.nics) or (not name and not found.matched) or not wanted.is_meant(mac, name):
+    if (name and name not in read.nics) or (not name and not read.matched) or not wanted.is_meant(mac, name):
         return False
     if any(shell.value(data, key) for key in _PORT) or shell.value(data, "SLAVE") == "yes":
         raise NotEditable("it makes the NIC a port of a bridge, bond or team")
@@ -137,7 +139,7 @@ def _redhat_servers(wanted: Wanted) -> dict[str, str]:
 
 def _suse(wanted: Wanted, kept: Sequence[str] = ()) -> dict[str, str]:
     listed = enumerate([*map(str, wanted.addresses), *kept])
-    return {"BOOTPROTO": "static", **{f"IPADDR{f'_{number}' if number else ''}": found for number, found in listed}}
+    return {"BOOTPROTO": "static", **{f"IPADDR{f'_{number}' if number else ''}": address for number, address in listed}}
 
 
 def _set(data: bytes, values: dict[str, str]) -> bytes:

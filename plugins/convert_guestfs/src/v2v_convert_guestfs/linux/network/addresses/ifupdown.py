@@ -36,7 +36,7 @@ def edit(data: bytes, wanted: Wanted) -> bytes | None:
     left = {family: list(wanted.addresses_of(family)) for family in wanted.families}
     first, begun = True, set[int]()
     for stanza in stanzas:
-        if not any(stanza is found for found in mine) or _family(stanza) not in left:
+        if not any(stanza is own for own in mine) or _family(stanza) not in left:
             continue
         if addresses := left[_family(stanza)]:
             # The first stanza of a family gets the gateway, the first stanza of all the name servers.

@@ -21,9 +21,9 @@ def edit(data: bytes, wanted: Wanted) -> bytes | None:
 
     :raises NotEditable: the NIC is a port of a bridge, bond or team.
     """
-    found = ini.sections(data)
-    connection = found.get("connection", {})
-    ethernet = found.get("ethernet", {}) | found.get("802-3-ethernet", {})
+    parsed = ini.sections(data)
+    connection = parsed.get("connection", {})
+    ethernet = parsed.get("ethernet", {}) | parsed.get("802-3-ethernet", {})
     mac = mac_address(ethernet.get("mac-address"))
     if connection.get("type", "") not in ini.ETHERNET or not wanted.is_meant(mac, connection.get("interface-name")):
         return None
@@ -38,7 +38,7 @@ def edit(data: bytes, wanted: Wanted) -> bytes | None:
             lines.drop(section, lambda key, _: bool(_ADDRESSING.fullmatch(key)))
             lines.add(section, [*_addressing(wanted, family), *_dns(servers)])
         elif servers:
-            lines.add(section, [*([] if section in found else ["method=auto"]), *_dns(servers)])
+            lines.add(section, [*([] if section in parsed else ["method=auto"]), *_dns(servers)])
     return lines.to_bytes()
 
 

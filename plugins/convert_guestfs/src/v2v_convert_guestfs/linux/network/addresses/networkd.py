@@ -20,8 +20,8 @@ def edit(data: bytes, wanted: Wanted) -> bytes | None:
 
     :raises NotEditable: the NIC is a port of a bridge or bond, or the file also matches others.
     """
-    found = ini.sections(data)
-    match = found.get("Match", {})
+    parsed = ini.sections(data)
+    match = parsed.get("Match", {})
     macs, names = ini.macs_of(match), match.get("Name", "").split()
     if match.get("Kind") or match.get("Type", "ether") != "ether":
         return None
@@ -29,7 +29,7 @@ def edit(data: bytes, wanted: Wanted) -> bytes | None:
         return None
     if len(macs or names) > 1:
         raise NotEditable("it also configures other NICs")
-    if any(found.get("Network", {}).get(key) for key in _PORT):
+    if any(parsed.get("Network", {}).get(key) for key in _PORT):
         raise NotEditable("it makes the NIC a port of a bridge or bond")
     lines = Sections(data)
     for family in wanted.families:

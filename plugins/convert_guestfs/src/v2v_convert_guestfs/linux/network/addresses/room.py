@@ -92,22 +92,22 @@ def asked_for(session: Session) -> list[Wanted]:
     return [one for one in requests if one.mac in macs]
 
 
-def need_names(session: Session, files: GuestFiles, found: Sequence[Wanted]) -> list[str]:
+def need_names(session: Session, files: GuestFiles, requests: Sequence[Wanted]) -> list[str]:
     """Return the MAC addresses of NICs that the guest can configure only by name."""
     systems = present(session, files)
-    return [one.mac for one in found] if systems and systems[0] in {System.WICKED, System.IFUPDOWN} else []
+    return [one.mac for one in requests] if systems and systems[0] in {System.WICKED, System.IFUPDOWN} else []
 
 
-def examine(session: Session, files: GuestFiles, found: Sequence[Wanted], names: Mapping[str, str]) -> Addresses:
+def examine(session: Session, files: GuestFiles, requests: Sequence[Wanted], names: Mapping[str, str]) -> Addresses:
     """Find out which files to write, without writing them.
 
-    :param found: the requests. :param names: the known names of NICs, by MAC address.
+    :param requests: as returned by ``asked_for``. :param names: the known names of NICs, by MAC address.
     """
     addresses = Addresses()
-    if not found:
+    if not requests:
         return addresses
     systems = present(session, files)
-    for unnamed in found:
+    for unnamed in requests:
         one = replace(unnamed, names=(names[unnamed.mac],) if unnamed.mac in names else ())
         so_far = copy.deepcopy(addresses)
         try:

@@ -45,7 +45,7 @@ class Sections:
         """Remove the sections with a name for whose entries ``unwanted`` is true."""
         numbers = {number for number, name, _ in self._lines if name == section}
         for number in numbers:
-            pairs = [_pair(line) for found, _, line in self._lines if found == number]
+            pairs = [_pair(line) for other, _, line in self._lines if other == number]
             if unwanted(dict(pair for pair in pairs if pair is not None)):
                 self._lines = [entry for entry in self._lines if entry[0] != number]
 

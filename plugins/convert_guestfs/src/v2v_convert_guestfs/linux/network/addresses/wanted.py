@@ -66,7 +66,7 @@ def wanted(given: Iterable[StaticAddress]) -> tuple[list[Wanted], list[str]]:
     notes: list[str] = []
     for one in given:
         by_mac.setdefault(one.mac, []).append(one)
-    found = []
+    requests = []
     for mac, several in by_mac.items():
         addresses: list[Interface] = []
         gateways: dict[int, Address] = {}
@@ -83,7 +83,7 @@ def wanted(given: Iterable[StaticAddress]) -> tuple[list[Wanted], list[str]]:
                 if gateway not in addresses[-1].network and not gateway.is_link_local:
                     notes.append(f"the gateway {gateway} is not in the network of {addresses[-1]}")
         nameservers = dict.fromkeys(ipaddress.ip_address(server) for one in several for server in one.nameservers)
-        found.append(
+        requests.append(
             Wanted(
                 mac=mac,
                 addresses=tuple(dict.fromkeys(addresses)),
@@ -91,4 +91,4 @@ def wanted(given: Iterable[StaticAddress]) -> tuple[list[Wanted], list[str]]:
                 nameservers=tuple(nameservers),
             )
         )
-    return found, notes
+    return requests, notes
