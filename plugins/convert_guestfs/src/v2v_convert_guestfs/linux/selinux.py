@@ -38,7 +38,7 @@ def label(session: Session, files: GuestFiles) -> None:
     if kind is None:
         return
     if not _has_label(session, "/etc"):
-        session.report.debug("the guest has SELinux, but its files have no labels: it has never been in use")
+        session.report.debug("the guest has SELinux, but its files have no labels: SELinux has never been active")
         return
     try:
         new = _new(session)
@@ -47,7 +47,7 @@ def label(session: Session, files: GuestFiles) -> None:
         _set_labels(session, kind, [path for path in new if not _has_label(session, path)])
     except (RuntimeError, ValueError) as err:
         session.report.debug(f"new files cannot be labelled: {brief(err)}")
-        files.create(_MARK, b"", mode=0o644, what="created", why="new files need labels of SELinux")
+        files.create(_MARK, b"", mode=0o644, what="created", why="new files need SELinux labels")
         session.report.info("The guest relabels its files for SELinux at its next boot, and then reboots")
 
 

@@ -176,6 +176,6 @@ def _host_file(session: Session, data: bytes) -> Iterator[Path]:
         path.write_bytes(data)
         yield path
     except OSError as err:
-        raise ConversionError(f"{path} cannot be written: {err}", hint="free space for temporary files") from err
+        raise ConversionError(f"{path} cannot be written: {err}", hint="free some space for temporary files") from err
     finally:
         path.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from v2v_convert_guestfs.linux.network.names import Reading, mac_address, reading
 
-#: Bytes; reading YAML takes some seconds for a megabyte.
+#: Bytes. Parsing a megabyte of YAML takes some seconds.
 LIMIT = 64 * 1024
 #: The deepest nesting of collections. netplan's own is about ten; parsing time grows with the square of the depth.
 _DEPTH = 40

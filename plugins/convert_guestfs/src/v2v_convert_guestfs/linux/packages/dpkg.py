@@ -10,7 +10,7 @@ from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.session import Session
 
-#: Bytes; a guest with 5000 packages has 5 MB.
+#: Bytes. With 5000 packages, the status file has about 5 MB.
 STATUS_LIMIT = 32 * 1024 * 1024
 #: Packages whose triggers take minutes without hardware virtualization. Their work can wait, or the conversion does it
 #: by other means. The triggers stay pending until the guest runs apt the next time.

@@ -64,7 +64,7 @@ def find_frontend(files: GuestFiles, family: Family, major_version: int) -> Fron
 
 
 def _dnf_or_yum(files: GuestFiles, major_version: int) -> Frontend | None:
-    # dnf is a link to dnf-3 or dnf5, depending on the distribution. The yum of RHEL 8 is a link to dnf.
+    # dnf is a link to dnf-3 or dnf5, depending on the distribution. The yum of RHEL 8 is the same program as dnf.
     for name, frontend in (("dnf", DNF), ("dnf5", DNF5), ("yum", OLD_YUM if 0 < major_version < 6 else YUM)):
         real = files.resolve(f"/usr/bin/{name}")
         if real:

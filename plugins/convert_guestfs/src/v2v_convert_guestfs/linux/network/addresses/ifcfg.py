@@ -112,7 +112,7 @@ def _is_meant(data: bytes, path: str, wanted: Wanted) -> bool:
     if any(shell.value(data, key) for key in _PORT) or shell.value(data, "SLAVE") == "yes":
         raise NotEditable("it makes the NIC a port of a bridge, bond or team")
     if not shell.is_whole(data):
-        raise NotEditable("a quote in it never ends")
+        raise NotEditable("a quote in it is not closed")
     return True
 
 
