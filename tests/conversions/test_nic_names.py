@@ -51,7 +51,7 @@ def test_the_static_address_is_the_one_that_was_asked_for(place: Place, static_a
     asked = f"{MAC}:ip:192.0.2.77,192.0.2.1,24,192.0.2.53"
     disk, metadata = converted(place, static_address_guest, "--mac", asked, "--report", str(report))
     interfaces = "/etc/network/interfaces"
-    assert f"asked for with --mac {MAC}:ip" in metadata
+    assert f"requested with --mac {MAC}:ip" in metadata
     made = json.loads(report.read_text())
     assert made["outcome"] == "converted"
     assert interfaces in [change["path"] for change in made["changes"]]

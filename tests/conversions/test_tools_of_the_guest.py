@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An initramfs that cannot be extended is made anew by the guest's own tool, in the appliance; the guest boots with it.
+"""An initramfs that cannot be extended is rebuilt by the guest's own tool, in the appliance; the guest boots with it.
 
 What cannot be extended here is compressed with lzop, which the guest's kernel reads and nobody on the host does.
 """
@@ -50,7 +50,7 @@ def test_the_guests_own_tool(place: Place, name: str, boot_device: str, pattern:
         key.write_text(LUKS_PASSPHRASE + "\n")
         options = ["--key", f"all:file:{key}"]
     metadata = convert_described(place, [disk], mac=MAC, uefi=uefi, options=options)
-    assert f"made anew by {tool}" in metadata.replace("/sbin/dracut", "/usr/bin/dracut")
+    assert f"rebuilt by {tool}" in metadata.replace("/sbin/dracut", "/usr/bin/dracut")
 
     booted = boot([disk], firmware="uefi" if uefi else "bios", nics=[MAC], timeout=BOOT_TIMEOUT)
     assert booted.reached, booted.tail()

@@ -36,7 +36,7 @@ def test_what_is_wanted_is_sorted_by_nic() -> None:
     assert (found[0].gateway_of(4), found[0].gateway_of(6)) == ("192.0.2.1", "fe80::1")
     assert found[1].addresses_of(4) == ("192.0.2.9/24",)
     (note,) = notes
-    assert "says no prefix length: 24 is taken" in note
+    assert "has no prefix length: using 24" in note
 
 
 def test_gateways_that_cannot_be_are_noted() -> None:

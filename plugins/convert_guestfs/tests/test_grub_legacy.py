@@ -249,7 +249,7 @@ def test_the_grub_that_is_installed_counts(phony: Callable[..., Any], sectors: d
 def test_no_boot_sector_is_a_warning(phony: Callable[..., Any]) -> None:
     guest = phony({"/boot/grub/menu.lst": DEBIAN}, sectors={"/dev/sda": bytes(512), "/dev/sda1": bytes(512)})
     assert isinstance(guest.bootloader(), GrubLegacy)
-    assert "boot sectors" in guest.report.warnings[0]
+    assert "no boot sector of the guest contains GRUB" in guest.report.warnings[0]
 
 
 def test_boot_sectors() -> None:

@@ -53,7 +53,7 @@ def tool(guest: Any, program: str, write: Callable[[str], None]) -> None:
 def test_a_tool_that_does_nothing_is_no_success(guest: Any, kernel: Make) -> None:
     del guest.tree.files["/usr/bin/dracut"]
     tool(guest, "/usr/sbin/update-initramfs", lambda _path: None)
-    with pytest.raises(ConversionError, match=r"said that it succeeded, and made no initramfs for the kernel 6\.1\.0$"):
+    with pytest.raises(ConversionError, match=r"reported success, but made no initramfs for the kernel 6\.1\.0$"):
         make_anew(guest.session, guest.files, examined(kernel), NAMES)
     # As the guest is set up, and with MODULES=most.
     assert len(guest.tree.commands) == 2

@@ -113,7 +113,7 @@ def test_netplan(text: str, nics: set[str]) -> None:
 
 def test_a_driver_in_netplan_is_noted() -> None:
     found = netplan.netplan(b"network: {ethernets: {lan: {match: {driver: vmxnet3}}}}")
-    assert found == Reading(notes=("lan is found by its driver (vmxnet3)",))
+    assert found == Reading(notes=("lan is matched by its driver (vmxnet3)",))
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_udev_rules() -> None:
         b'SUBSYSTEM=="block", ATTR{address}=="' + C.encode() + b'", NAME="eth4"\n'
     )
     assert found.nics == {"eth1": A}
-    assert found.notes == ("eth2 is found by KERNELS=='0000:03:00.0'", "eth3 is found by DRIVERS=='e1000'")
+    assert found.notes == ("eth2 is matched by KERNELS=='0000:03:00.0'", "eth3 is matched by DRIVERS=='e1000'")
 
 
 def test_links() -> None:

@@ -122,9 +122,9 @@ def test_eth0_alone_needs_nothing_where_the_kernel_names_it() -> None:
 @pytest.mark.parametrize(
     ("files", "macs", "words"),
     [
-        (INTERFACES, (None,), "ens192 by name, and the source does not say"),
-        (INTERFACES, (), "ens192 by name, and the source does not say"),
-        (INTERFACES, (A, B), "configures ens192, and nothing says which"),
+        (INTERFACES, (None,), "ens192 by name, but the source does not state the MAC addresses"),
+        (INTERFACES, (), "ens192 by name, but the source does not state the MAC addresses"),
+        (INTERFACES, (A, B), "configures ens192, but it is unknown which"),
         (INTERFACES | {"/etc/systemd/network/05-x.link": f"[Match]\nMACAddress={A}\n"}, (A,), "add Name=ens192"),
         ({"/etc/udev/rules.d/1.rules": 'SUBSYSTEM=="net", DRIVERS=="vmxnet3", NAME="lan"\n'}, (A,), "vmxnet3"),
         ({"/etc/systemd/network/1.link": "[Match]\nPath=pci-1\n[Link]\nName=lan\n"}, (A,), "MACAddress="),
@@ -254,7 +254,7 @@ def test_two_nics_in_one_file() -> None:
 def test_a_mac_address_that_no_nic_has_is_a_warning() -> None:
     guest = Simulator({"/sbin/ifup": "", **INTERFACES}, (B,), (ASKED,))
     assert guest.addresses() == {}
-    assert [text for text in guest.warnings if f"--mac {A}:ip: no NIC of the source" in text and B in text]
+    assert [text for text in guest.warnings if f"--mac {A}:ip is ignored: no NIC of the source" in text and B in text]
 
 
 def test_a_port_of_a_bridge_is_a_warning_and_nothing_is_half_done() -> None:
@@ -268,4 +268,4 @@ def test_a_port_of_a_bridge_is_a_warning_and_nothing_is_half_done() -> None:
 def test_a_guest_that_is_configured_by_nothing_known_is_a_warning() -> None:
     guest = Simulator({}, (A,), (ASKED,))
     assert guest.addresses() == {}
-    assert [text for text in guest.warnings if "nothing that is known" in text]
+    assert [text for text in guest.warnings if "the guest has no known system that configures the network" in text]

@@ -77,7 +77,7 @@ def test_the_default(phony: Make, kernel: Make, loader: bytes, expected: str) ->
         guest.bootloader().set_default(other)
         assert guest.bootloader().default_kernel(kernels) is other
     assert (b"timeout 3\n" in guest.content("/boot/efi/loader/loader.conf")) == (b"timeout" in loader)
-    with pytest.raises(ConversionError, match=r"does not offer the kernel 5\.10"):
+    with pytest.raises(ConversionError, match=r"in the guest lacks the kernel 5\.10"):
         guest.bootloader().set_default(kernel("5.10"))
 
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The conversion of Linux guests; ``flow`` is the way through it."""
+"""Convert Linux guests. The steps and their order are in ``flow``."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rename disks in the guest's configuration, and say which names could not be renamed."""
+"""Rename disks in the guest's configuration, and warn about names that could not be renamed."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _PLACES: tuple[tuple[str, Callable[[bytes, DeviceNames], bytes]], ...] = (
     ("/etc/uswsusp.conf", devices_in.resume_device),
     ("/etc/systemd/system/*.mount", devices_in.mount_unit),
 )
-#: Files that may name disks in ways that only their owner understands.
+#: Files that name disks in too many ways to be edited. The user is warned about them.
 _LOOKED_AT = ("/etc/smartd.conf", "/etc/hdparm.conf")
-#: What remembers the disks that were there; what needs it makes it anew.
+#: Caches with the names of the old disks. The programs that use them create them again.
 _CACHES = ("/etc/blkid/blkid.tab", "/etc/blkid.tab", "/etc/lvm/cache/.cache")
-#: The disks that LVM may use, by serial numbers that they do not have on KVM. Without it LVM uses all of them. It could
-#: be edited; but one wrong name in it keeps the guest from booting, and a volume group too many does not.
+#: The disks that LVM may use, by serial numbers that change on KVM. Without this file LVM uses all disks. Editing it
+#: would be riskier than removing it: one wrong entry keeps the guest from booting, an additional volume group does not.
 _LVM_DEVICES = "/etc/lvm/devices/system.devices"
-#: The last major versions whose kernels call IDE disks hda; later ones have libata, which calls them sda.
+#: The last major versions whose kernels name IDE disks hda. Later kernels use libata, which names them sda.
 _LAST_WITH_HD = {Family.REDHAT: 5, Family.SUSE: 10, Family.DEBIAN: 5, Family.ALT: 4}
-#: How many devices of one file are warned of.
+#: The most devices of one file that get a warning each.
 _WARNINGS = 10
 _LINKS = re.compile(r"/dev/disk/by-(?:id|path)/[^\s\"',:]+", re.ASCII)
 
 
 def rename_devices(session: Session, files: GuestFiles, names: DeviceNames) -> None:
-    """Rename disks everywhere but in the boot loader's files, and remove caches of their old names.
+    """Rename disks everywhere except in the boot loader's files, and remove caches of their old names.
 
     :raises ConversionError: a file cannot be written.
     """
@@ -56,17 +56,17 @@ def rename_devices(session: Session, files: GuestFiles, names: DeviceNames) -> N
         stale = names.stale_in(text)
         if stale:
             listed = ", ".join(sorted(set(stale))[:_WARNINGS])
-            session.report.warning(f"{path} in the guest names {listed}: look at it by hand")
+            session.report.warning(f"{path} in the guest names {listed}: check it by hand")
     for path in _CACHES:
         files.remove(path, what="removed", why="it remembers disks by their old names")
     if files.remove(_LVM_DEVICES, what="removed", why="it lists disks by their old names and serial numbers"):
         session.report.info(
-            f"LVM in the guest uses all disks: {_LVM_DEVICES} is gone, which vgimportdevices -a in the guest makes anew"
+            f"LVM in the guest uses all disks: {_LVM_DEVICES} was removed; vgimportdevices -a in the guest creates it"
         )
 
 
 def prefix_of(bus: Bus, inspection: Inspection) -> str:
-    """Give the beginning of the names that disks have on KVM: vd, sd, or hd where IDE has a driver of its own."""
+    """Return the prefix of disk names on KVM: vd, sd, or hd for IDE disks with a kernel before libata."""
     if bus is Bus.VIRTIO_BLK:
         return "vd"
     family = family_of(inspection.distro)
@@ -75,40 +75,43 @@ def prefix_of(bus: Bus, inspection: Inspection) -> str:
 
 
 def renamed_drives(session: Session) -> dict[str, str]:
-    """Give the new name of the CD-ROM drive where it had one of an IDE disk; it is a link that udev makes."""
-    found = session.inspection
+    """Return the new name of the CD-ROM drive by its old name, if the guest named it like an IDE disk.
+
+    The new name, cdrom, is a link that udev creates.
+    """
+    inspection = session.inspection
     drives = [drive for drive in session.request.guest.removables if drive.kind == "cdrom"]
-    if not drives or family_of(found.distro) is not Family.REDHAT:
+    if not drives or family_of(inspection.distro) is not Family.REDHAT:
         return {}
-    if not 0 < release_of(found) <= _LAST_WITH_HD[Family.REDHAT]:
+    if not 0 < release_of(inspection) <= _LAST_WITH_HD[Family.REDHAT]:
         return {}
     if len(drives) > 1:
-        session.report.warning("the guest has more than one CD-ROM drive: look at their names in /etc/fstab by hand")
+        session.report.warning("the guest has more than one CD-ROM drive: check their names in /etc/fstab by hand")
     first = drives[0]
     return {f"hd{drive_letters(first.slot)}": "cdrom"} if first.bus is Bus.IDE and first.slot is not None else {}
 
 
 def luks_uuids(session: Session, names: DeviceNames) -> dict[str, str]:
-    """Give the UUIDs of LUKS devices on plain partitions by their new names."""
-    found: dict[str, str] = {}
+    """Return the UUIDs of LUKS devices on disks and plain partitions, by the new names of the devices."""
+    uuids: dict[str, str] = {}
     for device, kind in session.filesystems.items():
         match = re.fullmatch(r"/dev/sd([a-z]+)(\d*)", device, re.ASCII)
         if kind != "crypto_LUKS" or not match:
             continue
-        # The disks of the appliance are in the guest's order.
+        # The appliance has the guest's disks in the same order.
         new = [name for name in names.disks.values() if re.fullmatch(rf"[a-z]d{match[1]}", name)]
         try:
             uuid = str(session.handle.vfs_uuid(device))
         except RuntimeError as err:
-            session.not_done(f"/etc/crypttab in the guest names {device} by its name and not by its UUID", err)
+            session.not_done(f"/etc/crypttab in the guest still names {device} instead of its UUID", err)
             continue
         if new and uuid:
-            found[f"/dev/{new[0]}{match[2]}"] = uuid
-    return found
+            uuids[f"/dev/{new[0]}{match[2]}"] = uuid
+    return uuids
 
 
 def edited(files: GuestFiles) -> list[str]:
-    """List the files that disks may be renamed in."""
+    """Return the paths of the files in which disks may be renamed."""
     return [path for pattern, _ in _PLACES for path in files.glob(pattern)]
 
 
@@ -124,11 +127,11 @@ def _warn_of_the_rest(session: Session, files: GuestFiles, path: str, names: Dev
     text = _without_comments(files.read(path))
     links = sorted(set(_LINKS.findall(text)))
     for link in links[:_WARNINGS]:
-        session.report.warning(f"{path} in the guest names {link}, which may not exist on KVM: use UUID= in its place")
+        session.report.warning(f"{path} in the guest names {link}, which may not exist on KVM: use UUID= instead")
     new = tuple(f"/dev/{disk}" for disk in names.disks.values())
     unknown = sorted(name for name in set(names.unknown_in(text)) if not name.startswith(new))
     for name in unknown[:_WARNINGS]:
-        session.report.warning(f"{path} in the guest names {name}, which is none of the guest's disks")
+        session.report.warning(f"{path} in the guest names {name}, which is not one of the guest's disks")
     left = len(links[_WARNINGS:]) + len(unknown[_WARNINGS:])
     if left:
         session.report.warning(f"{path} in the guest names {left} more devices that may not exist on KVM")

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the chosen kernel can drive is what the guest gets."""
+"""Choose the hardware of the converted guest by the drivers of its kernel."""
 
 from __future__ import annotations
 
 from v2v_convert_guestfs.linux.kernels import Kernel
 from v2v_core.api import Bus, Capabilities, Inspection
 
-#: The oldest Linux that is given a Q35 machine: that of RHEL 7; SLES 12, Debian 8 and Ubuntu 14 have newer ones.
+#: The oldest Linux that gets a Q35 machine: the one of RHEL 7. SLES 12, Debian 8 and Ubuntu 14 have newer ones.
 _Q35_SINCE = "3.10"
 _X86 = frozenset({"i386", "i486", "i586", "i686", "x86_64"})
 
 
 def capabilities_of(kernel: Kernel, inspection: Inspection) -> Capabilities:
-    """Work out the hardware for a guest by its kernel; what the distribution is called does not matter."""
-    # 64 bit kernels run on 32 bit systems; it is the kernel that needs the processor.
+    """Return the hardware for a guest with this kernel. The name of the distribution does not matter."""
+    # A 64-bit kernel can run 32-bit programs. The processor must match the kernel.
     arch = kernel.arch if inspection.arch in _X86 and kernel.arch == "x86_64" else inspection.arch
     machine = ("q35" if kernel.at_least(_Q35_SINCE) else "i440fx") if arch in _X86 else "virt"
     return Capabilities(
@@ -31,5 +31,5 @@ def capabilities_of(kernel: Kernel, inspection: Inspection) -> Capabilities:
 
 
 def drives_virtio_disks(kernel: Kernel) -> bool:
-    """Tell whether a kernel can boot from a virtio disk."""
+    """Return whether a kernel can boot from a virtio disk."""
     return kernel.drives("virtio_blk") and kernel.drives("virtio_pci")

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Consoles: those of Xen do not exist on KVM, the first serial port does, but for targets that have none."""
+"""Consoles: move logins and kernel messages from Xen's consoles to the first serial port.
+
+KVM does not have Xen's consoles. On a target without a serial port, they are removed and not replaced.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ _TEMPLATES = ("/usr/lib/systemd/system/serial-getty@.service", "/lib/systemd/sys
 
 
 def replace_consoles(files: GuestFiles, bootloader: Bootloader) -> None:
-    """Turn the consoles of Xen into the first serial port wherever they are named.
+    """Replace Xen's consoles by the first serial port wherever the guest names them.
 
     :raises ConversionError: a file cannot be written.
     """
@@ -29,7 +32,7 @@ def replace_consoles(files: GuestFiles, bootloader: Bootloader) -> None:
 
 
 def remove_consoles(files: GuestFiles, bootloader: Bootloader) -> None:
-    """Have no login wait on a console that the target has not got: neither Xen's nor a serial port.
+    """Remove Xen's consoles and the serial port, so that no login waits on a console that the target does not have.
 
     :raises ConversionError: a file cannot be written.
     """
@@ -43,7 +46,7 @@ def remove_consoles(files: GuestFiles, bootloader: Bootloader) -> None:
 
 
 def _replace_units(files: GuestFiles, what: str, why: str) -> None:
-    """Have systemd offer a login on the serial port in place of one on a console that it would wait for."""
+    """Make systemd start a login on the serial port instead of waiting for a Xen console."""
     template = next((path for path in _TEMPLATES if files.resolve(path) is not None), None)
     if template is None:
         return
@@ -53,7 +56,7 @@ def _replace_units(files: GuestFiles, what: str, why: str) -> None:
 
 
 def inittab(data: bytes) -> bytes:
-    """Replace the terminals of Xen in the processes of inittab(5). A second login on one terminal is put aside."""
+    """Replace Xen's terminals in the process fields of inittab(5), and comment out a second login on one terminal."""
     lines = data.split(b"\n")
     taken = any(re.search(rb"\bttyS0\b", _process(line)) for line in lines)
     for place, line in enumerate(lines):
@@ -67,22 +70,22 @@ def inittab(data: bytes) -> bytes:
 
 
 def inittab_without_consoles(data: bytes) -> bytes:
-    """Take the lines of inittab(5) out that start something on a terminal of Xen or on the first serial port."""
+    """Remove the lines of inittab(5) that start a process on a Xen terminal or on the first serial port."""
     return b"\n".join(line for line in data.split(b"\n") if not _ANY_TERMINAL.search(_process(line)))
 
 
 def _process(line: bytes) -> bytes:
-    """Give the last of the four fields, or nothing if it is no such line."""
+    """Return the last of the four fields of a line of inittab(5), or b"" for comments and other lines."""
     fields = line.split(b":", 3)
     return fields[3] if len(fields) == 4 and not line.lstrip().startswith(b"#") else b""
 
 
 def securetty(data: bytes) -> bytes:
-    """Replace the terminals of Xen in securetty(5), unless the serial port is listed already."""
+    """Replace Xen's terminals in securetty(5), unless the serial port is already listed."""
     listed = re.search(rb"^ttyS0[ \t]*$", data, re.MULTILINE) is not None
     return data if listed else re.sub(rb"^(?:xvc0|hvc0)(?=[ \t]*$)", b"ttyS0", data, count=1, flags=re.MULTILINE)
 
 
 def securetty_without_consoles(data: bytes) -> bytes:
-    """Take the terminals of Xen out of securetty(5)."""
+    """Remove Xen's terminals from securetty(5)."""
     return re.sub(rb"^(?:xvc0|hvc0)[ \t]*(?:\n|\Z)", b"", data, flags=re.MULTILINE)

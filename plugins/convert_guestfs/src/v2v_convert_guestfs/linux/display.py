@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The display: an X server that was told to use the old graphics card is told to use any."""
+"""The display: make an X server that is configured for the old graphics card work with any card."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.session import Session
 
-#: One of the first two is read, the rest always is.
+#: The X server reads the first of these that exists, and all snippets.
 _CONFIGURATIONS = ("/etc/X11/xorg.conf", "/etc/X11/XF86Config")
 _SNIPPETS = "/etc/X11/xorg.conf.d/*.conf"
 _SERVERS = ("/usr/bin/X", "/usr/bin/X11/X", "/usr/bin/Xorg", "/usr/X11R6/bin/X")
@@ -18,12 +18,12 @@ _DRIVERS = tuple(
 _SECTION = re.compile(r"^[ \t]*Section[ \t]+\"(?P<name>[^\"]*)\"", re.IGNORECASE | re.ASCII)
 _END = re.compile(r"^[ \t]*EndSection\b", re.IGNORECASE | re.ASCII)
 _DRIVER = re.compile(r"^(?P<before>[ \t]*Driver[ \t]+\")(?P<name>[^\"]*)(?P<after>\".*)$", re.IGNORECASE | re.ASCII)
-#: What names the card, or the slot that it is in.
+#: Entries that name the card or its slot.
 _CARD = re.compile(r"^[ \t]*(?:VendorName|BoardName|BusID)\b", re.IGNORECASE | re.ASCII)
 
 
 def set_display_driver(session: Session, files: GuestFiles) -> None:
-    """Make the X server use a driver that works with any card.
+    """Configure the X server to use a driver that works with any card.
 
     :raises ConversionError: a file cannot be written.
     """
@@ -42,12 +42,12 @@ def set_display_driver(session: Session, files: GuestFiles) -> None:
     ]
     if any(edited) and not any(files.glob(path) for path in _SERVERS):
         session.report.warning(
-            "the guest has a configuration for an X server, which names the new graphics driver now, and no X server"
+            "the guest has no X server, but a configuration for one; it now names the new graphics driver"
         )
 
 
 def xorg(data: bytes, driver: str) -> bytes:
-    """Set the driver in every Device section, and take out what names the card."""
+    """Set the driver in every Device section, and remove the entries that name the card."""
     lines: list[str] = []
     section = ""
     for line in data.decode("latin-1").split("\n"):
@@ -68,6 +68,6 @@ def xorg(data: bytes, driver: str) -> bytes:
 
 
 def _universal_driver(files: GuestFiles) -> str:
-    """Give the driver for whatever the kernel drives, or, where X is too old to have it, the one for any VGA card."""
+    """Return the driver for any card that the kernel drives, or the VESA driver if this X server is too old for it."""
     has = {name: any(files.glob(pattern.format(name)) for pattern in _DRIVERS) for name in ("modesetting", "vesa")}
     return "vesa" if has["vesa"] and not has["modesetting"] else "modesetting"

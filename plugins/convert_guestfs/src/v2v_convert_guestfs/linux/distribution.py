@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Distributions that libguestfs does not know, or takes for another: they say themselves what they are."""
+"""Recognise distributions that libguestfs does not know or mistakes for others, by the guest's own files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from v2v_convert_guestfs.linux.packages.rpm import DATABASES, PLACES
 from v2v_convert_guestfs.session import Session
 
 _RELEASES = ("/etc/os-release", "/usr/lib/os-release")
-#: What others are like (ID_LIKE), in the order in which it counts: libguestfs's name for a relative of each.
+#: Words of ID_LIKE, and libguestfs's name for distributions derived from these. The first match counts.
 _LIKE = (
     (frozenset({"rhel", "centos", "fedora"}), "redhat-based"),
     (frozenset({"sles", "suse", "opensuse"}), "suse-based"),
@@ -24,32 +24,36 @@ _PACKAGES = {Family.DEBIAN: ("deb", "apt")}
 
 
 def recognise(session: Session, files: GuestFiles) -> None:
-    """Put right what inspection says of the distribution, by what the guest and its packages say."""
-    found = session.inspection
-    distro = found.distro
+    """Correct the distribution that inspection reported, by the guest's os-release and its package database."""
+    inspection = session.inspection
+    distro = inspection.distro
     if family_of(distro) is None:
-        distro = _own_word(files) or distro
+        distro = _distro_in_os_release(files) or distro
     if family_of(distro) is Family.REDHAT and _has_dpkg_only(files):
-        # Some have one name for a server that is like Red Hat's and a desktop that is like Debian's: Kylin, UOS.
+        # Kylin and UOS use one name for a server derived from Red Hat's and a desktop derived from Debian.
         distro = "debian-based"
-    if distro == found.distro:
+    if distro == inspection.distro:
         return
-    session.report.debug(f"the distribution, {found.distro} for libguestfs, is {distro}")
+    session.report.debug(f"libguestfs reported the distribution as {inspection.distro}; it is treated as {distro}")
     family = family_of(distro)
     package_format, management = _PACKAGES.get(family, ("rpm", None)) if family else (None, None)
     session.found = replace(
-        found, distro=distro, package_format=package_format, package_management=found.package_management or management
+        inspection,
+        distro=distro,
+        package_format=package_format,
+        package_management=inspection.package_management or management,
     )
 
 
 def named(files: GuestFiles) -> str | None:
-    """Give the ID in the guest's os-release, for a message."""
+    """Return the ID in the guest's os-release, to be shown in a message."""
     data = _release(files)
     name = shell.value(data, "ID")
     return name[:40] if name and name.isprintable() else None
 
 
-def _own_word(files: GuestFiles) -> str | None:
+def _distro_in_os_release(files: GuestFiles) -> str | None:
+    """Return libguestfs's name of the distribution, or of a related one, by ID and ID_LIKE."""
     data = _release(files)
     name = (shell.value(data, "ID") or "").lower()
     if name in REDHAT_RELATIVES or family_of(name):
@@ -63,6 +67,6 @@ def _release(files: GuestFiles) -> bytes:
 
 
 def _has_dpkg_only(files: GuestFiles) -> bool:
-    # Either program may be there beside the other one's packages.
+    # The program alone says nothing: rpm can be installed on Debian, and dpkg on Fedora.
     databases = (f"{place}/{name}" for place in PLACES for name in DATABASES)
     return bool(files.read("/var/lib/dpkg/status", limit=STATUS_LIMIT)) and not any(map(files.resolve, databases))

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The families of distributions that are converted, by libguestfs's names of them, or else by their own."""
+"""The families of distributions that can be converted.
+
+Distributions have the names that libguestfs gives them, or else the ID in their os-release.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from v2v_core.api import Inspection
 
 
 class Family(StrEnum):
-    """What distributions have in common: their packages, boot loader, initramfs tools and places of files."""
+    """Distributions that share a package format, boot loader tools, initramfs tools and locations of files."""
 
     DEBIAN = "debian"
     REDHAT = "redhat"
@@ -26,8 +29,8 @@ _FAMILIES = {
     Family.SUSE: ("sles", "suse-based", "opensuse"),
     Family.ALT: ("altlinux",),
 }
-#: Relatives of Red Hat's that libguestfs may not know and that do not say whose relatives they are, by the ID in their
-#: os-release. Their versions are counted from 1, or by the year.
+#: The os-release IDs of distributions derived from Red Hat's that libguestfs may not know and that set no ID_LIKE.
+#: Their version numbers start at 1 or are years, so they cannot be compared with those of RHEL.
 REDHAT_RELATIVES = frozenset(
     {
         *("openeuler", "euleros", "hce", "uos", "kylinsec", "bclinux", "bigcloud", "culinux", "fusionos", "nfs"),
@@ -38,7 +41,7 @@ REDHAT_RELATIVES = frozenset(
 _BY_DISTRO = {distro: family for family, distros in _FAMILIES.items() for distro in distros} | dict.fromkeys(
     REDHAT_RELATIVES, Family.REDHAT
 )
-#: Those whose versions are Red Hat's, and Fedora, whose first ones are older.
+#: Distributions with the version numbers of RHEL; also Fedora, where low numbers mean old releases, too.
 _COUNTS_LIKE_RED_HAT = frozenset(
     {
         *("rhel", "centos", "circle", "scientificlinux", "oraclelinux", "rocky", "redhat-based"),
@@ -49,14 +52,15 @@ DISTRIBUTIONS = frozenset(_BY_DISTRO)
 
 
 def family_of(distro: str) -> Family | None:
-    """Give the family of a distribution, or None if it is none that can be converted."""
+    """Return the family of a distribution, or None if it cannot be converted."""
     return _BY_DISTRO.get(distro)
 
 
 def release_of(inspection: Inspection) -> int:
-    """Give the major version, by which old releases of a family are told; 0 if it is not known, or counted otherwise.
+    """Return the major version, for recognising old releases of a family.
 
-    Amazon Linux 2 and openEuler 22 are both newer than RHEL 5.
+    Return 0 if it is unknown, or if the distribution does not number its versions like its family: Amazon Linux 2 and
+    openEuler 22 are both newer than RHEL 5.
     """
     counted = family_of(inspection.distro) is not Family.REDHAT or inspection.distro in _COUNTS_LIKE_RED_HAT
     return inspection.major_version if counted else 0

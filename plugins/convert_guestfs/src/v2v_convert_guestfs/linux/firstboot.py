@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Scripts that the guest runs once, after its first boot on KVM.
 
-Nothing of it is a part of the boot, so nothing waits for it: with systemd a timer starts it, with the init of old the
-init script puts it into the background. It never fails; what the scripts say is in its log. Each script is put aside
-before it runs, so that one which restarts the machine runs once as well, and when none is left everything but the log
-and the scripts that have run is gone.
+The boot does not wait for them: with systemd a timer starts the runner, with SysV init the init script runs it in the
+background. The runner never fails; the output of the scripts goes to its log. Each script is moved away before it runs,
+so that a script that restarts the machine runs only once, too. After the last script the runner removes everything but
+the log and the finished scripts.
 
-The runner is a program in a directory of programs, and those have labels of SELinux that let them do what an
-administrator may do: no script has to switch SELinux off.
+The runner is in a directory of programs, where the SELinux labels allow what an administrator may do. So no script has
+to switch SELinux off.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _BASE = f"/var/lib/{_NAME}"
 _LOG = f"/var/log/{_NAME}.log"
 _UNITS = "/etc/systemd/system"
 _LONGEST_NAME = 60
-#: Seconds that the scripts wait for a network.
+#: Seconds that the runner waits for a network.
 _NETWORK_WAIT = 60
-#: Where the directories rcN.d and init.d are: the first that exists.
+#: The parents of rcN.d and init.d. The first that exists is used.
 _SYSV_ROOTS = ("/etc/rc.d", "/etc")
-#: Runlevels of a machine in use: Red Hat's and ALT's with and without graphics, Debian's.
+#: The multi-user runlevels of Debian, and those of Red Hat and ALT with and without graphics.
 _RUNLEVELS = "2345"
-#: What sorts init scripts by their dependencies, and would not know one whose links were made by hand.
+#: Programs that sort init scripts by dependencies. They would not know a script whose links were made by hand.
 _SORTERS = {Family.DEBIAN: ["update-rc.d", _NAME, "defaults"], Family.SUSE: ["insserv", _NAME]}
 
 RUNNER = f"""\
@@ -92,7 +92,7 @@ AccuracySec=1s
 WantedBy=timers.target
 """
 
-# After= alone: with Wants= a machine without a network would have a failed unit, the one that waits for the network.
+# No Wants=: it would start the unit that waits for a network, which fails on a machine without one.
 _SERVICE = f"""\
 [Unit]
 Description=Run the scripts for the first boot after the conversion by virt-v2v
@@ -135,9 +135,10 @@ exit 0
 
 
 def add_script(session: Session, files: GuestFiles, name: str, script: bytes, *, why: str) -> bool:
-    """Have the guest run a script, after those that were added before; it begins with ``#!``.
+    """Add a script that the guest runs at its first boot, after those added before.
 
-    :returns: False if the guest has no init system that could start it; nothing is written then.
+    :param script: the content, which must begin with ``#!``.
+    :returns: False if the guest has no known init system; then nothing is written.
     :raises ConversionError: a file cannot be written.
     """
     with_systemd = has_systemd(session, files)
@@ -155,12 +156,12 @@ def add_script(session: Session, files: GuestFiles, name: str, script: bytes, *,
 
 
 def safe_name(name: str) -> str:
-    """Make a name of a file: letters, digits and underscores, no more than sixty."""
+    """Return a file name of at most 60 letters, digits, underscores and hyphens, which replace all other characters."""
     return re.sub(r"[^A-Za-z0-9_]", "-", name)[:_LONGEST_NAME]
 
 
 def has_systemd(session: Session, files: GuestFiles) -> bool:
-    """Tell whether systemd starts the guest. Its directories alone say nothing: packages bring them along."""
+    """Return whether systemd is the guest's init. Its directories are not enough: packages contain them, too."""
     try:
         init = str(session.handle.readlink("/sbin/init")) if session.handle.is_symlink("/sbin/init") else ""
         if init:
@@ -196,8 +197,8 @@ def _enable_with_sysv(session: Session, files: GuestFiles, why: str) -> None:
         try:
             session.run(sorter)
         except RuntimeError as err:
-            session.report.debug(f"the guest has no {sorter[0]} for init scripts: {brief(err)}")
-    # SUSE has the directories of the runlevels below init.d, and links to them nowhere else.
+            session.report.debug(f"{sorter[0]} cannot enable the init script in the guest: {brief(err)}")
+    # SUSE has the runlevel directories below init.d.
     below = f"{root}/init.d" if session.handle.is_dir(f"{root}/init.d/rc3.d") else root
     for level in _RUNLEVELS:
         directory = f"{below}/rc{level}.d"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The way of a Linux guest, from top to bottom: everything is looked at first, then everything is changed."""
+"""Convert a Linux guest from start to end: first examine everything, then change everything."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from v2v_convert_guestfs.linux.packages import PackageManager, find_package_mana
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import Bus, Capabilities, ConversionError
 
-#: What a new initramfs of old must load for the disks; nothing for IDE, which it has always.
+#: The driver that the scsi_hostadapter alias names. Old mkinitrds read it there; they always include the IDE driver.
 _BLOCK_DRIVERS = {Bus.VIRTIO_BLK: "virtio_blk", Bus.VIRTIO_SCSI: "virtio_scsi", Bus.SATA: "ahci"}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What was found in the guest, and what is to be done about it.
+    """The results of examining the guest, and the changes that follow from them.
 
-    :param kernel: the one that it shall boot.
+    :param kernel: the kernel that the converted guest boots.
     """
 
     packages: PackageManager
@@ -55,10 +55,10 @@ class Plan:
 
 
 def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
-    """Convert a Linux guest, which is mounted.
+    """Convert a Linux guest whose file systems are mounted.
 
-    :param blockers: what stands in the way so far.
-    :raises ConversionError: something stands in the way, or a change does not succeed.
+    :param blockers: the obstacles collected so far.
+    :raises ConversionError: there are obstacles, or a change failed.
     """
     files = GuestFiles(session)
     with session.stage("convert/look"):
@@ -78,14 +78,14 @@ def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
 
 
 def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
-    """Look at everything, and collect what stands in the way; nothing is changed."""
+    """Examine the guest and collect obstacles, without changing anything."""
     distribution.recognise(session, files)
     if family_of(session.inspection.distro) is None:
         name = distribution.named(files) or session.inspection.distro
         blockers.add(
             f"guests of the type linux ({name}) cannot be converted",
-            f"this converter knows {', '.join(sorted(DISTRIBUTIONS))}, and those whose ID_LIKE in /etc/os-release is "
-            "one of them",
+            f"this converter supports {', '.join(sorted(DISTRIBUTIONS))}, and distributions that name one of them as "
+            "ID_LIKE in /etc/os-release",
         )
         blockers.stop()
     packages = find_package_manager(session, files, blockers)
@@ -93,13 +93,13 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     kernels = find_kernels(session, files)
     if not kernels:
         blockers.add(
-            "no kernel was found in /boot of the guest, or none with its modules in /lib/modules",
-            "check that /boot of the guest is on one of the disks given, and that a kernel is installed",
+            "/boot of the guest contains no kernel whose modules are in /lib/modules",
+            "check that a kernel is installed, and that the guest's /boot is on one of the given disks",
         )
     immutable.check_configuration(session, files, blockers)
     if packages is None or bootloader is None or not kernels:
         blockers.stop()
-        raise ConversionError("internal error: something is missing in the guest and nobody said what")
+        raise ConversionError("internal error: the examination of the guest failed without a reason")
     plain, kernels = kernels, bootloader.with_own_images(kernels)
     kernel = choose_kernel(kernels, bootloader.bootable(kernels), bootloader.default_kernel(kernels), blockers)
     capabilities = capabilities_of(kernel, session.inspection)
@@ -109,7 +109,7 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     asked_for = addresses.asked_for(session)
     nic_names = network.examine(session, files, addresses.need_names(session, files, asked_for))
     nic_addresses = addresses.examine(session, files, asked_for, nic_names.by_mac)
-    # What the boot loader loads is a copy: what it was made from may be copied again.
+    # If the boot loader loads copies, the originals need the drivers, too: the guest may copy them again.
     copied = [
         other for other in plain if other not in kernels and any(other.version == k.version for k in (kernel, *others))
     ]
@@ -130,7 +130,7 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
 
 
 def _change(session: Session, files: GuestFiles, plan: Plan) -> None:
-    """Change the guest, room by room."""
+    """Change the guest, one subsystem after the other."""
     with session.stage("convert/tools"):
         tools_removal.remove_tools(session, files, plan.packages)
         guest_agent.install_at_first_boot(session, files, plan.packages)
@@ -157,14 +157,17 @@ def _change(session: Session, files: GuestFiles, plan: Plan) -> None:
         initramfs.update(session, files, plan.initramfs, plan.names)
     with session.stage("convert/finish"):
         identity.renew(session, files)
-        # The last: it labels what all the others have written.
+        # Comes last, because it labels the files that all other steps have written.
         selinux.label(session, files)
 
 
 def choose_kernel(kernels: list[Kernel], bootable: list[Kernel], default: Kernel | None, blockers: Blockers) -> Kernel:
-    """Choose the kernel to boot: the default one if it will do, for somebody has chosen it.
+    """Return the kernel to boot.
 
-    Otherwise the best that the boot loader offers, or the best of all. The best come first in both lists.
+    The guest's default kernel is kept if it has the virtio drivers, because the administrator chose it. Otherwise this
+    is the best kernel that the boot loader offers; if none of those drives virtio disks, it is the best of all.
+
+    :param kernels: all kernels, best first. :param bootable: those in the boot loader's menu, best first.
     """
     drives_all = default is not None and drives_virtio_disks(default) and default.drives("virtio_net")
     if default is not None and drives_all and not default.only_for_xen:
@@ -174,8 +177,8 @@ def choose_kernel(kernels: list[Kernel], bootable: list[Kernel], default: Kernel
         candidates += [kernel for kernel in kernels if not kernel.only_for_xen]
     if not candidates:
         blockers.add(
-            "the guest has only kernels for paravirtual guests of Xen",
-            "install a kernel for normal machines in the guest at its hypervisor",
+            "all kernels of the guest run only in paravirtual Xen guests",
+            "install an ordinary kernel in the guest on its source hypervisor",
         )
         return kernels[0]
     return next((kernel for kernel in candidates if drives_virtio_disks(kernel)), candidates[0])

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The QEMU guest agent: installed by the guest itself, once it is up on KVM and has a network.
+"""The QEMU guest agent: the guest installs it itself, once it runs on KVM and has a network.
 
-With systemd by a timer of its own: no part of the boot, and after it, so that nothing waits for it, without a network
-least of all. It tries again later, and is gone when it has succeeded or has tried often enough. It never fails.
-With the init of old it is a script of the first boot, which tries a few times.
+With systemd, a timer starts the installation some minutes after the boot, so the boot never waits for it, with or
+without a network. The script tries again later. It removes itself and its timer after it has succeeded or has tried ten
+times, and its unit never fails. Without systemd, a first-boot script tries a few times.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from v2v_convert_guestfs.linux import firstboot
 from v2v_convert_guestfs.linux.packages import PackageManager
 from v2v_convert_guestfs.session import Session
 
-#: The package is called so in every family of distributions. Its service is not, nor is the program in one place.
+#: The name of the package in every family of distributions. The names of its service and the place of its program vary.
 _AGENT = "qemu-guest-agent"
 _NAME = "v2v-guest-agent"
 _SCRIPT = f"/usr/local/sbin/{_NAME}"
 _UNITS = "/etc/systemd/system"
-#: What one program may take that waits for repositories which do not answer.
+#: Time limit of one run of the package manager, which may wait for repositories that do not answer.
 _SECONDS = 600
 _WHY = "to install the QEMU guest agent at first boot"
 
@@ -49,7 +49,7 @@ SuccessExitStatus=0 1 2 100 TERM KILL
 
 
 def script(packages: PackageManager) -> str:
-    """Give the script that the timer runs: at most ten times, and no more once the agent is there."""
+    """Return the script that the timer runs: at most ten times, until the agent is installed."""
     return f"""\
 #!/bin/sh
 # Written by virt-v2v. Installs the QEMU guest agent, then removes itself and its timer.
@@ -82,7 +82,7 @@ exit 0
 
 
 def first_boot_script(packages: PackageManager) -> str:
-    """Give the script for a guest without systemd: it tries five times, a minute apart."""
+    """Return the script for a guest without systemd. It tries five times, a minute apart."""
     return f"""\
 #!/bin/sh
 # Written by virt-v2v. Installs the QEMU guest agent and starts it.
@@ -105,7 +105,9 @@ done
 
 
 def install_at_first_boot(session: Session, files: GuestFiles, packages: PackageManager) -> None:
-    """Leave in the guest what installs the agent.
+    """Prepare the guest to install the agent after its first boot, unless the agent is installed already.
+
+    Warn if the guest has no known package manager or init system for this.
 
     :raises ConversionError: a file cannot be written.
     """
@@ -117,7 +119,7 @@ def install_at_first_boot(session: Session, files: GuestFiles, packages: Package
         session, files, _NAME, first_boot_script(packages).encode(), why=_WHY
     ):
         session.report.warning(
-            "the QEMU guest agent is not installed in the guest: nothing is known in it that could do so at first boot"
+            "the QEMU guest agent is not installed: the guest has no known way to install it at its first boot"
         )
         return
     session.report.info("The QEMU guest agent will be installed by the guest after its first boot")
@@ -125,7 +127,7 @@ def install_at_first_boot(session: Session, files: GuestFiles, packages: Package
 
 def _install_function(packages: PackageManager) -> str:
     refreshed = f" || {{ $limit env {packages.refresh_command} && install_it; }}" if packages.refresh_command else ""
-    # Not systemd's limit: a unit that it ends has failed.
+    # timeout(1) instead of TimeoutStartSec=: a unit that systemd stops for its time limit has failed.
     return f"""\
 limit=
 if command -v timeout >/dev/null; then

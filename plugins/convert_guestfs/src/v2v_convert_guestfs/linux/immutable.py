@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files that an administrator has locked with chattr: those that must be changed stand in the way.
+"""Files that the administrator has locked with chattr: a locked file that must be changed is an obstacle.
 
-They are not unlocked: somebody meant it. A locked /etc/resolv.conf, which is the usual one, does not matter, since the
-appliance has no network and the file is not touched.
+The conversion does not unlock files, because the administrator locked them on purpose. A locked /etc/resolv.conf, the
+most common case, is no problem: the appliance has no network and does not touch the file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _BOOT = (
     "/boot/loader/entries/*.conf",
     "/etc/default/grub",
 )
-#: Directories in which files are made or replaced in every guest, or nearly so.
+#: Directories in which the conversion creates or replaces files in nearly every guest.
 _DIRECTORIES = (
     *("/", "/boot", "/boot/grub", "/boot/grub2", "/etc", "/etc/systemd/system", "/usr/local/sbin", "/var/lib"),
     *("/etc/rc.d/init.d", "/etc/init.d", "/var/lib/dpkg", "/var/lib/rpm"),
@@ -33,10 +33,10 @@ _LOCKS = {"i": "immutable", "a": "append-only"}
 
 
 def check_configuration(session: Session, files: GuestFiles, blockers: Blockers) -> None:
-    """Find locked directories that files are made in, and locked files in which disks are renamed."""
+    """Block on locked directories in which files are created, and on locked files in which disks are renamed."""
     for path in _DIRECTORIES:
         _check(session, path, blockers)
-    # Nobody knows yet whether there will be virtio disks, but there are in nearly every guest.
+    # The bus of the disks is not chosen yet. Nearly every guest gets virtio disks.
     names = DeviceNames.of(session.request.guest.disks, "vd")
     boot = (path for pattern in _BOOT for path in files.glob(pattern))
     for path in dict.fromkeys((*boot, *block_devices.edited(files))):
@@ -45,10 +45,10 @@ def check_configuration(session: Session, files: GuestFiles, blockers: Blockers)
 
 
 def check_images(session: Session, work: InitramfsWork, blockers: Blockers) -> None:
-    """Find locked images of the initramfs, of those that must be changed."""
-    for found in work.examinations:
-        if found.kernel.initramfs and not found.is_fine:
-            _check(session, found.kernel.initramfs, blockers)
+    """Block on locked initramfs images that must be changed."""
+    for examined in work.examinations:
+        if examined.kernel.initramfs and not examined.is_fine:
+            _check(session, examined.kernel.initramfs, blockers)
 
 
 def _check(session: Session, path: str, blockers: Blockers) -> None:
@@ -56,19 +56,19 @@ def _check(session: Session, path: str, blockers: Blockers) -> None:
     if letter:
         blockers.add(
             f"{path} in the guest is {_LOCKS[letter]} and has to be changed",
-            f"run chattr -{letter} {path} in the guest at its hypervisor",
+            f"run chattr -{letter} {path} in the guest on its source hypervisor",
         )
 
 
 def lock_of(session: Session, path: str) -> str | None:
-    """Give the letter of the lock of a file or directory, or None: it has none, or is not there."""
+    """Return the letter of the lock of a file or directory, or None if it is not locked or does not exist."""
     handle = session.handle
     try:
         if not handle.exists(path):
             return None
         attributes = str(handle.get_e2attrs(str(handle.realpath(path))))
     except RuntimeError as err:
-        # A file system without such attributes.
+        # The file system has no such attributes.
         session.report.debug(f"{path}: {brief(err)}")
         return None
     return next((letter for letter in _LOCKS if letter in attributes), None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kernels of the guest: which there are, what they can drive, which is the best."""
+"""The kernels of the guest: find them, find out which devices they have drivers for, and sort them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.session import Session
 
-#: Bytes: modules.dep of a distribution's kernel has half a megabyte, its configuration a quarter.
+#: Bytes. The modules.dep of a distribution's kernel is about half a megabyte, its configuration a quarter.
 _TABLE_LIMIT, _CONFIG_LIMIT = 4 * 1024 * 1024, 1024 * 1024
-#: Modules of one kernel, of which distributions have 7000; what they require, all together; kernels.
+#: Limits on the modules of one kernel (distributions have about 7000), on their dependencies in total, and on kernels.
 _MODULES_LIMIT, _REQUIRED_LIMIT, _KERNELS_LIMIT = 30_000, 300_000, 24
-#: Images and initramfs.
+#: Kernel images and initramfs images.
 _IN_BOOT = ("/boot/vmlinu[xz]-[0-9]*", "/boot/[iI]mage-[0-9]*", "/boot/init*-[0-9]*")
-#: What images are called elsewhere, beside vmlinuz.
+#: Prefixes of image names on other architectures, in addition to vmlinuz.
 _OTHER_IMAGES = {
     "aarch64": ("Image-",),
     "ppc64": ("vmlinux-",),
     "ppc64le": ("vmlinux-",),
     "s390x": ("image-",),
 }
-#: In the order in which to look: a kernel for x86_64 is also one for x86.
+#: The order matters: the configuration of an x86_64 kernel also sets X86.
 _ARCHITECTURES = {
     "X86_64": "x86_64",
     "X86_32": "i386",
@@ -46,34 +46,42 @@ _CONFIG = {
     "vmw_vsock_virtio_transport": "VIRTIO_VSOCKETS",
 }
 
-#: What versions of kernels are compared by.
+#: The sort key of kernel versions.
 VersionKey = tuple[tuple[tuple[int, int, str], ...], ...]
 
 
 @dataclass(frozen=True)
 class Modules:
-    """The modules of a kernel: path below its module directory by name, and the paths that each path requires."""
+    """The modules of a kernel. Paths are relative to its module directory.
+
+    :param paths: the path of each module, by its name.
+    :param requires: the paths of the modules that a module requires, by its path.
+    :param builtin: the names of modules that are built into the kernel.
+    """
 
     paths: Mapping[str, str] = field(default_factory=dict)
     requires: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     builtin: frozenset[str] = frozenset()
 
     def closure(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Give the paths of modules and of all that they require; built-in and unknown ones are left out."""
-        found: dict[str, None] = {}
+        """Return the paths of the named modules and of all modules that they require.
+
+        Built-in and unknown modules are left out.
+        """
+        paths: dict[str, None] = {}
         for name in names:
             path = self.paths.get(name)
             if path is not None:
-                found.update(dict.fromkeys((*reversed(self.requires.get(path, ())), path)))
-        return tuple(found)
+                paths.update(dict.fromkeys((*reversed(self.requires.get(path, ())), path)))
+        return tuple(paths)
 
 
 @dataclass(frozen=True)
 class Kernel:
     """An installed kernel.
 
-    :param config: options of its configuration that are set (``y`` or ``m`` by name), empty if it is not there.
-    :param arch: in libguestfs's words, empty if not known. It need not be that of the programs.
+    :param config: the options of its configuration that are ``y`` or ``m``, by name; empty if there is no such file.
+    :param arch: libguestfs's name of its architecture, or "" if unknown. The guest's programs may have another.
     """
 
     version: str
@@ -86,28 +94,28 @@ class Kernel:
     arch: str = ""
 
     def drives(self, name: str) -> bool:
-        """Tell whether it has a driver, as a module or built in.
+        """Return whether it has a driver, as a module or built in.
 
-        What its configuration says of a module counts only where the modules cannot be listed: somebody may have
-        removed one.
+        The configuration says which modules were built; the administrator may have removed one since. So it counts for
+        modules only if the modules themselves cannot be listed.
         """
-        said = None if self.modules.paths else self.config.get(_CONFIG.get(name, ""))
-        return name in self.modules.paths or self.builds_in(name) or said == "m"
+        configured = None if self.modules.paths else self.config.get(_CONFIG.get(name, ""))
+        return name in self.modules.paths or self.builds_in(name) or configured == "m"
 
     def builds_in(self, name: str) -> bool:
-        """Tell whether a driver is built in."""
+        """Return whether a driver is built in."""
         return name in self.modules.builtin or self.config.get(_CONFIG.get(name, "")) == "y"
 
     @property
     def only_for_xen(self) -> bool:
-        """Tell whether it runs as a paravirtual guest of Xen only."""
+        """Return whether it runs only in paravirtual Xen guests."""
         if not self.config:
             return bool(re.search(r"xen[0U]?$", self.version))
         return "X86_XEN" in self.config or "X86_64_XEN" in self.config
 
     @property
     def knows_virtio_1(self) -> bool:
-        """Tell whether its virtio drivers know devices of version 1.0: since Linux 4.0, which RHEL 7 has them from."""
+        """Return whether its virtio drivers support virtio 1.0: those of Linux 4.0 do, and RHEL 7 has a backport."""
         return (
             "VIRTIO_PCI_LEGACY" in self.config
             or "virtio_pci_modern_dev" in self.modules.paths
@@ -116,53 +124,59 @@ class Kernel:
         )
 
     def at_least(self, version: str) -> bool:
-        """Tell whether it is of a version of Linux or newer, whatever its distributor has put into it."""
+        """Return whether it is based on this version of Linux or a newer one; backports do not count."""
         return version_key(self.version)[0] >= version_key(version)[0]
 
 
 def find_kernels(session: Session, files: GuestFiles) -> list[Kernel]:
-    """Find the kernels that have modules, the best first: those in /boot, and those that lie beside their modules."""
+    """Find the kernels that have modules, best first. They are in /boot, or in the directory of their modules."""
     handle = session.handle
     boot = [path.rpartition("/")[2] for pattern in _IN_BOOT for path in files.glob(pattern)]
-    found = {version: [f"/boot/{name}"] for version, name in images_in(boot, session.inspection.arch).items()}
+    images = {version: [f"/boot/{name}"] for version, name in images_in(boot, session.inspection.arch).items()}
     for path in files.glob("/lib/modules/*/vmlinuz"):
         version = path.split("/")[-2]
         if is_version(version):
-            found.setdefault(version, []).append(path)
+            images.setdefault(version, []).append(path)
     kernels = []
-    versions = sorted(found, key=version_key, reverse=True)
+    versions = sorted(images, key=version_key, reverse=True)
     if len(versions) > _KERNELS_LIMIT:
-        session.report.warning(f"the guest has {len(versions)} kernels: the {_KERNELS_LIMIT} newest are looked at")
+        session.report.warning(f"the guest has {len(versions)} kernels: only the {_KERNELS_LIMIT} newest are used")
     for version in versions[:_KERNELS_LIMIT]:
-        paths = found[version]
+        paths = images[version]
         image = next((path for path in paths if files.resolve(path)), None)
         if image and handle.is_dir(f"/lib/modules/{version}", followsymlinks=True):
             kernels.append(_kernel(session, files, boot, version, image))
         else:
-            session.report.debug(f"{paths[0]} is passed over: it leads nowhere, or there is no /lib/modules/{version}")
+            session.report.debug(f"{paths[0]} is ignored: it is a dangling link, or /lib/modules/{version} is missing")
     return best_first(kernels)
 
 
 def images_in(names: Iterable[str], arch: str) -> dict[str, str]:
-    """Choose the images of installed kernels from the names in /boot; the versions are the keys."""
+    """Return the image names of installed kernels, by version.
+
+    :param names: the names of the files in /boot.
+    """
     prefix = re.compile("|".join(("vmlinuz-", *_OTHER_IMAGES.get(arch, ()))))
-    found: dict[str, str] = {}
-    for name in sorted(names, reverse=True):  # vmlinuz comes before what is kept beside it uncompressed
+    images: dict[str, str] = {}
+    for name in sorted(names, reverse=True):  # vmlinuz comes before an uncompressed copy, vmlinux or Image
         match = prefix.match(name)
         if match and is_version(version := name[match.end() :]):
-            found.setdefault(version, name)
-    return found
+            images.setdefault(version, name)
+    return images
 
 
 def is_version(text: str) -> bool:
-    """Tell whether that is the version of a kernel to be booted, not that of a rescue system or of a crash dump."""
+    """Return whether the text is the version of an ordinary kernel, not of a rescue system, crash kernel or backup."""
     return bool(re.fullmatch(r"[0-9][A-Za-z0-9.+~^_-]*", text, re.ASCII)) and not re.search(
         r"rescue|kdump$|\.(?:old|bak|orig|rpmsave|rpmnew|dpkg-[a-z]+|hmac|gz|sig)$", text
     )
 
 
 def choose_initramfs(names: Iterable[str], version: str) -> str | None:
-    """Choose the initramfs of a kernel from the names in /boot: that for crash dumps has a longer name."""
+    """Return the name of a kernel's initramfs among the names in /boot, or None.
+
+    Images for crash dumps do not match: their names are longer.
+    """
     spellings = {
         f"{prefix}-{version}{suffix}"
         for prefix in ("initrd.img", "initramfs", "initrd")
@@ -176,7 +190,7 @@ def _kernel(session: Session, files: GuestFiles, boot: Sequence[str], version: s
     dependencies = files.read(f"{directory}/modules.dep", limit=_TABLE_LIMIT) or b""
     modules = parse_modules(dependencies, files.read(f"{directory}/modules.builtin", limit=_CONFIG_LIMIT) or b"")
     if not modules.paths:
-        session.report.debug(f"{directory} has no modules.dep: what requires what is not known")
+        session.report.debug(f"{directory} has no modules.dep: the dependencies of modules are unknown")
         modules = Modules(_modules_in(session, directory), {}, modules.builtin)
     config = b""
     for path in (f"/boot/config-{version}", f"{directory}/config"):
@@ -209,7 +223,10 @@ def _initramfs(files: GuestFiles, boot: Sequence[str], version: str) -> str | No
 
 
 def _arch_of_module(session: Session, directory: str, modules: Modules) -> str:
-    """Ask libguestfs for the architecture of a module, virtio's best of all: others may be foreign."""
+    """Ask libguestfs for the architecture of a module.
+
+    virtio is the first choice: modules that are not from the kernel's own build may differ.
+    """
     path = next((modules.paths[name] for name in ("virtio", "kvm") if name in modules.paths), None)
     path = path or min(modules.paths.values(), default=None)
     if path is None:
@@ -217,12 +234,12 @@ def _arch_of_module(session: Session, directory: str, modules: Modules) -> str:
     try:
         return str(session.handle.file_architecture(f"{directory}/{path}"))
     except RuntimeError as err:
-        session.report.debug(f"the architecture of the kernel is not known: {brief(err)}")
+        session.report.debug(f"the architecture of the kernel is unknown: {brief(err)}")
         return ""
 
 
 def best_first(kernels: Sequence[Kernel]) -> list[Kernel]:
-    """Sort: kernels that can drive virtio disks and networks first, then no debug kernels, then the newest."""
+    """Sort kernels: first by their drivers for virtio disks and networks, then debug kernels last, then by version."""
 
     def worth(kernel: Kernel) -> tuple[bool, bool, bool, bool, bool, VersionKey]:
         disks = kernel.drives("virtio_blk") and kernel.drives("virtio_pci")
@@ -239,10 +256,10 @@ def best_first(kernels: Sequence[Kernel]) -> list[Kernel]:
 
 
 def version_key(version: str) -> VersionKey:
-    """Give what the versions of kernels are compared by: version and release, each like rpm compares them.
+    """Return the sort key of a kernel version: version and release, each compared as rpm does.
 
-    Debian's and Ubuntu's are ordered by it as well. The release candidates of those who build kernels themselves come
-    before what they are candidates for: ``6.1.0-rc3``, ``6.1.0-060100rc3``.
+    The versions of Debian and Ubuntu sort correctly as well. A release candidate (``6.1.0-rc3``, ``6.1.0-060100rc3``)
+    sorts before its release.
     """
     text = re.sub(r"[-.~]?rc(?=\d)", "~rc", version)
     number, _, release = text.partition("-")
@@ -250,7 +267,10 @@ def version_key(version: str) -> VersionKey:
 
 
 def _segments(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Split what rpm compares: ``~`` is less than the end, then come ``^``, letters, and numbers."""
+    """Split a version into the segments that rpm compares.
+
+    In ascending order: ``~``, the end of the text, ``^``, letters, numbers.
+    """
     ranks = {"~": -1, "^": 1}
     parts = re.findall(r"[0-9]+|[A-Za-z]+|[~^]", text)
     keys = [(3, int(part), "") if part.isdigit() else (ranks.get(part, 2), 0, part) for part in parts]
@@ -258,14 +278,14 @@ def _segments(text: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def is_debug(version: str) -> bool:
-    """Tell by its version whether a kernel was built for debugging: ``+debug``, ``.debug``, ``el5debug``, ``-dbg``."""
+    """Return whether a version is that of a debug kernel: ``+debug``, ``.debug``, ``el5debug``, ``-dbg``."""
     return bool(re.search(r"debug$|[-.+](?:dbg|debug)\b", version))
 
 
 def parse_modules(dependencies: bytes, builtin: bytes) -> Modules:
-    """Read modules.dep, of old with whole paths and continued lines, and modules.builtin.
+    """Parse modules.dep and modules.builtin. Both are cut off at lengths that no real kernel reaches.
 
-    Tables that are longer than any kernel's are cut off.
+    Old versions of modules.dep have absolute paths and lines continued with a backslash.
     """
     requires: dict[str, tuple[str, ...]] = {}
     required = 0
@@ -284,22 +304,22 @@ def parse_modules(dependencies: bytes, builtin: bytes) -> Modules:
 
 
 def modules_below(paths: Iterable[str]) -> dict[str, str]:
-    """Choose the modules from paths, and give them by name."""
+    """Return the paths of modules among the given paths, by name."""
     return {module_name(path): path for path in sorted(paths) if re.search(r"\.k?o(?:\.(?:gz|xz|zst))?$", path)}
 
 
 def _below(path: str) -> str:
-    """Cut ``/lib/modules/VERSION/`` off."""
+    """Remove the prefix ``/lib/modules/VERSION/``."""
     return path.split("/", 4)[4] if re.match(r"/lib/modules/[^/]+/.", path) else path
 
 
 def parse_config(data: bytes) -> dict[str, str]:
-    """Read the options that are y or m from a kernel's configuration, without the prefix CONFIG_."""
+    """Return the options that are y or m in a kernel's configuration, without the prefix CONFIG_."""
     return dict(re.findall(r"^CONFIG_(\w+)=([ym])$", data.decode("utf-8", "replace"), re.MULTILINE | re.ASCII))
 
 
 def arch_of(config: Mapping[str, str]) -> str:
-    """Tell the architecture by a kernel's configuration, in libguestfs's words, or give ""."""
+    """Return libguestfs's name of the architecture that a kernel is configured for, or "" if unknown."""
     for option, arch in _ARCHITECTURES.items():
         if option in config:
             return "ppc64le" if arch == "ppc64" and "CPU_LITTLE_ENDIAN" in config else arch
@@ -307,6 +327,6 @@ def arch_of(config: Mapping[str, str]) -> str:
 
 
 def module_name(path: str) -> str:
-    """Give the name of a module by its path: ``a/b/virtio-rng.ko.xz`` is ``virtio_rng``."""
+    """Return the name of the module at a path: ``virtio_rng`` for ``a/b/virtio-rng.ko.xz``."""
     name = path.rpartition("/")[2]
     return re.sub(r"\.k?o(?:\.(?:gz|xz|zst))?$", "", name).replace("-", "_")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Aliases of old: which driver eth0 has, which one the disk controller."""
+"""Module aliases of old distributions: the drivers of the network cards and of the disk controller."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.session import Session
 
-#: The one file of old, newest name first: RHEL 5, SLES 10 and before.
+#: Old distributions (RHEL 5, SLES 10 and earlier) have one file; its newest name comes first.
 _OLD_FILES = ("/etc/modprobe.conf", "/etc/modules.conf", "/etc/conf.modules")
 _FILES = (*_OLD_FILES, "/etc/modprobe.conf.local", "/etc/modprobe.d/*")
 _ALIAS = re.compile(r"(?P<before>[ \t]*alias[ \t]+(?P<name>eth\d+|scsi_hostadapter\d*)[ \t]+)(?P<driver>\S+)", re.ASCII)
@@ -17,9 +17,9 @@ _WHAT, _WHY = "aliases name the new drivers", "the old hypervisor's devices are 
 
 
 def set_aliases(session: Session, files: GuestFiles, *, block_driver: str | None, net_driver: str) -> None:
-    """Let the aliases name the new drivers, and warn of others that name drivers of Xen.
+    """Point the aliases to the new drivers, and warn about remaining aliases for Xen drivers.
 
-    :param block_driver: None if disks need no driver that is named in aliases: IDE.
+    :param block_driver: None for IDE disks, whose driver needs no alias.
     :raises ConversionError: a file cannot be written.
     """
     named = False
@@ -34,11 +34,11 @@ def set_aliases(session: Session, files: GuestFiles, *, block_driver: str | None
             data = files.read(path) or b""
             named = named or has_adapter(data)
             for alias in xen_aliases(data):
-                session.report.warning(f"{path} in the guest has an alias for a driver of Xen, look at it: {alias}")
+                session.report.warning(f"{path} in the guest has an alias for a Xen driver, check it: {alias}")
     if block_driver is None or named:
         return
-    # mkinitrd of RHEL 4 and 5 takes the drivers of disks from here. What came later has no such file, and looks at the
-    # disks themselves.
+    # The mkinitrd of RHEL 4 and 5 reads the disk drivers from this file. Later distributions do not have the file:
+    # their tools look at the disks themselves.
     for path in _OLD_FILES:
         if files.glob(path):
             files.edit(path, lambda data: with_adapter(data, block_driver), what=_WHAT, why=_WHY)
@@ -46,7 +46,10 @@ def set_aliases(session: Session, files: GuestFiles, *, block_driver: str | None
 
 
 def aliases(data: bytes, *, block_driver: str | None, net_driver: str) -> bytes:
-    """Set the driver of ethN, and of the first scsi_hostadapter; further ones of those go, or all without a driver."""
+    """Set the driver of every ethN and of the first scsi_hostadapter.
+
+    Further scsi_hostadapter lines are removed. Without a block driver, all of them are.
+    """
     lines: list[str] = []
     adapters = 0
     for line in data.decode("latin-1").split("\n"):
@@ -63,16 +66,16 @@ def aliases(data: bytes, *, block_driver: str | None, net_driver: str) -> bytes:
 
 
 def has_adapter(data: bytes) -> bool:
-    """Tell whether there is an alias scsi_hostadapter."""
+    """Return whether there is an alias for scsi_hostadapter."""
     return re.search(rb"^[ \t]*alias[ \t]+scsi_hostadapter\d*[ \t]", data, re.MULTILINE) is not None
 
 
 def with_adapter(data: bytes, driver: str) -> bytes:
-    """Add an alias scsi_hostadapter at the end."""
+    """Append an alias for scsi_hostadapter."""
     end = b"" if not data or data.endswith(b"\n") else b"\n"
     return data + end + f"alias scsi_hostadapter {driver}\n".encode()
 
 
 def xen_aliases(data: bytes) -> list[str]:
-    """List the aliases that lead to a driver of Xen."""
+    """Return the aliases for Xen drivers."""
     return _XEN_ALIAS.findall(data.decode("latin-1"))

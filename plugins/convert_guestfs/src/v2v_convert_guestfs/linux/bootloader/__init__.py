@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The boot loader: what the conversion wants of one, and which one the guest has."""
+"""The boot loader: the interface that the conversion needs, and the choice of the one that the guest boots with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from v2v_convert_guestfs.linux.kernels import Kernel
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import Firmware
 
-#: What boots guests that are not converted.
+#: Files of boot loaders that are not supported, and the text about them in the error.
 _OTHERS = {
     "/boot/grub/menu.lst": "GRUB legacy and a menu without a Linux kernel",
     "/boot/grub/grub.conf": "GRUB legacy and a menu without a Linux kernel",
@@ -32,38 +32,38 @@ _OTHERS = {
 
 
 class Bootloader(Protocol):
-    """What the conversion wants of a boot loader."""
+    """The interface that the conversion needs from a boot loader."""
 
     def bootable(self, kernels: Sequence[Kernel]) -> list[Kernel]:
-        """Give those of the kernels that it offers, in the order of the kernels given."""
+        """Return those of the kernels that are in the boot menu, in the given order."""
 
     def with_own_images(self, kernels: Sequence[Kernel]) -> list[Kernel]:
-        """Give the kernels with the initramfs that it loads, where that is another one than the kernel's own."""
+        """Return the kernels, each with the initramfs that the boot loader loads, which may be a copy."""
 
     def default_kernel(self, kernels: Sequence[Kernel]) -> Kernel | None:
-        """Give the kernel that it boots when nobody chooses, if that is known."""
+        """Return the kernel that boots if the user does not choose one, or None if unknown."""
 
     def set_default(self, kernel: Kernel) -> None:
-        """Make it boot a kernel when nobody chooses.
+        """Make a kernel the one that boots if the user does not choose one.
 
-        :raises ConversionError: that does not work.
+        :raises ConversionError: the kernel cannot be made the default.
         """
 
     def change_consoles(self, consoles: Consoles) -> None:
-        """Change the consoles of Xen on its kernel command lines."""
+        """Change Xen's consoles on the kernel command lines."""
 
     def rename_devices(self, names: DeviceNames) -> None:
-        """Rename disks wherever it names them, and make sure that no old name is left on a kernel command line.
+        """Rename disks in all files of the boot loader.
 
-        :raises ConversionError: one is left.
+        :raises ConversionError: a kernel command line still contains an old name.
         """
 
     def ensure_fallback(self, firmware: Firmware) -> None:
-        """Make sure that a machine which knows nothing about the guest (an empty NVRAM) boots it."""
+        """Make sure that a machine with an empty NVRAM boots the guest."""
 
 
 def find_bootloader(session: Session, files: GuestFiles, blockers: Blockers) -> Bootloader | None:
-    """Find the guest's boot loader; None, and a blocker, if there is none that is understood."""
+    """Return the guest's boot loader. If there is no supported one, add a blocker and return None."""
     if places.systemd_boot_starts(session):
         unified = unified_images(files)
         if entry_files(files) and not unified:
@@ -72,7 +72,7 @@ def find_bootloader(session: Session, files: GuestFiles, blockers: Blockers) -> 
         if unified:
             blockers.add(
                 f"the guest boots with systemd-boot from a unified kernel image, {unified[0]}, which cannot be changed",
-                "have kernel-install make entries in the guest (layout=bls in /etc/kernel/install.conf), and remove "
+                "make kernel-install in the guest write entries (layout=bls in /etc/kernel/install.conf), and remove "
                 "the unified images",
             )
             return None
@@ -80,8 +80,8 @@ def find_bootloader(session: Session, files: GuestFiles, blockers: Blockers) -> 
         grub2, legacy = places.find_grub2(session, files), places.find_grub_legacy(session, files)
     if (grub2 or legacy) and session.firmware is Firmware.BIOS and installed_grub(session) is None:
         session.report.warning(
-            "GRUB is in none of the boot sectors of the guest, so that a BIOS may not find it (was it a paravirtual "
-            "guest of Xen?): if the converted guest does not boot, install GRUB from a rescue system"
+            "no boot sector of the guest contains GRUB, so a BIOS may not find it (was it a paravirtual Xen guest?): "
+            "if the converted guest does not boot, install GRUB from a rescue system"
         )
     if legacy is not None and (grub2 is None or places.legacy_is_installed(session, legacy, grub2)):
         return GrubLegacy(session, files, legacy)
@@ -92,6 +92,6 @@ def find_bootloader(session: Session, files: GuestFiles, blockers: Blockers) -> 
         f"the guest boots with {', '.join(others)}, which is not supported"
         if others
         else "no boot loader was found: there is no configuration of GRUB in /boot of the guest",
-        "install GRUB 2 in the guest" if others else "check that /boot of the guest is on one of the disks given",
+        "install GRUB 2 in the guest" if others else "check that /boot of the guest is on one of the given disks",
     )
     return None

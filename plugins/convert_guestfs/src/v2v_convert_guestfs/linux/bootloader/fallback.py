@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-r"""The loader that UEFI starts from a disk it knows nothing about: \EFI\BOOT\BOOTX64.EFI on the EFI system partition.
+r"""The fallback loader: UEFI starts \EFI\BOOT\BOOTX64.EFI on a disk that no entry in the NVRAM names.
 
-The new machine's NVRAM is empty, so that is how a converted guest boots. Where the loader is not there, it is made of
-the guest's own, and stays. An entry in the NVRAM, made by a script at the first boot, would be no better: the first
-boot needs the fallback anyway, and the next empty NVRAM (a restored backup, a copy of the disk) needs it again.
+The NVRAM of the new machine is empty, so a converted guest boots through this file. If the guest does not have it, the
+conversion creates it from the guest's own loader and leaves it there. An NVRAM entry written by a first-boot script
+would not replace it: the first boot needs the fallback, and so does every later machine with an empty NVRAM (a restored
+backup, a copy of the disk).
 
-What is copied must not become stale when the guest updates its boot loader. In this order:
+The copies must not become stale when the guest updates its boot loader. The first of these that is possible is used:
 
-1. shim with its fallback program (fbx64.efi), which starts what the vendor's BOOTX64.CSV names, in the vendor's
-   directory, and enters that into the NVRAM. What is copied here only leads to what the guest keeps up to date.
-2. shim, or nothing, with GRUB. Its configuration is not copied: a signpost leads to the vendor's. Debian is told to
-   install to this place too from now on; a GRUB 2 that is older than its modules in /boot does not start.
-3. GRUB legacy (RHEL 6). It cannot be led on, its configuration is copied, and the user is warned.
+1. shim with its fallback program (fbx64.efi), which starts the loader that the vendor's BOOTX64.CSV names in the
+   vendor's directory, and adds it to the NVRAM. The copies only lead to files that the guest keeps up to date.
+2. GRUB, started by shim if there is one. Its configuration is not copied: a grub.cfg here loads the vendor's. Debian is
+   configured to install GRUB here as well from now on, because a GRUB 2 older than its modules in /boot does not start.
+3. GRUB legacy (RHEL 6). It cannot load another configuration, so its configuration is copied and the user is warned.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from v2v_convert_guestfs.editors import debconf
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.session import Session
 
-#: Where the EFI system partition is mounted.
+#: Possible mount points of the EFI system partition.
 ESPS = ("/boot/efi", "/efi", "/boot")
 _WHY = "the new machine's NVRAM is empty"
-#: The suffixes of loaders by architecture. The firmware of a PC may be of either width, whatever the guest's is.
+#: The suffixes of loaders, by architecture. A PC may have 32-bit or 64-bit firmware, independent of the guest.
 _SUFFIXES = {"x86_64": ("x64", "ia32"), "aarch64": ("aa64",), "arm": ("arm",), "riscv64": ("riscv64",)}
-#: Directories of vendors whose names are not libguestfs's for the distribution.
+#: Vendor directories whose names differ from libguestfs's name of the distribution.
 _VENDORS = {
     "rhel": ("redhat",),
     "scientificlinux": ("scientific", "redhat"),
@@ -41,19 +42,19 @@ _NOT_OURS = frozenset({"boot", "microsoft", "tools", "memtest86"})
 
 
 def vendor_order(directory: str, distro: str) -> tuple[int, str]:
-    """Give what the directories of vendors are sorted by: the distribution's own first, the one for all last."""
+    """Return the sort key of a vendor directory: the distribution's own first, BOOT and those of other systems last."""
     name = directory.rstrip("/").rpartition("/")[2].lower()
     own = _VENDORS.get(distro, (distro,))
     return (own.index(name) if name in own else 99 if name in _NOT_OURS else 50, name)
 
 
 def esp_directories(session: Session) -> list[str]:
-    """List the directories EFI of the guest's EFI system partitions; there is one, or none."""
-    return [found for esp in ESPS if (found := _child(session, esp, "EFI")) is not None]
+    """Return the paths of the EFI directories on the guest's EFI system partitions: normally one or none."""
+    return [directory for esp in ESPS if (directory := _child(session, esp, "EFI")) is not None]
 
 
 def ensure(session: Session, files: GuestFiles) -> None:
-    """Make sure that there is such a loader which leads to the guest's own. Not to have one is a warning."""
+    """Make sure that there is a fallback loader that leads to the guest's own loader, or else warn."""
     suffixes = _SUFFIXES.get(_family(session.inspection.arch), ())
     root = next(iter(esp_directories(session)), None)
     if root is None or not suffixes:
@@ -69,7 +70,7 @@ def ensure(session: Session, files: GuestFiles) -> None:
     try:
         done = [_ensure(session, files, root, suffix, vendors) for suffix in suffixes]
     except RuntimeError as err:
-        session.not_done(f"no fallback loader could be put into {root}/BOOT in the guest", err)
+        session.not_done(f"the fallback loader in {root}/BOOT in the guest could not be written", err)
         return
     if not any(done):
         session.report.warning(
@@ -78,7 +79,7 @@ def ensure(session: Session, files: GuestFiles) -> None:
 
 
 def ensure_systemd_boot(session: Session) -> None:
-    """Make sure that systemd-boot is such a loader; bootctl puts it there, and keeps it up to date."""
+    """Make sure that there is a copy of systemd-boot as fallback loader. bootctl keeps that up to date."""
     root = next(iter(esp_directories(session)), None)
     own = _child(session, root, "systemd") if root else None
     if root is None or own is None:
@@ -92,7 +93,7 @@ def ensure_systemd_boot(session: Session) -> None:
 
 
 def _ensure(session: Session, files: GuestFiles, root: str, suffix: str, vendors: list[str]) -> bool:
-    """Put in place what is missing for one architecture, and tell whether there is a loader now."""
+    """Copy the missing files for one architecture, and return whether there is a fallback loader now."""
     place = _child(session, root, "BOOT") or f"{root}/BOOT"
     loader, there = f"BOOT{suffix.upper()}.EFI", _by_lower_name(session, place)
     if loader.lower() in there:
@@ -114,8 +115,8 @@ def _ensure(session: Session, files: GuestFiles, root: str, suffix: str, vendors
         if "grub.conf" in own and "grub.cfg" not in own:
             _copy(session, f"{vendor}/{own['grub.conf']}", f"{place}/BOOT{suffix.upper()}.conf")
             session.report.warning(
-                f"the guest boots from the copy of its boot menu in {place}, which updates of its kernel do not "
-                "change: make an entry for its boot loader with efibootmgr in the guest"
+                f"the guest boots with the copy of its boot menu in {place}, which kernel updates do not change: "
+                "create an entry for its boot loader with efibootmgr in the guest"
             )
             return True
         if shim:
@@ -129,7 +130,7 @@ def _ensure(session: Session, files: GuestFiles, root: str, suffix: str, vendors
 def _complete(
     session: Session, files: GuestFiles, place: str, there: dict[str, str], suffix: str, vendors: list[str]
 ) -> None:
-    """Give a shim that stands alone in the place what it starts; one whose vendor is not known stays as it is."""
+    """Complete a fallback shim that has nothing to start, if a vendor's directory has the same shim."""
     if f"fb{suffix}.efi" in there or "fallback.efi" in there or f"grub{suffix}.efi" in there or "grub.efi" in there:
         return
     size = session.handle.filesize(f"{place}/{there[f'boot{suffix}.efi']}")
@@ -144,7 +145,7 @@ def _complete(
 
 
 def _copy_grub(session: Session, vendor: str, own: dict[str, str], place: str, suffix: str) -> None:
-    """Copy what shim starts: grubx64.efi, of SUSE also grub.efi; and what it starts if that is not signed."""
+    """Copy the programs that shim starts: GRUB (SUSE also has grub.efi), and MokManager for unsigned loaders."""
     for name in (f"grub{suffix}.efi", "grub.efi", f"mm{suffix}.efi", "mokmanager.efi"):
         if name in own:
             _copy(session, f"{vendor}/{own[name]}", f"{place}/{own[name]}")
@@ -153,25 +154,28 @@ def _copy_grub(session: Session, vendor: str, own: dict[str, str], place: str, s
 def _lead_on(
     session: Session, files: GuestFiles, vendor: str, own: dict[str, str], place: str, there: dict[str, str]
 ) -> None:
-    """Write a configuration for a GRUB that looks for one in its own directory. Most have the vendor's built in."""
+    """Write a grub.cfg that loads the vendor's, for a GRUB that reads it from its own directory.
+
+    Most have the vendor's path built in and do not need this.
+    """
     if "grub.cfg" not in own or "grub.cfg" in there:
         return
     directory = "/" + "/".join(vendor.split("/")[-2:])
     content = f"set prefix=($root){directory}\nconfigfile $prefix/{own['grub.cfg']}\n"
-    files.create(f"{place}/grub.cfg", content.encode(), mode=0o700, what=f"leads on to {vendor}/grub.cfg", why=_WHY)
+    files.create(f"{place}/grub.cfg", content.encode(), mode=0o700, what=f"loads {vendor}/grub.cfg", why=_WHY)
 
 
 def _keep_up_to_date(files: GuestFiles) -> None:
     files.edit(
         "/var/cache/debconf/config.dat",
         lambda data: debconf.set_value(data, "grub2/force_efi_extra_removable", "true"),
-        what="updates of GRUB change the fallback loader too",
+        what="updates of GRUB also change the fallback loader",
         why="a loader that is older than its modules does not start",
     )
 
 
 def _named(own: dict[str, str], name: str, suffix: str) -> str | None:
-    """Find a loader by its name with the suffix of an architecture, or without one (RHEL 6, SUSE: of 64 bits)."""
+    """Return a loader named with the suffix of the architecture, or without one (RHEL 6, SUSE: always 64-bit)."""
     return own.get(f"{name}{suffix}.efi") or (own.get(f"{name}.efi") if suffix != "ia32" else None)
 
 
@@ -182,10 +186,10 @@ def _copy(session: Session, old: str, new: str) -> None:
 
 
 def _child(session: Session, directory: str, name: str) -> str | None:
-    """Give a directory by its name, which FAT does not care about the case of."""
-    found = _by_lower_name(session, directory).get(name.lower())
-    path = f"{directory}/{found}"
-    return path if found is not None and session.handle.is_dir(path) else None
+    """Return the path of a subdirectory, or None. The case of the name does not matter, as on FAT."""
+    spelled = _by_lower_name(session, directory).get(name.lower())
+    path = f"{directory}/{spelled}"
+    return path if spelled is not None and session.handle.is_dir(path) else None
 
 
 def _by_lower_name(session: Session, directory: str) -> dict[str, str]:
@@ -193,7 +197,7 @@ def _by_lower_name(session: Session, directory: str) -> dict[str, str]:
 
 
 def listed(session: Session, directory: str) -> list[str]:
-    """List the names in a directory; none if it is no directory."""
+    """Return the names in a directory, or [] if it is not a directory."""
     return [str(name) for name in session.handle.ls(directory)] if session.handle.is_dir(directory) else []
 
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""GRUB 2, with its menu in grub.cfg, or with entries of the Boot Loader Specification (RHEL 8, Fedora 30 and later).
+"""GRUB 2, with a menu in grub.cfg or with entries of the Boot Loader Specification (RHEL 8, Fedora 30 and later).
 
-Its configuration is edited in place, not made anew: grub-mkconfig in the appliance writes the *appliance's* names of
-the disks on the kernel command lines, leaves entries out where it does not understand what it sees there, and takes
-as long as half of all the rest. What it would write on KVM differs from what is there in the names of the disks only.
-The settings that the guest's own next grub-mkconfig (or kernel-install) reads are edited alike.
+The configuration is edited, not regenerated. grub-mkconfig in the appliance would write the *appliance's* disk names on
+the kernel command lines, omit entries for devices that it does not understand, and take half as long as all other steps
+together. On KVM it would write the same configuration with other disk names. The settings that the guest's next
+grub-mkconfig or kernel-install reads are edited in the same way.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _OWN_ENTRIES = (
     *("/boot/grub/custom.cfg", "/boot/grub2/custom.cfg"),
 )
 _BLS_ENTRIES = "/boot/loader/entries/*.conf"
-#: The kernel command line of the entries that kernel-install makes.
+#: The kernel command line of the entries that kernel-install writes.
 _CMDLINE = "/etc/kernel/cmdline"
-#: The variables of GRUB that hold parts of kernel command lines.
+#: GRUB variables that contain parts of kernel command lines.
 _PARTS = re.compile(r"(?:default_)?kernelopts|tuned_params")
 _MKCONFIG = ("grub-mkconfig", "grub2-mkconfig")
-#: Bytes; a guest with thirty kernels has 200 KB.
+#: Bytes. With thirty kernels, a grub.cfg has about 200 KB.
 _LIMIT = 4 * 1024 * 1024
 #: More entries than any menu can show.
 _MOST_ENTRIES = 100
@@ -48,29 +48,29 @@ class Grub2:
         self._files = files
         self._path = path
         self._environment = path.rpartition("/")[0] + "/grubenv"
-        #: The entries as they were read last; None when a file of theirs was written since.
+        #: The entries as last read, or None after one of their files has been written.
         self._entries: list[BlsEntry] | None = None
 
     def bootable(self, kernels: Sequence[Kernel]) -> list[Kernel]:
-        """Give those of the kernels that the menu offers."""
+        """Return those of the kernels that are in the menu."""
         paths = dict.fromkeys(entry.kernel for entry in self._menu())
         offered = [kernel_of(self._files, path, kernels) for path in paths]
         return [kernel for kernel in kernels if kernel in offered]
 
     def with_own_images(self, kernels: Sequence[Kernel]) -> list[Kernel]:
-        """Give the kernels: it loads what lies beside them."""
+        """Return the kernels unchanged: GRUB loads the images in /boot."""
         return list(kernels)
 
     def default_kernel(self, kernels: Sequence[Kernel]) -> Kernel | None:
-        """Give the kernel of the entry that GRUB boots by itself."""
+        """Return the kernel of the default entry, or None."""
         saved = grubenv.parse(self._read_environment()).get("saved_entry")
         entry = grub_cfg.default_entry(self._read(), saved, self._bls_entries())
         return kernel_of(self._files, entry.kernel, kernels) if entry else None
 
     def set_default(self, kernel: Kernel) -> None:
-        """Make a kernel the default, in the menu and in the settings that the next menu is made from.
+        """Make a kernel the default in the menu and in the settings for the next menu.
 
-        :raises ConversionError: the menu does not offer it, or another one stays the default.
+        :raises ConversionError: the kernel is not in the menu and cannot be added, or another one stays the default.
         """
         entry = self._entry_of(kernel)
         if entry is None:
@@ -78,8 +78,8 @@ class Grub2:
             entry = self._entry_of(kernel)
         if entry is None:
             raise ConversionError(
-                f"the boot loader of the guest does not offer the kernel {kernel.version}, which has virtio drivers",
-                hint="run update-grub or grub2-mkconfig in the guest at its hypervisor and try again",
+                f"the boot menu of the guest does not contain the kernel {kernel.version}, which has virtio drivers",
+                hint="run update-grub or grub2-mkconfig in the guest on its source hypervisor, and try again",
             )
         chosen, what = entry, f"the default is the kernel {kernel.version}"
         saved = grub_cfg.default_is_saved(self._read())
@@ -101,12 +101,12 @@ class Grub2:
         if self.default_kernel([kernel]) is None:
             raise ConversionError(
                 f"the kernel {kernel.version} cannot be made the default of the guest's boot loader",
-                hint=f"set GRUB_DEFAULT in {settings.DEFAULTS} in the guest at its hypervisor, "
-                "run update-grub or grub2-mkconfig and try again",
+                hint=f"set GRUB_DEFAULT in {settings.DEFAULTS} in the guest on its source hypervisor, "
+                "run update-grub or grub2-mkconfig, and try again",
             )
 
     def change_consoles(self, consoles: Consoles) -> None:
-        """Change the consoles of Xen in the settings and in the menu."""
+        """Change Xen's consoles in the settings and in the menu."""
         settings.change_consoles(self._files, consoles)
         self._edit_menu(consoles.edit, consoles.what, consoles.why)
         for path in (_CMDLINE, *self._bls_paths()):
@@ -117,9 +117,9 @@ class Grub2:
         )
 
     def rename_devices(self, names: DeviceNames) -> None:
-        """Rename disks in the settings, in the user's own entries, in device.map, in debconf's memory, in the menu.
+        """Rename disks in the settings, custom entries, device.map, debconf's database and the menu.
 
-        :raises ConversionError: an old name is left on a kernel command line of the menu.
+        :raises ConversionError: a kernel command line in the menu still contains an old name.
         """
         what, why = RENAMED
         settings.rename_devices(self._files, names)
@@ -135,17 +135,17 @@ class Grub2:
         try:
             self._edit_environment(lambda text: devices_in.command_line(text, names, root=root), what, why)
         except ConversionError:
-            # A UUID is longer than a name, and the block has no room left for it.
+            # grubenv has a fixed size, and a UUID is longer than a device name.
             self._edit_environment(names.rename_in, what, why)
         left = sorted({name for line in self._command_lines() for name in names.stale_in(line)})
         if left:
             raise ConversionError(
                 f"{self._path} in the guest still names {', '.join(left)} on a kernel command line",
-                hint="use UUIDs there and in /etc/default/grub, run update-grub or grub2-mkconfig and try again",
+                hint="use UUIDs there and in /etc/default/grub, run update-grub or grub2-mkconfig, and try again",
             )
 
     def ensure_fallback(self, firmware: Firmware) -> None:
-        """Put a loader where firmware with an empty NVRAM looks for one, if there is none."""
+        """Make sure that UEFI with an empty NVRAM finds a loader."""
         if firmware is Firmware.UEFI:
             fallback.ensure(self._session, self._files)
 
@@ -174,34 +174,34 @@ class Grub2:
             self._files.replace(self._environment, new, what=what, why=why)
 
     def _bls_paths(self) -> list[str]:
-        """List the files of entries; none if grub.cfg does not use them: they are left over then."""
+        """Return the files of entries, or [] if grub.cfg does not use them."""
         return self._files.glob(_BLS_ENTRIES)[:_MOST_ENTRIES] if grub_cfg.uses_bls(self._read()) else []
 
     def _bls_entries(self) -> list[BlsEntry]:
         if self._entries is None:
-            found = (bls.parse(path, self._files.read(path) or b"") for path in self._bls_paths())
-            self._entries = bls.in_order(entry for entry in found if entry is not None)
+            parsed = (bls.parse(path, self._files.read(path) or b"") for path in self._bls_paths())
+            self._entries = bls.in_order(entry for entry in parsed if entry is not None)
         return self._entries
 
     def _menu(self) -> list[MenuEntry]:
         return grub_cfg.menu(self._read(), self._bls_entries())
 
     def _command_lines(self) -> list[str]:
-        """Give the kernel command lines with the values of variables in them."""
+        """Return the kernel command lines with their variables expanded."""
         known = {**grub_cfg.variables(self._read()), **grubenv.parse(self._read_environment())}
         return [grub_cfg.expand(entry.arguments, known) for entry in self._menu()]
 
     def _entry_of(self, kernel: Kernel) -> MenuEntry | None:
         fitting = [entry for entry in self._menu() if kernel_of(self._files, entry.kernel, [kernel])]
-        # Not the ones for recovery; and the entry of its own in the submenu, since the first of all follows updates.
+        # Entries for recovery come last. Entries in the submenu are preferred: updates change what the first one boots.
         normal = [
             entry for entry in fitting if "single" not in entry.arguments.split() and "recovery" not in entry.path[-1]
         ]
         return max(normal or fitting, key=lambda entry: len(entry.path), default=None)
 
     def _save_default(self, entry: MenuEntry, what: str) -> None:
-        """Save the default where ``default=saved`` looks for it."""
-        # What the tools of RHEL 7 read there is a title, and for GRUB a title is as good as an id.
+        """Save the default in grubenv, where GRUB reads it if ``default`` is ``saved``."""
+        # The tools of RHEL 7 expect a title there. GRUB accepts titles and ids.
         title = entry.names[-1][0]
         same = [other for other in self._menu() if title in other.names[-1]]
         by_title = len(entry.path) == 1 and len(same) == 1 and ">" not in title and not self._bls_paths()
@@ -217,9 +217,9 @@ class Grub2:
             self._files.replace(self._environment, new, what=what, why=NEW_DEFAULT)
 
     def _root_by_uuid(self) -> str | None:
-        """Give what GRUB itself writes for root= where it is not told to use the names of disks.
+        """Return UUID=..., which grub-mkconfig writes as root= by default, or None if that cannot be used.
 
-        A kernel without an initramfs does not understand it.
+        A kernel without an initramfs does not support it, and the settings may forbid it.
         """
         if not grub_cfg.all_have_initramfs(self._read()) or not all(entry.initrd for entry in self._bls_entries()):
             return None
@@ -238,16 +238,16 @@ class Grub2:
         self._files.edit(
             database,
             lambda data: devices_in.debconf(data, names),
-            what="the disks that grub-pc is installed on are called by their new names",
+            what="the disks that grub-pc is installed on have their new names",
             why="its next upgrade would not find them",
         )
 
     def _offer(self, kernel: Kernel) -> None:
-        """Put a kernel into the menu that is not there.
+        """Add a kernel that is missing in the menu.
 
-        An entry of the Boot Loader Specification is made from another one. kernel-install, whose task it is, would
-        write the command line of the appliance's kernel into it; and grub2-mkconfig makes no such entries. But it makes
-        a menu that uses them of one that does not, if the settings say so.
+        If the menu does not use entries of the Boot Loader Specification, it is regenerated; depending on the settings,
+        the new menu may use them. An entry is written as a copy of another kernel's entry: grub2-mkconfig does not
+        write entries, and kernel-install would use the command line of the appliance's kernel.
         """
         if not grub_cfg.uses_bls(self._read()):
             self._regenerate()
@@ -263,14 +263,14 @@ class Grub2:
                     name,
                     bls.for_version(content, version, kernel.version),
                     mode=0o644,
-                    what=f"an entry for the kernel {kernel.version}, made from {base(path)}",
-                    why="the boot loader did not offer the kernel to boot",
+                    what=f"an entry for the kernel {kernel.version}, copied from {base(path)}",
+                    why="the kernel to boot was not in the boot menu",
                 )
                 self._entries = None
                 return
 
     def _regenerate(self) -> None:
-        """Have the guest make its menu anew: the last resort, the names of disks in it are put right afterwards."""
+        """Regenerate the menu with the guest's own program, as a last resort. rename_devices then corrects it."""
         for program in _MKCONFIG:
             if any(
                 self._session.handle.is_file(f"{place}/{program}", followsymlinks=True)
@@ -281,9 +281,9 @@ class Grub2:
                 except RuntimeError as err:
                     raise ConversionError(f"{program} failed in the guest: {brief(err)}") from err
                 self._entries = None
-                what, why = f"made anew by {program}", "it did not offer the kernel to boot"
+                what, why = f"regenerated by {program}", "the kernel to boot was not in it"
                 self._session.changed(self._path, what, why)
                 if self._session.firmware is Firmware.UEFI:
-                    # The appliance has a BIOS, and what is made there is for one.
+                    # The appliance has a BIOS, so the program wrote a menu for a BIOS.
                     self._edit_menu(grub_cfg.for_uefi, what, why)
                 return

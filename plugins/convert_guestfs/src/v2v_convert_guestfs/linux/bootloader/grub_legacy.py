@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""GRUB legacy (RHEL 4 to 6, SLES 10 and 11, Debian up to 5): its menu is edited in place, there is nothing else."""
+"""GRUB legacy (RHEL 4 to 6, SLES 10 and 11, Debian up to 5). Its menu is the only configuration, and is edited."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from v2v_convert_guestfs.linux.kernels import Kernel
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError, Firmware
 
-#: Words on the command lines of entries that are not for everyday use.
+#: Kernel arguments of entries for recovery.
 _NOT_NORMAL = frozenset({"single", "1", "S", "emergency", "rescue", "failsafe"})
 
 
@@ -28,17 +28,17 @@ class GrubLegacy:
         self._path = path
 
     def bootable(self, kernels: Sequence[Kernel]) -> list[Kernel]:
-        """Give those of the kernels that the menu offers without a hypervisor under them."""
+        """Return those of the kernels that the menu boots without a Xen hypervisor."""
         paths = dict.fromkeys(entry.kernel for entry in grub_legacy.entries(self._read()) if entry.kernel)
         offered = [kernel_of(self._files, path, kernels) for path in paths]
         return [kernel for kernel in kernels if kernel in offered]
 
     def with_own_images(self, kernels: Sequence[Kernel]) -> list[Kernel]:
-        """Give the kernels: it loads what lies beside them."""
+        """Return the kernels unchanged: GRUB loads the images in /boot."""
         return list(kernels)
 
     def default_kernel(self, kernels: Sequence[Kernel]) -> Kernel | None:
-        """Give the kernel of the entry that GRUB boots by itself."""
+        """Return the kernel of the default entry, or None."""
         content = self._read()
         saved = b""
         if grub_legacy.default_is_saved(content):
@@ -47,16 +47,16 @@ class GrubLegacy:
         return kernel_of(self._files, entry.kernel, kernels) if entry else None
 
     def set_default(self, kernel: Kernel) -> None:
-        """Make a kernel the default, by its number in the menu. A default that was the one booted last is fixed then.
+        """Make a kernel the default, by the number of its entry. This also replaces ``default saved``.
 
-        :raises ConversionError: the menu does not offer it.
+        :raises ConversionError: the kernel is not in the menu and cannot be added, or another one stays the default.
         """
         what = f"the default is the kernel {kernel.version}"
         entry = self._entry_of(kernel) or self._offer(kernel)
         if entry is None:
             raise ConversionError(
-                f"the boot loader of the guest does not offer the kernel {kernel.version}, which has virtio drivers",
-                hint=f"add an entry for it to {self._path} in the guest at its hypervisor and try again",
+                f"the boot menu of the guest does not contain the kernel {kernel.version}, which has virtio drivers",
+                hint=f"add an entry for it to {self._path} in the guest on its source hypervisor, and try again",
             )
         index = entry.index
         self._edit(lambda data: grub_legacy.set_default(data, index), what, NEW_DEFAULT)
@@ -67,14 +67,14 @@ class GrubLegacy:
             )
 
     def change_consoles(self, consoles: Consoles) -> None:
-        """Change the consoles of Xen in the settings and in the menu."""
+        """Change Xen's consoles in the settings and in the menu."""
         settings.change_consoles(self._files, consoles)
         self._edit(consoles.edit, consoles.what, consoles.why)
 
     def rename_devices(self, names: DeviceNames) -> None:
         """Rename disks in the settings, in device.map and in the menu.
 
-        :raises ConversionError: an old name is left on a kernel command line of the menu.
+        :raises ConversionError: a kernel command line in the menu still contains an old name.
         """
         settings.rename_devices(self._files, names)
         self._edit(lambda data: grub_legacy.rename_devices(data, names), *RENAMED)
@@ -86,7 +86,7 @@ class GrubLegacy:
             )
 
     def ensure_fallback(self, firmware: Firmware) -> None:
-        """Put a loader where firmware with an empty NVRAM looks for one, if there is none."""
+        """Make sure that UEFI with an empty NVRAM finds a loader."""
         if firmware is Firmware.UEFI:
             fallback.ensure(self._session, self._files)
 
@@ -112,7 +112,10 @@ class GrubLegacy:
         return next(normal, fitting[0] if fitting else None)
 
     def _offer(self, kernel: Kernel) -> LegacyEntry | None:
-        """Add an entry for a kernel, made from one whose kernel and initramfs are named alike."""
+        """Add an entry for a kernel: a copy of an entry whose kernel and initramfs have the version in their names.
+
+        Return the new entry, or None if there is nothing to copy.
+        """
         if kernel.initramfs is None:
             return None
         content = self._read()
@@ -126,8 +129,8 @@ class GrubLegacy:
             self._files.replace(
                 self._path,
                 new,
-                what=f"an entry for the kernel {kernel.version}, made from the one for {version}",
-                why="the boot loader did not offer the kernel to boot",
+                what=f"an entry for the kernel {kernel.version}, copied from the one for {version}",
+                why="the kernel to boot was not in the boot menu",
             )
             return self._entry_of(kernel)
         return None

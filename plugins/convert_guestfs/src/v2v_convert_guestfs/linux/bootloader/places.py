@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which configuration of a boot loader is in effect: guests have leftovers of other loaders and of other firmware."""
+"""Find the boot loader configuration that is in effect. Guests have leftovers of other loaders and other firmware."""
 
 from __future__ import annotations
 
@@ -11,36 +11,37 @@ from v2v_convert_guestfs.session import Session
 from v2v_core.api import Firmware
 
 _GRUB2 = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg")
-#: Red Hat's GRUB legacy reads the first, everybody else's the second; at Red Hat the second is a link to the first.
+#: Red Hat's GRUB legacy reads the first, and has the second as a link to it. Other distributions use the second.
 _LEGACY = ("/boot/grub/grub.conf", "/boot/grub/menu.lst")
-#: Bytes; a guest with thirty kernels has 200 KB.
+#: Bytes. With thirty kernels, a grub.cfg has about 200 KB.
 _LIMIT = 4 * 1024 * 1024
-#: More directories than an EFI system partition has.
+#: More vendor directories than any EFI system partition has.
 _VENDORS = 50
-#: How many signposts may follow one another.
-_SIGNPOSTS = 4
+#: The longest chain of files that only load another configuration.
+_STUBS = 4
 
 
 def find_grub2(session: Session, files: GuestFiles) -> str | None:
-    """Find the configuration of GRUB 2 that is in effect, behind any signposts; the one with a menu is preferred.
+    """Return the path of the GRUB 2 configuration that is in effect, or None.
 
-    With UEFI that is where the EFI system partition leads to, with a BIOS it is in /boot.
+    With UEFI, this is the one that a file on the EFI system partition loads; with a BIOS, it is in /boot. A
+    configuration with a menu is preferred.
     """
     disk = sorted(_GRUB2, key=lambda path: not _has_modules(session, path))
     esp = _on_esp(session, files, "grub.cfg")
-    found = []
+    without_menu = []
     for path in (*esp, *disk) if session.firmware is Firmware.UEFI else (*disk, *esp):
         real = _followed(files, path)
         if real is not None:
-            found.append(real)
+            without_menu.append(real)
             content = files.read(real, limit=_LIMIT) or b""
             if grub_cfg.uses_bls(content) or grub_cfg.menu(content):
                 return real
-    return found[0] if found else None
+    return without_menu[0] if without_menu else None
 
 
 def find_grub_legacy(session: Session, files: GuestFiles) -> str | None:
-    """Find the configuration of GRUB legacy, one that offers a kernel."""
+    """Return the path of a GRUB legacy configuration with a kernel in its menu, or None."""
     esp = _on_esp(session, files, "grub.conf")
     for path in (*esp, *_LEGACY) if session.firmware is Firmware.UEFI else (*_LEGACY, *esp):
         real = files.resolve(path)
@@ -50,10 +51,10 @@ def find_grub_legacy(session: Session, files: GuestFiles) -> str | None:
 
 
 def legacy_is_installed(session: Session, legacy: str, grub2: str) -> bool:
-    """Tell which one of two GRUBs starts, where the guest has the configuration of both.
+    """Return whether GRUB legacy is the one that starts, in a guest with configurations of both versions of GRUB.
 
-    An upgrade of the distribution leaves the old one's files, and nobody reads them any more. A BIOS starts what is in
-    a boot sector; UEFI what is on the EFI system partition.
+    An upgrade of the distribution leaves files of the old version that are no longer used. A BIOS starts the one in a
+    boot sector, UEFI the one on the EFI system partition.
     """
     if session.firmware is Firmware.UEFI:
         return _is_on_esp(legacy) and not _is_on_esp(grub2)
@@ -61,7 +62,10 @@ def legacy_is_installed(session: Session, legacy: str, grub2: str) -> bool:
 
 
 def systemd_boot_starts(session: Session) -> bool:
-    """Tell whether UEFI can start systemd-boot only: GRUB's files are left over where none of its loaders is there."""
+    """Return whether systemd-boot is the only loader that UEFI can start.
+
+    Without a loader on the EFI system partition, the other files of GRUB are leftovers.
+    """
     if session.firmware is not Firmware.UEFI:
         return False
     loaders = {
@@ -76,8 +80,8 @@ def systemd_boot_starts(session: Session) -> bool:
 
 
 def _on_esp(session: Session, files: GuestFiles, name: str) -> list[str]:
-    found = [path for esp in ESPS for path in files.glob(f"{esp}/EFI/*/{name}")[:_VENDORS]]
-    return sorted(found, key=lambda path: vendor_order(path.rpartition("/")[0], session.inspection.distro))
+    paths = [path for esp in ESPS for path in files.glob(f"{esp}/EFI/*/{name}")[:_VENDORS]]
+    return sorted(paths, key=lambda path: vendor_order(path.rpartition("/")[0], session.inspection.distro))
 
 
 def _is_on_esp(path: str) -> bool:
@@ -85,8 +89,8 @@ def _is_on_esp(path: str) -> bool:
 
 
 def _followed(files: GuestFiles, path: str) -> str | None:
-    """Follow signposts: files with nothing but a command that reads another one."""
-    for _ in range(_SIGNPOSTS):
+    """Follow files that only load another one, and return the path of the last, or None if that does not exist."""
+    for _ in range(_STUBS):
         real = files.resolve(path)
         if real is None:
             return None
@@ -94,7 +98,7 @@ def _followed(files: GuestFiles, path: str) -> str | None:
         if target is None:
             return real
         directory, _, name = target.rpartition("/")
-        # As GRUB sees it: from the root of some file system, or below a subvolume. What it is called at the end counts.
+        # The path is relative to the root of some file system or subvolume. Its last two components are certain.
         last = directory.rpartition("/")[2]
         places = [f"/boot/{last}/{name}", f"/boot{target}", target, *(f"{esp}{target}" for esp in ESPS)]
         following = next((place for place in places if place != path and files.resolve(place) is not None), None)

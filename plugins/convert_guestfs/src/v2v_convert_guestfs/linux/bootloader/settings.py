@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the boot loaders of all families have in common: settings that menus are made from, and links to kernels."""
+"""What several boot loaders share: the settings that menus are generated from, and finding kernels by their paths."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEW_DEFAULT = "the default kernel cannot drive virtio disks as well as this one"
 
 _PATTERNS = (
     *(DEFAULTS, "/etc/default/grub.d/*.cfg"),
-    # RHEL: a link, or GRUB legacy's; ALT; SUSE.
+    # RHEL (a link, or GRUB legacy's settings), ALT, SUSE.
     *("/etc/sysconfig/grub", "/etc/sysconfig/grub2", "/etc/sysconfig/bootloader"),
 )
 _DEVICE_MAPS = ("/boot/grub/device.map", "/boot/grub2/device.map")
@@ -27,9 +27,9 @@ _SYSCONFIG_KERNEL = "/etc/sysconfig/kernel"
 
 
 def setting_files(files: GuestFiles) -> list[str]:
-    """List the files with settings of boot loaders, without links to others of them (RHEL: /etc/sysconfig/grub)."""
-    found = (files.resolve(path) for pattern in _PATTERNS for path in files.glob(pattern))
-    return list(dict.fromkeys(path for path in found if path is not None))
+    """Return the files with boot loader settings, each once: RHEL's /etc/sysconfig/grub is a link to another one."""
+    resolved = (files.resolve(path) for pattern in _PATTERNS for path in files.glob(pattern))
+    return list(dict.fromkeys(path for path in resolved if path is not None))
 
 
 def rename_devices(files: GuestFiles, names: DeviceNames) -> None:
@@ -46,7 +46,11 @@ def rename_devices(files: GuestFiles, names: DeviceNames) -> None:
 
 @dataclass(frozen=True)
 class Consoles:
-    """What becomes of the consoles of Xen on kernel command lines, and in other files."""
+    """What to do with Xen's consoles on kernel command lines and in other files.
+
+    :param edit: the edit of a file with kernel command lines.
+    :param what: the text of the change. :param why: the reason for the change.
+    """
 
     edit: Callable[[bytes], bytes]
     what: str
@@ -55,18 +59,18 @@ class Consoles:
 
 ON_THE_SERIAL_PORT = Consoles(
     grub_cfg.replace_consoles,
-    "ttyS0 in place of a console of Xen",
-    "KVM has a serial port and no console of Xen",
+    "ttyS0 instead of a Xen console",
+    "KVM has a serial port and no Xen console",
 )
 NOWHERE = Consoles(
     grub_cfg.remove_consoles,
-    "a console that does not exist removed",
-    "the target has no serial port and no console of Xen",
+    "removed a console that does not exist",
+    "the target has no serial port and no Xen console",
 )
 
 
 def change_consoles(files: GuestFiles, consoles: Consoles) -> None:
-    """Change the consoles of Xen in the settings.
+    """Change Xen's consoles in the settings.
 
     :raises ConversionError: a file cannot be written.
     """
@@ -75,9 +79,9 @@ def change_consoles(files: GuestFiles, consoles: Consoles) -> None:
 
 
 def remember_flavour(session: Session, files: GuestFiles, kernel: Kernel) -> None:
-    """Name the kernel's package in /etc/sysconfig/kernel, where one is named.
+    """Set DEFAULTKERNEL in /etc/sysconfig/kernel, if it exists, to the package of a kernel.
 
-    An update of that package becomes the default, and an update of the one that was named before must not.
+    Updates of that package become the default kernel. Updates of the package named before must not.
 
     :raises ConversionError: the file cannot be written.
     """
@@ -100,10 +104,10 @@ def remember_flavour(session: Session, files: GuestFiles, kernel: Kernel) -> Non
 
 
 def kernel_of(files: GuestFiles, path: str, kernels: Sequence[Kernel]) -> Kernel | None:
-    """Find the kernel that a boot loader means by a path, which begins at the root of the file system with /boot.
+    """Return the kernel that a path in a boot menu refers to, or None.
 
-    The name decides: the directory is another one where /boot is a file system of its own, or a subvolume. A name that
-    is no kernel's may be a link to one (SUSE: /boot/vmlinuz).
+    :param path: relative to the root of the file system or subvolume that contains /boot. So only the file name is
+        compared. If it is not that of a kernel, it may be a link to one (SUSE: /boot/vmlinuz).
     """
     by_name = {base(kernel.image): kernel for kernel in kernels}
     path = re.sub(r"^\([^)]*\)", "", path)
@@ -117,5 +121,5 @@ def kernel_of(files: GuestFiles, path: str, kernels: Sequence[Kernel]) -> Kernel
 
 
 def base(path: str) -> str:
-    """Give the last part of a path."""
+    """Return the last component of a path."""
     return path.rpartition("/")[2]

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The initramfs: read it to see whether it can boot from virtio, and change it if it cannot."""
+"""The initramfs: check whether it can boot from virtio disks, and change it if it cannot."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Drivers that the guest's administrator has forbidden to load: an initramfs may have them all and yet see no disk."""
+"""Drivers that the guest's administrator has blacklisted: an initramfs that contains them still finds no disk."""
 
 from __future__ import annotations
 
@@ -30,65 +30,65 @@ _ARGUMENT = re.compile(r"(?<![\w.-])(?:rd\.driver\.blacklist|modprobe\.blacklist
 
 
 def look_for_blacklists(session: Session, files: GuestFiles, kernel: Kernel, blockers: Blockers) -> None:
-    """Block where a driver without which the disk is not found may not be loaded; warn of others.
+    """Block the conversion if a driver that the disk needs is blacklisted, and warn about other virtio drivers.
 
-    Somebody wrote it on purpose: it is theirs to take back.
+    The administrator wrote the blacklist on purpose, so the conversion does not change it.
     """
-    found: dict[str, str] = {}
+    paths: dict[str, str] = {}
     for path in configurations_in_force(path for pattern in _CONFIGURATIONS for path in files.glob(pattern)):
         for name in forbidden_modules(files.read(path) or b""):
-            found.setdefault(name, path)
+            paths.setdefault(name, path)
     for path in (path for pattern in _COMMAND_LINES for path in files.glob(pattern)):
         for name in forbidden_on_command_lines(files.read(path) or b""):
-            found.setdefault(name, path)
+            paths.setdefault(name, path)
     essential = needed(kernel, _DISK)
-    for name, path in found.items():
+    for name, path in paths.items():
         if name in essential:
             blockers.add(
-                f"{path} in the guest forbids to load {name}, without which the kernel {kernel.version} does not see "
-                "a virtio disk",
-                f"remove it from {path} in the guest at its hypervisor, and make its initramfs anew",
+                f"{path} in the guest forbids loading {name}, which the kernel {kernel.version} needs for virtio disks",
+                f"remove it from {path} in the guest on its source hypervisor, and rebuild its initramfs",
             )
         elif name in needed(kernel, _OTHERS):
-            session.report.warning(f"{path} in the guest forbids to load {name}: that virtio device will not work")
+            session.report.warning(f"{path} in the guest forbids loading {name}: that virtio device will not work")
 
 
 def needed(kernel: Kernel, names: Iterable[str]) -> Mapping[str, None]:
-    """Give the modules that some drivers are and require; what is built in cannot be forbidden like this."""
+    """Return the modules of the named drivers and their dependencies. Built-in drivers cannot be blacklisted."""
     modular = [name for name in names if not kernel.builds_in(name)]
     return dict.fromkeys(module_name(path) for path in kernel.modules.closure(modular))
 
 
 def configurations_in_force(paths: Iterable[str]) -> list[str]:
-    """Leave out what modprobe does not read, and what a file of the same name in /etc stands in for.
+    """Return the paths that modprobe reads, given in order of precedence.
 
-    Old versions read names without a dot as well.
+    A file in /etc hides files of the same name elsewhere. Names end in .conf; old versions of modprobe also read names
+    without a dot.
     """
-    found: dict[str, str] = {}
+    by_name: dict[str, str] = {}
     for path in paths:
         name = path.rpartition("/")[2]
         if name.endswith(".conf") or "." not in name:
-            found.setdefault(name, path)
-    return list(found.values())
+            by_name.setdefault(name, path)
+    return list(by_name.values())
 
 
 def forbidden_modules(data: bytes) -> list[str]:
-    """List the modules that a file of modprobe.d(5) forbids: blacklisted ones, and those that a command stands in for.
+    """Return the modules that a modprobe.d(5) file forbids: blacklisted ones, and those with an install command.
 
-    A command that calls modprobe or insmod loads something, and is let pass.
+    An install command that calls modprobe or insmod does not count, because it still loads a module.
     """
-    found = []
+    forbidden = []
     for line in data.decode("utf-8", "replace").replace("\\\n", " ").splitlines():
         match = _RULE.match(line)
         if match and match["name"]:
-            found.append(module_name(match["name"]))
+            forbidden.append(module_name(match["name"]))
         elif match and not re.search(r"modprobe|insmod", match["command"]):
-            found.append(module_name(match["installed"]))
-    return found
+            forbidden.append(module_name(match["installed"]))
+    return forbidden
 
 
 def forbidden_on_command_lines(data: bytes) -> list[str]:
-    """List the modules that arguments of the kernel forbid, in any file that has command lines in it."""
+    """Return the modules that kernel arguments forbid, in any file that contains kernel command lines."""
     lines = data.decode("utf-8", "replace").splitlines()
     text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
     return [module_name(name) for names in _ARGUMENT.findall(text) for name in names.split(",") if name]

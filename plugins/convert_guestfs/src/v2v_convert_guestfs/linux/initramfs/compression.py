@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Compress and expand as the kernel's decompressors want it: from Python's own library, else by the host's programs."""
+"""Compress and expand data in the formats that the kernel can decompress.
+
+Uses Python's standard library, and programs of the host for formats that it lacks.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,9 @@ from typing import IO, BinaryIO, Protocol
 from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
 
 _CHUNK = 1024 * 1024
-#: Bytes; what does not fit in the memory of a small guest is no initramfs.
+#: Bytes. An initramfs is unpacked into memory, so a real one fits into that of a small guest.
 EXPANDED_LIMIT = 1024 * 1024 * 1024
-#: Bytes that the dictionary of xz may take; the kernel's own tools use 1 MiB to 64 MiB.
+#: Bytes of memory for the dictionary of xz. The kernel's own tools use 1 MiB to 64 MiB.
 _MEMORY_LIMIT = 192 * 1024 * 1024
 
 _MAGICS = (
@@ -29,7 +32,7 @@ _MAGICS = (
     (b"BZh", "bzip2"),
     (b"\x5d\0\0", "lzma"),
 )
-#: How to expand and compress with a program; lz4's old format is the one that the kernel knows.
+#: Commands that expand and compress. The kernel supports only lz4's legacy format (-l).
 _PROGRAMS = {
     "zstd": (["zstd", "-q", "-d", "-c"], ["zstd", "-q", "-9", "-c"]),
     "lz4": (["lz4", "-q", "-d", "-c"], ["lz4", "-q", "-9", "-l", "-c"]),
@@ -53,21 +56,21 @@ class _Compressor(Protocol):
 
 
 def kind_of(start: bytes) -> str | None:
-    """Tell the compression from the first bytes, or None."""
+    """Return the name of the compression by the first bytes of the data, or None if it is unknown."""
     return next((name for magic, name in _MAGICS if start.startswith(magic)), None)
 
 
 def expand(kind: str, source: BinaryIO, offset: int, target: Path, limit: int = EXPANDED_LIMIT) -> int:
-    """Expand what begins at an offset into a file, and give the offset after it.
+    """Expand the compressed data at an offset into a file, and return the offset after the data.
 
-    What a program expands is taken to reach to the end of the source. It takes the memory of two chunks, however small
-    the source is for its content.
+    Data that a program expands is assumed to reach to the end of the source. Memory use is limited to two chunks, even
+    for a small source with huge content.
 
-    :param limit: bytes that the file may have.
-    :raises ArchiveError: it is damaged, too large, or the program is missing.
+    :param limit: the largest allowed size of the target, in bytes.
+    :raises ArchiveError: the data is damaged or too large, or the program is missing.
     """
     if kind in _PROGRAMS:
-        # The program reads from the descriptor, whose place is not that of Python's buffer.
+        # The program reads from the descriptor, whose position differs from that of Python's buffer.
         os.lseek(source.fileno(), offset, os.SEEK_SET)
         return _expand_with_program(_PROGRAMS[kind][0], source, target, limit)
     source.seek(offset)
@@ -85,7 +88,7 @@ def expand(kind: str, source: BinaryIO, offset: int, target: Path, limit: int = 
         while not expander.eof:
             try:
                 data = expander.decompress(held, _CHUNK)
-                # zlib hands back what it has not read yet, the others keep it.
+                # zlib returns the input that it has not consumed; the others keep it.
                 held = getattr(expander, "unconsumed_tail", b"")
             except (zlib.error, lzma.LZMAError, OSError, EOFError) as err:
                 raise ArchiveError(f"the {kind} data is damaged: {err}") from err
@@ -117,9 +120,9 @@ def _expand_with_program(argv: list[str], source: BinaryIO, target: Path, limit:
 
 
 def compress(kind: str, chunks: Iterable[bytes], out: BinaryIO) -> None:
-    """Compress chunks of bytes to the end of a file.
+    """Compress chunks of bytes, and append the result to a file.
 
-    :raises ArchiveError: there is no such compression here, or the program failed.
+    :raises ArchiveError: the compression is not supported, or the program is missing or failed.
     """
     if kind in _PROGRAMS:
         argv = _PROGRAMS[kind][1]
@@ -142,12 +145,12 @@ def compress(kind: str, chunks: Iterable[bytes], out: BinaryIO) -> None:
     elif kind == "bzip2":
         compressor = bz2.BZ2Compressor()
     elif kind == "xz":
-        # The kernel checks CRC32 only.
+        # The kernel supports only CRC32 checksums.
         compressor = lzma.LZMACompressor(format=lzma.FORMAT_XZ, check=lzma.CHECK_CRC32)
     elif kind == "lzma":
         compressor = lzma.LZMACompressor(format=lzma.FORMAT_ALONE)
     else:
-        raise ArchiveError(f"no way to compress with {kind}")
+        raise ArchiveError(f"compressing with {kind} is not supported")
     for chunk in chunks:
         out.write(compressor.compress(chunk))
     out.write(compressor.flush())

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The cpio format that the kernel unpacks ("newc"): read the table of an archive, write entries.
+"""The cpio format that the kernel unpacks ("newc"): read the entries of an archive, and write entries.
 
-A header is the magic 070701 and 13 numbers of 8 hexadecimal digits; header with name, and data, are padded to 4 bytes.
+A header consists of the magic 070701 and 13 numbers of 8 hexadecimal digits. The header with the name and the data are
+each padded to a multiple of 4 bytes. The format is specified in the kernel's buffer-format.rst (initramfs).
 """
 
 from __future__ import annotations
@@ -14,25 +15,26 @@ MAGICS = (b"070701", b"070702")
 TRAILER = "TRAILER!!!"
 _HEADER = 110
 _NAME_LIMIT = 4096
-#: What the tables of one image may have; the largest of distributions have 20 000 files.
+#: Limits on the entries of one image, and on the bytes of their names. The largest images have about 20 000 files.
 _ENTRY_LIMIT, _ALL_NAMES_LIMIT = 100_000, 16 * 1024 * 1024
-#: Bytes of a file that is read as a whole: a module has a few hundred kilobytes.
+#: Bytes of a file that is read into memory. A module has a few hundred kilobytes.
 CONTENT_LIMIT = 32 * 1024 * 1024
 REGULAR = 0o100000
 _SYMLINK, _DIRECTORY = 0o120000, 0o040000
 
 
 class ArchiveError(Exception):
-    """It is no archive that this module understands, or a damaged one."""
+    """The archive is damaged, or of a kind that is not supported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry; the offsets count from the beginning of the file that the archive is in.
+    """One entry. Offsets are in bytes from the start of the file that contains the archive.
 
-    :param start: of the header. :param data: of the content, of ``size`` bytes. :param end: of the padding.
-    :param inode: its number with that of the device; hard links of each other have the same, and only the last of
-        them, or the first, has the content.
+    :param size: the bytes of the content. :param start: the offset of the header.
+    :param data: the offset of the content. :param end: the offset after the padding.
+    :param inode: the inode number and the device number. Hard links of each other share it, and only the first or the
+        last of them has the content.
     """
 
     name: str
@@ -46,31 +48,31 @@ class Entry:
 
     @property
     def is_regular(self) -> bool:
-        """Tell whether it is a regular file."""
+        """Return whether it is a regular file."""
         return self.mode & 0o170000 == REGULAR
 
     @property
     def is_directory(self) -> bool:
-        """Tell whether it is a directory."""
+        """Return whether it is a directory."""
         return self.mode & 0o170000 == _DIRECTORY
 
     @property
     def is_symlink(self) -> bool:
-        """Tell whether it is a symbolic link; its target is its content."""
+        """Return whether it is a symbolic link. Its content is the target."""
         return self.mode & 0o170000 == _SYMLINK
 
 
 @dataclass
 class Allowance:
-    """What may still be read of the tables of an image, which are kept in memory."""
+    """How many more entries of an image may be read, and how many bytes of names. All are kept in memory."""
 
     entries: int = _ENTRY_LIMIT
     names: int = _ALL_NAMES_LIMIT
 
     def spend(self, name: bytes) -> None:
-        """Take one entry into account.
+        """Count one entry.
 
-        :raises ArchiveError: it is one too many.
+        :raises ArchiveError: the allowance is used up.
         """
         self.entries -= 1
         self.names -= len(name)
@@ -79,10 +81,10 @@ class Allowance:
 
 
 def read_entries(file: BinaryIO, offset: int, allowance: Allowance | None = None) -> Iterator[Entry]:
-    """Read the table of the archive at an offset, up to its trailer, which is the last entry given.
+    """Yield the entries of the archive at an offset. The last one is its trailer.
 
-    :param allowance: of the whole image, if it has more archives.
-    :raises ArchiveError: it is damaged or ends too early.
+    :param allowance: shared by all archives of an image.
+    :raises ArchiveError: the archive is damaged or ends too early.
     """
     allowance = allowance or Allowance()
     while True:
@@ -111,12 +113,12 @@ def read_entries(file: BinaryIO, offset: int, allowance: Allowance | None = None
 
 
 def hard_links(entries: Iterable[Entry]) -> dict[int, tuple[Entry, ...]]:
-    """Give all the names of each file that has more than one, by the offset of each of them."""
+    """Return the hard links of each file that has more than one name, by the offset of each link."""
     groups: dict[tuple[int, tuple[int, int, int]], list[Entry]] = {}
     archive = 0
     for entry in entries:
         if entry.name == TRAILER:
-            # What comes after it has numbers of its own.
+            # The next archive has its own inode numbers.
             archive += 1
         elif entry.is_regular and entry.links > 1:
             groups.setdefault((archive, entry.inode), []).append(entry)
@@ -124,12 +126,12 @@ def hard_links(entries: Iterable[Entry]) -> dict[int, tuple[Entry, ...]]:
 
 
 def content(file: BinaryIO, entry: Entry, limit: int = CONTENT_LIMIT) -> bytes:
-    """Read the content of an entry.
+    """Return the content of an entry.
 
     :raises ArchiveError: the archive ends too early, or the content is longer than limit (bytes).
     """
     if entry.size > limit:
-        raise ArchiveError(f"{entry.name} has {entry.size} bytes, which are too many")
+        raise ArchiveError(f"{entry.name} is too large: {entry.size} bytes")
     file.seek(entry.data)
     data = file.read(entry.size)
     if len(data) != entry.size:
@@ -138,25 +140,28 @@ def content(file: BinaryIO, entry: Entry, limit: int = CONTENT_LIMIT) -> bytes:
 
 
 def file_entry(name: str, data: bytes, *, number: int, mode: int = 0o644) -> bytes:
-    """Make the entry of a regular file, root's own. Each needs a number (inode) of its own."""
+    """Return the entry of a regular file owned by root.
+
+    :param number: the inode number, which must be unique in the archive.
+    """
     return _entry(name, data, number=number, mode=REGULAR | mode, links=1)
 
 
 def directory_entry(name: str, *, number: int) -> bytes:
-    """Make the entry of a directory, root's own."""
+    """Return the entry of a directory owned by root."""
     return _entry(name, b"", number=number, mode=_DIRECTORY | 0o755, links=2)
 
 
 def entry(name: str, data: bytes, *, number: int, mode: int, links: int = 1) -> bytes:
-    """Make an entry of any type but a device, root's own.
+    """Return an entry owned by root, of any type except device.
 
-    :param mode: with the type in it. :param data: the content of a file, or the target of a link.
+    :param mode: the mode including the file type. :param data: the content of a file, or the target of a link.
     """
     return _entry(name, data, number=number, mode=mode, links=2 if mode & 0o170000 == _DIRECTORY else links)
 
 
 def trailer(length: int) -> bytes:
-    """Make the end of an archive that is ``length`` bytes long so far, padded to 512 bytes as cpio does."""
+    """Return the trailer of an archive of ``length`` bytes, with the padding to 512 bytes that cpio writes."""
     end = _entry(TRAILER, b"", number=0, mode=0, links=1)
     return end + b"\0" * (-(length + len(end)) % 512)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Look into a kernel's initramfs: what does it lack for booting from virtio, and which old names of disks are in it."""
+"""Examine a kernel's initramfs: the drivers that it lacks for booting from virtio, and the old disk names in it."""
 
 from __future__ import annotations
 
@@ -18,26 +18,28 @@ from v2v_convert_guestfs.linux.kernels import Kernel, module_name
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError
 
-#: What it takes to reach the disk. Networks, consoles and random numbers can wait until the root file system is there.
+#: Drivers that are needed to reach the disk. Those of other devices can be loaded from the root file system later.
 WANTED = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod")
 ESSENTIAL = ("virtio_pci", "virtio_blk")
-#: Bytes; larger ones are left to the guest's own tools.
+#: Bytes. Larger images are not read: the guest's own tool must rebuild them.
 _LIMIT = 512 * 1024 * 1024
-#: Bytes of a configuration file in one, and of all that are changed.
+#: Bytes of one configuration file in an image, and of all that are changed.
 _FILE_LIMIT, _FILES_LIMIT = 1024 * 1024, 4 * 1024 * 1024
 
-#: Where the tools put modules; Red Hat's mkinitrd puts them all beside each other into /lib.
+#: The locations of modules in an image. Red Hat's mkinitrd puts all of them directly into /lib.
 _MODULE = re.compile(r"(?P<base>(?:usr/)?lib/modules/[^/]+)/.+\.ko(?:\.(?:gz|xz|zst))?|lib/[^/]+\.ko(?:\.gz)?")
 
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found in an initramfs.
+    """The result of examining an initramfs.
 
-    :param image: it, on the host; None if it cannot be read, and then ``unreadable`` says why.
-    :param present: the names of the modules in it. :param lacking: those of WANTED that the kernel has and it has not.
-    :param stale: its files that name disks by their old names. :param kind: the tool that made it.
-    :param carried: files of the guest that it shall have as well; it boots without them.
+    :param size: of the image in the guest, in bytes.
+    :param image: the image on the host, or None if it cannot be read; then ``unreadable`` is the reason.
+    :param present: the names of the modules in it.
+    :param lacking: those modules of WANTED that the kernel has, and the image does not contain.
+    :param stale: its files that contain old disk names. :param kind: the tool that made it.
+    :param carried: files of the guest to be added to it. It boots without them.
     """
 
     kernel: Kernel
@@ -52,22 +54,25 @@ class Examination:
 
     @property
     def boots(self) -> bool:
-        """Tell whether the kernel gets from it what it needs to reach a virtio disk."""
+        """Return whether it contains the drivers that the kernel needs to reach a virtio disk."""
         return self.image is not None and not set(self.lacking) & set(ESSENTIAL)
 
     @property
     def is_fine(self) -> bool:
-        """Tell whether it can stay as it is, but for what it shall carry."""
+        """Return whether it needs no changes, apart from the carried files."""
         return self.boots and not self.stale
 
     @property
     def extendable(self) -> bool:
-        """Tell whether what is wrong can be put right in it, without the guest's tool."""
+        """Return whether the image can be corrected on the host, without the guest's tool."""
         return self.image is not None and self.kind.extendable
 
 
 def lacking_modules(kernel: Kernel, present: frozenset[str]) -> tuple[str, ...]:
-    """List the wanted modules that the kernel has as modules, and that are, or require what is, not present."""
+    """Return the modules of WANTED that are incomplete in an image: the module itself or a dependency is missing.
+
+    Drivers that are built into the kernel, or that the kernel does not have, are left out.
+    """
     return tuple(
         name
         for name in WANTED
@@ -78,10 +83,10 @@ def lacking_modules(kernel: Kernel, present: frozenset[str]) -> tuple[str, ...]:
 
 
 def examine(session: Session, kernel: Kernel, names: DeviceNames, directory: Path) -> Examination:
-    """Bring a kernel's initramfs to the host and read it.
+    """Download a kernel's initramfs to the host and examine it.
 
-    :param directory: of its own, on the host.
-    :raises ConversionError: it cannot be brought over.
+    :param directory: an empty directory on the host, for this image alone.
+    :raises ConversionError: it cannot be downloaded.
     """
     if kernel.initramfs is None:
         raise ConversionError(f"the kernel {kernel.version} has no initramfs")
@@ -89,7 +94,7 @@ def examine(session: Session, kernel: Kernel, names: DeviceNames, directory: Pat
     try:
         size = int(session.handle.filesize(kernel.initramfs))
         if size > _LIMIT:
-            return Examination(kernel, size, unreadable=f"{size} bytes are too many")
+            return Examination(kernel, size, unreadable=f"it is too large: {size} bytes")
         session.handle.download(kernel.initramfs, str(path))
     except RuntimeError as err:
         raise ConversionError(f"{kernel.initramfs} in the guest cannot be read: {brief(err)}") from err
@@ -97,7 +102,7 @@ def examine(session: Session, kernel: Kernel, names: DeviceNames, directory: Pat
 
 
 def examine_file(kernel: Kernel, path: Path, names: DeviceNames, directory: Path) -> Examination:
-    """Read an initramfs that is on the host."""
+    """Examine an initramfs that is on the host."""
     size = path.stat().st_size
     try:
         image = read_image(path, directory)

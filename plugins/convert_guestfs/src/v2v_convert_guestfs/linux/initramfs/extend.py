@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Put what is lacking into an initramfs and leave everything else in it as the guest's own tool made it.
+"""Add missing modules to an initramfs, and keep everything else in it as the guest's own tool made it.
 
-Making it anew in the appliance takes a minute and a half without hardware virtualization and, with MODULES=dep, makes
-one for the appliance's hardware. Here the modules come from the guest's /lib/modules, their tables from the guest's
-depmod, and the archive is written by the host: about three seconds.
+Rebuilding it in the appliance takes a minute and a half without hardware virtualization, and with MODULES=dep the
+result suits the appliance's hardware. Extending takes about three seconds: the modules come from the guest's
+/lib/modules, the guest's depmod makes their tables, and the host writes the archive.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from v2v_convert_guestfs.linux.kernels import module_name
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError
 
-#: Bytes; a module has a few hundred kilobytes, all those of an initramfs that lacks virtio a few dozen megabytes.
+#: Bytes. A module has a few hundred kilobytes, all modules of an initramfs together a few dozen megabytes.
 _MODULE_LIMIT = 32 * 1024 * 1024
 _MODULES_LIMIT = 64 * 1024 * 1024
 _TREE_LIMIT = 256 * 1024 * 1024
@@ -33,30 +33,31 @@ _TO_LOAD = "conf/modules"
 _COMPRESSED = {".xz": "xz", ".gz": "gzip", ".zst": "zstd"}
 
 
-def extend(session: Session, found: Examination, target: Path) -> None:
-    """Write a new image, on the host, with the modules that are lacking and without old names of disks.
+def extend(session: Session, examined: Examination, target: Path) -> None:
+    """Write a new image on the host, with the missing modules and the new disk names.
 
-    :raises ArchiveError: it is of a kind that this cannot be done with; the guest's own tool must do it.
-    :raises RuntimeError: libguestfs's: the guest has no depmod, or it failed.
+    :param target: the file on the host to write.
+    :raises ArchiveError: the image cannot be extended; the guest's own tool must rebuild it.
+    :raises RuntimeError: from libguestfs: the guest has no depmod, or it failed.
     """
-    image = found.image
+    image = examined.image
     if image is None:
-        raise ArchiveError(found.unreadable)
-    if not found.extendable:
-        raise ArchiveError(f"it is of {found.kind}: more modules in it would not be loaded")
-    files: dict[str, bytes] = {**found.stale.contents, **found.carried}
-    if found.lacking:
-        base = _base(image, found.kernel.version)
-        files.update(_lacking_modules(session, found, image, base))
-        files.update(_tables(session, image, files, base, found.kernel.version))
-        # What initramfs-tools does with the names in /etc/initramfs-tools/modules; udev would load them as well.
+        raise ArchiveError(examined.unreadable)
+    if not examined.extendable:
+        raise ArchiveError(f"{examined.kind} made it: modules added to it would not be loaded")
+    files: dict[str, bytes] = {**examined.stale.contents, **examined.carried}
+    if examined.lacking:
+        base = _base(image, examined.kernel.version)
+        files.update(_lacking_modules(session, examined, image, base))
+        files.update(_tables(session, image, files, base, examined.kernel.version))
+        # initramfs-tools copies the names in /etc/initramfs-tools/modules to this file. udev would load them, too.
         to_load = image.read(_TO_LOAD)
         if to_load is not None:
             listed = {line.split()[0] for line in to_load.decode("utf-8", "replace").splitlines() if line.split()}
-            more = [name for name in found.lacking if name not in listed]
+            more = [name for name in examined.lacking if name not in listed]
             files[_TO_LOAD] = to_load + (b"" if not to_load or to_load.endswith(b"\n") else b"\n")
             files[_TO_LOAD] += "".join(f"{name}\n" for name in more).encode()
-    write_image(image, target, files, found.stale.moved)
+    write_image(image, target, files, examined.stale.moved)
 
 
 def _base(image: Image, version: str) -> str:
@@ -67,14 +68,17 @@ def _base(image: Image, version: str) -> str:
     raise ArchiveError("it has no modules")
 
 
-def _lacking_modules(session: Session, found: Examination, image: Image, base: str) -> dict[str, bytes]:
-    """Read the modules from the guest; those in the image say whether they are kept compressed in it."""
+def _lacking_modules(session: Session, examined: Examination, image: Image, base: str) -> dict[str, bytes]:
+    """Return the missing modules from the guest, by their names in the image.
+
+    They are expanded if the modules in the image are not compressed in the same way.
+    """
     compressed = {Path(name).suffix for name in image.entries() if name.startswith(f"{base}/") and ".ko" in name}
     files = {}
-    for path in found.kernel.modules.closure(found.lacking):
-        if module_name(path) in found.present:
+    for path in examined.kernel.modules.closure(examined.lacking):
+        if module_name(path) in examined.present:
             continue
-        source = f"{found.kernel.modules_directory}/{path}"
+        source = f"{examined.kernel.modules_directory}/{path}"
         if path.startswith("/") or ".." in path.split("/"):
             raise ArchiveError(f"modules.dep names {path}")
         size = session.handle.filesize(source) if session.handle.is_file(source, followsymlinks=True) else -1
@@ -82,10 +86,10 @@ def _lacking_modules(session: Session, found: Examination, image: Image, base: s
             raise ArchiveError(f"{source} is missing in the guest, or too large")
         data = read_content(session.handle, source, size)
         if compressed and Path(path).suffix not in compressed:
-            path, data = _expanded_module(session, path, data)  # noqa: PLW2901 - from here on both are those of the archive
+            path, data = _expanded_module(session, path, data)  # noqa: PLW2901 - from here on, both are those for the archive
         files[f"{base}/{path}"] = data
         if sum(map(len, files.values())) > _MODULES_LIMIT:
-            raise ArchiveError("the modules that it lacks are too large")
+            raise ArchiveError("the modules to add are too large")
     return files
 
 
@@ -105,7 +109,7 @@ def _expanded_module(session: Session, path: str, data: bytes) -> tuple[str, byt
 
 
 def _tables(session: Session, image: Image, files: Mapping[str, bytes], base: str, version: str) -> dict[str, bytes]:
-    """Let the guest's depmod make the tables (modules.dep.bin and so on) of the modules that the new image has."""
+    """Return the tables (modules.dep.bin and so on) that the guest's depmod makes for the modules of the new image."""
     new = {name: data for name, data in files.items() if name.startswith(f"{base}/kernel/") or ".ko" in name}
     old = {
         name: entry
@@ -115,10 +119,10 @@ def _tables(session: Session, image: Image, files: Mapping[str, bytes], base: st
     if sum(entry.size for entry in old.values()) + sum(map(len, new.values())) > _TREE_LIMIT:
         raise ArchiveError("it has too many modules")
     with _directory_in_guest(session) as place:
-        session.report.debug(f"depmod for {len(old)} and {len(new)} more files in {place}")
+        session.report.debug(f"running depmod in {place} for {len(old)} old and {len(new)} new files")
         with _host_file(session, b"") as path:
             with tarfile.open(path, mode="w") as tar:
-                # kmod may look in either place.
+                # kmod looks in /lib or in /usr/lib, depending on how it was built.
                 _add_link(tar, "lib", "usr/lib")
                 for name in (*old, *new):
                     data = new[name] if name in new else image.read(name) or b""
@@ -131,7 +135,10 @@ def _tables(session: Session, image: Image, files: Mapping[str, bytes], base: st
 
 
 def _tables_in(session: Session, image: Image, directory: str, base: str) -> dict[str, bytes]:
-    """Read the tables that the guest's depmod has made: those that the image has, if they are files of usual size."""
+    """Return those tables of the guest's depmod that the image has, too, by their names in the image.
+
+    :raises ArchiveError: they are too large.
+    """
     handle, tables, total = session.handle, {}, 0
     for name in sorted(name for name in image.entries() if re.fullmatch(rf"{re.escape(base)}/modules\.[a-z.]+", name)):
         path = f"{directory}/{name.removeprefix(base + '/')}"
@@ -159,7 +166,7 @@ def _directory_in_guest(session: Session) -> Iterator[str]:
         try:
             session.handle.rm_rf(place)
         except RuntimeError as err:
-            session.not_done(f"{place} is left over in the guest", err)
+            session.not_done(f"{place} in the guest cannot be removed", err)
 
 
 @contextmanager
@@ -169,6 +176,6 @@ def _host_file(session: Session, data: bytes) -> Iterator[Path]:
         path.write_bytes(data)
         yield path
     except OSError as err:
-        raise ConversionError(f"{path} cannot be written: {err}", hint="free space for temporary files") from err
+        raise ConversionError(f"{path} cannot be written: {err}", hint="free some space for temporary files") from err
     finally:
         path.unlink(missing_ok=True)

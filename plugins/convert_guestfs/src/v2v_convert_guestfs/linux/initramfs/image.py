@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An initramfs on the host: archives one after another, each compressed or not; later files replace earlier ones."""
+"""An initramfs on the host: a sequence of archives, each compressed or not. Later files replace earlier ones."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from v2v_convert_guestfs.linux.initramfs import compression, cpio
 from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError, Entry
 
 _CHUNK = 1024 * 1024
-#: Links in a row, as the kernel allows.
+#: The longest chain of links, as in the kernel.
 _LINKS_LIMIT = 40
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One stretch of the image, from ``start`` to ``end``.
+    """One archive of the image, or several that are compressed together, from offset ``start`` to ``end``.
 
-    :param kind: its compression, or None. :param expanded: the file that ``entries`` have their offsets in.
+    :param kind: the compression, or None.
+    :param expanded: the file on the host that the offsets of ``entries`` refer to.
     """
 
     start: int
@@ -32,11 +33,11 @@ class Segment:
 
     @cached_property
     def hard_links(self) -> Mapping[int, tuple[Entry, ...]]:
-        """Give all the names of each file that has more than one, by the offset of each of them."""
+        """Return the hard links of each file that has more than one name, by the offset of each link."""
         return cpio.hard_links(self.entries)
 
     def content(self, file: BinaryIO, entry: Entry, limit: int = cpio.CONTENT_LIMIT) -> bytes:
-        """Read the content of an entry, wherever among its hard links it is.
+        """Return the content of an entry, whichever of its hard links has it.
 
         :raises ArchiveError: the archive ends too early, or the content is longer than limit (bytes).
         """
@@ -52,7 +53,7 @@ class Image:
     segments: tuple[Segment, ...]
 
     def entries(self) -> Mapping[str, tuple[Segment, Entry]]:
-        """Give what the kernel has after unpacking: the last of each name."""
+        """Return what the kernel has after unpacking: the last entry of each name."""
         return self._table
 
     @cached_property
@@ -60,30 +61,30 @@ class Image:
         return {_plain(entry.name): (segment, entry) for segment in self.segments for entry in segment.entries}
 
     def read(self, name: str, limit: int = cpio.CONTENT_LIMIT) -> bytes | None:
-        """Read a file of it, or give None.
+        """Return the content of a regular file, or None if there is no such file.
 
-        :raises ArchiveError: it is damaged, or the file is longer than limit (bytes).
+        :raises ArchiveError: the image is damaged, or the file is longer than limit (bytes).
         """
-        found = self.entries().get(name)
-        return self.content(name, limit) if found is not None and found[1].is_regular else None
+        located = self.entries().get(name)
+        return self.content(name, limit) if located is not None and located[1].is_regular else None
 
     def content(self, name: str, limit: int = cpio.CONTENT_LIMIT) -> bytes | None:
-        """Read a file of it, or the target of a link, or give None if it is neither.
+        """Return the content of a regular file or the target of a symbolic link, or None if it is neither.
 
-        :raises ArchiveError: it is damaged, or the content is longer than limit (bytes).
+        :raises ArchiveError: the image is damaged, or the content is longer than limit (bytes).
         """
-        found = self.entries().get(name)
-        if found is None or not (found[1].is_regular or found[1].is_symlink):
+        located = self.entries().get(name)
+        if located is None or not (located[1].is_regular or located[1].is_symlink):
             return None
-        with found[0].expanded.open("rb") as file:
-            return found[0].content(file, found[1], limit)
+        with located[0].expanded.open("rb") as file:
+            return located[0].content(file, located[1], limit)
 
     def place(self, name: str) -> str:
-        """Give the name without links in its directories: ``lib/a`` is ``usr/lib/a`` where ``lib`` is a link.
+        """Return the name with the links in its directories resolved: ``usr/lib/a`` for ``lib/a`` if ``lib`` is a link.
 
-        A directory that is written over a link would take away everything behind the link.
+        A directory entry with the name of a link would replace the link, and hide everything behind it.
 
-        :raises ArchiveError: there is a file in the place of a directory, or links lead in a circle.
+        :raises ArchiveError: a file is in the place of a directory, or links form a loop.
         """
         done: list[str] = []
         parts = name.split("/")
@@ -95,26 +96,27 @@ class Image:
             if part == "..":
                 done = done[:-1]
                 continue
-            found = self.entries().get("/".join([*done, part]))
-            if found is not None and found[1].is_symlink:
+            located = self.entries().get("/".join([*done, part]))
+            if located is not None and located[1].is_symlink:
                 links += 1
                 target = (self.content("/".join([*done, part])) or b"").decode("utf-8", "surrogateescape")
                 if links > _LINKS_LIMIT or not target:
-                    raise ArchiveError(f"a link of {name} leads nowhere")
+                    raise ArchiveError(f"a link in the path {name} is empty or part of a loop")
                 if target.startswith("/"):
                     done = []
                 parts = [*target.split("/"), *parts]
-            elif found is not None and not found[1].is_directory:
-                raise ArchiveError(f"{part} in {name} is no directory")
+            elif located is not None and not located[1].is_directory:
+                raise ArchiveError(f"{part} in {name} is not a directory")
             else:
                 done.append(part)
         return "/".join([*done, *parts])
 
 
 def read_image(path: Path, directory: Path) -> Image:
-    """Read the tables of an initramfs; what is compressed is expanded into files of the directory.
+    """Read the entries of an initramfs.
 
-    :raises ArchiveError: it is damaged, or of a kind that is not known.
+    :param directory: for files with the expanded content of compressed archives.
+    :raises ArchiveError: the image is damaged, or of an unknown kind.
     """
     segments: list[Segment] = []
     allowance, room = cpio.Allowance(), compression.EXPANDED_LIMIT
@@ -126,7 +128,7 @@ def read_image(path: Path, directory: Path) -> Image:
             start = file.read(6)
             if start in cpio.MAGICS:
                 entries = tuple(cpio.read_entries(file, offset, allowance))
-                # With the zeros after it: tools that list an initramfs count in blocks of 512 bytes.
+                # The zeros after the archive belong to it: tools that list an initramfs count in 512-byte blocks.
                 segments.append(Segment(offset, _skip_zeros(file, entries[-1].end), None, path, entries))
             else:
                 kind = compression.kind_of(start)
@@ -143,17 +145,17 @@ def read_image(path: Path, directory: Path) -> Image:
 
 
 def write_image(image: Image, target: Path, files: Mapping[str, bytes], moved: Mapping[str, str] | None = None) -> None:
-    """Write the image anew with other or more files; everything else stays as it is, its compression included.
+    """Write a copy of the image with changed, added, renamed and removed files. Everything else stays as it is.
 
-    :param files: contents by name, by the old one if it is moved; of a link that is there already it is its target.
-    :param moved: new names by the old ones; "" is for what goes.
-    :raises ArchiveError: it cannot be done with such an image.
+    :param files: new contents, by the name before renaming. The content of an existing link is its target.
+    :param moved: new names, by the old names. The new name "" removes a file.
+    :raises ArchiveError: the image has no init, or cannot be read or compressed.
     """
     main = _main_segment(image)
     placed = {image.place(name): data for name, data in files.items()}
     with image.path.open("rb") as source, target.open("w+b") as out:
         for segment in image.segments:
-            # The kernel wants 4 bytes; cpio makes blocks of 512, and tools that list an initramfs count in them.
+            # The kernel requires an alignment of 4 bytes; tools that list an initramfs expect cpio's 512-byte blocks.
             out.write(b"\0" * (-out.tell() % 512))
             if segment is not main:
                 out.writelines(_chunks(source, segment.start, segment.end))
@@ -166,12 +168,12 @@ def write_image(image: Image, target: Path, files: Mapping[str, bytes], moved: M
 def _main_segment(image: Image) -> Segment:
     mains = [segment for segment in image.segments if any(_plain(entry.name) == "init" for entry in segment.entries)]
     if not mains:
-        raise ArchiveError("there is no /init in it")
+        raise ArchiveError("it contains no /init")
     return mains[-1]
 
 
 def _changed(segment: Segment, files: Mapping[str, bytes], moved: Mapping[str, str]) -> Iterator[bytes]:
-    """Give the archive of a segment without the old files and with the new ones."""
+    """Yield the new archive of a segment: unchanged entries first, then the new ones and the trailer."""
     length = 0
     for chunk in _pieces(segment, files, moved):
         length += len(chunk)
@@ -182,13 +184,12 @@ def _changed(segment: Segment, files: Mapping[str, bytes], moved: Mapping[str, s
 def _pieces(segment: Segment, files: Mapping[str, bytes], moved: Mapping[str, str]) -> Iterator[bytes]:
     old = {_plain(entry.name): entry for entry in segment.entries}
     changed = dict.fromkeys((*moved, *files))
-    # dracut makes hard links of files that are alike. One of them cannot be changed without the others: they are
-    # written as files of their own.
+    # dracut hard-links identical files. To change one of them, all are written as separate files.
     touched = [entry.start for entry in segment.entries if _plain(entry.name) in changed]
     groups = [segment.hard_links.get(start, ()) for start in touched]
     changed.update(dict.fromkeys(_plain(entry.name) for group in groups for entry in group))
     known = old.keys() - moved.keys()
-    # Numbers that no cpio gives: the kernel takes files of the same number for hard links.
+    # Inode numbers that no cpio program assigns: the kernel treats files with the same number as hard links.
     number = 0x70000000
     with segment.expanded.open("rb") as file:
         for entry in segment.entries:
@@ -215,7 +216,7 @@ def _parents(name: str) -> list[str]:
 
 
 def _all_entries(path: Path, allowance: cpio.Allowance) -> Iterator[Entry]:
-    """Read all the archives in an expanded file."""
+    """Yield the entries of all archives in an expanded file."""
     size = path.stat().st_size
     with path.open("rb") as file:
         offset = _skip_zeros(file, 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which tool made an initramfs, told by what is in it, and whether more modules can be put into what that tool made."""
+"""Recognise the tool that made an initramfs by the files in it, and know whether modules can be added to its images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SUSE_SCRIPTS = re.compile(r"boot/\d\d-[^/]+\.sh", re.ASCII)
 
 
 class Kind(StrEnum):
-    """The tools that make images."""
+    """The tools that make initramfs images."""
 
     INITRAMFS_TOOLS = "initramfs-tools"
     DRACUT = "dracut"
@@ -24,18 +24,19 @@ class Kind(StrEnum):
 
     @property
     def extendable(self) -> bool:
-        """Tell whether a module that is put into such an image, and into its tables of modules, gets loaded.
+        """Return whether a module that is added to such an image and its module tables gets loaded.
 
-        It does where udev loads whatever the hardware asks for. Red Hat's mkinitrd writes a script that loads certain
-        modules and no others, SUSE's a list of them. make-initrd has udev, but no image of it was there to try it with.
+        It does if udev in the image loads whatever the hardware needs. The images of Red Hat's mkinitrd contain a
+        script that loads fixed modules, those of SUSE's mkinitrd a list of modules. make-initrd uses udev, but adding
+        modules to its images has not been tested.
         """
         return self in {Kind.INITRAMFS_TOOLS, Kind.DRACUT}
 
 
 def kind_of(image: Image) -> Kind:
-    """Tell which tool made an image.
+    """Return the tool that made an image.
 
-    :raises ArchiveError: it is damaged.
+    :raises ArchiveError: the image is damaged.
     """
     entries = image.entries()
     if {"conf/initramfs.conf", "scripts/functions"} & entries.keys():

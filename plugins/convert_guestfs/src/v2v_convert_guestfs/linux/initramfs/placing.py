@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The place of an image in the guest: is there room, put a new one there, keep the old one."""
+"""Replace an initramfs in the guest: check the free space, put the new image in place, and keep the old one."""
 
 from __future__ import annotations
 
@@ -19,37 +19,41 @@ from v2v_core.api import ConversionError
 
 WHY = "the kernel needs the virtio drivers before it can read the disk"
 _MIB = 1024 * 1024
-#: Bytes that stay free beside a kept old initramfs: enough for the guest's next kernel.
+#: Bytes that must stay free if the old initramfs is kept: enough for the guest's next kernel.
 _ROOM_FOR_KERNEL = 128 * _MIB
 
 
 def free_space(session: Session, image: str) -> int:
-    """Give the free bytes of the file system that an image is in: mostly that of /boot."""
+    """Return the free bytes of the file system that contains an image, which is usually /boot; 0 if unknown."""
     try:
-        found = session.handle.statvfs(image.rpartition("/")[0] or "/")
+        status = session.handle.statvfs(image.rpartition("/")[0] or "/")
     except RuntimeError:
         return 0
-    return int(found["bfree"] * found["bsize"])
+    return int(status["bfree"] * status["bsize"])
 
 
-def size_estimate(found: Examination) -> int:
-    """Give the bytes that a new image needs beside the old one: 4 MiB of modules, or a fifth where all is made anew."""
-    return found.size + (4 * _MIB if found.extendable else max(4 * _MIB, found.size // 5))
+def size_estimate(examined: Examination) -> int:
+    """Return the estimated size of the new image in bytes.
+
+    Added modules take about 4 MiB. A rebuilt image may be a fifth larger than the old one.
+    """
+    return examined.size + (4 * _MIB if examined.extendable else max(4 * _MIB, examined.size // 5))
 
 
-def place_of(files: GuestFiles, found: Examination) -> str:
-    """Give the path of the image without links."""
-    assert found.kernel.initramfs is not None  # noqa: S101 - examined, so there is one
-    return files.resolve(found.kernel.initramfs) or found.kernel.initramfs
+def place_of(files: GuestFiles, examined: Examination) -> str:
+    """Return the path of the image with links resolved."""
+    assert examined.kernel.initramfs is not None  # noqa: S101 - a kernel without initramfs has no Examination
+    return files.resolve(examined.kernel.initramfs) or examined.kernel.initramfs
 
 
-def upload(session: Session, files: GuestFiles, found: Examination, target: Path) -> None:
-    """Upload a new image, make sure that it arrived, and let it take the place of the old one.
+def upload(session: Session, files: GuestFiles, examined: Examination, target: Path) -> None:
+    """Upload a new image, verify its checksum, and replace the old image.
 
+    :param target: the new image on the host.
     :raises ConversionError: it cannot be written.
     """
     handle = session.handle
-    place = place_of(files, found)
+    place = place_of(files, examined)
     temporary = ""
     try:
         temporary = files.temporary_beside(place)
@@ -57,35 +61,36 @@ def upload(session: Session, files: GuestFiles, found: Examination, target: Path
         with target.open("rb") as file:
             expected = hashlib.file_digest(file, "sha256").hexdigest()
         if str(handle.checksum("sha256", temporary)) != expected:
-            raise ConversionError(f"{place} in the guest is not what was written to it")
-        _record_checksum(files, found.kernel.version, place, target)
-        kept = take_place(session, found, place, temporary)
+            raise ConversionError(f"{place} in the guest differs from what was written to it")
+        _record_checksum(files, examined.kernel.version, place, target)
+        kept = take_place(session, examined, place, temporary)
     except (RuntimeError, ConversionError) as err:
         with suppress(RuntimeError):
             if temporary:
                 handle.rm_f(temporary)
         raise ConversionError(
-            f"{place} in the guest cannot be written: {brief(err)}", hint="look for free space in /boot of the guest"
+            f"{place} in the guest cannot be written: {brief(err)}", hint="check the free space in /boot of the guest"
         ) from err
     what = []
-    if found.lacking:
-        what.append(f"{', '.join(found.lacking)} added")
-    if found.stale:
-        what.append(f"disks called by their new names in {found.stale}")
-    if found.carried:
-        what.append(f"{', '.join(found.carried)} added")
-    why = WHY if found.lacking or found.stale else "udev names NICs before the root file system is there"
+    if examined.lacking:
+        what.append(f"{', '.join(examined.lacking)} added")
+    if examined.stale:
+        what.append(f"disks have their new names in {examined.stale}")
+    if examined.carried:
+        what.append(f"{', '.join(examined.carried)} added")
+    why = WHY if examined.lacking or examined.stale else "udev names NICs before the root file system is mounted"
     session.changed(place, "; ".join(what) + (f"; the old one is {kept}" if kept else ""), why)
 
 
-def take_place(session: Session, found: Examination, place: str, new: str) -> str | None:
-    """Let a new image take the place of the old one; put that aside where there is plenty of room, and say where.
+def take_place(session: Session, examined: Examination, place: str, new: str) -> str | None:
+    """Replace an image by a new one with the same attributes.
 
-    :raises RuntimeError: libguestfs's.
+    :returns: the path of the old image, or None if there was not enough space to keep it.
+    :raises RuntimeError: from libguestfs.
     """
     session.handle.copy_attributes(place, new, all=True)
     kept = None
-    if free_space(session, place) >= found.size + _ROOM_FOR_KERNEL:
+    if free_space(session, place) >= examined.size + _ROOM_FOR_KERNEL:
         kept = f"{place}.pre-v2v"
         session.handle.rename(place, kept)
     session.handle.rename(new, place)
@@ -94,7 +99,7 @@ def take_place(session: Session, found: Examination, place: str, new: str) -> st
 
 @contextmanager
 def host_directory(session: Session) -> Iterator[Path]:
-    """Have a directory on the host for a while."""
+    """Yield a temporary directory on the host, which is removed at the end."""
     directory = Path(tempfile.mkdtemp(prefix="initramfs-", dir=session.request.temporary))
     try:
         yield directory
@@ -103,7 +108,7 @@ def host_directory(session: Session) -> Iterator[Path]:
 
 
 def _record_checksum(files: GuestFiles, version: str, place: str, target: Path) -> None:
-    """Tell older initramfs-tools, which refuse to update an image that they did not make: one in /boot."""
+    """Record the checksum of a new image in /boot for old initramfs-tools, which update only images that they know."""
     if place.rpartition("/")[0] != "/boot":
         return
     with target.open("rb") as file:

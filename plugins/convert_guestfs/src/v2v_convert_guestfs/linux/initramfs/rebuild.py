@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Have the guest's own tool make an image anew in the appliance, and look into what it made.
+"""Rebuild an initramfs with the guest's own tool in the appliance, and examine the result.
 
-The tool sees the appliance's hardware, and the appliance's names of disks, which need not be libguestfs's either.
+The tool sees the hardware of the appliance, and the disk names that the appliance's kernel uses. These may differ even
+from libguestfs's names.
 """
 
 from __future__ import annotations
@@ -23,57 +24,58 @@ from v2v_convert_guestfs.linux.kernels import Kernel
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError
 
-#: In /dev/sda2; a logical volume has one more.
+#: In /dev/sda2. The path of a logical volume has more.
 _SLASHES = 2
 
 
-def generator_for(session: Session, files: GuestFiles, found: Examination) -> Installed | None:
-    """Choose the guest's tool for an image."""
-    return in_use(find_generators(files, family_of(session.inspection.distro)), found.kind)
+def generator_for(session: Session, files: GuestFiles, examined: Examination) -> Installed | None:
+    """Return the guest's tool for an image, or None if it has none."""
+    return in_use(find_generators(files, family_of(session.inspection.distro)), examined.kind)
 
 
-def maker_for(session: Session, files: GuestFiles, found: Examination) -> Installed | None:
-    """Choose the guest's tool that can make an image where this one is: some know one place only."""
-    installed = generator_for(session, files, found)
-    at_home = place_of(files, found).rpartition("/")[0] == "/boot"
+def maker_for(session: Session, files: GuestFiles, examined: Examination) -> Installed | None:
+    """Return the guest's tool that can write an image to this place, or None. Some tools write only to /boot."""
+    installed = generator_for(session, files, examined)
+    at_home = place_of(files, examined).rpartition("/")[0] == "/boot"
     return installed if installed is not None and (installed.generator.takes_output or at_home) else None
 
 
-def missing_tool(session: Session, found: Examination) -> str:
-    """Say what to install in a guest without a tool."""
-    return f"install {package_for(family_of(session.inspection.distro), found.kind)} in the guest at its hypervisor"
+def missing_tool(session: Session, examined: Examination) -> str:
+    """Return a hint on what to install in a guest without a tool."""
+    package = package_for(family_of(session.inspection.distro), examined.kind)
+    return f"install {package} in the guest on its source hypervisor"
 
 
 def modules_of(kernel: Kernel) -> tuple[str, ...]:
-    """List the drivers to add that the kernel has as modules: some tools fail over a name that they do not find."""
+    """Return the drivers to add that the kernel has as modules. Some tools fail if they do not find a module."""
     return tuple(name for name in WANTED if name in kernel.modules.paths and not kernel.builds_in(name))
 
 
-def configure(session: Session, files: GuestFiles, found: Examination) -> None:
-    """Have the drivers in the guest's next images.
+def configure(session: Session, files: GuestFiles, examined: Examination) -> None:
+    """Configure the guest's tool to include the drivers in all images that it makes later.
 
     :raises ConversionError: a file cannot be written.
     """
-    installed, modules = generator_for(session, files, found), modules_of(found.kernel)
+    installed, modules = generator_for(session, files, examined), modules_of(examined.kernel)
     if installed is not None and modules:
         installed.generator.configure(files, modules)
 
 
-def make_anew(session: Session, files: GuestFiles, found: Examination, names: DeviceNames) -> None:
-    """Run the guest's own tool, and look into what it made.
+def make_anew(session: Session, files: GuestFiles, examined: Examination, names: DeviceNames) -> None:
+    """Rebuild an image with the guest's own tool, and examine the result.
 
-    :raises ConversionError: there is none, it failed, or it made an image that does not boot.
+    :raises ConversionError: the guest has no tool, the tool failed, or its image does not boot.
     """
-    kernel = found.kernel
-    installed = maker_for(session, files, found)
+    kernel = examined.kernel
+    installed = maker_for(session, files, examined)
     if installed is None:
         raise ConversionError(
             f"the guest has no tool to make an initramfs for the kernel {kernel.version}",
-            hint=missing_tool(session, found),
+            hint=missing_tool(session, examined),
         )
-    configure(session, files, found)
+    configure(session, files, examined)
     installed.generator.prepare(files)
-    place = place_of(files, found)
+    place = place_of(files, examined)
     with _output(session, files, place, installed) as output:
         job = Job(
             program=installed.program,
@@ -89,30 +91,30 @@ def make_anew(session: Session, files: GuestFiles, found: Examination, names: De
         *firsts, last = installed.generator.commands(job)
         for command in firsts:
             try:
-                new = _made(session, files, found, names, command, output)
-                if lost := lost_modules(found, new, wanted):
-                    raise ConversionError(f"the new initramfs has no {', '.join(lost)} any more")
+                new = _made(session, files, examined, names, command, output)
+                if lost := lost_modules(examined, new, wanted):
+                    raise ConversionError(f"the new initramfs no longer has {', '.join(lost)}")
                 break
             except ConversionError as err:
                 session.report.debug(f"{err}: trying {installed.program} again with other settings")
         else:
-            new = _made(session, files, found, names, last, output)
-            if lost := lost_modules(found, new, wanted):
+            new = _made(session, files, examined, names, last, output)
+            if lost := lost_modules(examined, new, wanted):
                 session.report.warning(
-                    f"the new initramfs of the kernel {kernel.version} has no {', '.join(lost)} any more: "
-                    "if the guest's root file system needs that, it does not boot"
+                    f"the new initramfs of the kernel {kernel.version} no longer has {', '.join(lost)}: "
+                    "if the guest's root file system needs it, the guest does not boot"
                 )
         kept = None
         if output != place:
             try:
-                kept = take_place(session, found, place, output)
+                kept = take_place(session, examined, place, output)
             except RuntimeError as err:
                 raise ConversionError(f"{place} in the guest cannot be written: {brief(err)}") from err
-    session.changed(place, f"made anew by {installed.program}" + (f"; the old one is {kept}" if kept else ""), WHY)
+    session.changed(place, f"rebuilt by {installed.program}" + (f"; the old one is {kept}" if kept else ""), WHY)
 
 
 def root_modules(session: Session) -> frozenset[str]:
-    """List the modules that the guest's root file system may be read with, wherever they are not built in."""
+    """Return the modules that the guest's root file system may need, unless they are built in."""
     root = session.inspection.root
     if root.startswith("btrfsvol:"):
         return frozenset({"btrfs"})
@@ -127,35 +129,35 @@ def root_modules(session: Session) -> frozenset[str]:
 
 
 def lost_modules(old: Examination, new: Examination, wanted: frozenset[str]) -> list[str]:
-    """List those of the wanted modules that an image had, and the one that takes its place has not.
+    """Return the wanted modules that the old image has and the new one does not.
 
-    That is how it shows that the tool did not see in the appliance what the guest's root file system is on.
+    They are missing if the tool did not recognise, in the appliance, the device of the guest's root file system.
     """
     return sorted((old.present - new.present) & wanted) if new.image is not None else []
 
 
 def _made(
-    session: Session, files: GuestFiles, found: Examination, names: DeviceNames, command: Command, output: str
+    session: Session, files: GuestFiles, examined: Examination, names: DeviceNames, command: Command, output: str
 ) -> Examination:
-    """Make an image, and look into it.
+    """Make an image with one command, and examine it.
 
-    :raises ConversionError: the tool failed, or made one that does not boot.
+    :raises ConversionError: the tool failed, or its image does not boot.
     """
-    kernel = found.kernel
+    kernel = examined.kernel
     before = _checksum(session, output)
     _run(session, files, kernel, command)
     with host_directory(session) as directory:
         new = examine(session, replace(kernel, initramfs=output), names, directory)
     if new.image is None and _checksum(session, output) == before:
         raise ConversionError(
-            f"{command.argv[0]} said that it succeeded, and made no initramfs for the kernel {kernel.version}",
-            hint="the log has its words; run it in the guest at its hypervisor",
+            f"{command.argv[0]} reported success, but made no initramfs for the kernel {kernel.version}",
+            hint="read its output in the log; run it in the guest on its source hypervisor",
         )
     if new.image is None:
         session.report.debug(f"{output} cannot be read: {new.unreadable}")
     elif not new.boots:
         raise ConversionError(
-            f"the initramfs that the guest has made for the kernel {kernel.version} lacks {', '.join(new.lacking)}"
+            f"the initramfs that the guest's tool made for the kernel {kernel.version} lacks {', '.join(new.lacking)}"
         )
     return new
 
@@ -164,7 +166,7 @@ def _checksum(session: Session, path: str) -> str:
     try:
         return str(session.handle.checksum("sha256", path))
     except RuntimeError:
-        # It is not there yet.
+        # The file does not exist yet.
         return ""
 
 
@@ -179,7 +181,7 @@ def _run(session: Session, files: GuestFiles, kernel: Kernel, command: Command) 
     except RuntimeError as err:
         raise ConversionError(
             f"{command.argv[0]} failed in the guest for the kernel {kernel.version}: {brief(err)}",
-            hint="the log has its words; run it in the guest at its hypervisor",
+            hint="read its output in the log; run it in the guest on its source hypervisor",
         ) from err
     finally:
         for path in command.settings:
@@ -188,7 +190,11 @@ def _run(session: Session, files: GuestFiles, kernel: Kernel, command: Command) 
 
 @contextmanager
 def _output(session: Session, files: GuestFiles, place: str, installed: Installed) -> Iterator[str]:
-    """Give where the tool writes: beside the old image if it can be told, so that a failure leaves that one alone."""
+    """Yield the path that the tool writes to.
+
+    This is a temporary file beside the old image, so that a failure leaves the old one intact. If the tool has no
+    option for the path, this is the old image itself.
+    """
     if not installed.generator.takes_output:
         yield place
         return
@@ -199,13 +205,13 @@ def _output(session: Session, files: GuestFiles, place: str, installed: Installe
     try:
         yield output
     finally:
-        # It is not there any more if all went well.
+        # After a success it has been renamed.
         with suppress(RuntimeError):
             session.handle.rm_f(output)
 
 
 def _root(session: Session) -> str:
-    """Name the root file system so that the name is right in the appliance and on KVM, or give ""."""
+    """Return a device name of the root file system that is valid in the appliance and on KVM, or ""."""
     device = session.inspection.root
     if device.startswith("btrfsvol:"):
         device = "/".join(device.removeprefix("btrfsvol:").split("/")[:3])
@@ -214,6 +220,6 @@ def _root(session: Session) -> str:
             uuid = str(session.handle.vfs_uuid(device))
             device = f"/dev/disk/by-uuid/{uuid}" if uuid else ""
     except RuntimeError as err:
-        session.report.debug(f"the UUID of the root file system is not known: {brief(err)}")
+        session.report.debug(f"the UUID of the root file system is unknown: {brief(err)}")
         return ""
     return device

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Old names of disks in an initramfs: in its configuration, and in the names of files that wait for a disk."""
+"""Find old disk names in an initramfs: in configuration files, and in the names of files that wait for a disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from v2v_convert_guestfs.linux.initramfs.image import Image
 
 _Editor = Callable[[bytes, DeviceNames], bytes]
 
-#: By the name in the image. The files of initramfs-tools and of dracut do not get in each other's way.
+#: Editors, by a pattern of names in the image. Images of initramfs-tools and of dracut have no such names in common.
 _EDITORS: tuple[tuple[re.Pattern[str], _Editor], ...] = tuple(
     (re.compile(pattern), editor)
     for pattern, editor in (
@@ -26,35 +26,36 @@ _EDITORS: tuple[tuple[re.Pattern[str], _Editor], ...] = tuple(
         (r"etc/block_uuid\.map", devices_in.kernel_arguments),
     )
 )
-#: dracut's scripts that wait for a disk, or complain of one: the name of the disk with \x2f for each slash.
+#: dracut's scripts that wait for a disk, or report that it is missing. The disk's name has \x2f for each slash.
 _HOOK = re.compile(
     r"(?P<before>(?:.*/)?(?:initqueue/finished|initqueue-finished|emergency)/(?:devexists|\d\d)-)"
     r"(?P<disk>\\x2f[^/]+)(?P<after>\.sh)",
     re.ASCII,
 )
-#: dracut's settings for systemd's waiting for a disk: the name of the disk with - for each slash.
+#: dracut's settings for systemd's device units. The disk's name has - for each slash.
 _UNIT = re.compile(
     r"(?P<before>(?:etc|run)/systemd/system/(?:[^/]+\.(?:wants|requires)/)?)(?P<disk>dev-[^/]+)"
     r"(?P<after>\.device(?:\.d(?:/[^/]+)?)?)",
     re.ASCII,
 )
 _UNIT_LINK = re.compile(r"(?P<before>(?:[^\n]*/)?)(?P<disk>dev-[^/]+)(?P<after>\.device)", re.ASCII)
-#: Links that udev makes of a disk's serial number or of its controller: none of them exists on KVM.
+#: Links that udev creates from a disk's serial number or controller. None of them exists on KVM.
 _HARDWARE_LINK = ("/dev/disk/by-id/", "/dev/disk/by-path/")
-#: LVM takes a disk for its own by its number at the source's controller; without the file it looks at all disks.
+#: LVM identifies its disks by their serial numbers at the source. Without this file it uses all disks.
 _LVM_DEVICES = "etc/lvm/devices/system.devices"
 
+#: How many files a message names.
 _NAMED = 3
-#: Bytes of a configuration file, and of all that are changed.
+#: Bytes of one configuration file, and of all that are changed.
 _FILE_LIMIT, _FILES_LIMIT = 1024 * 1024, 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Stale:
-    """What is to be put right.
+    """The changes that remove old disk names from an image.
 
-    :param contents: new ones by the old names; of a link it is its target.
-    :param moved: new names by the old ones; "" is for what goes.
+    :param contents: new contents, by the name before renaming. The content of a link is its target.
+    :param moved: new names, by the old names. The new name "" removes a file.
     """
 
     contents: Mapping[str, bytes] = field(default_factory=dict)
@@ -64,16 +65,16 @@ class Stale:
         return bool(self.contents or self.moved)
 
     def __str__(self) -> str:
-        """Name the first few files by their old names, without anything in them that a terminal would obey."""
+        """Return the old names of the first few files, without terminal control characters."""
         names = list(dict.fromkeys((*self.contents, *self.moved)))
         text = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
         return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def stale_files(image: Image, names: DeviceNames) -> Stale:
-    """Find what names disks by their old names in the configuration that the tools copy into their images.
+    """Find old disk names in the configuration that tools copy into their images.
 
-    :raises ArchiveError: it is damaged, or a configuration file in it is larger than any.
+    :raises ArchiveError: the image is damaged, or a configuration file in it is unreasonably large.
     """
     contents: dict[str, bytes] = {}
     moved: dict[str, str] = {}
@@ -88,12 +89,12 @@ def stale_files(image: Image, names: DeviceNames) -> Stale:
         if editor is not None and old is not None and (new := editor(old, names)) != old:
             contents[name] = new
             if sum(map(len, contents.values())) > _FILES_LIMIT:
-                raise ArchiveError("too much of it names disks")
+                raise ArchiveError("the files that name disks are too large")
     return Stale(contents, moved)
 
 
 def moved_name(name: str, names: DeviceNames) -> str | None:
-    """Give the new name of a file that has a disk's old name in its own, "" if it shall go, or None if it stays."""
+    """Return the new name of a file whose name contains an old disk name, "" to remove the file, or None to keep it."""
     if name == _LVM_DEVICES:
         return ""
     match, plain, escaped = _HOOK.fullmatch(name), _from_hook, _to_hook
@@ -103,7 +104,7 @@ def moved_name(name: str, names: DeviceNames) -> str | None:
         return None
     disk = plain(match["disk"])
     if disk.startswith(_HARDWARE_LINK):
-        # What waits for it waits for ever. The root file system is waited for by root= on the command line as well.
+        # Waiting for such a link never ends. The wait for the root file system is also set up from root= at boot.
         return ""
     new = names.rename(disk)
     return None if new in {None, disk} else match["before"] + escaped(str(new)) + match["after"]
@@ -135,5 +136,5 @@ def _from_unit(text: str) -> str:
 
 
 def _to_unit(disk: str) -> str:
-    # The new names have letters and digits only, which systemd leaves as they are.
+    # The new names consist of letters and digits, which systemd does not escape.
     return disk.strip("/").replace("/", "-")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Make every kernel that is offered boot from virtio: examine first, change what must be changed, look again."""
+"""Make every kernel in the boot menu boot from virtio: examine its initramfs, change it if needed, and check it."""
 
 from __future__ import annotations
 
@@ -24,31 +24,32 @@ from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConversionError
 
 _MIB = 1024 * 1024
-#: Bytes that the images of all kernels may take on this host, with what is expanded of them.
+#: Bytes that the images of all kernels may take on this host, including their expanded contents.
 _HOST_LIMIT = 2048 * _MIB
 
 
 @dataclass
 class InitramfsWork:
-    """The examined kernels; the first is the one that boots by default."""
+    """The examined images, that of the default kernel first, and the directories on the host that contain them."""
 
     examinations: list[Examination]
     directories: list[Path]
 
     def carry(self, files: Mapping[str, bytes], driver: str) -> None:
-        """Have files of the guest in those images that name NICs: udev does it wherever the driver of the NIC is.
+        """Add files of the guest to the images that have the NIC driver, where udev names the NICs.
 
-        Named otherwise there, a NIC gets its name later only from systemd 240 on, and only while it is down.
+        A NIC that gets another name in the initramfs is renamed later only by systemd 240 or newer, and only while the
+        NIC is down.
         """
         self.examinations = [
-            replace(found, carried=dict(files))
-            if files and found.image and (driver in found.present or found.kernel.builds_in(driver))
-            else found
-            for found in self.examinations
+            replace(examined, carried=dict(files))
+            if files and examined.image and (driver in examined.present or examined.kernel.builds_in(driver))
+            else examined
+            for examined in self.examinations
         ]
 
     def discard(self) -> None:
-        """Remove what was brought to the host."""
+        """Remove the images from the host."""
         for directory in self.directories:
             shutil.rmtree(directory, ignore_errors=True)
 
@@ -56,7 +57,10 @@ class InitramfsWork:
 def examine_kernels(
     session: Session, files: GuestFiles, kernels: Sequence[Kernel], names: DeviceNames, blockers: Blockers
 ) -> InitramfsWork:
-    """Examine the initramfs of each kernel, and see whether there is room for a new one of the first."""
+    """Examine the initramfs of each kernel, and add a blocker if that of the first kernel cannot be changed.
+
+    :param kernels: the default kernel first.
+    """
     work = InitramfsWork([], [])
     if kernels:
         look_for_blacklists(session, files, kernels[0], blockers)
@@ -64,8 +68,8 @@ def examine_kernels(
     for number, kernel in enumerate(kernels):
         if taken > _HOST_LIMIT:
             session.report.warning(
-                f"the initramfs images of {len(kernels) - number} more kernels are not looked at, the others take "
-                f"{taken // _MIB} MB: those kernels may not boot from a virtio disk"
+                f"the initramfs images of {len(kernels) - number} more kernels are not examined, because the others "
+                f"already take {taken // _MIB} MB: those kernels may not boot from a virtio disk"
             )
             break
         if kernel.initramfs is None:
@@ -76,115 +80,119 @@ def examine_kernels(
             continue
         directory = Path(tempfile.mkdtemp(prefix="initramfs-", dir=session.request.temporary))
         work.directories.append(directory)
-        found = examine(session, kernel, names, directory)
-        if found.image is None:
-            # What cannot be read is of no more use, and may be a bomb.
+        examined = examine(session, kernel, names, directory)
+        if examined.image is None:
+            # An unreadable image is not used any more, and what was expanded of it may be huge.
             shutil.rmtree(directory, ignore_errors=True)
         taken += sum(path.stat().st_size for path in directory.glob("*"))
-        work.examinations.append(found)
-        _say(session, found)
-        if number == 0 and not found.is_fine:
+        work.examinations.append(examined)
+        _report(session, examined)
+        if number == 0 and not examined.is_fine:
             place = kernel.initramfs.rpartition("/")[0]
-            free, needed = free_space(session, kernel.initramfs), size_estimate(found)
+            free, needed = free_space(session, kernel.initramfs), size_estimate(examined)
             if free < needed:
                 blockers.add(
-                    f"{place} in the guest has {free // _MIB} MB of free space and the new initramfs of the kernel "
+                    f"{place} in the guest has {free // _MIB} MB of free space, but the new initramfs of the kernel "
                     f"{kernel.version} needs {needed // _MIB} MB",
                     "remove old kernels from the guest with its package manager",
                 )
-            if not found.extendable and maker_for(session, files, found) is None:
-                blockers.add(_cannot_be_changed(found), missing_tool(session, found))
+            if not examined.extendable and maker_for(session, files, examined) is None:
+                blockers.add(_cannot_be_changed(examined), missing_tool(session, examined))
     return work
 
 
 def update(session: Session, files: GuestFiles, work: InitramfsWork, names: DeviceNames) -> None:
-    """Change the images that need it, and make sure that the guest's next images are right too.
+    """Change the images that need it, and configure the guest so that its later images are right, too.
 
-    :raises ConversionError: the default kernel's cannot be changed.
+    :raises ConversionError: the image of the default kernel cannot be changed.
     """
-    not_booting = [found for found in work.examinations if not found.boots]
+    not_booting = [examined for examined in work.examinations if not examined.boots]
     if not_booting:
         configure(session, files, not_booting[0])
-    for number, found in enumerate(work.examinations):
-        if found.is_fine:
-            if found.carried:
-                _carry(session, files, found, names)
+    for number, examined in enumerate(work.examinations):
+        if examined.is_fine:
+            if examined.carried:
+                _carry(session, files, examined, names)
             continue
-        image = str(found.kernel.initramfs)
-        if number > 0 and free_space(session, image) < size_estimate(found):
+        image = str(examined.kernel.initramfs)
+        if number > 0 and free_space(session, image) < size_estimate(examined):
             session.report.warning(
-                f"there is no room for {image} in the guest made anew for the kernel {found.kernel.version}: "
+                f"the guest has no space to rebuild {image} of the kernel {examined.kernel.version}: "
                 "that kernel will not boot from a virtio disk"
             )
             continue
         try:
-            _update_one(session, files, found, names)
+            _update_one(session, files, examined, names)
         except ConversionError as err:
             if number == 0:
                 raise
-            session.report.warning(f"the kernel {found.kernel.version} will not boot from a virtio disk: {err}")
+            session.report.warning(f"the kernel {examined.kernel.version} will not boot from a virtio disk: {err}")
 
 
-def _update_one(session: Session, files: GuestFiles, found: Examination, names: DeviceNames) -> None:
+def _update_one(session: Session, files: GuestFiles, examined: Examination, names: DeviceNames) -> None:
     started = time.monotonic()
     with host_directory(session) as directory:
         target = directory / "initramfs.new"
         try:
-            extend(session, found, target)
-            new = examine_file(found.kernel, target, names, directory)
+            extend(session, examined, target)
+            new = examine_file(examined.kernel, target, names, directory)
             if not new.is_fine:
-                raise ArchiveError(f"afterwards {', '.join(new.lacking) or 'an old name of a disk'} was still wrong")
+                raise ArchiveError(f"after the change it still {_problem(new)}")
         except (ArchiveError, OSError, RuntimeError) as err:
             session.report.info(
-                f"The initramfs of the kernel {found.kernel.version} is made anew by the guest itself: {brief(err)}"
+                f"The guest's own tool rebuilds the initramfs of the kernel {examined.kernel.version}: {brief(err)}"
             )
-            make_anew(session, files, found, names)
+            make_anew(session, files, examined, names)
         else:
-            upload(session, files, found, target)
-    session.report.debug(f"initramfs of {found.kernel.version}: {time.monotonic() - started:.1f} s")
+            upload(session, files, examined, target)
+    session.report.debug(f"initramfs of {examined.kernel.version}: {time.monotonic() - started:.1f} s")
 
 
-def _carry(session: Session, files: GuestFiles, found: Examination, names: DeviceNames) -> None:
-    """Add files to an image that boots as it is; if that does not work, it stays so."""
-    found = replace(found, lacking=())
-    if not found.extendable:
-        session.report.debug(f"{found.kernel.initramfs} is of {found.kind}: it does not get the names of NICs")
+def _carry(session: Session, files: GuestFiles, examined: Examination, names: DeviceNames) -> None:
+    """Add files to an image that already boots. If that fails, warn and keep the image."""
+    examined = replace(examined, lacking=())
+    if not examined.extendable:
+        session.report.debug(f"{examined.kind} made {examined.kernel.initramfs}: names of NICs are not added to it")
         return
     try:
-        if free_space(session, str(found.kernel.initramfs)) < size_estimate(found):
-            raise ArchiveError("there is no room for it")
+        if free_space(session, str(examined.kernel.initramfs)) < size_estimate(examined):
+            raise ArchiveError("there is not enough space for it")
         with host_directory(session) as directory:
             target = directory / "initramfs.new"
-            extend(session, found, target)
-            new = examine_file(found.kernel, target, names, directory)
-            if not new.is_fine or new.present != found.present:
-                raise ArchiveError("afterwards it was damaged")
-            upload(session, files, found, target)
+            extend(session, examined, target)
+            new = examine_file(examined.kernel, target, names, directory)
+            if not new.is_fine or new.present != examined.present:
+                raise ArchiveError("it was damaged by the change")
+            upload(session, files, examined, target)
     except (ArchiveError, OSError, RuntimeError, ConversionError) as err:
         session.not_done(
-            f"the initramfs of the kernel {found.kernel.version} does not know the names of NICs, which have them "
-            "later only; a new initramfs, made in the converted guest, puts it right",
+            f"the initramfs of the kernel {examined.kernel.version} does not contain the names of NICs, so they get "
+            "their names only later in the boot; rebuild the initramfs in the converted guest to correct this",
             err,
         )
 
 
-def _say(session: Session, found: Examination) -> None:
-    name = found.kernel.initramfs
-    if found.image is None:
-        session.report.debug(f"{name} cannot be read: {found.unreadable}")
-    elif found.is_fine:
-        session.report.info(f"The initramfs of the kernel {found.kernel.version} has the virtio drivers already")
+def _report(session: Session, examined: Examination) -> None:
+    name = examined.kernel.initramfs
+    if examined.image is None:
+        session.report.debug(f"{name} cannot be read: {examined.unreadable}")
+    elif examined.is_fine:
+        session.report.info(f"The initramfs of the kernel {examined.kernel.version} already has the virtio drivers")
     else:
-        wrong = [*found.lacking, *([str(found.stale)] if found.stale else [])]
+        wrong = [*examined.lacking, *([str(examined.stale)] if examined.stale else [])]
         session.report.debug(
-            f"{name}: of {found.kind}, {len(found.present)} modules; to be put right: {', '.join(wrong)}"
+            f"{name}: made by {examined.kind}, {len(examined.present)} modules; to be corrected: {', '.join(wrong)}"
         )
 
 
-def _cannot_be_changed(found: Examination) -> str:
-    if found.image is None:
-        why = f"cannot be read ({found.unreadable})"
-    else:
-        why = f"lacks {', '.join(found.lacking)}" if found.lacking else "names disks by their old names"
-        why += f" and is of {found.kind}, so that it must be made anew"
-    return f"{found.kernel.initramfs} in the guest {why}, and the guest has no tool to make a new one"
+def _cannot_be_changed(examined: Examination) -> str:
+    why = _problem(examined)
+    if examined.image is not None:
+        why += f" and was made by {examined.kind}, so it must be rebuilt"
+    return f"{examined.kernel.initramfs} in the guest {why}, and the guest has no tool to rebuild it"
+
+
+def _problem(examined: Examination) -> str:
+    if examined.image is None:
+        return f"cannot be read ({examined.unreadable})"
+    return f"lacks {', '.join(examined.lacking)}" if examined.lacking else "names disks by their old names"

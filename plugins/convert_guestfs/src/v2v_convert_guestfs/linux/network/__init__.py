@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Names of NICs: which names the guest configures, which MAC address each belongs to, and how it keeps its name."""
+"""Names of NICs: find the names that the guest configures and their MAC addresses, and keep the names on KVM."""

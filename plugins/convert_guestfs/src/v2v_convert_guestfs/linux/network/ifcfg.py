@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Read ifcfg files: those of Red Hat's network scripts, and those of SUSE's wicked."""
+"""Read ifcfg files of Red Hat's network scripts and of SUSE's wicked."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ _PHYSICAL = frozenset({"", "ethernet"})
 
 
 def ifcfg(data: bytes, file_name: str) -> Reading:
-    """Read a file of either kind: its device (or the end of the file's name), its MAC address, and its ports."""
+    """Read an ifcfg file: its device, its MAC address and its ports.
+
+    At SUSE, the end of the file name is the device if the file names none.
+    """
     text = data.decode("latin-1")
-    values = {found.name: unquoted(text[found.start : found.end]).strip() for found in assignments(text)}
+    values = {variable.name: unquoted(text[variable.start : variable.end]).strip() for variable in assignments(text)}
     mac = mac_address(values.get("HWADDR"))
     name = values.get("DEVICE", "")
     if not name and mac:
         return Reading(matched=frozenset({mac}))
     if not name and "/network-scripts/" not in file_name:
-        # At Red Hat the end of the file's name is a connection's: ifcfg-Wired_connection_1.
+        # At Red Hat, the end of the file name is that of a connection: ifcfg-Wired_connection_1.
         name = file_name.rpartition("/")[2].removeprefix("ifcfg-")
-    # A VLAN names what it is made of (PHYSDEV at Red Hat, ETHERDEVICE at SUSE); so do SUSE's bonds and bridges.
+    # A VLAN names its parent (PHYSDEV at Red Hat, ETHERDEVICE at SUSE); SUSE's bonds and bridges name their ports.
     ports = [values[key] for key in ("PHYSDEV", "ETHERDEVICE") if values.get(key)]
     ports += values.get("BRIDGE_PORTS", "").split()
     ports += [port for key, port in values.items() if names_port(key)]
@@ -35,9 +38,9 @@ def ifcfg(data: bytes, file_name: str) -> Reading:
     )
     nics: list[tuple[str, str | None]] = [(port, None) for port in ports if port not in {"none"}]
     if virtual:
-        # eth0.7 says by its name what it is made of.
+        # The name eth0.7 contains the name of its parent.
         return reading([*nics, *([(name, None)] if "." in name else [])], [name] if "." not in name else [])
-    # Of old, files were also called after the MAC address: ifcfg-eth-id-00:11:22:33:44:55.
+    # Old distributions also name files by the MAC address: ifcfg-eth-id-00:11:22:33:44:55.
     if old := re.fullmatch(r"eth-id-(.{17})", name):
         return Reading(matched=frozenset(filter(None, [mac_address(old[1])])))
     if nic_name(name.split(".")[0].split(":")[0]) is None or "-bus-" in name:
@@ -46,5 +49,5 @@ def ifcfg(data: bytes, file_name: str) -> Reading:
 
 
 def names_port(key: str) -> bool:
-    """Tell whether a variable names a port of a bond: BONDING_SLAVE_0, BONDING_SLAVE0."""
+    """Return whether a variable names a port of a bond: BONDING_SLAVE_0, BONDING_SLAVE0."""
     return key.startswith("BONDING_SLAVE") and key.removeprefix("BONDING_SLAVE").lstrip("_").isdigit()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Read /etc/network/interfaces of Debian's ifupdown, see interfaces(5)."""
+"""Read /etc/network/interfaces of Debian's ifupdown. The format is specified in interfaces(5)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAKES_VIRTUAL = ("bridge-", "bond-", "vlan-", "ovs-", "vxlan-", "tunnel-", "wir
 
 
 def interfaces(data: bytes) -> Reading:
-    """Find the names that ``auto``, ``allow-…`` and ``iface`` configure, and the ports of bridges, bonds and VLANs."""
+    """Return the names that ``auto``, ``allow-…`` and ``iface`` configure, and ports of bridges, bonds and VLANs."""
     names: list[str] = []
     virtual: set[str] = set()
     current = ""
@@ -32,7 +32,7 @@ def interfaces(data: bytes) -> Reading:
         elif keyword in {"mapping", "source", "source-directory", "rename", "template"}:
             current = ""
         elif current and keyword.startswith(("bond-master", "bond-primary")):
-            # bond-master stands at the port, the others at the bond.
+            # bond-master is an option of the port, the other options are those of the bond.
             names += words[1:] if keyword == "bond-primary" else []
         elif current and (keyword in _PORTS or keyword.startswith(_MAKES_VIRTUAL)):
             if "." not in current:

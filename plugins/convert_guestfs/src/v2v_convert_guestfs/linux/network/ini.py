@@ -8,15 +8,19 @@ from dataclasses import dataclass
 
 from v2v_convert_guestfs.linux.network.names import Reading, mac_address, nic_name, reading
 
-#: How a keyfile says that a connection is one.
+#: The types of Ethernet connections in keyfiles.
 ETHERNET = frozenset({"ethernet", "802-3-ethernet"})
-#: What in a [Match] names a place or a kind of hardware that KVM has not.
+#: Keys of [Match] that name a place or a kind of hardware which does not exist on KVM.
 _HARDWARE = ("Path", "Driver", "OriginalName", "Property")
 
 
 @dataclass(frozen=True)
 class Link:
-    """A .link file: the MAC addresses that it matches, the name that it gives, whether it matches by hardware."""
+    """A .link file.
+
+    :param macs: the MAC addresses that it matches. :param name: the name that it assigns, or None.
+    :param by_hardware: whether it matches by properties of the old hardware.
+    """
 
     macs: tuple[str, ...] = ()
     name: str | None = None
@@ -24,27 +28,27 @@ class Link:
 
 
 def keyfile(data: bytes) -> Reading:
-    """Read a NetworkManager keyfile: ``interface-name`` of an Ethernet connection, with its ``mac-address``."""
-    found = sections(data)
-    connection = found.get("connection", {})
+    """Read a NetworkManager keyfile: ``interface-name`` and ``mac-address`` of an Ethernet connection."""
+    parsed = sections(data)
+    connection = parsed.get("connection", {})
     name = connection.get("interface-name", "")
     kind = connection.get("type", "ethernet")
     if kind in ETHERNET:
-        ethernet = found.get("ethernet", {}) | found.get("802-3-ethernet", {})
+        ethernet = parsed.get("ethernet", {}) | parsed.get("802-3-ethernet", {})
         mac = mac_address(ethernet.get("mac-address"))
         if mac and not name:
             return Reading(matched=frozenset({mac}))
         return reading([(name, mac)] if name else [])
-    parent = found.get("vlan", {}).get("parent", "")
+    parent = parsed.get("vlan", {}).get("parent", "")
     return reading([(parent, None)] if parent else [], [name] if name else [])
 
 
 def network(data: bytes) -> Reading:
-    """Read a systemd .network file: the names without globs in its [Match], with the MAC address if there is one."""
+    """Read a systemd .network file: the names without globs in its [Match], and the MAC address."""
     match = sections(data).get("Match", {})
     macs = macs_of(match)
     names = [name for name in match.get("Name", "").split() if nic_name(name)]
-    # It makes no NIC of those, but says which are none: bridges, WLANs.
+    # These are not NICs, but bridges, WLANs and the like.
     if match.get("Kind") or match.get("Type", "ether") != "ether":
         return reading([], names)
     if macs and not match.get("Name"):
@@ -54,40 +58,40 @@ def network(data: bytes) -> Reading:
 
 
 def netdev(data: bytes) -> Reading:
-    """Read a systemd .netdev file: the name of what it makes."""
+    """Read a systemd .netdev file: the name of the virtual interface that it creates."""
     name = sections(data).get("NetDev", {}).get("Name", "")
     return reading([], [name] if name else [])
 
 
 def link(data: bytes) -> Link:
     """Read a systemd .link file."""
-    found = sections(data)
-    match = found.get("Match", {})
+    parsed = sections(data)
+    match = parsed.get("Match", {})
     return Link(
         macs_of(match),
-        nic_name(found.get("Link", {}).get("Name", "")),
+        nic_name(parsed.get("Link", {}).get("Name", "")),
         any(match.get(key, "*") != "*" for key in _HARDWARE),
     )
 
 
 def macs_of(match: dict[str, str]) -> tuple[str, ...]:
-    """Give the MAC addresses of a [Match] section."""
+    """Return the MAC addresses in a [Match] section."""
     words = f"{match.get('MACAddress', '')} {match.get('PermanentMACAddress', '')}".split()
     return tuple(dict.fromkeys(mac for word in words if (mac := mac_address(word))))
 
 
 def sections(data: bytes) -> dict[str, dict[str, str]]:
-    """Give the last value of each key by section; sections of one name are taken together."""
-    found: dict[str, dict[str, str]] = {}
+    """Return the last value of each key, by section. Sections with the same name are merged."""
+    parsed: dict[str, dict[str, str]] = {}
     section: dict[str, str] = {}
     for line in data.decode("latin-1").split("\n"):
         text = line.strip()
         if not text or text[0] in "#;":
             continue
         if header := re.fullmatch(r"\[([^\[\]]{1,80})\]", text):
-            section = found.setdefault(header[1], {})
+            section = parsed.setdefault(header[1], {})
         else:
             key, equals, value = text.partition("=")
             if equals:
                 section[key.strip()] = value.strip()
-    return found
+    return parsed

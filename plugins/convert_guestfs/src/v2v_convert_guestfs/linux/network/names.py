@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Names and MAC addresses of interfaces, as configuration states them; nothing else becomes part of a file or path."""
+"""Names and MAC addresses of interfaces in configuration files.
+
+They are validated here, so that only valid ones become part of a file or path that the conversion writes.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-#: The kernel's IFNAMSIZ is 16 with the final zero. A colon makes an alias (eth0:1), a dot a VLAN: neither is a NIC.
+#: The kernel's IFNAMSIZ is 16, including the final zero. A name with a colon is an alias, one with a dot a VLAN.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,15}", re.ASCII)
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}", re.ASCII)
-#: What these names begin with is made by software, or is radio, which no virtual machine has.
+#: Beginnings of the names of virtual interfaces, and of hardware that virtual machines do not have, such as radio.
 _NO_NIC = re.compile(
     r"(?:lo|br|bond|team|vlan|dummy|docker|virbr|lxcbr|lxdbr|veth|vnet|tun|tap|ppp|sit|wg|gre|ip6|vxlan|macv|ipvlan"
     r"|ovs|vmbr|wlan|wlp|wlx|wwan|ww|ib|can|usb)(?:[-_0-9].*)?",
@@ -20,12 +23,12 @@ _NO_NIC = re.compile(
 
 @dataclass(frozen=True)
 class Reading:
-    """What a configuration file says about interfaces.
+    """The interfaces in a configuration file.
 
-    :param nics: the names that it configures, with the MAC address where it says which one that is.
-    :param matched: MAC addresses by which it finds NICs whatever their names are: those are spoken for.
-    :param virtual: names of bridges, bonds, VLANs and the like, which this or another file may seem to configure.
-    :param notes: what ties it to the old hardware in a way that cannot be kept.
+    :param nics: the configured names, with the MAC address if the file states it.
+    :param matched: MAC addresses by which it configures NICs, whatever their names. So no other name is theirs.
+    :param virtual: names of bridges, bonds, VLANs and other interfaces that are not NICs.
+    :param notes: descriptions of settings that depend on the old hardware and cannot be kept.
     """
 
     nics: Mapping[str, str | None] = field(default_factory=dict)
@@ -35,12 +38,12 @@ class Reading:
 
 
 def nic_name(text: str) -> str | None:
-    """Give the name if it can be that of a NIC, or None."""
+    """Return the text if it can be the name of a NIC, or None."""
     return text if _NAME.fullmatch(text) and not _NO_NIC.fullmatch(text) else None
 
 
 def mac_address(text: str | None) -> str | None:
-    """Give the MAC address in small letters and with colons if it can be that of one NIC, or None."""
+    """Return the MAC address in lower case with colons, or None if it cannot be that of a NIC."""
     mac = (text or "").strip().strip("\"'").lower().replace("-", ":")
     if not _MAC.fullmatch(mac) or mac == "00:00:00:00:00:00" or int(mac[:2], 16) & 1:
         return None
@@ -48,18 +51,18 @@ def mac_address(text: str | None) -> str | None:
 
 
 def reading(nics: Iterable[tuple[str, str | None]], virtual: Iterable[str] = (), notes: Iterable[str] = ()) -> Reading:
-    """Make a record of what was found: only what can be a name of a NIC, the MAC address kept if it is said once."""
-    found: dict[str, str | None] = {}
+    """Return a Reading with those of the names that can be NICs. A name keeps its first known MAC address."""
+    valid: dict[str, str | None] = {}
     for text, mac in nics:
-        # A VLAN is made of a NIC, and an alias is one: eth0.7, eth0:1.
+        # VLANs and aliases contain the name of their NIC: eth0.7, eth0:1.
         name = nic_name(re.split(r"[.:]", text, maxsplit=1)[0])
         if name is not None:
-            found[name] = found.get(name) or mac
-    return Reading(found, frozenset(), frozenset(virtual), tuple(notes))
+            valid[name] = valid.get(name) or mac
+    return Reading(valid, frozenset(), frozenset(virtual), tuple(notes))
 
 
 def merged(readings: Iterable[Reading]) -> Reading:
-    """Make one of many; what one file says is a bridge is no NIC because of another."""
+    """Merge readings. A name that is virtual in one file is not a NIC, even if other files list it."""
     nics: dict[str, str | None] = {}
     matched: set[str] = set()
     virtual: set[str] = set()

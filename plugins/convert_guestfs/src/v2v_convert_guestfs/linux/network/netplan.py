@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Read /etc/netplan/*.yaml."""
+"""Read /etc/netplan/*.yaml. The format is specified in netplan(5)."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Any
 
 from v2v_convert_guestfs.linux.network.names import Reading, mac_address, reading
 
-#: Bytes; reading YAML takes some seconds for a megabyte.
+#: Bytes. Parsing a megabyte of YAML takes some seconds.
 LIMIT = 64 * 1024
-#: Mappings in mappings; netplan's own go to about ten. The time that yaml takes grows with the square.
+#: The deepest nesting of collections. netplan's own is about ten; parsing time grows with the square of the depth.
 _DEPTH = 40
 
 
 def netplan(data: bytes) -> Reading:
-    """Find the ids of ``ethernets:`` that are names; one with a MAC address in its ``match:`` keeps itself its name.
+    """Return the names in ``ethernets:``.
 
-    netplan's own generator writes a link file for those at every boot.
+    An entry with a MAC address in its ``match:`` needs no name: netplan's generator writes a link file for it at every
+    boot.
     """
     document = load(data)
     network = document.get("network") if isinstance(document, dict) else None
@@ -33,7 +34,7 @@ def netplan(data: bytes) -> Reading:
         elif (mac := mac_address(_text(match.get("macaddress")))) is not None:
             matched.add(mac)
         elif "driver" in match:
-            notes.append(f"{name} is found by its driver ({_printable(match['driver'])})")
+            notes.append(f"{name} is matched by its driver ({_printable(match['driver'])})")
         elif (wanted := _text(match.get("name"))) is not None:
             nics.append((wanted, None))
     virtual = [
@@ -45,9 +46,10 @@ def netplan(data: bytes) -> Reading:
 
 
 def load(data: bytes) -> Any:
-    """Read strings, lists and mappings, and nothing else; what is no such YAML is None.
+    """Return the strings, lists and mappings of a YAML document, or None if it is anything else.
 
-    Aliases, with which small files get huge, are refused, and so is a depth with which they take minutes.
+    Documents with aliases are refused, because a small one can become huge. So are deeply nested ones, because parsing
+    them takes minutes.
     """
     import yaml
 
@@ -60,14 +62,14 @@ def load(data: bytes) -> Any:
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if isinstance(event, yaml.AliasEvent) or depth > _DEPTH:
                 return None
-        # Makes nothing but strings of scalars, whatever tag they have.
+        # BaseLoader returns every scalar as a string, whatever its tag.
         return yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
 
 
 def entries(network: dict[Any, Any], kind: str) -> list[tuple[str, dict[Any, Any]]]:
-    """List the names and settings below a key of ``network:``."""
+    """Return the names and settings below a key of ``network:``."""
     section = network.get(kind)
     if not isinstance(section, dict):
         return []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Find out which NIC of the source each configured name belongs to, or that nobody can know."""
+"""Find out which NIC of the source has which configured name, as far as that can be known."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-#: On VMware the number is that of a PCI hot plug slot: 160, 192, 224, 256, then 161, 193 and so on.
+#: On VMware, the number is that of a PCI hotplug slot: 160, 192, 224, 256, then 161, 193 and so on.
 _VMWARE_FIRST, _VMWARE_STEP, _VMWARE_ROUND = 160, 32, 4
 
 
 @dataclass(frozen=True)
 class Pin:
-    """A name that a NIC shall keep, and how it was found that it is this NIC's."""
+    """A name that a NIC keeps on KVM.
+
+    :param why: how it is known that the name belongs to this NIC.
+    """
 
     name: str
     mac: str
@@ -22,10 +25,12 @@ class Pin:
 
 @dataclass
 class Pairing:
-    """What was found.
+    """The result of pairing names with NICs.
 
-    :param by_order: those of the pins that rest on the order of NICs only.
-    :param unknown: configured names of which nobody knows whose they are. :param stale: those of a NIC that is gone.
+    :param pins: names of known NICs.
+    :param by_order: those of the pins that are only guessed from the order of the NICs.
+    :param unknown: configured names whose NIC is unknown.
+    :param stale: configured names for a MAC address that none of the source's NICs has.
     """
 
     pins: list[Pin] = field(default_factory=list)
@@ -42,12 +47,12 @@ def pair(
 ) -> Pairing:
     """Pair names with MAC addresses.
 
-    :param configured: names, with the MAC address where the configuration states it.
-    :param pinned: MAC address by name, of what is pinned already.
-    :param matched: those MAC addresses that the configuration finds a NIC by without a name.
-    :param source: the MAC addresses of the source's NICs, in their order; None where it is unknown.
+    :param configured: names, with the MAC address if the configuration states it.
+    :param pinned: the MAC addresses of names that the guest already pins, by name.
+    :param matched: the MAC addresses by which the guest configures NICs without a name.
+    :param source: the MAC addresses of the source's NICs in order, or None for unknown ones.
     """
-    found = Pairing()
+    result = Pairing()
     known = [mac for mac in source if mac is not None and source.count(mac) == 1]
     taken = {mac for mac in pinned.values() if mac is not None}
     left: list[str] = []
@@ -58,31 +63,31 @@ def pair(
         if mac is None:
             left.append(name)
         elif mac not in known:
-            found.stale.append(name)
+            result.stale.append(name)
         elif mac in taken or stated.count(mac) > 1:
-            # Another name is pinned to it, or two names claim it: which of them holds is not for us to say.
-            found.unknown.append(name)
+            # Another name is pinned to this address, or several names claim it. Which one is right is unknown.
+            result.unknown.append(name)
         else:
             taken.add(mac)
-            found.pins.append(Pin(name, mac, "the guest's configuration names both"))
+            result.pins.append(Pin(name, mac, "the guest's configuration names both"))
     free = [mac for mac in known if mac not in taken | matched]
-    # A NIC whose address is unknown or not its own may be the one, too.
+    # A name can also belong to a NIC whose address is unknown or shared.
     clear = len(known) == len(source)
     if clear and len(left) == len(free) == 1:
-        found.pins.append(Pin(left[0], free[0], "it is the only name and the only NIC left"))
+        result.pins.append(Pin(left[0], free[0], "it is the only name and the only NIC left"))
     elif clear and left and len(left) == len(free) and (ordered := in_order(left)):
-        found.by_order = [
+        result.by_order = [
             Pin(name, mac, "by the order of the names and of the source's NICs")
             for name, mac in zip(ordered, free, strict=True)
         ]
-        found.pins += found.by_order
+        result.pins += result.by_order
     else:
-        found.unknown += left
-    return found
+        result.unknown += left
+    return result
 
 
 def in_order(names: Sequence[str]) -> list[str] | None:
-    """Sort names by the order of the NICs of a virtual machine of VMware, or of the kernel; None if there is none."""
+    """Sort names in the order of the NICs in a VMware machine or in the kernel. Return None for other names."""
     numbers = {name: (match[1], int(match[2])) for name in names if (match := _NUMBERED.fullmatch(name))}
     if len(numbers) != len(names):
         return None

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Keep the names of NICs: look at the guest's configuration, say what cannot be kept, write what keeps the rest.
+"""Keep the names of NICs: examine the guest's configuration, warn about names that cannot be kept, and pin the others.
 
-A link file matches by MAC address and by ``Path=*``. Bridges, bonds and VLANs have the MAC address of a port, but
-never a place on a bus; unlike ``Type=`` with an exclamation mark, ``Kind=`` or ``PermanentMACAddress=`` this means the
-same to every systemd that reads link files.
+The link files match by MAC address and by ``Path=*``. Bridges, bonds and VLANs have the MAC address of a port, but no
+path. All versions of systemd that read link files agree on this, in contrast to ``Type=!``, ``Kind=`` and
+``PermanentMACAddress=``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from v2v_convert_guestfs.linux.network.names import Reading, mac_address, merged
 from v2v_convert_guestfs.linux.network.pairing import Pairing, Pin, pair
 from v2v_convert_guestfs.session import Session
 
-#: Bytes; who configures more has a program that writes it.
+#: Bytes. Larger files are not written by administrators.
 _LIMIT = 64 * 1024
 _GRUB_LIMIT = 4 * 1024 * 1024
 _FILES_LIMIT = 200
@@ -43,9 +43,9 @@ _GENERATOR = "75-persistent-net-generator.rules"
 
 @dataclass(frozen=True)
 class NicNames:
-    """What is to be written, by path, with the reason.
+    """The files that pin names, and the resulting names.
 
-    :param by_mac: the names of NICs on KVM, as far as they are known.
+    :param files: content and reason, by path. :param by_mac: the known names of NICs on KVM, by MAC address.
     """
 
     files: dict[str, tuple[bytes, str]] = field(default_factory=dict)
@@ -53,21 +53,21 @@ class NicNames:
 
 
 def examine(session: Session, files: GuestFiles, need_names: Sequence[str] = ()) -> NicNames:
-    """Find out which names are to be kept and how, and warn of those that cannot be.
+    """Find out which names to keep and how, and warn about those that cannot be kept.
 
-    :param need_names: MAC addresses of NICs that are to have a name, if they have none yet.
+    :param need_names: MAC addresses of NICs that must get a name if they have none.
     """
     pins, by_mac = _find_pins(session, files)
     by_mac |= {pin.mac: pin.name for pin in pins}
     nameless = [mac for mac in need_names if mac not in by_mac]
     for number, mac in enumerate(nameless):
         by_mac[mac] = f"v2v{number}"
-        pins.append(Pin(by_mac[mac], mac, "its configuration goes by a name, and it had none"))
+        pins.append(Pin(by_mac[mac], mac, "its configuration needs a name, and it had none"))
     return NicNames(_contents_of_pins(pins, by_link=_reads_links(session, files)), by_mac)
 
 
 def _find_pins(session: Session, files: GuestFiles) -> tuple[list[Pin], dict[str, str]]:
-    """Give what is to be pinned, and the names by MAC address that hold without that."""
+    """Return the pins to write, and the names by MAC address that need no pin."""
     readings = [
         (path, read(data, path)) for pattern, read in _PLACES for path, data in _contents(session, files, pattern)
     ]
@@ -82,24 +82,24 @@ def _find_pins(session: Session, files: GuestFiles) -> tuple[list[Pin], dict[str
         return [], kept
     kernel_names = _kernel_names(session, files)
     if len(source) <= 1 and list(configured.nics) == ["eth0"] and kernel_names:
-        session.report.debug("the kernel calls the only NIC eth0 on KVM as well")
+        session.report.debug("the kernel also names the only NIC eth0 on KVM")
         return [], {mac: "eth0" for mac in source if mac is not None}
     if not any(source):
         _warn_without_macs(session, configured, existing)
         return [], {}
-    found = pair(configured.nics, existing.nics, source, configured.matched)
-    for pin in [pin for pin in found.pins if pin.mac in hidden]:
+    pairing = pair(configured.nics, existing.nics, source, configured.matched)
+    for pin in [pin for pin in pairing.pins if pin.mac in hidden]:
         session.report.warning(
             f"{hidden[pin.mac]} in the guest matches the NIC {pin.mac} and gives it no name: add Name={pin.name} to "
-            "its [Link] section, or it may have another name on KVM"
+            "its [Link] section, or the NIC may have another name on KVM"
         )
-        found.pins.remove(pin)
-    _say(session, found)
-    return found.pins, kept
+        pairing.pins.remove(pin)
+    _report(session, pairing)
+    return pairing.pins, kept
 
 
 def pin_names(files: GuestFiles, names: NicNames) -> None:
-    """Write what keeps the names.
+    """Write the files that pin the names.
 
     :raises ConversionError: a file cannot be written.
     """
@@ -108,7 +108,7 @@ def pin_names(files: GuestFiles, names: NicNames) -> None:
 
 
 def link_file(pin: Pin) -> bytes:
-    """Give the systemd .link file for one NIC. Without a NamePolicy= the name stands."""
+    """Return the systemd .link file for a NIC. Without NamePolicy=, Name= takes effect."""
     return (
         "# Written by virt-v2v: the NIC keeps the name that the configuration of this machine knows it by.\n"
         "# Path=* matches no bridge, bond or VLAN, which have the same MAC address.\n"
@@ -117,7 +117,7 @@ def link_file(pin: Pin) -> bytes:
 
 
 def udev_rule(pin: Pin) -> bytes:
-    """Give the udev rule for one NIC. What has no driver is a bridge, a bond or a VLAN."""
+    """Return the udev rule for a NIC. The match on DRIVERS excludes bridges, bonds and VLANs, which have no driver."""
     return (
         f'SUBSYSTEM=="net", ACTION=="add", DRIVERS=="?*", ATTR{{address}}=="{pin.mac}", ATTR{{type}}=="1", '
         f'NAME="{pin.name}"\n'
@@ -138,16 +138,16 @@ def _contents_of_pins(pins: Sequence[Pin], *, by_link: bool) -> dict[str, tuple[
 
 
 def _contents(session: Session, files: GuestFiles, pattern: str) -> list[tuple[str, bytes]]:
-    found = []
+    contents = []
     for path in files.glob(pattern)[:_FILES_LIMIT]:
         data = None if _masked(session, path) else files.read(path, limit=_LIMIT)
         if data is not None:
-            found.append((path, data))
-    return found
+            contents.append((path, data))
+    return contents
 
 
 def _existing(session: Session, files: GuestFiles) -> tuple[Reading, dict[str, str]]:
-    """Read what names NICs already, and the link files by the MAC address that they match without naming it."""
+    """Return the names that the guest already pins, and, by MAC address, the link files that match but name no NIC."""
     readings: list[Reading] = []
     hidden: dict[str, str] = {}
     for path, data in _contents(session, files, "/etc/udev/rules.d/*.rules"):
@@ -159,13 +159,13 @@ def _existing(session: Session, files: GuestFiles) -> tuple[Reading, dict[str, s
         if link.name and link.macs:
             readings.append(Reading({link.name: link.macs[0]}))
         elif link.name and link.by_hardware:
-            _warn_of_hardware(session, path, f"{link.name} is not found by MACAddress=")
+            _warn_of_hardware(session, path, f"{link.name} is not matched by MACAddress=")
         hidden |= {mac: path for mac in link.macs if not link.name}
     return merged(readings), hidden
 
 
 def _kernel_names(session: Session, files: GuestFiles) -> bool:
-    """Tell whether NICs have the names that the kernel gives: eth0, eth1 and so on."""
+    """Return whether NICs keep the names that the kernel assigns: eth0, eth1 and so on."""
     if _masked(session, f"/etc/udev/rules.d/{_SETUP_LINK}") or _masked(session, f"{_LINKS}/99-default.link"):
         return True
     for path in ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"):
@@ -176,13 +176,13 @@ def _kernel_names(session: Session, files: GuestFiles) -> bool:
 
 
 def _reads_links(session: Session, files: GuestFiles) -> bool:
-    """Tell whether the guest's udev names NICs by link files: it has the rule for it and not the generator of old."""
+    """Return whether the guest's udev reads link files: it has the rule for them, and not the old rule generator."""
     if _masked(session, f"/etc/udev/rules.d/{_SETUP_LINK}"):
         return False
-    found = [
+    rules = [
         files.glob(f"{root}/udev/rules.d/{name}") for name in (_SETUP_LINK, _GENERATOR) for root in ("/lib", "/usr/lib")
     ]
-    return any(found[:2]) and not any(found[2:])
+    return any(rules[:2]) and not any(rules[2:])
 
 
 def _masked(session: Session, path: str) -> bool:
@@ -195,24 +195,24 @@ def _masked(session: Session, path: str) -> bool:
         return False
 
 
-def _say(session: Session, found: Pairing) -> None:
-    for pin in found.pins:
+def _report(session: Session, pairing: Pairing) -> None:
+    for pin in pairing.pins:
         session.report.info(f"The NIC {pin.mac} keeps the name {pin.name}")
-    if found.by_order:
-        listed = ", ".join(f"{pin.name} is {pin.mac}" for pin in found.by_order)
+    if pairing.by_order:
+        listed = ", ".join(f"{pin.name} is {pin.mac}" for pin in pairing.by_order)
         session.report.warning(
-            f"which NIC has which name was found out by their order only: {listed}. If this is wrong, swap the MAC "
+            f"which NIC has which name was guessed from their order: {listed}. If this is wrong, swap the MAC "
             f"addresses in {_LINKS}/10-v2v-*.link (or {_RULES}) in the guest"
         )
-    if found.unknown:
+    if pairing.unknown:
         session.report.warning(
-            f"the guest configures {', '.join(found.unknown)}, and nothing says which of the source's NICs that is: "
-            "it may have another name on KVM. State the MAC address in the guest's configuration at its hypervisor and "
-            "convert again, or rename it in the converted guest"
+            f"the guest configures {', '.join(pairing.unknown)}, but it is unknown which of the source's NICs that is: "
+            "it may have another name on KVM. Add the MAC address to the guest's configuration on its source "
+            "hypervisor and convert again, or rename it in the converted guest"
         )
-    if found.stale:
+    if pairing.stale:
         session.report.warning(
-            f"the guest configures {', '.join(found.stale)} for a MAC address that none of the source's NICs has: "
+            f"the guest configures {', '.join(pairing.stale)} for a MAC address that none of the source's NICs has: "
             "give the NIC that address with --mac, or correct the guest's configuration"
         )
 
@@ -221,7 +221,7 @@ def _warn_without_macs(session: Session, configured: Reading, existing: Reading)
     listed = ", ".join(sorted(configured.nics)[:_LISTED])
     kept = ", ".join(f"{name} has {mac}" for name, mac in sorted(existing.nics.items())[:_LISTED] if mac)
     session.report.warning(
-        f"the guest configures {listed} by name, and the source does not say which MAC addresses its NICs have: on KVM "
+        f"the guest configures {listed} by name, but the source does not state the MAC addresses of its NICs: on KVM "
         "they may have other names, and the guest no network. Convert from a source that describes the machine, or "
         "rename them in the guest's configuration" + (f" ({kept} in the guest)" if kept else "")
     )
@@ -229,5 +229,5 @@ def _warn_without_macs(session: Session, configured: Reading, existing: Reading)
 
 def _warn_of_hardware(session: Session, path: str, note: str) -> None:
     session.report.warning(
-        f"{path} in the guest: {note}, which may not hold on KVM: let it match by the MAC address instead"
+        f"{path} in the guest: {note}, which may fail on KVM: make it match by the MAC address instead"
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Read udev rules that name NICs, 70-persistent-net.rules above all."""
+"""Read udev rules that name NICs, mainly 70-persistent-net.rules."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PLACE = re.compile(r"(KERNELS|DRIVERS|ENV\{ID_PATH\}|ATTRS\{[a-z_/]{1,40}\})==\
 
 
 def rules(data: bytes) -> Reading:
-    """Find the rules that give a name: by MAC address, which holds on KVM, or by place or driver, which is noted."""
+    """Return the names that rules assign by MAC address, which work on KVM. Add notes on rules by place or driver."""
     nics: list[tuple[str, str | None]] = []
     notes = []
     for line in re.sub(r"\\\r?\n", " ", data.decode("latin-1")).split("\n"):
@@ -29,5 +29,5 @@ def rules(data: bytes) -> Reading:
         if mac is not None:
             nics.append((name, mac))
         elif place := _PLACE.search(line):
-            notes.append(f"{name} is found by {place[1]}=={ascii(place[2])[:60]}")
+            notes.append(f"{name} is matched by {place[1]}=={ascii(place[2])[:60]}")
     return reading(nics, (), notes)

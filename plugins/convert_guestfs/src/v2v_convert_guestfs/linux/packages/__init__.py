@@ -14,36 +14,38 @@ from v2v_convert_guestfs.session import Blockers, Session
 
 
 class PackageManager(Protocol):
-    """What the conversion wants of a package manager."""
+    """The interface that the conversion needs from a package manager."""
 
-    #: The names of the packages that are installed.
+    #: The names of the installed packages.
     installed: frozenset[str]
-    #: The words of a shell command that installs a package at the first boot, its name comes last; "" if nothing in
-    #: the guest can.
+    #: A shell command that installs the package whose name is appended, at the first boot; "" if the guest has none.
     install_command: str
-    #: A shell command that is to be run first where the lists of packages are old, or "".
+    #: A shell command that updates outdated package lists before installing, or "".
     refresh_command: str
 
     def remove(self, names: Sequence[str], *, dependents: bool = True) -> None:
-        """Remove packages, and what depends on them.
+        """Remove packages.
 
-        :param dependents: if not, packages that others depend on stay, and that is an error.
-        :raises RuntimeError: libguestfs's, or like it: some are still there.
+        :param dependents: whether to remove packages that depend on them, too; if not, a dependent is an error.
+        :raises RuntimeError: from libguestfs or from here: some packages could not be removed.
         """
 
 
 def find_package_manager(session: Session, files: GuestFiles, blockers: Blockers) -> PackageManager | None:
-    """Find the guest's package manager; None, and a blocker, if its packages cannot be listed."""
+    """Return the guest's package manager. If it cannot list packages, add a blocker and return None."""
     family = family_of(session.inspection.distro)
     manager: PackageManager
     if family is Family.DEBIAN:
         manager = Dpkg(session, files)
-        place, remedy = "/var/lib/dpkg/status", "repair it in the guest: there are older ones in /var/backups"
+        place, remedy = "/var/lib/dpkg/status", "restore it in the guest: /var/backups has older versions"
     elif family is not None:
         manager = Rpm(session, files, family)
-        place, remedy = "rpm's database", "run 'rpmdb --rebuilddb' and then 'rpm -qa' in the guest at its hypervisor"
+        place, remedy = (
+            "rpm's database",
+            "run 'rpmdb --rebuilddb' and then 'rpm -qa' in the guest on its source hypervisor",
+        )
     else:
-        blockers.add(f"nobody knows how packages are managed on {session.inspection.distro}", "report this as a bug")
+        blockers.add(f"the package manager of {session.inspection.distro} is unknown", "report this as a bug")
         return None
     if not manager.installed:
         blockers.add(f"the guest's list of packages ({place}) is empty or damaged", remedy)

@@ -10,15 +10,15 @@ from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.session import Session
 
-#: Bytes; a guest with 5000 packages has 5 MB.
+#: Bytes. With 5000 packages, the status file has about 5 MB.
 STATUS_LIMIT = 32 * 1024 * 1024
-#: Packages whose triggers take minutes without hardware virtualization, and whose work is done here by other means or
-#: can wait: they stay pending, and the guest's next apt run does them.
+#: Packages whose triggers take minutes without hardware virtualization. Their work can wait, or the conversion does it
+#: by other means. The triggers stay pending until the guest runs apt the next time.
 _SLOW_TRIGGERS = frozenset({"man-db", "initramfs-tools", "dracut"})
 
 
 class Dpkg:
-    """dpkg and apt, of Debian and its descendants."""
+    """dpkg and apt of Debian and its derivatives."""
 
     install_command = (
         "DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=60 -o Acquire::Retries=1 "
@@ -32,9 +32,10 @@ class Dpkg:
         self.installed = installed_packages(files.read("/var/lib/dpkg/status", limit=STATUS_LIMIT) or b"")
 
     def remove(self, names: Sequence[str], *, dependents: bool = True) -> None:
-        """Remove packages with dpkg, and if others depend on them with apt-get.
+        """Remove packages with dpkg, or with apt-get if other packages depend on them.
 
-        :raises RuntimeError: libguestfs's: it failed.
+        :param dependents: whether to remove packages that depend on them, too; if not, a dependent is an error.
+        :raises RuntimeError: from libguestfs: the packages could not be removed.
         """
         environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
         try:
@@ -58,22 +59,22 @@ class Dpkg:
             except RuntimeError as err:
                 self._session.not_done("the triggers of removed packages have not been run", err)
         for name in sorted(pending & _SLOW_TRIGGERS):
-            self._session.report.debug(f"the triggers of {name} are left to the guest's next apt run")
+            self._session.report.debug(f"the triggers of {name} stay pending until the guest runs apt")
 
 
 def installed_packages(status: bytes) -> frozenset[str]:
-    """Read the names of the installed packages from dpkg's status file."""
+    """Return the names of the installed packages in dpkg's status file."""
     return frozenset(name for name, _ in _states(status))
 
 
 def pending_triggers(status: bytes) -> frozenset[str]:
-    """Read the names of the packages with pending triggers from dpkg's status file."""
+    """Return the names of the packages with pending triggers in dpkg's status file."""
     return frozenset(name for name, state in _states(status) if state == "triggers-pending")
 
 
 def _states(status: bytes) -> list[tuple[str, str]]:
-    found = []
-    # One stanza after the other, and as bytes: as text, all of it at once, it could take many times as much memory.
+    states = []
+    # Parsed as bytes, one stanza at a time: as text, the whole file could take many times as much memory.
     start = 0
     while start < len(status):
         end = status.find(b"\n\n", start)
@@ -82,6 +83,6 @@ def _states(status: bytes) -> list[tuple[str, str]]:
         name = re.search(rb"^Package: (\S+)", stanza, re.MULTILINE)
         state = re.search(rb"^Status: (?:install|hold) ok (\S+)", stanza, re.MULTILINE)
         if name and state:
-            found.append((name[1].decode("utf-8", "replace"), state[1].decode("utf-8", "replace")))
+            states.append((name[1].decode("utf-8", "replace"), state[1].decode("utf-8", "replace")))
         start = end + 1
-    return [(name, state) for name, state in found if state in {"installed", "triggers-pending", "triggers-awaited"}]
+    return [(name, state) for name, state in states if state in {"installed", "triggers-pending", "triggers-awaited"}]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""rpm: list and remove packages, without a network, by the guest's own rpm.
+"""rpm: list and remove packages with the guest's own rpm, without a network.
 
-It alone is sure to understand its database, be it Berkeley DB, ndb or SQLite. What stands above it (dnf, zypper) is
-asked only where rpm refuses: those take minutes without hardware virtualization, and want their repositories.
+Only the guest's rpm is sure to understand its database (Berkeley DB, ndb or SQLite). The frontends (dnf, zypper) are
+used only if rpm refuses: they take minutes without hardware virtualization, and need their repositories.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from v2v_convert_guestfs.linux.families import Family, release_of
 from v2v_convert_guestfs.linux.packages.rpm_frontends import NO_FRONTEND, find_frontend
 from v2v_convert_guestfs.session import Session
 
-#: Where the database is: RHEL, SUSE and new Fedoras, systems built by rpm-ostree.
+#: The directories of the database: RHEL; SUSE and recent Fedora; systems built by rpm-ostree.
 PLACES = ("/var/lib/rpm", "/usr/lib/sysimage/rpm", "/usr/share/rpm")
 DATABASES = ("rpmdb.sqlite", "Packages.db", "Packages")
 _FORMAT = r"%{NAME}\t%{EPOCH}\t%{VERSION}\t%{RELEASE}\t%{ARCH}\n"
-#: Signatures are not checked when a database is read: that takes longer than the reading.
+#: Options against checking signatures while listing, which takes longer than reading the database.
 _QUICKLY = ("--nosignature", "--nodigest")
-#: Keys, which rpm keeps like packages.
+#: The name under which rpm stores public keys as packages.
 _KEYS = "gpg-pubkey"
-#: No more packages than this go along with one that others depend on, and none of those that make the system.
+#: The most dependents that are removed along with a package, and a pattern of those that are never removed.
 _MOST_DEPENDENTS = 25
 _ESSENTIAL = re.compile(
     r"kernel.*|glibc.*|rpm.*|dnf.*|yum.*|zypper|libzypp|apt.*|systemd.*|dracut.*|grub.*|shim.*|bash|coreutils.*|sudo|"
     r"filesystem|setup|basesystem|openssh.*|NetworkManager|wicked|mkinitrd|make-initrd|util-linux|SysVinit|upstart"
 )
-#: Scriptlets are told that there is no running system.
+#: Tells scriptlets that no system is running.
 _ENVIRONMENT = {"SYSTEMD_OFFLINE": "1"}
 
 
 @dataclass(frozen=True)
 class Package:
-    """An installed package. Names are not unique: there may be one per architecture, and several kernels."""
+    """An installed package. Names are not unique: packages for two architectures and kernels share theirs."""
 
     name: str
     epoch: int
@@ -46,14 +46,14 @@ class Package:
     arch: str
 
     def spellings(self) -> frozenset[str]:
-        """Give the ways in which rpm names it, without the architecture and with it, without the epoch and with it."""
+        """Return the ways in which rpm spells it: with or without the architecture, with or without the epoch."""
         plain = f"{self.name}-{self.version}-{self.release}"
         full = f"{self.name}-{self.epoch}:{self.version}-{self.release}"
         return frozenset({plain, full, f"{plain}.{self.arch}", f"{full}.{self.arch}"})
 
 
 class Rpm:
-    """rpm, and the program above it, of the Red Hat, SUSE and ALT families."""
+    """rpm of the Red Hat, SUSE and ALT families, with its frontend."""
 
     def __init__(self, session: Session, files: GuestFiles, family: Family) -> None:
         self._session = session
@@ -67,9 +67,12 @@ class Rpm:
         self._remove_locks()
 
     def remove(self, names: Sequence[str], *, dependents: bool = True) -> None:
-        """Remove packages with rpm; if others depend on them, with what stands above it, else with those others.
+        """Remove packages with rpm.
 
-        :raises RuntimeError: libguestfs's, or like it: some are still there.
+        If others depend on them, try the frontend, and then rpm with the dependents listed as well.
+
+        :param dependents: whether to remove packages that depend on them, too; if not, a dependent is an error.
+        :raises RuntimeError: from libguestfs or from here: some packages could not be removed.
         """
         try:
             self._erase(names)
@@ -90,14 +93,14 @@ class Rpm:
     def _remove_with_dependents(self, names: Sequence[str]) -> None:
         before = frozenset(package.name for package in self.packages)
         attempts = [self._erase_dependents] if self._frontend is NO_FRONTEND else [self._ask, self._erase_dependents]
-        left, failure = list(names), RuntimeError("nothing was tried")
+        left, failure = list(names), RuntimeError("no attempt was made")
         for attempt in attempts:
             try:
                 attempt(left)
             except RuntimeError as err:
                 failure = err
-                self._session.report.debug(f"they cannot be removed so: {brief(err)}")
-            # Programs fail that have done their work (zypper says so that a reboot is due), and the other way round.
+                self._session.report.debug(f"this attempt to remove them failed: {brief(err)}")
+            # The exit status is not reliable: zypper reports a failure when only a reboot is needed, for example.
             self.packages = self._list()
             left = self._left(names)
             if not left:
@@ -111,7 +114,10 @@ class Rpm:
         self._session.run([*self._frontend.remove, *names], _ENVIRONMENT)
 
     def _erase_dependents(self, names: Sequence[str]) -> None:
-        """Remove packages, and with them those that depend on them, as far as those are few and unimportant."""
+        """Remove packages and their dependents, if the dependents are few and not essential.
+
+        :raises RuntimeError: from libguestfs or from here: there are too many, or rpm failed.
+        """
         wanted = set(names)
         while True:
             try:
@@ -124,7 +130,7 @@ class Rpm:
                 along = sorted(wanted - set(names))
                 essential = [name for name in along if _ESSENTIAL.fullmatch(name)]
                 if essential or len(along) > _MOST_DEPENDENTS:
-                    raise RuntimeError(f"with them would go {', '.join(essential or along)}") from err
+                    raise RuntimeError(f"this would also remove {', '.join(essential or along)}") from err
             else:
                 self._erase(sorted(wanted))
                 return
@@ -133,58 +139,61 @@ class Rpm:
         self._session.run(["rpm", "-e", "--allmatches", *options, *names], _ENVIRONMENT)
 
     def _left(self, names: Iterable[str]) -> list[str]:
-        """List those of the packages that are still there."""
+        """Return those of the packages that are still installed."""
         return sorted(set(names) & {package.name for package in self.packages})
 
     def _list(self, *options: str) -> tuple[Package, ...]:
-        """List the packages.
+        """Return the installed packages.
 
-        :raises RuntimeError: libguestfs's: rpm does not run, or cannot read its database.
+        :raises RuntimeError: from libguestfs: rpm does not run, or cannot read its database.
         """
         query = ["rpm", *options, "-qa", "--queryformat", _FORMAT]
         try:
             return parse_packages(self._session.run([*query, *_QUICKLY]))
         except RuntimeError as err:
-            self._session.report.debug(f"rpm is asked in its old way: {brief(err)}")
+            self._session.report.debug(f"rpm may be too old for {' '.join(_QUICKLY)}, trying without: {brief(err)}")
             return parse_packages(self._session.run(query))
 
     def _first_list(self) -> tuple[Package, ...]:
-        """List the packages; if there are none, mend the database; if rpm does not run, let libguestfs read it."""
+        """Return the installed packages, or () if no way to list them works.
+
+        If rpm lists none, its database is rebuilt. If that does not help, libguestfs reads the database.
+        """
         try:
-            if found := self._list():
-                return found
+            if packages := self._list():
+                return packages
         except RuntimeError as err:
             self._session.report.debug(f"rpm cannot list its packages: {brief(err)}")
         try:
-            if found := self._mended():
-                return found
+            if packages := self._rebuild_database():
+                return packages
         except RuntimeError as err:
-            self._session.report.debug(f"rpm's database cannot be mended: {brief(err)}")
+            self._session.report.debug(f"rpm's database cannot be rebuilt: {brief(err)}")
         try:
             return packages_of(self._session.handle.inspect_list_applications2(self._session.inspection.root))
         except RuntimeError as err:
             self._session.report.debug(f"libguestfs cannot read rpm's database: {brief(err)}")
             return ()
 
-    def _mended(self) -> tuple[Package, ...]:
-        """Rebuild a copy of the database, which takes its place if there is anything in it, and list the packages.
+    def _rebuild_database(self) -> tuple[Package, ...]:
+        """Rebuild a copy of the database, use it if it has packages, and return the packages.
 
-        :raises RuntimeError: libguestfs's: that cannot be done.
+        :raises RuntimeError: from libguestfs: the database cannot be rebuilt.
         """
         handle = self._session.handle
         place = self._database()
         if place is None:
             return ()
-        # A rebuilding that fails leaves a third directory beside the one that it works on.
-        room = f"{place}.v2v"
-        copy, old = f"{room}/new", f"{room}/old"
+        # A failed rebuild leaves another directory beside the copy. All are removed with their parent.
+        workspace = f"{place}.v2v"
+        copy, old = f"{workspace}/new", f"{workspace}/old"
         try:
-            handle.rm_rf(room)
-            handle.mkdir(room)
+            handle.rm_rf(workspace)
+            handle.mkdir(workspace)
             handle.cp_a(place, copy)
             self._session.run(["rpm", "--dbpath", copy, "--rebuilddb"])
-            found = self._list("--dbpath", copy)
-            if found:
+            packages = self._list("--dbpath", copy)
+            if packages:
                 handle.mv(place, old)
                 try:
                     handle.mv(copy, place)
@@ -193,8 +202,8 @@ class Rpm:
                     raise
                 self._session.changed(place, "rpm's database rebuilt", "it could not be read")
         finally:
-            handle.rm_rf(room)
-        return found
+            handle.rm_rf(workspace)
+        return packages
 
     def _database(self) -> str | None:
         for place in PLACES:
@@ -204,33 +213,36 @@ class Rpm:
         return None
 
     def _remove_locks(self, *, report: bool = False) -> None:
-        """Remove Berkeley DB's environment: it is that of another running system. Each run of rpm leaves one."""
+        """Remove Berkeley DB's environment files, which are valid only in the running system that created them.
+
+        Each run of rpm creates them.
+        """
         for place in PLACES[:2]:
             for path in self._files.glob(f"{place}/__db.00?"):
                 if report:
-                    self._files.remove(path, what="removed", why="locks of a system that does not run")
+                    self._files.remove(path, what="removed", why="locks of a system that is not running")
                 else:
                     self._session.handle.rm_f(path)
 
 
 def parse_packages(output: str) -> tuple[Package, ...]:
-    """Read what rpm lists; what is no package, or has a name that no package can have, is left out."""
-    found = []
+    """Parse rpm's list of packages. Keys, malformed lines and impossible names are left out."""
+    packages = []
     for line in output.splitlines():
         fields = line.split("\t")
         if len(fields) == 5:
-            found += _package(*fields)
-    return tuple(found)
+            packages += _package(*fields)
+    return tuple(packages)
 
 
 def packages_of(applications: Iterable[dict[str, str]]) -> tuple[Package, ...]:
-    """Give the packages that libguestfs has found."""
+    """Return the packages in libguestfs's list of applications."""
     keys = ("app2_name", "app2_epoch", "app2_version", "app2_release", "app2_arch")
     return tuple(package for app in applications for package in _package(*(str(app.get(key, "")) for key in keys)))
 
 
 def dependents(message: str, packages: Iterable[Package]) -> set[str]:
-    """Read from rpm's refusal to remove a package which installed ones depend on it."""
+    """Return the names of the installed packages that rpm's error message names as dependents."""
     named = set(re.findall(r" is needed by \(installed\) (\S+)", message))
     return {package.name for package in packages if package.spellings() & named}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The programs above rpm that know repositories: dnf, yum, zypper, and ALT's apt-get."""
+"""The frontends of rpm that use repositories: dnf, yum, zypper, and ALT's apt-get."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from v2v_convert_guestfs.linux.families import Family
 
 @dataclass(frozen=True)
 class Frontend:
-    """How one of them is used.
+    """The commands of a frontend.
 
-    :param remove: the words that remove packages, in the appliance, where there is no use in waiting for a network.
-    :param install: the words of a shell command that installs a package in the running guest.
-    :param refresh: a shell command that is run first where the lists of packages are old, or "".
+    :param remove: the arguments that remove packages in the appliance, with options that avoid waiting for a network.
+    :param install: a shell command that installs the package whose name is appended, in the running guest.
+    :param refresh: a shell command that updates outdated package lists before installing, or "".
     """
 
     remove: tuple[str, ...] = ()
@@ -23,13 +23,13 @@ class Frontend:
     refresh: str = ""
 
 
-#: There is only rpm.
+#: The guest has rpm alone.
 NO_FRONTEND = Frontend()
 
 _KEEP = "--setopt=clean_requirements_on_remove=False"
 _PATIENCE = "--setopt=timeout=20 --setopt=retries=2"
 DNF = Frontend(
-    # dnf 4 reads the lists of all repositories that it has, even to remove something.
+    # dnf 4 reads the package lists of all enabled repositories, even to remove something.
     ("dnf", "-y", "--disableplugin=subscription-manager", "--disablerepo=*", _KEEP, "remove"),
     f"dnf -y {_PATIENCE} --setopt=skip_if_unavailable=True --setopt=install_weak_deps=False install",
 )
@@ -41,13 +41,13 @@ YUM = Frontend(
     ("yum", "-y", "--noplugins", "--disablerepo=*", _KEEP, "remove"),
     f"yum -y {_PATIENCE} install",
 )
-#: RHEL 5's knows no --setopt.
+#: The yum of RHEL 5 does not support --setopt.
 OLD_YUM = Frontend(("yum", "-y", "--noplugins", "--disablerepo=*", "remove"), "yum -y install")
 ZYPPER = Frontend(
     ("zypper", "--non-interactive", "--no-refresh", "--disable-repositories", "remove"),
     "zypper --non-interactive install --no-recommends --auto-agree-with-licenses",
 )
-#: SLES 10's and 11's know fewer options.
+#: The zypper of SLES 10 and 11 supports fewer options.
 OLD_ZYPPER = Frontend(
     ("zypper", "--non-interactive", "remove"), "zypper --non-interactive install --auto-agree-with-licenses"
 )
@@ -55,16 +55,16 @@ APT_RPM = Frontend(("apt-get", "-q", "-y", "remove"), "apt-get -q -y install", "
 
 
 def find_frontend(files: GuestFiles, family: Family, major_version: int) -> Frontend:
-    """Find the program above rpm: the one that belongs to the family, else another that is there, else none."""
+    """Return the frontend of the family, or another one that is installed, or NO_FRONTEND."""
     searches = {Family.REDHAT: _dnf_or_yum, Family.SUSE: _zypper, Family.ALT: _apt}
     for search in sorted(searches, key=lambda other: other is not family):
-        if found := searches[search](files, major_version if search is family else 0):
-            return found
+        if frontend := searches[search](files, major_version if search is family else 0):
+            return frontend
     return NO_FRONTEND
 
 
 def _dnf_or_yum(files: GuestFiles, major_version: int) -> Frontend | None:
-    # dnf is a link to dnf-3 or to dnf5, whichever the distribution prefers; RHEL 8's yum is dnf by another name.
+    # dnf is a link to dnf-3 or dnf5, depending on the distribution. The yum of RHEL 8 is the same program as dnf.
     for name, frontend in (("dnf", DNF), ("dnf5", DNF5), ("yum", OLD_YUM if 0 < major_version < 6 else YUM)):
         real = files.resolve(f"/usr/bin/{name}")
         if real:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Remove what belongs to the old hypervisor. Nothing here is fatal: what stays does no harm, or little.
+"""Remove the tools of the old hypervisor. A failure is only a warning: tools that remain do little or no harm.
 
-Hyper-V's daemons (hyperv-daemons, hypervkvpd) stay: they start on Hyper-V only, and distributions install them
-everywhere. So do X drivers (xorg-x11-drv-vmware): QEMU has such a graphics card too.
+Hyper-V's daemons (hyperv-daemons, hypervkvpd) are kept, because they start only on Hyper-V, and distributions install
+them everywhere. X drivers (xorg-x11-drv-vmware) are kept, because QEMU has such a graphics card, too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _WHY = "it belongs to the old hypervisor"
 
 
 def remove_tools(session: Session, files: GuestFiles, packages: PackageManager) -> None:
-    """Remove the tools of every known hypervisor: packages first, then what was installed by hand.
+    """Remove the tools of every known hypervisor: first packages, then tools that were installed without a package.
 
     :raises ConversionError: a file of the guest cannot be written.
     """
@@ -59,7 +59,7 @@ def _remove_tools(session: Session, packages: PackageManager, names: list[str]) 
 
 
 def _remove_library(session: Session, packages: PackageManager, name: str) -> None:
-    """Remove a package unless something else has come to use it: then it stays, which does no harm."""
+    """Remove a package unless other packages depend on it. Keeping it does no harm."""
     try:
         packages.remove([name], dependents=False)
     except RuntimeError:

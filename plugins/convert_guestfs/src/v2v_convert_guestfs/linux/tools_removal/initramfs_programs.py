@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Keep the programs that make an initramfs from running while packages are removed.
+"""Disable the programs that make an initramfs while packages are removed.
 
-Scriptlets and uninstallers call them, for minutes each without hardware virtualization. What they made here would be
-fit for the appliance, not for the guest; and the conversion has looked into every initramfs before.
+Scriptlets and uninstallers run them, and each run takes minutes without hardware virtualization. The resulting images
+would suit the appliance instead of the guest, and would invalidate the earlier examination of every initramfs.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _DIRECTORIES = ("/usr/bin", "/usr/sbin", "/sbin", "/bin")
 
 @contextmanager
 def initramfs_programs_at_rest(session: Session, files: GuestFiles) -> Iterator[None]:
-    """Let them do nothing, successfully, for a while: ``true`` is mounted over each of them in the appliance.
+    """Replace the programs by ``true`` inside the block, with bind mounts in the appliance.
 
-    :raises ConversionError: one of them cannot be put back in its place.
+    :raises ConversionError: a bind mount cannot be removed.
     """
     covered: list[str] = []
     try:
@@ -31,7 +31,7 @@ def initramfs_programs_at_rest(session: Session, files: GuestFiles) -> Iterator[
             try:
                 session.run(["mount", "-n", "--bind", "/bin/true", program])
             except RuntimeError as err:
-                session.report.debug(f"{program} cannot be kept from running: {brief(err)}")
+                session.report.debug(f"{program} cannot be disabled: {brief(err)}")
             else:
                 covered.append(program)
         yield
@@ -41,7 +41,7 @@ def initramfs_programs_at_rest(session: Session, files: GuestFiles) -> Iterator[
 
 
 def _programs(files: GuestFiles) -> list[str]:
-    """List them without links: /sbin may be /usr/bin by another name, and mkinitrd dracut."""
+    """Return the paths of the programs with links resolved: /sbin may be /usr/bin, and mkinitrd a link to dracut."""
     paths = (f"{directory}/{name}" for name in _NAMES for directory in _DIRECTORIES)
     return sorted({real for path in paths if (real := files.resolve(path))})
 
@@ -55,5 +55,5 @@ def _uncover(session: Session, program: str) -> None:
             session.run(["umount", "-n", "-l", program])
         except RuntimeError as again:
             raise ConversionError(
-                f"{program} in the guest, which was kept from running for a while, cannot be released: {brief(again)}"
+                f"{program} in the guest was disabled for a while and cannot be enabled again: {brief(again)}"
             ) from again

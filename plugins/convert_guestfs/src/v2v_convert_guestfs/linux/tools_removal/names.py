@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The names of the packages that belong to a hypervisor, in every family of distributions."""
+"""The names of hypervisor tools packages in all families of distributions."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _VIRTUALBOX = (
 _CITRIX = r"xe-guest-utilities.*"
 _PARALLELS = r"parallels-tools.*"
 _TOOLS = re.compile(f"{_VMWARE}|{_VIRTUALBOX}|{_CITRIX}|{_PARALLELS}")
-#: Libraries that VMware brought along for its tools, and that others may have come to use.
+#: Libraries that came with VMware's tools, and that other packages may use.
 _LIBRARIES = re.compile(r"vmware-tools-libraries-.*")
 
 
 def tools_installed(names: frozenset[str]) -> list[str]:
-    """List the packages to remove, of those that are installed."""
-    found = sorted(name for name in names if _TOOLS.fullmatch(name) and not _LIBRARIES.fullmatch(name))
+    """Return the packages to remove among the installed ones."""
+    tools = sorted(name for name in names if _TOOLS.fullmatch(name) and not _LIBRARIES.fullmatch(name))
     if "ubuntu-server" in names:
-        # It requires open-vm-tools, which does nothing on KVM; the user would lose more than is gained.
-        found = [name for name in found if name != "open-vm-tools"]
-    return found
+        # ubuntu-server depends on open-vm-tools and would be removed, too. On KVM, open-vm-tools does nothing.
+        tools = [name for name in tools if name != "open-vm-tools"]
+    return tools
 
 
 def libraries_installed(names: frozenset[str]) -> list[str]:
-    """List the packages to remove if nothing else depends on them."""
+    """Return the packages to remove if no other package depends on them."""
     return sorted(name for name in names if _LIBRARIES.fullmatch(name))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""VMware: its repositories, and its tools that were installed from an archive."""
+"""VMware: disable its repositories, and uninstall tools that were installed from its archive."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from v2v_convert_guestfs.session import Session
 
 _PROGRAM = "/usr/bin/vmware-uninstall-tools.pl"
 _LOCATIONS = "/etc/vmware-tools/locations"
-#: Options of the uninstaller: it would rebuild every initramfs.
+#: Options of the uninstaller that keep it from rebuilding every initramfs.
 _ANSWERS = [f"remove_answer RESTORE_RAMDISK_{name}".encode() for name in ("CMD", "KERNELS", "ONECALL")]
 
 _HOST = r"https?://(?:[A-Za-z0-9-]+\.)*vmware\.com(?::[0-9]+)?(?:/|$|\s)"
 _SECTION = re.compile(rb"^[ \t]*\[[^\]\n]+\][^\n]*(?:\n|\Z)", re.MULTILINE)
-#: An option of a repository, with the lines that continue it.
+#: The baseurl option of a repository, with its continuation lines.
 _BASEURL = re.compile(rb"^baseurl[ \t]*[=:](?P<value>[^\n]*(?:\n[ \t]+[^\n]*)*)", re.MULTILINE | re.IGNORECASE)
 _ENABLED = re.compile(rb"^(?P<before>enabled[ \t]*[=:][ \t]*)(?P<value>[^\s]*)", re.MULTILINE | re.IGNORECASE)
 _DEB = re.compile(rf"^(?=deb(?:-src)?[ \t][^\n]*?{_HOST})".encode(), re.MULTILINE)
 
 
 def disable_repositories(files: GuestFiles) -> None:
-    """Disable VMware's repositories of packages.
+    """Disable VMware's package repositories.
 
     :raises ConversionError: a file cannot be written.
     """
@@ -36,7 +36,7 @@ def disable_repositories(files: GuestFiles) -> None:
 
 
 def uninstall(session: Session, files: GuestFiles) -> None:
-    """Run the uninstaller of the archive.
+    """Run the uninstaller that came with the archive.
 
     :raises ConversionError: a file cannot be written.
     """
@@ -45,13 +45,13 @@ def uninstall(session: Session, files: GuestFiles) -> None:
             _LOCATIONS,
             add_answers,
             what="the initramfs is not restored",
-            why="the uninstaller would rebuild it in vain",
+            why="the uninstaller would rebuild it needlessly",
         )
         run_uninstaller(session, files, [_PROGRAM], "the VMware Tools")
 
 
 def disable_sections(data: bytes) -> bytes:
-    """Set ``enabled=0`` in those sections of a file of dnf's, yum's or zypper's whose baseurl is at vmware.com."""
+    """Set ``enabled=0`` in the sections of a dnf, yum or zypper repository file whose baseurl is at vmware.com."""
     heads = list(_SECTION.finditer(data))
     ends = [head.start() for head in heads[1:]] + [len(data)]
     parts = [data[: heads[0].start()]] if heads else [data]
@@ -61,12 +61,12 @@ def disable_sections(data: bytes) -> bytes:
 
 
 def comment_sources(data: bytes) -> bytes:
-    """Comment out the lines of a file of apt's that name vmware.com."""
+    """Comment out the lines of an apt sources file that name vmware.com."""
     return _DEB.sub(b"# ", data)
 
 
 def add_answers(data: bytes) -> bytes:
-    """Add the answers to what the uninstaller asks, if they are not there."""
+    """Add the missing answers to the uninstaller's questions."""
     lines = data.split(b"\n")
     more = [answer for answer in _ANSWERS if answer not in lines]
     end = b"\n" if data and not data.endswith(b"\n") else b""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The tools that make images, one file each, and which of them the guest has."""
+"""The tools that make initramfs images, one module each, and the choice of the one that the guest uses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from v2v_convert_guestfs.linux.initramfs.generators.redhat_mkinitrd import Redha
 from v2v_convert_guestfs.linux.initramfs.generators.suse_mkinitrd import SuseMkinitrd
 from v2v_convert_guestfs.linux.initramfs.kinds import Kind
 
-#: Where nothing else tells, the first that is installed: mkinitrd of later distributions is a script that calls dracut.
+#: If the image does not show its tool, the first installed one is used. dracut comes first, because the mkinitrd of
+#: later distributions is a script that calls dracut.
 GENERATORS: tuple[Generator, ...] = (Dracut(), SuseMkinitrd(), InitramfsTools(), MakeInitrd(), RedhatMkinitrd())
 _OF_FAMILY = {Family.DEBIAN: "initramfs-tools", Family.ALT: "make-initrd"}
 
@@ -30,23 +31,21 @@ class Installed:
 
 
 def find_generators(files: GuestFiles, family: Family | None) -> list[Installed]:
-    """List the tools that are installed."""
-    found = []
+    """Return the tools that are installed."""
+    installed = []
     for generator in GENERATORS:
         program = next((path for path in generator.programs if files.resolve(path)), None)
         if program is not None and (family is None or family in generator.families):
-            found.append(Installed(generator, program))
-    return found
+            installed.append(Installed(generator, program))
+    return installed
 
 
 def in_use(installed: Sequence[Installed], kind: Kind) -> Installed | None:
-    """Choose the tool that made an image, or the first where that one is not known, or is gone."""
-    return next((found for found in installed if found.generator.kind is kind), installed[0] if installed else None)
+    """Return the tool that made an image, or the first installed one if that tool is unknown or not installed."""
+    return next((tool for tool in installed if tool.generator.kind is kind), installed[0] if installed else None)
 
 
 def package_for(family: Family | None, kind: Kind) -> str:
-    """Name the package that a guest without any tool should have."""
-    known = (
-        found.package for found in GENERATORS if found.kind is kind and (family is None or family in found.families)
-    )
+    """Return the name of the package to install in a guest without any tool."""
+    known = (tool.package for tool in GENERATORS if tool.kind is kind and (family is None or family in tool.families))
     return next(known, _OF_FAMILY.get(family, "dracut") if family else "dracut")

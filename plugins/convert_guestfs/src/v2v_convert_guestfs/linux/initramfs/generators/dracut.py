@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""dracut: Fedora, RHEL from 6 on, SUSE from 12 on, and wherever else it was installed."""
+"""dracut: the default on Fedora, RHEL since 6 and SUSE since 12, and available for other distributions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from v2v_convert_guestfs.linux.initramfs.generators.protocol import Command, Job
 from v2v_convert_guestfs.linux.initramfs.kinds import Kind
 
 _DROP_IN = "/etc/dracut.conf.d/50-v2v.conf"
-#: Read after all the others.
+#: dracut reads this file last.
 _TEMPORARY = "/etc/dracut.conf.d/zz-v2v-temporary.conf"
 
 
@@ -25,7 +25,7 @@ class Dracut:
     takes_output = True
 
     def configure(self, files: GuestFiles, modules: Sequence[str]) -> None:
-        """Add the drivers: with hostonly=yes it sees the hardware of the day only."""
+        """Add the drivers to the configuration: with hostonly=yes dracut includes only those for current hardware."""
         content = drop_in(modules)
         if files.read(_DROP_IN) == content:
             return
@@ -38,19 +38,19 @@ class Dracut:
         )
 
     def prepare(self, files: GuestFiles) -> None:
-        """Nothing: it finds what / is on by looking."""
+        """Do nothing: dracut examines the mounted root file system."""
 
     def commands(self, job: Job) -> tuple[Command, ...]:
-        """Make it as the guest is set up, else without hostonly.
+        """Return two commands: with the guest's own settings, and then with hostonly=no.
 
-        With hostonly=yes dracut looks at the machine that it runs on, which is the appliance. What it sees of file
-        systems, LVM, RAID and encryption is the guest's, which is mounted there, and only then does it take along
-        crypttab, lvm.conf and mdadm.conf: without hostonly, a guest that asks for its root's passphrase by crypttab
-        alone would not ask. What it sees of the hardware is not the guest's, but add_drivers does not depend on that.
+        With hostonly=yes dracut examines the machine that it runs on, which is the appliance. The file systems, LVM,
+        RAID and encryption that it sees there are the guest's, because they are mounted. Only with hostonly does it
+        include crypttab, lvm.conf and mdadm.conf: without them, a guest whose root is encrypted according to crypttab
+        alone would not ask for the passphrase. The hardware is the appliance's, but add_drivers does not depend on it.
 
-        What it must not keep is the appliance's names of disks and of opened encrypted ones: that is
-        hostonly_cmdline=no. It is a setting in a file because older versions do not know the option, and pass over
-        a setting that they do not know. root= comes from the boot loader.
+        hostonly_cmdline=no keeps the appliance's names of disks and of opened encrypted devices out of the image. It is
+        set in a file because old versions do not know the option, but ignore unknown settings. The boot loader's root=
+        takes its place.
         """
         argv = [job.program, "--force"]
         if job.modules:
@@ -63,6 +63,6 @@ class Dracut:
 
 
 def drop_in(modules: Sequence[str]) -> bytes:
-    """Give the setting that adds the drivers. The blanks are part of it: settings are strung together."""
+    """Return a setting that adds the drivers. Its value starts and ends with a space, because += only concatenates."""
     text = f'# Added by virt-v2v: the disks of this machine\nadd_drivers+=" {" ".join(modules)} "\n'
     return text.encode("ascii")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""initramfs-tools of Debian and its descendants."""
+"""initramfs-tools of Debian and its derivatives."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class InitramfsTools:
     takes_output = False
 
     def configure(self, files: GuestFiles, modules: Sequence[str]) -> None:
-        """List the drivers: MODULES=dep sees the hardware of the day only."""
+        """List the drivers in the configuration: MODULES=dep includes only those for the current hardware."""
         files.edit(
             _MODULES,
             lambda data: with_modules(data, modules),
@@ -34,7 +34,10 @@ class InitramfsTools:
         )
 
     def prepare(self, files: GuestFiles) -> None:
-        """See that encrypted disks are known to it: it looks for them by names that they have not in the appliance."""
+        """Mark encrypted disks in crypttab for the initramfs.
+
+        The tool would include them only if they had their crypttab names, but in the appliance they have other names.
+        """
         files.edit(
             "/etc/crypttab",
             devices_in.crypttab_in_initramfs,
@@ -43,16 +46,17 @@ class InitramfsTools:
         )
 
     def commands(self, job: Job) -> tuple[Command, ...]:
-        """Make it as the guest is set up, else with MODULES=most, which takes five times as long.
+        """Return two commands: with the guest's own settings, and then with MODULES=most.
 
-        MODULES=dep looks at the appliance's hardware, and fails where / is no disk that it knows.
+        With MODULES=dep the tool examines the appliance's hardware, and fails if it does not know the device of /.
+        MODULES=most takes five times as long.
         """
         argv = (job.program, "-c", "-k", job.version)
         return Command(argv), Command(argv, settings={_TEMPORARY: b"MODULES=most\n"})
 
 
 def with_modules(data: bytes, modules: Sequence[str]) -> bytes:
-    """Add the drivers to a list of modules, one a line, that has not got them."""
+    """Add the drivers that are missing in a list with one module per line."""
     listed = {line.split()[0].replace(b"-", b"_") for line in data.splitlines() if line.split()}
     lacking = [name.encode() for name in modules if name.encode() not in listed]
     if not lacking:

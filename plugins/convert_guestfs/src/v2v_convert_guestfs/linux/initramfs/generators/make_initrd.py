@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""make-initrd of ALT."""
+"""make-initrd of ALT Linux."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class MakeInitrd:
     takes_output = False
 
     def configure(self, files: GuestFiles, modules: Sequence[str]) -> None:
-        """Add the drivers to MODULES_ADD: it guesses by the hardware of the day."""
+        """Add the drivers to MODULES_ADD: by default make-initrd includes only those for the current hardware."""
         files.edit(
             _CONFIGURATION,
             lambda data: with_modules_added(data, modules),
@@ -34,19 +34,19 @@ class MakeInitrd:
         )
 
     def prepare(self, files: GuestFiles) -> None:
-        """Nothing: the drivers are in its configuration."""
+        """Do nothing: the drivers are in the configuration."""
 
     def commands(self, job: Job) -> tuple[Command, ...]:
-        """Make it: where to, is the configuration's business."""
+        """Return the only command. The configuration determines the path of the image."""
         return (Command((job.program, "-k", job.version)),)
 
 
 def with_modules_added(data: bytes, modules: Sequence[str]) -> bytes:
-    """Add the drivers to a configuration (it is a makefile) that has not got them."""
+    """Add the drivers that are missing in a configuration, which is a makefile."""
     listed = {name.replace(b"-", b"_") for names in _ADDED.findall(data) for name in names.split()}
     lacking = [name.encode() for name in modules if name.encode() not in listed]
     if not lacking:
         return data
-    # A backslash at the very end would swallow the new line.
+    # A backslash at the end of the file would join the new line to the last one.
     end = b"" if not data or data.endswith(b"\n") else b"\n"
     return data + end + b"# Added by virt-v2v: the disks of this machine\nMODULES_ADD += " + b" ".join(lacking) + b"\n"

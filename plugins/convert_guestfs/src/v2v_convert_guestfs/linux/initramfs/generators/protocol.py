@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What every tool that makes images can be asked."""
+"""The interface of the tools that make initramfs images."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from v2v_convert_guestfs.linux.initramfs.kinds import Kind
 
 @dataclass(frozen=True)
 class Job:
-    """One image to be made.
+    """One image to make.
 
-    :param version: the name of the kernel's directory of modules. :param kernel: the path of the kernel.
-    :param modules: the drivers that it shall have, all of which the kernel has as modules.
-    :param initramfs: where the image is. :param output: where the tool shall write, if it can be told.
-    :param root: the root file system, by a name that is the same in the appliance and on KVM, or "".
-    :param major: the version of the distribution.
+    :param program: the path of the tool. :param version: the name of the kernel's module directory.
+    :param kernel: the path of the kernel image.
+    :param modules: the drivers to include. The kernel has all of them as modules.
+    :param initramfs: the path of the current image.
+    :param output: the path to write to, for tools that have an option for it.
+    :param root: a device name of the root file system that is valid in the appliance and on KVM, or "".
+    :param major: the major version of the distribution, or 0 if unknown.
     """
 
     program: str
@@ -35,10 +37,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Command:
-    """One way to make it.
+    """A command that makes an image.
 
-    :param settings: files that are there while it runs, by path. :param loads: modules for the appliance's own kernel,
-        which the tool makes use of; it may do without.
+    :param settings: the contents, by path, of files that exist only while it runs.
+    :param loads: modules to load into the appliance's own kernel before; failing to load them is ignored.
     """
 
     argv: Sequence[str]
@@ -50,9 +52,10 @@ class Command:
 class Generator(Protocol):
     """A tool that makes images.
 
-    :param kind: of its images. :param package: what it comes in, for a hint.
-    :param families: of the distributions that have it; where another family has a program of the same name, it is
-        another tool. :param takes_output: whether it can be told where to write.
+    :param kind: the kind of its images. :param package: the package that contains it, for a hint.
+    :param families: the families of distributions that have it. In other families, a program of this name is
+        a different tool. :param programs: the possible paths. :param takes_output: whether it has an option for the
+        path of the image.
     """
 
     kind: Kind
@@ -62,16 +65,16 @@ class Generator(Protocol):
     takes_output: bool
 
     def configure(self, files: GuestFiles, modules: Sequence[str]) -> None:
-        """Have the drivers in the guest's next images as well.
+        """Change the tool's configuration so that the guest's later images contain the drivers, too.
 
         :raises ConversionError: a file cannot be written.
         """
 
     def prepare(self, files: GuestFiles) -> None:
-        """Change what has to be changed in the guest before the tool is run in the appliance.
+        """Make the changes in the guest that the tool needs to run in the appliance.
 
         :raises ConversionError: a file cannot be written.
         """
 
     def commands(self, job: Job) -> tuple[Command, ...]:
-        """Give the ways to make an image, the one to be tried first before the others."""
+        """Return the commands that make an image, in the order in which to try them."""

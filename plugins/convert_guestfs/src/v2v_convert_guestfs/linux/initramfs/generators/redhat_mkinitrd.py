@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""mkinitrd of Red Hat, up to version 5: images with a script of nash in them, which loads certain modules."""
+"""mkinitrd of Red Hat up to version 5. Its images contain a nash script that loads fixed modules."""
 
 from __future__ import annotations
 
@@ -23,19 +23,23 @@ class RedhatMkinitrd:
     takes_output = True
 
     def configure(self, files: GuestFiles, modules: Sequence[str]) -> None:
-        """Nothing: it goes by the aliases in modprobe.conf, which name the new driver already."""
+        """Do nothing: mkinitrd reads the aliases in modprobe.conf, which already name the new driver."""
 
     def prepare(self, files: GuestFiles) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def commands(self, job: Job) -> tuple[Command, ...]:
-        """Make it. Version 4 does not see in the appliance that / is on LVM, and does no harm to one that is not."""
+        """Return the only command.
+
+        Version 4 does not recognise in the appliance that / is on LVM, so it is always told that it is. This has no
+        effect on other guests.
+        """
         options = [f"--with={name}" for name in job.modules]
         return (
             Command(
                 (job.program, "-f", *options, job.output, job.version),
                 environment={"root_lvm": "1"} if job.major == _WITH_ROOT_LVM else {},
-                # It makes a file system in a file.
+                # mkinitrd creates a file system in a file.
                 loads=("ext2", "loop"),
             ),
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""mkinitrd of SUSE, up to version 11."""
+"""mkinitrd of SUSE up to version 11."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from v2v_convert_guestfs.linux.initramfs.kinds import Kind
 
 _KERNEL = "/etc/sysconfig/kernel"
 _LIST = "INITRD_MODULES"
-#: A list in one pair of quotes, or one name without; anything else stays as it is.
+#: A quoted list, or one name without quotes. Any other value stays as it is.
 _WORD = re.compile(r"(?P<quote>[\"']?)(?P<names>[\w \t\n-]*)(?P=quote)", re.ASCII)
 
 
 class SuseMkinitrd:
-    """``mkinitrd``, which has nothing but its name in common with Red Hat's."""
+    """SUSE's ``mkinitrd``, which shares only the name with Red Hat's."""
 
     kind = Kind.SUSE_MKINITRD
     package = "mkinitrd"
@@ -37,10 +37,10 @@ class SuseMkinitrd:
         )
 
     def prepare(self, files: GuestFiles) -> None:
-        """Nothing: the root file system is in the command."""
+        """Do nothing: the command contains the root file system."""
 
     def commands(self, job: Job) -> tuple[Command, ...]:
-        """Make it with the root file system by its UUID: fstab has a name that the disk does not have here."""
+        """Return the only command, with the UUID of the root file system: the name in fstab is not valid here."""
         argv = [job.program, *(("-m", " ".join(job.modules)) if job.modules else ())]
         argv += ["-k", job.kernel, "-i", job.output]
         environment = {}
@@ -51,7 +51,7 @@ class SuseMkinitrd:
 
 
 def with_initrd_modules(data: bytes, modules: Sequence[str]) -> bytes:
-    """Add the drivers to INITRD_MODULES; where there is no such setting, or a strange one, nothing is added."""
+    """Add the drivers to INITRD_MODULES. Nothing is added if the setting is missing or not a plain list."""
 
     def edit(word: str) -> str:
         match = _WORD.fullmatch(word)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Static addresses that the user wants the guest to have (``--mac MAC:ip:…``), in the files that its system reads.
+"""Static addresses that the user requests for NICs (``--mac MAC:ip:…``), written to the guest's configuration.
 
-One module for each kind of file. An editor gives the file with the NIC's addressing replaced and everything else as it
-was, None if the file is not about this NIC, and refuses where the NIC has no address of its own.
+There is one module for each kind of file. An editor returns the content with the addresses of the NIC replaced and
+everything else unchanged, or None if the file does not configure this NIC. It raises NotEditable if the NIC cannot have
+an address of its own.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""ifcfg files: those of Red Hat, and those of SUSE with their routes beside them."""
+"""Static addresses in ifcfg files of Red Hat and SUSE, and in SUSE's files of routes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from v2v_convert_guestfs.linux.network.names import mac_address
 
 REDHAT = "/etc/sysconfig/network-scripts"
 SUSE = "/etc/sysconfig/network"
-#: Of SUSE: the name servers of the whole machine.
+#: SUSE's file with the name servers of the whole machine.
 SUSE_CONFIG = f"{SUSE}/config"
 SUSE_SERVERS = "NETCONFIG_DNS_STATIC_SERVERS"
 _PORT = ("MASTER", "BRIDGE", "TEAM_MASTER", "BRIDGE_UUID", "MASTER_UUID")
@@ -26,9 +26,9 @@ _SUSE = re.compile(r"(?:IPADDR|PREFIXLEN|NETMASK|NETWORK|BROADCAST|REMOTE_IPADDR
 
 
 def edit_redhat(data: bytes, path: str, wanted: Wanted) -> bytes | None:
-    """Give the NIC its addresses in a file of Red Hat.
+    """Set the addresses of the NIC in a file of Red Hat.
 
-    :raises NotEditable: the NIC is a port of something.
+    :raises NotEditable: the NIC is a port of a bridge, bond or team, or the file is damaged.
     """
     if not _is_meant(data, path, wanted):
         return None
@@ -42,7 +42,7 @@ def edit_redhat(data: bytes, path: str, wanted: Wanted) -> bytes | None:
 
 
 def new_redhat(wanted: Wanted) -> tuple[str, bytes]:
-    """Give the path and the content of a file that finds the NIC by its MAC address."""
+    """Return the path and the content of a new file that matches the NIC by its MAC address."""
     name = f"v2v-{wanted.mac.replace(':', '')}"
     values = {"TYPE": "Ethernet", "NAME": name, "HWADDR": wanted.mac.upper(), "ONBOOT": "yes", "BOOTPROTO": "none"}
     values |= _redhat4(wanted) if 4 in wanted.families else {}
@@ -51,14 +51,16 @@ def new_redhat(wanted: Wanted) -> tuple[str, bytes]:
 
 
 def edit_suse(data: bytes, path: str, wanted: Wanted) -> bytes | None:
-    """Give the NIC its addresses in a file of SUSE, which holds those of both families in the same variables.
+    """Set the addresses of the NIC in a file of SUSE, where both families use the same variables.
 
-    :raises NotEditable: the NIC is a port of something.
+    :raises NotEditable: the NIC is a port of a bridge, bond or team, or the file cannot be edited.
     """
     if not _is_meant(data, path, wanted):
         return None
     text = data.decode("latin-1")
-    values = {found.name: shell.unquoted(text[found.start : found.end]) for found in shell.assignments(text)}
+    values = {
+        variable.name: shell.unquoted(text[variable.start : variable.end]) for variable in shell.assignments(text)
+    }
     kept = []
     for name, value in values.items():
         if name.startswith("IPADDR") and value and (6 if ":" in value else 4) not in wanted.families:
@@ -71,14 +73,14 @@ def edit_suse(data: bytes, path: str, wanted: Wanted) -> bytes | None:
 
 
 def new_suse(wanted: Wanted) -> tuple[str, bytes] | None:
-    """Give the path and the content of a file, if the name of the NIC is known: it is the only way to find it."""
+    """Return the path and the content of a new file. Return None if the NIC's name is unknown: the path contains it."""
     if not wanted.names:
         return None
     return f"{SUSE}/ifcfg-{wanted.names[0]}", _set(b"", {"STARTMODE": "auto", **_suse(wanted)})
 
 
 def suse_routes(data: bytes, wanted: Wanted) -> bytes:
-    """Take the default routes of the families that are configured anew out of a file of routes of SUSE."""
+    """Comment out the default routes of the newly configured families in SUSE's file of routes."""
     kept = []
     for line in data.decode("latin-1").split("\n"):
         words = line.split()
@@ -94,23 +96,23 @@ def suse_routes(data: bytes, wanted: Wanted) -> bytes:
 
 
 def suse_gateways(wanted: Wanted) -> bytes:
-    """Give the lines of ifroute-NAME for the gateways."""
+    """Return the lines of ifroute-NAME for the gateways."""
     return "".join(f"default {gateway} - -\n" for gateway in wanted.gateways).encode()
 
 
 def _is_meant(data: bytes, path: str, wanted: Wanted) -> bool:
-    found = ifcfg.ifcfg(data, path)
+    read = ifcfg.ifcfg(data, path)
     mac = mac_address(shell.value(data, "HWADDR"))
     name = (shell.value(data, "DEVICE") or "").strip()
     if not name and "/network-scripts/" not in path:
         name = path.rpartition("/")[2].removeprefix("ifcfg-")
-    # an alias (eth0:1), a VLAN and a bridge are none of them
-    if (name and name not in found.nics) or (not name and not found.matched) or not wanted.is_meant(mac, name):
+    # Aliases (eth0:1), VLANs and bridges are not NICs.
+    if (name and name not in read.nics) or (not name and not read.matched) or not wanted.is_meant(mac, name):
         return False
     if any(shell.value(data, key) for key in _PORT) or shell.value(data, "SLAVE") == "yes":
         raise NotEditable("it makes the NIC a port of a bridge, bond or team")
     if not shell.is_whole(data):
-        raise NotEditable("a quote in it never ends")
+        raise NotEditable("a quote in it is not closed")
     return True
 
 
@@ -137,7 +139,7 @@ def _redhat_servers(wanted: Wanted) -> dict[str, str]:
 
 def _suse(wanted: Wanted, kept: Sequence[str] = ()) -> dict[str, str]:
     listed = enumerate([*map(str, wanted.addresses), *kept])
-    return {"BOOTPROTO": "static", **{f"IPADDR{f'_{number}' if number else ''}": found for number, found in listed}}
+    return {"BOOTPROTO": "static", **{f"IPADDR{f'_{number}' if number else ''}": address for number, address in listed}}
 
 
 def _set(data: bytes, values: dict[str, str]) -> bytes:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""/etc/network/interfaces of Debian's ifupdown, see interfaces(5); /etc/resolv.conf, where nobody else writes it."""
+"""Static addresses in /etc/network/interfaces of Debian's ifupdown, and name servers in /etc/resolv.conf.
+
+The format is specified in interfaces(5).
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,14 @@ INTERFACES = "/etc/network/interfaces"
 RESOLV_CONF = "/etc/resolv.conf"
 _FAMILIES = {4: "inet", 6: "inet6"}
 _ADDRESSING = frozenset({"address", "netmask", "gateway", "broadcast", "network", "pointopoint"})
-#: What begins something else than an option of a stanza.
+#: Keywords that start a new stanza. Other lines are options of the current one.
 _STANZA = re.compile(r"(?:iface|auto|allow-\S+|mapping|source(?:-directory)?|rename|template|no-auto-down)", re.ASCII)
 
 
 def edit(data: bytes, wanted: Wanted) -> bytes | None:
-    """Give the NIC its addresses in the stanzas that are about it; a family without a stanza gets one.
+    """Set the addresses of the NIC in its stanzas, and add a stanza for each address that has none.
 
-    :raises NotEditable: the NIC is a port of something.
+    :raises NotEditable: the NIC may be a port of a bridge or bond, or a stanza cannot be edited.
     """
     text = data.decode("latin-1")
     stanzas = _stanzas(text)
@@ -33,10 +36,10 @@ def edit(data: bytes, wanted: Wanted) -> bytes | None:
     left = {family: list(wanted.addresses_of(family)) for family in wanted.families}
     first, begun = True, set[int]()
     for stanza in stanzas:
-        if not any(stanza is found for found in mine) or _family(stanza) not in left:
+        if not any(stanza is own for own in mine) or _family(stanza) not in left:
             continue
         if addresses := left[_family(stanza)]:
-            # the first stanza of a family takes the first address, the gateway and the name servers
+            # The first stanza of a family gets the gateway, the first stanza of all the name servers.
             _replace(stanza, wanted, addresses.pop(0), gateway=_family(stanza) not in begun, servers=first)
             first = False
             begun.add(_family(stanza))
@@ -53,7 +56,7 @@ def edit(data: bytes, wanted: Wanted) -> bytes | None:
 
 
 def added(data: bytes, wanted: Wanted) -> bytes | None:
-    """Add stanzas for a NIC that the file does not know, if its name is known: it is the only way to find it."""
+    """Add stanzas for a NIC that the file does not configure. Return None if the name of the NIC is unknown."""
     if not wanted.names:
         return None
     text = data.decode("latin-1")
@@ -66,7 +69,7 @@ def added(data: bytes, wanted: Wanted) -> bytes | None:
 
 
 def resolv_conf(data: bytes, wanted: Wanted) -> bytes:
-    """Replace the name servers."""
+    """Replace the name servers in resolv.conf(5)."""
     kept = [line for line in data.decode("latin-1").split("\n") if line.split()[:1] != ["nameserver"]]
     while kept and not kept[-1].strip():
         kept.pop()
@@ -76,7 +79,10 @@ def resolv_conf(data: bytes, wanted: Wanted) -> bytes:
 
 
 def _stanzas(text: str) -> list[list[str]]:
-    """Divide into stanzas of lines; each but the first begins with its keyword. A continued line stays one line."""
+    """Split the text into stanzas of lines. A continued line stays one line.
+
+    Each stanza starts with its keyword, except that the first one has the lines before any keyword.
+    """
     stanzas: list[list[str]] = [[]]
     for line in re.split(r"(?<!\\)\n", text):
         word = line.split()[:1]
@@ -109,9 +115,12 @@ def _stanza(wanted: Wanted, name: str, address: str, *, gateway: bool, servers: 
 
 def _options(wanted: Wanted, address: str, *, gateway: bool, servers: bool) -> list[str]:
     family = 6 if ":" in address else 4
-    found = next(one for one in wanted.addresses if str(one) == address)
-    # older versions read no length behind the address
-    options = [f"address {found.ip}", f"netmask {found.netmask if family == 4 else found.network.prefixlen}"]
+    interface = next(one for one in wanted.addresses if str(one) == address)
+    # Old versions do not support the prefix length after the address.
+    options = [
+        f"address {interface.ip}",
+        f"netmask {interface.netmask if family == 4 else interface.network.prefixlen}",
+    ]
     options += [f"gateway {wanted.gateway_of(family)}"] if gateway and wanted.gateway_of(family) else []
     return [*options, *([f"dns-nameservers {' '.join(map(str, wanted.nameservers))}"] if servers else [])]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""NetworkManager's keyfiles, see nm-settings-keyfile(5)."""
+"""Static addresses in NetworkManager's keyfiles. The format is specified in nm-settings-keyfile(5)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _ADDRESSING = re.compile(r"address(?:es)?\d*|gateway|method", re.ASCII)
 
 
 def edit(data: bytes, wanted: Wanted) -> bytes | None:
-    """Give an Ethernet connection of the NIC its addresses.
+    """Set the addresses in an Ethernet connection of the NIC.
 
-    :raises NotEditable: the NIC is a port of something.
+    :raises NotEditable: the NIC is a port of a bridge, bond or team.
     """
-    found = ini.sections(data)
-    connection = found.get("connection", {})
-    ethernet = found.get("ethernet", {}) | found.get("802-3-ethernet", {})
+    parsed = ini.sections(data)
+    connection = parsed.get("connection", {})
+    ethernet = parsed.get("ethernet", {}) | parsed.get("802-3-ethernet", {})
     mac = mac_address(ethernet.get("mac-address"))
     if connection.get("type", "") not in ini.ETHERNET or not wanted.is_meant(mac, connection.get("interface-name")):
         return None
@@ -38,12 +38,15 @@ def edit(data: bytes, wanted: Wanted) -> bytes | None:
             lines.drop(section, lambda key, _: bool(_ADDRESSING.fullmatch(key)))
             lines.add(section, [*_addressing(wanted, family), *_dns(servers)])
         elif servers:
-            lines.add(section, [*([] if section in found else ["method=auto"]), *_dns(servers)])
+            lines.add(section, [*([] if section in parsed else ["method=auto"]), *_dns(servers)])
     return lines.to_bytes()
 
 
 def new(wanted: Wanted) -> tuple[str, bytes]:
-    """Give the path and the content of a connection that finds the NIC by its MAC address. For root only to read."""
+    """Return the path and the content of a new connection that matches the NIC by its MAC address.
+
+    Only root may read the file.
+    """
     name = f"v2v-{wanted.mac.replace(':', '')}"
     identity = uuid.uuid5(uuid.NAMESPACE_URL, f"urn:v2v:{wanted.mac}")
     text = f"[connection]\nid={name}\nuuid={identity}\ntype=ethernet\nautoconnect-priority=100\n"

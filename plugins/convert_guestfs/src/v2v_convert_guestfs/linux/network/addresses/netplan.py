@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""/etc/netplan/*.yaml. A file is edited line by line, and read again to see that it says what it is to say."""
+"""Static addresses in /etc/netplan/*.yaml. Files are edited line by line, and parsed again to verify the result."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ DIRECTORY = "/etc/netplan"
 _DEFAULTS = {"default", "0.0.0.0/0", "::/0", "0/0"}
 _GATEWAYS = {4: "gateway4", 6: "gateway6"}
 _DHCP = {4: "dhcp4", 6: "dhcp6"}
-#: What YAML takes for the end of a line, and nobody else does.
+#: Line breaks in YAML that ``split("\n")`` does not recognise.
 _OTHER_BREAKS = re.compile("[\x85\u2028\u2029]|\r(?!\n)")
 _ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 
 
 def edit(data: bytes, wanted: Wanted) -> bytes | None:
-    """Give the NIC its addresses where ``ethernets:`` has it.
+    """Set the addresses of the NIC in its entry of ``ethernets:``.
 
-    :raises NotEditable: the NIC is a port of something, or the file is written in a way that cannot be edited.
+    :raises NotEditable: the NIC is a port of a bridge or bond, or the file is written in a way that cannot be edited.
     """
     document = netplan.load(data)
     network = document.get("network") if isinstance(document, dict) else None
@@ -50,7 +50,10 @@ def edit(data: bytes, wanted: Wanted) -> bytes | None:
 
 
 def new(wanted: Wanted) -> tuple[str, bytes]:
-    """Give the path and the content of a file that finds the NIC by its MAC address. For root only to read."""
+    """Return the path and the content of a new file that matches the NIC by its MAC address.
+
+    Only root may read the file.
+    """
     name = f"v2v-{wanted.mac.replace(':', '')}"
     lines = _lines(_settings({"match": {"macaddress": wanted.mac}}, wanted), "      ")
     text = (
@@ -68,12 +71,12 @@ def _is_meant(name: str, settings: dict[Any, Any], wanted: Wanted) -> bool:
 
 
 def _ports(settings: dict[Any, Any]) -> list[Any]:
-    found = settings.get("interfaces")
-    return found if isinstance(found, list) else []
+    ports = settings.get("interfaces")
+    return ports if isinstance(ports, list) else []
 
 
 def _settings(old: dict[Any, Any], wanted: Wanted) -> dict[Any, Any]:
-    """Give the settings as they are to be; all scalars are strings, as they are read."""
+    """Return the new settings. All scalars are strings, as ``netplan.load`` returns them."""
     new = dict(old)
     addresses = [one for one in _list(old, "addresses") if _family(_address(one)) not in wanted.families]
     routes = [
@@ -101,12 +104,12 @@ def _settings(old: dict[Any, Any], wanted: Wanted) -> dict[Any, Any]:
 
 
 def _list(settings: dict[Any, Any], key: str) -> list[Any]:
-    found = settings.get(key)
-    return list(found) if isinstance(found, list) else []
+    value = settings.get(key)
+    return list(value) if isinstance(value, list) else []
 
 
 def _address(one: object) -> str:
-    # an address with options is a mapping of one key
+    # An address with options is a mapping with one key.
     return str(next(iter(one), "")) if isinstance(one, dict) else str(one)
 
 
@@ -115,7 +118,10 @@ def _family(text: str) -> int:
 
 
 def _replaced(text: str, name: str, old: dict[Any, Any], new: dict[Any, Any]) -> str:
-    """Take out the lines of the settings that change, and put the new ones in the place of the first, or at the end."""
+    """Replace the lines of the settings that change.
+
+    The new lines take the place of the first removed one, or follow the last setting.
+    """
     import yaml
 
     node: Any = yaml.compose(text, Loader=yaml.BaseLoader)
@@ -154,7 +160,7 @@ def _value(node: Any, name: str) -> Any:
 
 
 def _last_line(node: Any) -> int:
-    """Give the last line that is a node's own; its end mark may be that of the next."""
+    """Return the number of the last line that belongs to a node. Its end mark may be on the line of the next node."""
     import yaml
 
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
@@ -165,7 +171,7 @@ def _last_line(node: Any) -> int:
 
 
 def _lines(settings: dict[Any, Any], indent: str) -> list[str]:
-    """Write settings one to a line. JSON is YAML; true and false are said without quotes, as everybody does."""
+    """Return the settings as lines of YAML, with values in JSON. Booleans are written without quotes, as is usual."""
     return [
         f"{indent}{key}: {value if value in ('true', 'false') else json.dumps(value)}"
         for key, value in settings.items()

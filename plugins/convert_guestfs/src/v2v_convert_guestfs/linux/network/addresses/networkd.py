@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""systemd's .network files, see systemd.network(5)."""
+"""Static addresses in systemd's .network files. The format is specified in systemd.network(5)."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _WITHOUT = {
 
 
 def edit(data: bytes, wanted: Wanted) -> bytes | None:
-    """Give the NIC its addresses in a file that matches it, by its MAC address or by its name.
+    """Set the addresses of the NIC in a file that matches it by its MAC address or by its name.
 
-    :raises NotEditable: the NIC is a port of something, or the file is about others, too.
+    :raises NotEditable: the NIC is a port of a bridge or bond, or the file also matches others.
     """
-    found = ini.sections(data)
-    match = found.get("Match", {})
+    parsed = ini.sections(data)
+    match = parsed.get("Match", {})
     macs, names = ini.macs_of(match), match.get("Name", "").split()
     if match.get("Kind") or match.get("Type", "ether") != "ether":
         return None
     if not (wanted.mac in macs if macs else set(names) & set(wanted.names)):
         return None
     if len(macs or names) > 1:
-        raise NotEditable("it is about other NICs, too")
-    if any(found.get("Network", {}).get(key) for key in _PORT):
+        raise NotEditable("it also configures other NICs")
+    if any(parsed.get("Network", {}).get(key) for key in _PORT):
         raise NotEditable("it makes the NIC a port of a bridge or bond")
     lines = Sections(data)
     for family in wanted.families:
@@ -41,7 +41,10 @@ def edit(data: bytes, wanted: Wanted) -> bytes | None:
 
 
 def new(wanted: Wanted) -> tuple[str, bytes]:
-    """Give the path and the content of a file that matches the NIC by its MAC address; the first that does counts."""
+    """Return the path and the content of a new file that matches the NIC by its MAC address.
+
+    It sorts before other files, because systemd uses the first that matches.
+    """
     text = "# Written by virt-v2v: the address that was asked for. VLANs and bridges are no Type=ether.\n"
     text += f"[Match]\nMACAddress={wanted.mac}\nType=ether\n\n[Network]\n"
     text += "".join(f"{line}\n" for line in _lines(wanted))
@@ -49,7 +52,7 @@ def new(wanted: Wanted) -> tuple[str, bytes]:
 
 
 def _take_out(lines: Sections, family: int) -> None:
-    """Take out what gives the NIC an address or a default route of a family."""
+    """Remove all settings that give the NIC an address or a default route of a family."""
     lines.drop("Network", lambda key, value: key in {"Address", "Gateway"} and _family(value) == family)
     lines.change("Network", "DHCP", lambda value: _WITHOUT[family].get(value.lower(), value))
     lines.drop_sections("Address", lambda pairs: _family(pairs.get("Address", "")) == family)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Give NICs the addresses that were asked for: in the files that are about them, or else in new ones."""
+"""Set the requested addresses of NICs, in the files that configure them or else in new files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FILES_LIMIT = 200
 
 
 class System(StrEnum):
-    """What configures the network of a guest; in the order of preference where there is no configuration yet."""
+    """The systems that configure a guest's network, in the order in which a new file is tried."""
 
     NETPLAN = "netplan"
     REDHAT = "Red Hat's ifcfg files"
@@ -40,7 +40,7 @@ _PLACES: tuple[tuple[System, str, Callable[[bytes, str, Wanted], bytes | None]],
     (System.IFUPDOWN, ifupdown.INTERFACES, lambda data, _, one: ifupdown.edit(data, one)),
     (System.IFUPDOWN, f"{ifupdown.INTERFACES}.d/*", lambda data, _, one: ifupdown.edit(data, one)),
 )
-#: What is there if the system is; ``*`` stands for anything.
+#: Patterns of paths that exist if a system is installed.
 _MARKS: Mapping[System, tuple[str, ...]] = {
     System.NETPLAN: ("/usr/sbin/netplan", "/lib/netplan/generate", "/usr/libexec/netplan/generate"),
     System.REDHAT: (
@@ -59,10 +59,10 @@ _CHOSEN_BY_SUSE = "/etc/systemd/system/network.service"
 
 @dataclass
 class Addresses:
-    """What is to be written.
+    """The files to write.
 
-    :param contents: of files, old and new, by path. :param modes: of those that are new.
-    :param why: the MAC addresses that each file is written for.
+    :param contents: the contents of changed and new files, by path. :param modes: the modes of new files, by path.
+    :param why: the requests that each file is written for, by path.
     """
 
     contents: dict[str, bytes] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class Addresses:
     why: dict[str, list[Wanted]] = field(default_factory=dict)
 
     def put(self, path: str, content: bytes, one: Wanted, mode: int | None = None) -> None:
-        """Take note of a file."""
+        """Record the content of a file."""
         self.contents[path] = content
         self.why.setdefault(path, []).append(one)
         if mode is not None:
@@ -78,36 +78,36 @@ class Addresses:
 
 
 def asked_for(session: Session) -> list[Wanted]:
-    """Give what the user wants, and warn of what cannot be: of a MAC address that no NIC has above all."""
-    found, notes = wanted(session.request.settings.static_addresses)
+    """Return the user's requests for NICs that the source has. Warn about all others, and about other problems."""
+    requests, notes = wanted(session.request.settings.static_addresses)
     macs = {mac_address(nic.mac) for nic in session.request.guest.nics}
     for note in notes:
         session.report.warning(note)
-    for one in found:
+    for one in requests:
         if one.mac not in macs:
-            known = ", ".join(sorted(mac for mac in macs if mac)) or "none that is known"
+            known = ", ".join(sorted(mac for mac in macs if mac)) or "none"
             session.report.warning(
-                f"--mac {one.mac}:ip: no NIC of the source has this MAC address (there is {known}): nothing is done"
+                f"--mac {one.mac}:ip is ignored: no NIC of the source has this MAC address (known: {known})"
             )
-    return [one for one in found if one.mac in macs]
+    return [one for one in requests if one.mac in macs]
 
 
-def need_names(session: Session, files: GuestFiles, found: Sequence[Wanted]) -> list[str]:
-    """Give the MAC addresses of NICs that the guest can be told about by name only."""
+def need_names(session: Session, files: GuestFiles, requests: Sequence[Wanted]) -> list[str]:
+    """Return the MAC addresses of NICs that the guest can configure only by name."""
     systems = present(session, files)
-    return [one.mac for one in found] if systems and systems[0] in {System.WICKED, System.IFUPDOWN} else []
+    return [one.mac for one in requests] if systems and systems[0] in {System.WICKED, System.IFUPDOWN} else []
 
 
-def examine(session: Session, files: GuestFiles, found: Sequence[Wanted], names: Mapping[str, str]) -> Addresses:
-    """Find out what is to be written where.
+def examine(session: Session, files: GuestFiles, requests: Sequence[Wanted], names: Mapping[str, str]) -> Addresses:
+    """Find out which files to write, without writing them.
 
-    :param names: of NICs, by MAC address, as far as they are known.
+    :param requests: as returned by ``asked_for``. :param names: the known names of NICs, by MAC address.
     """
     addresses = Addresses()
-    if not found:
+    if not requests:
         return addresses
     systems = present(session, files)
-    for unnamed in found:
+    for unnamed in requests:
         one = replace(unnamed, names=(names[unnamed.mac],) if unnamed.mac in names else ())
         so_far = copy.deepcopy(addresses)
         try:
@@ -115,7 +115,7 @@ def examine(session: Session, files: GuestFiles, found: Sequence[Wanted], names:
             if not edited & set(systems):
                 edited.add(_add(session, files, addresses, one, systems))
         except NotEditable as err:
-            session.report.warning(f"--mac {one.mac}:ip: the NIC is not given its address: {err}")
+            session.report.warning(f"--mac {one.mac}:ip: the address cannot be set: {err}")
             addresses = so_far
             continue
         _more(session, files, addresses, one, edited)
@@ -124,13 +124,13 @@ def examine(session: Session, files: GuestFiles, found: Sequence[Wanted], names:
 
 
 def write(files: GuestFiles, addresses: Addresses) -> None:
-    """Write it.
+    """Write the files.
 
     :raises ConversionError: a file cannot be written.
     """
     for path, content in addresses.contents.items():
         what = "; ".join(f"{one.mac} has the address {one.described()}" for one in addresses.why[path])
-        why = "asked for with " + ", ".join(f"--mac {one.mac}:ip" for one in addresses.why[path])
+        why = "requested with " + ", ".join(f"--mac {one.mac}:ip" for one in addresses.why[path])
         if path in addresses.modes:
             files.create(path, content, mode=addresses.modes[path], what=f"created: {what}", why=why)
         elif files.read(path, limit=_LIMIT) != content:
@@ -138,7 +138,7 @@ def write(files: GuestFiles, addresses: Addresses) -> None:
 
 
 def present(session: Session, files: GuestFiles) -> list[System]:
-    """List what is installed and configures the network, the most likely first."""
+    """Return the installed systems that configure the network, in order of preference."""
     systems = [system for system in System if any(files.glob(mark) for mark in _MARKS[system])]
     try:
         link = str(session.handle.readlink(_CHOSEN_BY_SUSE)) if session.handle.is_symlink(_CHOSEN_BY_SUSE) else ""
@@ -151,7 +151,10 @@ def present(session: Session, files: GuestFiles) -> list[System]:
 
 
 def _edit(session: Session, files: GuestFiles, addresses: Addresses, one: Wanted) -> set[System]:
-    """Edit the files that are about the NIC, and tell whose they are."""
+    """Edit the files that configure the NIC, and return the systems that read them.
+
+    :raises NotEditable: a file configures the NIC, but the address cannot be set in it.
+    """
     edited = set()
     for system, pattern, editor in _PLACES:
         for path in files.glob(pattern)[:_FILES_LIMIT]:
@@ -165,16 +168,16 @@ def _edit(session: Session, files: GuestFiles, addresses: Addresses, one: Wanted
             except NotEditable as err:
                 raise NotEditable(f"{path}: {err}") from err
             if new is not None:
-                session.report.debug(f"{path} is about {one.mac}")
+                session.report.debug(f"{path} configures {one.mac}")
                 addresses.put(path, new, one)
                 edited.add(system)
     return edited
 
 
 def _add(session: Session, files: GuestFiles, addresses: Addresses, one: Wanted, systems: Sequence[System]) -> System:
-    """Make a new file for the NIC, and tell for which system.
+    """Add a new configuration of the NIC, and return the system that reads it.
 
-    :raises NotEditable: there is no system that is known, or it wants a name and there is none.
+    :raises NotEditable: no known system is installed, or it needs a name and the NIC has none.
     """
     for system in systems:
         made: tuple[str, bytes] | None
@@ -199,12 +202,13 @@ def _add(session: Session, files: GuestFiles, addresses: Addresses, one: Wanted,
             secret = system in {System.NETPLAN, System.MANAGER}
             addresses.put(*made, one, 0o600 if secret else 0o644)
             return system
-    listed = ", ".join(systems) or "nothing that is known"
-    raise NotEditable(f"the guest's network is configured by {listed}, which does not know the NIC")
+    if not systems:
+        raise NotEditable("the guest has no known system that configures the network")
+    raise NotEditable(f"the guest's network is configured by {', '.join(systems)}, which cannot configure this NIC")
 
 
 def _more(session: Session, files: GuestFiles, addresses: Addresses, one: Wanted, edited: set[System]) -> None:
-    """Edit what some systems have in files of their own: default routes and name servers."""
+    """Edit the default routes and name servers that some systems have in separate files."""
 
     def edit(path: str, editor: Callable[[bytes], bytes]) -> None:
         if files.glob(path):
@@ -223,7 +227,7 @@ def _more(session: Session, files: GuestFiles, addresses: Addresses, one: Wanted
         if one.nameservers:
             servers = " ".join(str(server) for server in one.nameservers)
             edit(ifcfg.SUSE_CONFIG, lambda data: shell.set_value(data, ifcfg.SUSE_SERVERS, servers))
-    # resolvconf and systemd-resolved have a link there
-    theirs = any(files.glob(mark) for mark in _RESOLVCONF) or session.handle.is_symlink(ifupdown.RESOLV_CONF)
-    if System.IFUPDOWN in edited and one.nameservers and not theirs:
+    # For resolvconf and systemd-resolved, which write the file themselves, it is a link.
+    generated = any(files.glob(mark) for mark in _RESOLVCONF) or session.handle.is_symlink(ifupdown.RESOLV_CONF)
+    if System.IFUPDOWN in edited and one.nameservers and not generated:
         edit(ifupdown.RESOLV_CONF, lambda data: ifupdown.resolv_conf(data, one))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Edit files with [Sections] and Key=value line by line: NetworkManager's keyfiles, and systemd's .network files."""
+"""Edit files with [Sections] and Key=value lines: NetworkManager's keyfiles and systemd's .network files."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _HEADER = re.compile(r"[ \t]*\[([^\[\]]{1,80})\][ \t\r]*", re.ASCII)
 
 
 class Sections:
-    """The lines of a file, each known by its section; what is not edited stays byte for byte."""
+    """The lines of a file with their sections. Lines that are not edited stay as they are, byte for byte."""
 
     def __init__(self, data: bytes) -> None:
-        #: The number of the section (one name may head several), its name, and the line.
+        #: The number of the section, its name (which several sections may share), and the line.
         self._lines: list[tuple[int, str, str]] = []
         number, name = 0, ""
         for line in data.decode("latin-1").split("\n"):
@@ -22,11 +22,11 @@ class Sections:
             self._lines.append((number, name, line))
 
     def to_bytes(self) -> bytes:
-        """Give the file."""
+        """Return the content of the file."""
         return "\n".join(line for _, _, line in self._lines).encode("latin-1")
 
     def drop(self, section: str, unwanted: Callable[[str, str], bool]) -> None:
-        """Take out the entries whose key and value are unwanted from the sections of a name."""
+        """Remove the entries for which ``unwanted(key, value)`` is true, from all sections with a name."""
         self._lines = [
             (number, name, line)
             for number, name, line in self._lines
@@ -34,7 +34,7 @@ class Sections:
         ]
 
     def change(self, section: str, key: str, edit: Callable[[str], str]) -> None:
-        """Edit the values of a key in the sections of a name."""
+        """Edit the values of a key, in all sections with a name."""
         for place, (number, name, line) in enumerate(self._lines):
             if name == section and (pair := _pair(line)) is not None and pair[0] == key:
                 new = edit(pair[1])
@@ -42,15 +42,15 @@ class Sections:
                     self._lines[place] = (number, name, f"{key}={new}")
 
     def drop_sections(self, section: str, unwanted: Callable[[dict[str, str]], bool]) -> None:
-        """Take out whole sections of a name, by their entries."""
+        """Remove the sections with a name for whose entries ``unwanted`` is true."""
         numbers = {number for number, name, _ in self._lines if name == section}
         for number in numbers:
-            pairs = [_pair(line) for found, _, line in self._lines if found == number]
+            pairs = [_pair(line) for other, _, line in self._lines if other == number]
             if unwanted(dict(pair for pair in pairs if pair is not None)):
                 self._lines = [entry for entry in self._lines if entry[0] != number]
 
     def add(self, section: str, lines: Sequence[str]) -> None:
-        """Put lines at the end of the first section of a name, which is made at the end of the file if need be."""
+        """Add lines at the end of the first section with a name. Without one, add it at the end of the file."""
         if not lines:
             return
         number = next((number for number, name, _ in self._lines if name == section), None)
@@ -64,7 +64,7 @@ class Sections:
         place = max(place for place, entry in enumerate(self._lines) if entry[0] == number and entry[2].strip()) + 1
         self._lines[place:place] = [(number, section, line) for line in lines]
         if place + len(lines) == len(self._lines):
-            # the last line of the file ends, too
+            # The last line of the file ends with a newline.
             self._lines.append((number, section, ""))
 
 
