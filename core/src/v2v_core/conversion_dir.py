@@ -70,7 +70,7 @@ class ConversionDir:
         :raises V2VError: it cannot be made.
         """
         large = large_temporary()
-        _check_length(path)
+        _check_name(path)
         try:
             # fails if somebody else made it first: nobody can put anything into it
             path.mkdir(mode=0o700)
@@ -154,7 +154,7 @@ class ConversionDir:
         """
         # "~" and symlinks are resolved once, so that every process of the run finds the same name in its environment
         path = Path(os.path.realpath(path))
-        _check_length(path)
+        _check_name(path)
         try:
             path.mkdir(mode=0o700, exist_ok=True)
             _check_owner(path)
@@ -323,7 +323,15 @@ class ConversionDir:
                 continue
 
 
-def _check_length(path: Path) -> None:
+def _check_name(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as err:
+        # qemu takes the names of sockets and overlays as JSON, which has no other characters
+        raise UsageError(
+            f"the path of the conversion directory is not UTF-8: {path}",
+            hint="choose another one with --dir, or with TMPDIR",
+        ) from err
     if len(os.fsencode(path)) > _LONGEST_PATH:
         raise UsageError(
             f"the path of the conversion directory is too long for sockets in it: {path}",

@@ -70,6 +70,11 @@ def main(argv: list[str]) -> int:
     try:
         # the supervisor may have been killed before the directory was whole
         directory = ConversionDir.open_or_create(path)
+    except V2VError:
+        # another process is removing it: without it the servers are of no use to anyone
+        stop(path, is_gone_with_the_run)
+        return 1
+    try:
         with locks.held_for_cleanup(directory):
             if not locks.is_still_the_run_of(path, token):
                 return 0

@@ -15,7 +15,9 @@ through one program less.
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from pathlib import Path
 
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import CommandError, DestinationError, SourceError, V2VError
@@ -88,13 +90,33 @@ def without_secrets(directory: ConversionDir, kind: str, index: int, service: Di
     return secrets_in_files(service, directory.private("input" if kind == "in" else "output"), f"{kind}{index}")
 
 
+def openable(image: QemuImage, place: Path, name: str) -> QemuImage:
+    """Return an image whose path qemu can be told.
+
+    qemu takes the path as JSON, which is Unicode, while the name of a file is any bytes. A path that is not UTF-8 is
+    replaced by a symbolic link to it.
+
+    :param place: a directory of mode 0700 for the link. :param name: of the link.
+    """
+    if image.backing is not None:
+        image = dataclasses.replace(image, backing=openable(image.backing, place, f"{name}-backing"))
+    try:
+        str(image.path).encode()
+    except UnicodeEncodeError:
+        link = place / f"{name}-image"
+        link.unlink(missing_ok=True)
+        link.symlink_to(image.path.absolute())
+        return dataclasses.replace(image, path=link)
+    return image
+
+
 def _serve_base(
     directory: ConversionDir, index: int, service: DiskService, report: StepReport
 ) -> tuple[DiskEndpoint, Node]:
     """Serve the disk as the source has it, read-only; return the endpoint, and the node to put the overlay on."""
     socket = directory.socket("base", index)
     if isinstance(service, QemuImage):
-        node = block_node(service)
+        node = block_node(openable(service, directory.private("input"), f"in{index}"))
         argv = qemu_nbd_argv(node, socket, readonly=True)
     else:
         node = nbd_node(socket)
@@ -110,7 +132,8 @@ def _serve(directory: ConversionDir, kind: str, index: int, service: DiskService
     """Serve a disk as it is, writable."""
     socket = directory.socket(kind, index)
     if isinstance(service, QemuImage):
-        argv = qemu_nbd_argv(block_node(service), socket)
+        place = directory.private("input" if kind == "in" else "output")
+        argv = qemu_nbd_argv(block_node(openable(service, place, f"{kind}{index}")), socket)
     else:
         argv = nbdkit_argv(_as_nbdkit(service), socket, readonly=False)
     return _start(directory, socket.name, argv, index, report, _environment(service))
