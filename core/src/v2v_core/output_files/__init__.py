@@ -67,7 +67,6 @@ from v2v_core.output_files.disk_files import (
     check_output_directory,
     check_space,
     make_disk,
-    require_for_output,
     service_programs,
 )
 from v2v_core.output_files.publication import (
@@ -98,7 +97,6 @@ __all__ = [
     "name_limit",
     "open_new",
     "publish",
-    "require_for_output",
     "service_programs",
     "write_partial",
 ]
