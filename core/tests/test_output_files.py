@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from v2v_core import output_files
 from v2v_core.api import (
+    AbortResult,
     Bus,
     Capabilities,
     DestinationError,
@@ -192,7 +193,7 @@ def test_the_example_of_the_toolkit_undoes_everything(
     request.state = json.loads(json.dumps(example["setup"](request).state))
     request.owned = request.ledger.owned()
     assert len(contents(place)) == 2
-    assert example["abort"](request) == ()
+    assert example["abort"](request) == AbortResult()
     assert contents(place) == {}
 
 

@@ -62,7 +62,7 @@ def _started(tree: ast.AST) -> Iterator[str]:
             first = node.args[0]
             if node.func.id in {"run_program", "run_copy_program"} and isinstance(first, ast.List):
                 first = first.elts[0]
-            elif node.func.id not in {"require_program", "require_for_output"}:
+            elif node.func.id != "require_program":
                 continue
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
                 yield first.value

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v2v_core.text import cut_name, object_name, printable
+from v2v_core.text import cut_name, object_name, printable, visible
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,27 @@ def test_printable_text_is_one_line_of_utf8(text: str) -> None:
     assert len(shown) == len(text)
     assert len(shown.splitlines()) <= 1
     shown.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain text, déjà vu, 名前", "plain text, déjà vu, 名前"),
+        ("a\nb\x1b[2Jc\x9b\u2028", "a b [2Jc  "),
+        ("turned \u202eround", "turned  round"),
+        ("no\u200bwidth", "no width"),
+        ("no\u00a0break", "no break"),
+        ("unassigned \u0378", "unassigned  "),
+    ],
+)
+def test_visible(text: str, expected: str) -> None:
+    assert visible(text) == expected
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=50))
+def test_visible_text_is_printable(text: str) -> None:
+    assert visible(text).isprintable()
+    assert visible(text, "?") == printable(visible(text, "?"))
 
 
 def test_a_name_within_the_limit_is_not_cut() -> None:

@@ -83,7 +83,7 @@ from v2v_core.mounts import mounts_below, unmount
 from v2v_core.packages import Package, install
 from v2v_core.passwords import read_password_file
 from v2v_core.programs import require_program, run_program
-from v2v_core.text import cut_name, object_name, printable
+from v2v_core.text import cut_name, object_name, printable, visible
 
 __all__ = [
     "IMAGE_FORMATS",
@@ -174,5 +174,6 @@ __all__ = [
     "run_copy_program",
     "run_program",
     "unmount",
+    "visible",
     "write_atomically",
 ]

@@ -24,6 +24,16 @@ def printable(text: str, replacement: str = " ") -> str:
     return _CONTROL.sub(replacement, text)
 
 
+def visible(text: str, replacement: str = " ") -> str:
+    """Return a text on one line, with a replacement for each character that is not shown as it is.
+
+    Stricter than ``printable``, for text that a guest chose: besides control characters, this replaces the characters
+    that change how the others are shown (U+202E turns the text around), those without a width, unassigned ones, and
+    all spaces but the plain one (``str.isprintable``).
+    """
+    return "".join(character if character.isprintable() else replacement for character in text)
+
+
 def cut_name(text: str, limit: int) -> str:
     """Cut a name to at most ``limit`` bytes of UTF-8, between two characters.
 

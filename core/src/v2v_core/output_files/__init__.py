@@ -12,7 +12,7 @@ An output calls it in this order; a disk image can be a block device as well, an
 
     from pathlib import Path
 
-    from v2v_core.api import OutputResult, OutputSetup, libvirt_domain
+    from v2v_core.api import AbortResult, OutputResult, OutputSetup, libvirt_domain
     from v2v_core.output_files import (
         DiskFile, Publication, check_final, check_output_directory, check_space, clear_away, file_mode, hidden_name,
         make_disk, publish, write_partial,
@@ -56,7 +56,7 @@ An output calls it in this order; a disk image can be a block device as well, an
 
 
     def abort(request):
-        return clear_away(request.owned, request.directory, request.report)
+        return AbortResult(left=clear_away(request.owned, request.directory, request.report))
 """
 
 from v2v_core.output_files.disk_files import (
@@ -67,7 +67,6 @@ from v2v_core.output_files.disk_files import (
     check_output_directory,
     check_space,
     make_disk,
-    require_for_output,
     service_programs,
 )
 from v2v_core.output_files.publication import (
@@ -98,7 +97,6 @@ __all__ = [
     "name_limit",
     "open_new",
     "publish",
-    "require_for_output",
     "service_programs",
     "write_partial",
 ]

@@ -15,11 +15,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from v2v_core.errors import CommandError, DestinationError, V2VError
+from v2v_core.errors import CommandError, DestinationError
 from v2v_core.hookspecs import Ledger
 from v2v_core.model import DiskService, NbdkitPlugin, QemuImage, SourceDisk, TargetDisk
 from v2v_core.output_files.publication import PARTIAL, Opener, hidden_name, open_new
-from v2v_core.programs import require_program, run_program
+from v2v_core.programs import run_program
 
 #: Bytes; free space without which not even a sparse image and its description can be created.
 _LEAST_FREE = 1024 * 1024
@@ -217,18 +217,6 @@ def make_disk(disk: DiskFile, ledger: Ledger, *, preallocated: bool, opener: Ope
 def service_programs(image_format: str) -> Sequence[str]:
     """Return the names of the programs that create and serve images of a format."""
     return ("nbdkit",) if image_format == "raw" else ("qemu-img", "qemu-nbd")
-
-
-def require_for_output(*names: str) -> None:
-    """Check that programs are installed.
-
-    :raises DestinationError: one is missing; the hint says how to install it.
-    """
-    for name in names:
-        try:
-            require_program(name)
-        except V2VError as err:
-            raise DestinationError(err.message, hint=err.hint) from err
 
 
 def _qemu_create(disk: DiskFile, *, preallocated: bool) -> None:

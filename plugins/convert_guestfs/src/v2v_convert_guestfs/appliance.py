@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from v2v_convert_guestfs.library_events import listen
 from v2v_convert_guestfs.time_limits import limited
-from v2v_core.api import ConversionError, ConvertRequest, ConvertSettings, DiskEndpoint
+from v2v_core.api import ConversionError, ConvertRequest, ConvertSettings, DiskEndpoint, visible
 
 #: A handle of libguestfs; its Python binding has no types.
 Handle = Any
@@ -73,8 +73,7 @@ def brief(err: BaseException) -> str:
 
     They may come from the guest: nothing that a terminal would obey is left in them.
     """
-    words = "".join(char if char.isprintable() or char == "\n" else " " for char in str(err))
-    lines = [line.strip() for line in words.splitlines() if line.strip()]
+    lines = [line for line in (visible(line).strip() for line in str(err).split("\n")) if line]
     text = "; ".join(lines[-3:]) if lines else type(err).__name__
     return re.sub(r"^(?:[a-z0-9_]+: )+", "", text) or text
 

@@ -12,7 +12,7 @@ from v2v_convert_guestfs.editors import shell
 from v2v_convert_guestfs.encryption import encrypted
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.session import Blockers, Session
-from v2v_core.api import ConversionError, Inspection
+from v2v_core.api import ConversionError, Inspection, visible
 
 _LONG_FILES = (
     "it reads /etc/fstab, /etc/crypttab and mdadm.conf of the guest entry by entry: "
@@ -158,7 +158,7 @@ def _words(ask: Callable[[str], object], root: str) -> str:
         text = str(ask(root))
     except UnicodeDecodeError as err:
         text = err.object.decode("utf-8", "replace")
-    return "".join(char if char.isprintable() else " " for char in text[:_WORDS_LIMIT]).strip()
+    return visible(text[:_WORDS_LIMIT]).strip()
 
 
 def _known(value: object) -> str | None:

@@ -11,6 +11,7 @@ from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.editors import devices_in
 from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
 from v2v_convert_guestfs.linux.initramfs.image import Image
+from v2v_core.api import visible
 
 _Editor = Callable[[bytes, DeviceNames], bytes]
 
@@ -68,7 +69,7 @@ class Stale:
         """Return the old names of the first few files, without terminal control characters."""
         names = list(dict.fromkeys((*self.contents, *self.moved)))
         text = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-        return "".join(char if char.isprintable() else "?" for char in text)
+        return visible(text, "?")
 
 
 def stale_files(image: Image, names: DeviceNames) -> Stale:
