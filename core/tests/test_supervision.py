@@ -185,8 +185,10 @@ def test_choice_that_cannot_be_read_is_a_usage_error_of_one_line(
 ) -> None:
     (tmp_path / "choice").write_text(text)
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "v2v_core.step_command", "input_setup"]
-        + ["--dir", str(v2v_short_path / "d"), "--choice", str(tmp_path / "choice")],
+        [
+            *(sys.executable, "-P", "-m", "v2v_core.step_command", "input_setup"),
+            *("--dir", str(v2v_short_path / "d"), "--choice", str(tmp_path / "choice")),
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -56,7 +56,7 @@ def _converter() -> Converter:
     converter.register_unstructure_hook(Path, os.fspath)
     converter.register_structure_hook(Path, lambda value, _kind: Path(_text(value)))
     # cattrs turns anything into a string by default; a number where a name belongs is a damaged file
-    converter.register_structure_hook_func(lambda kind: kind is str, lambda value, _kind: _text(value))
+    converter.register_structure_hook(str, lambda value, kind: kind(_text(value)))
     configure_tagged_union(DiskService, converter, tag_name="type", tag_generator=lambda record: record.__name__)
     # a union with None is another union to cattrs
     optional, union = DiskService | None, cast("type[Any]", DiskService)

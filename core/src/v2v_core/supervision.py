@@ -13,9 +13,11 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from v2v_core import locks
 from v2v_core.conversion_dir import ConversionDir, temporary_path
@@ -109,6 +111,8 @@ class StepProcess:
     directory: Path
     step: Step
     process: subprocess.Popen[bytes]
+    #: What it writes to stderr. A file, since what a killed process has started would hold a pipe open.
+    stderr: IO[bytes]
     #: Where the events of this process begin in ``events.jsonl``, in bytes.
     offset: int = 0
 
@@ -128,7 +132,7 @@ class StepProcess:
         :raises TimeoutError: it has not ended by then.
         """
         try:
-            _, stderr = self.process.communicate(timeout=timeout)
+            self.process.wait(timeout)
         except subprocess.TimeoutExpired as err:
             raise TimeoutError(f"step {self.step.value} in {self.directory} still runs") from err
         failure = None
@@ -136,7 +140,8 @@ class StepProcess:
             events, _ = read_events(self.directory, self.offset)
             failed = [event for event in events if event.kind is EventKind.STEP_FAILED and event.step is self.step]
             failure = failed[-1] if failed else None
-        text = stderr.decode("utf-8", "replace") if stderr else ""
+        self.stderr.seek(0)
+        text = self.stderr.read().decode("utf-8", "replace")
         return StepOutcome(step=self.step, code=self.process.returncode, failure=failure, stderr=text)
 
     def stop(self) -> None:
@@ -164,17 +169,18 @@ def start_step(directory: Path, step: Step, choice: StepChoice | None = None) ->
 
     :param directory: absolute; ``input_setup`` makes it if it does not exist.
     """
+    stderr = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the record
     process = subprocess.Popen(
         # -P: nothing in the current directory can be taken for a module of ours
         [sys.executable, "-P", "-m", "v2v_core.step_command", step.value, "--dir", str(directory), "--choice", "-"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         start_new_session=True,
         # a cleanup finds the step by these, and stops it
         env=child_environment(**{DIRECTORY_VARIABLE: os.path.realpath(directory), STEP_VARIABLE: step.value}),
     )
-    started = StepProcess(directory, step, process, _size(directory / "events.jsonl"))
+    started = StepProcess(directory, step, process, stderr, _size(directory / "events.jsonl"))
     if process.stdin is not None:
         # a process that is dead already is reported by its exit code
         with contextlib.suppress(BrokenPipeError), process.stdin as stream:

@@ -82,6 +82,8 @@ def holding(path: Path, step: Step) -> Iterator[ConversionDir]:
     directory = ConversionDir.open_or_create(path)
     with locks.held_for_a_step(directory, step):
         os.environ.update({**directory.environment, STEP_VARIABLE: step.value})
+        # of an earlier process of this step that was killed: a converter may live on, and write the same disks
+        processes.stop(directory.path, processes.works_for(step))
         yield directory
 
 

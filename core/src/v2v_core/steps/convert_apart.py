@@ -22,6 +22,7 @@ from v2v_core.events import Event, EventKind, EventSink, Step
 from v2v_core.records import from_json, to_json
 from v2v_core.reporting import StepReport, forward
 from v2v_core.settings import ConvertChoice
+from v2v_core.signals import interrupted, interruption
 
 
 def convert_apart(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSink] = ()) -> None:
@@ -56,28 +57,34 @@ def convert_apart(directory: ConversionDir, choice: ConvertChoice, sinks: Sequen
                         with directory.log(Step.CONVERT).open("a", encoding="utf-8") as log:
                             log.write(f"{problem}\n")
             status = child.wait()
-        except BaseException:
-            # the child and all that it started: the appliance does not listen to anybody but the kernel
+        except BaseException as err:
+            # the child and all that it started: the appliance listens to the kernel only
             processes.stop(directory.path, processes.works_for(Step.CONVERT), grace=2.0)
+            if (signal := interruption(err)) is not None:
+                _say_that_it_failed(directory, sinks, interrupted(signal))
             raise
     if failed is not None:
         raise _error(failed)
     if status != 0:
         how = f"was killed by signal {-status}" if status < 0 else f"ended with exit status {status}"
         error = ConversionError(f"the conversion process {how}", hint=f"see {directory.log(Step.CONVERT)}")
-        # it could not say so itself
-        with contextlib.suppress(OSError), contextlib.closing(StepReport(directory, Step.CONVERT, sinks)) as report:
-            report.emit(
-                Event(
-                    kind=EventKind.STEP_FAILED,
-                    step=Step.CONVERT,
-                    text=error.message,
-                    hint=error.hint,
-                    log=str(report.log_path),
-                    code=error.exit_code,
-                )
-            )
+        _say_that_it_failed(directory, sinks, error)
         raise error
+
+
+def _say_that_it_failed(directory: ConversionDir, sinks: Sequence[EventSink], error: V2VError) -> None:
+    """Write the last event of the step, in the place of a child that was killed."""
+    with contextlib.suppress(OSError), contextlib.closing(StepReport(directory, Step.CONVERT, sinks)) as report:
+        report.emit(
+            Event(
+                kind=EventKind.STEP_FAILED,
+                step=Step.CONVERT,
+                text=error.message,
+                hint=error.hint,
+                log=str(report.log_path),
+                code=error.exit_code,
+            )
+        )
 
 
 def _error(failed: Event) -> V2VError:
