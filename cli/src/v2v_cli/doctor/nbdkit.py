@@ -24,7 +24,7 @@ _PLUGINS = (
         "vddk",
         Package("nbdkit-plugin-vddk", "nbdkit-vddk-plugin"),
         False,
-        "-i vcenter -it vddk, which also needs VMware's own library",
+        "-i vcenter -it vddk, which also needs VMware's own library; not every release of Debian has the package",
     ),
 )
 #: All are in the package of nbdkit itself or in one beside it. If one is missing, nbdkit is too old.
