@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The file that ``--report`` names: what is in it, and that it is written whole or not at all."""
+"""The file of ``--report``: its content, and that it is written as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_report_of_a_conversion_in_place(choice: RunChoice, tmp_path: Path, v2v_
     assert (tmp_path / "report").read_text().startswith("The guest was converted.\n")
 
 
-def test_failure_after_changes_is_told_with_them(in_trouble: Trouble, tmp_path: Path) -> None:
+def test_failure_is_reported_with_the_changes_before_it(in_trouble: Trouble, tmp_path: Path) -> None:
     target = tmp_path / "report.json"
     with pytest.raises(ConversionError):
         run(in_trouble("fail", "v2v_convert"), at_end=writing(target))
@@ -85,14 +85,14 @@ def test_report_that_cannot_be_written_at_the_end_is_a_warning(
     assert len(list(storage.iterdir())) > 1, "the guest was created"
 
 
-def test_file_is_found_unwritable_before_anything_begins(tmp_path: Path) -> None:
+def test_unwritable_file_is_refused_before_the_run(tmp_path: Path) -> None:
     for name in ("missing/report", ".", "/proc/report", "/dev/stdout", "/dev/full", "/dev/fd/1"):
         with pytest.raises(UsageError, match="--report"):
             report_file.checked(tmp_path / name)
     source = tmp_path / "guest.img"
     source.touch()
     (tmp_path / "link").symlink_to(source)
-    with pytest.raises(UsageError, match="is what is to be converted"):
+    with pytest.raises(UsageError, match="is the guest to convert"):
         report_file.checked(tmp_path / "link", [str(source)])
 
 

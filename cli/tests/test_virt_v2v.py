@@ -27,7 +27,7 @@ def choices(monkeypatch: pytest.MonkeyPatch) -> list[RunChoice]:
     """Return the list of choices that the pipeline is called with."""
     called: list[RunChoice] = []
 
-    def run(choice: RunChoice, sinks: Sequence[Any] = ()) -> OutputResult:
+    def run(choice: RunChoice, sinks: Sequence[Any] = (), **_at_end: Any) -> OutputResult:
         called.append(choice)
         for sink in sinks:
             sink(Event(kind=EventKind.MESSAGE, step=Step.COPY, text="Copying disk 1/1"))
@@ -211,10 +211,15 @@ def test_no_keys_on_standard_input(
     assert not choices
 
 
-def test_directories_to_collect(choices: list[RunChoice], tmp_path: Path) -> None:
+def test_directories_to_collect(choices: list[RunChoice], v2v_install: Install, tmp_path: Path) -> None:
+    v2v_install(
+        "v2v-convert-collects",
+        {"v2v.convert": {"collects": "t_collects:Plugin"}},
+        {"t_collects": "class Plugin:\n    capabilities = ('collect-option',)\n"},
+    )
     output = tmp_path / "out.tar.xz"
     words = ["--collect", "/etc", "--collect", "/var/log:logs/all", "--collect", "/home:."]
-    assert run("g", *words, "--collect-output", str(output)) == 0
+    assert v2v.main(["convert", "g", "--converter", "collects", *words, "--collect-output", str(output)]) == 0
     assert choices[0].convert.settings.extra == {
         "collect": [["/etc", ""], ["/var/log", "logs/all"], ["/home", ""]],
         "collect_output": str(output),

@@ -163,7 +163,7 @@ def test_target_is_not_given_or_a_file(place: Place, image: Path) -> None:
 def test_unknown_modes_name_the_installed_ones(place: Place, out: Path, image: Path) -> None:
     error = refuse(place, "virt-v2v", "-i", "disk", image, "-o", "nosuch", code=3)
     assert "nosuch" in error
-    assert "local, null" in error
+    assert "local (disk), null" in error
     error = refuse(place, "virt-v2v", "-i", "nosuch", image, "-o", "local", "-os", out, code=3)
     assert "disk" in error
 

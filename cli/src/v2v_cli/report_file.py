@@ -37,7 +37,7 @@ def checked(path: Path | None, sources: Iterable[str] = ()) -> Path | None:
     if descriptor or (real.exists() and not real.is_file()):
         raise UsageError(f"--report: {path} is not a regular file", hint=_HINT)
     if real in {Path(os.path.realpath(name)) for name in sources}:
-        raise UsageError(f"--report: {path} is what is to be converted", hint=_HINT)
+        raise UsageError(f"--report: {path} is the guest to convert", hint=_HINT)
     if real.exists() and not os.access(real, os.W_OK):
         raise UsageError(f"--report: {path} cannot be written", hint=_HINT)
     try:

@@ -73,9 +73,8 @@ def test_parts_of_nbdkit_are_looked_for_in_its_own_directories(monkeypatch: pyte
     assert found["nbdkit"].detail == "version 1.2.3"
     assert found["nbdkit plugin file"].status is Status.OK
     assert found["nbdkit plugin null"].status is Status.OPTIONAL
-    assert found["nbdkit plugin vddk"].status is Status.OPTIONAL
     assert found["nbdkit filter retry"].status is Status.OK
-    assert found["nbdkit filter multi-conn"].status is Status.OPTIONAL
+    assert found["nbdkit filter retry-request"].status is Status.OPTIONAL
     (tmp_path / "nbdkit-file-plugin.so").unlink()
     assert by_name(list(nbdkit.probe_nbdkit()))["nbdkit plugin file"].status is Status.MISSING
 
@@ -117,7 +116,6 @@ def test_roles_without_a_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_order_is_that_of_a_conversion_and_plugins_come_last(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("probe_plugins", "probe_nbdkit", "probe_programs", "probe_space"):
         monkeypatch.setattr(examination, name, lambda name=name: [Finding(name, Status.OK, "y")])
-    monkeypatch.setattr(examination, "probe_libnbd_binding", lambda: Finding("binding", Status.OK, "y"))
     monkeypatch.setattr(examination, "probe_virtio_win", lambda: Finding("virtio-win", Status.OK, "y"))
     asked: list[bool] = []
 
@@ -128,7 +126,7 @@ def test_order_is_that_of_a_conversion_and_plugins_come_last(monkeypatch: pytest
     monkeypatch.setattr(examination, "ask_plugins", ask)
     findings = examination.examine(quick=True)
     assert [finding.name for finding in findings] == [
-        *("probe_plugins", "probe_nbdkit", "probe_programs", "binding", "probe_space", "virtio-win", "asked")
+        *("probe_plugins", "probe_nbdkit", "probe_programs", "probe_space", "virtio-win", "asked")
     ]
     assert asked == [True]
     assert not examination.conversions_can_run(findings)

@@ -80,6 +80,7 @@ from v2v_core.model import (
     Topology,
 )
 from v2v_core.mounts import mounts_below, unmount
+from v2v_core.nbdkit_parts import probe_nbdkit_part
 from v2v_core.packages import Package, install
 from v2v_core.passwords import read_password_file
 from v2v_core.programs import require_program, run_program
@@ -169,6 +170,7 @@ __all__ = [
     "parse_untrusted_xml",
     "present_or",
     "printable",
+    "probe_nbdkit_part",
     "read_password_file",
     "require_program",
     "run_copy_program",

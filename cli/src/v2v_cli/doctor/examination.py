@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from v2v_cli.doctor.extras import probe_virtio_win
 from v2v_cli.doctor.nbdkit import probe_nbdkit
 from v2v_cli.doctor.plugins import ask_plugins, probe_plugins
-from v2v_cli.doctor.programs import probe_libnbd_binding, probe_programs
+from v2v_cli.doctor.programs import probe_programs
 from v2v_cli.doctor.space import probe_space
 from v2v_core.finding import Finding, Status
 
 
 def examine(*, quick: bool = False) -> tuple[Finding, ...]:
     """Run all probes; ``quick`` leaves out those that take longer than a second or two."""
-    findings = [*probe_plugins(), *probe_nbdkit(), *probe_programs(), probe_libnbd_binding()]
+    findings = [*probe_plugins(), *probe_nbdkit(), *probe_programs()]
     findings += probe_space()
     findings.append(probe_virtio_win())
     findings += ask_plugins(quick=quick)

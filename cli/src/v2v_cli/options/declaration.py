@@ -74,7 +74,7 @@ class Given:
     """One option as it was given: the first of its names, and its value (None if it takes none)."""
 
     name: str
-    value: str | None
+    value: str | None = field(repr=False)
 
 
 def option(*names: str, help: str, **more: Any) -> Option:  # noqa: A002 - typer's word for it

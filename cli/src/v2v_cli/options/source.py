@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -55,7 +55,7 @@ class Source(Group):
             parse=key_values,
             help="An option that only this kind of source has; -io '?' lists them. Repeatable.",
         ),
-    ] = ()
+    ] = field(default=(), repr=False)
     password_file: Annotated[
         Path | None,
         option(

@@ -49,7 +49,6 @@ class ExportDomainOutput:
 
     api_version = 1
     summary = "an export storage domain of oVirt or RHV, over NFS or in a directory"
-    capabilities = ("ovf:ovirtexp",)
     options: tuple[PluginOption, ...] = ()
     #: Words of ``--machine-readable`` that this output stands for.
     capabilities: tuple[str, ...] = ("ovf:ovirtexp",)

@@ -28,7 +28,6 @@ class UploadOutput:
 
     api_version = 1
     summary = "a virtual machine of oVirt or RHV, uploaded through its engine"
-    capabilities = ("ovf:ovirt",)
     options = OPTIONS
     #: Words of ``--machine-readable`` that this output stands for.
     capabilities: tuple[str, ...] = ("ovf:ovirt",)

@@ -47,7 +47,6 @@ class VdsmOutput:
 
     api_version = 1
     summary = "volumes in a storage domain that VDSM has prepared; for VDSM, not for users"
-    capabilities = ("vdsm-compat-option", "ovf:ovirt", "ovf:ovirtexp")
     options: tuple[PluginOption, ...] = OPTIONS
     #: Words of ``--machine-readable`` that this output stands for.
     capabilities: tuple[str, ...] = ("vdsm-compat-option", "ovf:ovirt", "ovf:ovirtexp")

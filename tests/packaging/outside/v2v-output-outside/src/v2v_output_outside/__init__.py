@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from v2v_core.api import (
+    AbortResult,
     DestinationError,
     OutputAbortRequest,
     OutputCheckRequest,
@@ -15,6 +16,7 @@ from v2v_core.api import (
     QemuImage,
     UsageError,
     hookimpl,
+    libvirt_domain,
 )
 
 
@@ -26,11 +28,11 @@ class OutsideOutput:
 
     @hookimpl
     def v2v_output_check(self, request: OutputCheckRequest) -> None:
-        """See that there is a place."""
+        """Check that the directory exists."""
         if request.settings.storage is None:
             raise UsageError("-o outside needs a directory", hint="name it with -os")
         if not Path(request.settings.storage).is_dir():
-            raise DestinationError(f"{request.settings.storage} is no directory", hint="make it")
+            raise DestinationError(f"{request.settings.storage} is not a directory", hint="make it")
 
     @hookimpl
     def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:
@@ -39,8 +41,8 @@ class OutsideOutput:
         place = next(path for number in range(1000) if not (path := storage / str(number)).exists())
         request.ledger.record("directory", str(place))
         place.mkdir()
-        images = [place / f"disk{disk.index}" for disk in request.target.disks]
-        for image, disk in zip(images, request.target.disks, strict=True):
+        images = [place / f"disk{disk.index}" for disk in request.disks]
+        for image, disk in zip(images, request.disks, strict=True):
             with image.open("xb") as stream:
                 stream.truncate(disk.size or 0)
         return OutputSetup(
@@ -53,11 +55,13 @@ class OutsideOutput:
     def v2v_output_finalize(self, request: OutputFinalizeRequest) -> OutputResult:
         """Put the XML beside the images."""
         place = Path(request.state["place"])
-        (place / "domain.xml").write_bytes(request.domain_xml)
+        xml = libvirt_domain(request.metadata, name=request.settings.name, report=request.report)
+        (place / "domain.xml").write_bytes(xml)
         return OutputResult(created=(str(place),))
 
     @hookimpl
-    def v2v_output_abort(self, request: OutputAbortRequest) -> None:
-        """Remove the directory."""
+    def v2v_output_abort(self, request: OutputAbortRequest) -> AbortResult:
+        """Remove the directory, and say if it is still there."""
         for thing in request.owned:
             shutil.rmtree(thing.identity, ignore_errors=True)
+        return AbortResult(left=tuple(thing for thing in request.owned if Path(thing.identity).exists()))
