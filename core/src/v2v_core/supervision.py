@@ -115,6 +115,8 @@ class StepProcess:
     stderr: IO[bytes]
     #: Where the events of this process begin in ``events.jsonl``, in bytes.
     offset: int = 0
+    #: How it ended, once ``wait`` has returned.
+    outcome: StepOutcome | None = None
 
     @property
     def pid(self) -> int:
@@ -131,6 +133,8 @@ class StepProcess:
         :param timeout: seconds.
         :raises TimeoutError: it has not ended by then.
         """
+        if self.outcome is not None:
+            return self.outcome
         try:
             self.process.wait(timeout)
         except subprocess.TimeoutExpired as err:
@@ -140,9 +144,11 @@ class StepProcess:
             events, _ = read_events(self.directory, self.offset)
             failed = [event for event in events if event.kind is EventKind.STEP_FAILED and event.step is self.step]
             failure = failed[-1] if failed else None
-        self.stderr.seek(0)
-        text = self.stderr.read().decode("utf-8", "replace")
-        return StepOutcome(step=self.step, code=self.process.returncode, failure=failure, stderr=text)
+        with self.stderr as stderr:
+            stderr.seek(0)
+            text = stderr.read().decode("utf-8", "replace")
+        self.outcome = StepOutcome(step=self.step, code=self.process.returncode, failure=failure, stderr=text)
+        return self.outcome
 
     def stop(self) -> None:
         """Ask the step to stop (SIGTERM). It ends in good order, with exit code 130."""
