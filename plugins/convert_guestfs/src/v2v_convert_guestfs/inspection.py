@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from v2v_convert_guestfs import time_limits
 from v2v_convert_guestfs.appliance import explained
-from v2v_convert_guestfs.editors import shell
 from v2v_convert_guestfs.encryption import encrypted
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux import distribution
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConversionError, Inspection
 
@@ -75,10 +75,9 @@ def name_system(session: Session) -> str:
     """Give the name of the operating system as it calls itself; for messages. The guest is mounted."""
     found = session.inspection
     if found.os_type == "linux":
-        data = GuestFiles(session).read("/etc/os-release") or b""
-        own = shell.value(data, "PRETTY_NAME")
-        if own and own.isprintable():
-            return own[:80]
+        own = distribution.pretty_name(GuestFiles(session))
+        if own:
+            return own
     return found.product_name or f"{found.distro} {found.major_version}"
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import secrets
 
-from v2v_convert_guestfs import fstab_devices
 from v2v_convert_guestfs.appliance import brief, explained
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux import fstab_devices
 from v2v_convert_guestfs.session import Blockers, Session
 
 #: What keeps a file system from playing its journal back when it is mounted read-only.
@@ -30,7 +30,8 @@ def mount_guest(session: Session, blockers: Blockers, *, untouched: bool) -> Non
             "start the guest at its hypervisor, let it check its file systems, and shut it down",
         )
         blockers.stop()
-    fstab_devices.find_devices(session, GuestFiles(session))
+    if session.inspection.os_type == "linux":
+        fstab_devices.find_devices(session, GuestFiles(session))
     for place, device in session.inspection.mountpoints:
         if place == "/":
             continue

@@ -21,7 +21,7 @@ class GuestfsConvert:
         :raises ConversionError: it cannot be converted.
         """
         from v2v_convert_guestfs.conversion import convert
-        from v2v_convert_guestfs.host.emulation import with_emulation
+        from v2v_convert_guestfs.host.kvm import with_emulation
 
         return convert(with_emulation(request))
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from v2v_convert_guestfs.devices import DeviceNames
-from v2v_convert_guestfs.editors.shell import edit_values
+from v2v_convert_guestfs.linux.editors.shell import edit_values
 
 #: fstab(5), crypttab(5): blank, then fields divided by blanks.
 _FIELDS = re.compile(r"(?P<indent>[ \t]*)(?P<fields>[^#\s][^\n]*)", re.ASCII)
@@ -162,17 +162,6 @@ def mount_unit(data: bytes, names: DeviceNames) -> bytes:
     return _by_line(
         data, lambda line: names.rename_in(line) if re.match(r"[ \t]*What[ \t]*=", line, re.ASCII) else line
     )
-
-
-def debconf(data: bytes, names: DeviceNames) -> bytes:
-    """Rename the disks that debconf remembers for grub-pc, which its next upgrade installs the boot loader to."""
-    stanzas = data.decode("latin-1").split("\n\n")
-    for position, stanza in enumerate(stanzas):
-        if re.search(r"^Name: grub-pc/install_devices(?:_empty)?$", stanza, re.MULTILINE):
-            stanzas[position] = "\n".join(
-                names.rename_in(line) if line.startswith("Value: ") else line for line in stanza.split("\n")
-            )
-    return "\n\n".join(stanzas).encode("latin-1")
 
 
 def _by_line(data: bytes, edit: Callable[[str], str]) -> bytes:

@@ -8,7 +8,7 @@ import configparser
 import pytest
 import yaml
 
-from v2v_convert_guestfs.editors import shell
+from v2v_convert_guestfs.linux.editors import shell
 from v2v_convert_guestfs.linux.network.addresses import ifcfg, ifupdown, keyfile, netplan, networkd
 from v2v_convert_guestfs.linux.network.addresses.wanted import NotEditable, Wanted, wanted
 from v2v_core.api import StaticAddress

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v2v_convert_guestfs.devices import DeviceNames
-from v2v_convert_guestfs.editors import bls, devices_in, grub_cfg, grub_legacy, grubenv
+from v2v_convert_guestfs.linux.editors import bls, devices_in, grub_cfg, grub_legacy, grubenv
 from v2v_core.api import SourceDisk
 
 MACHINE = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"

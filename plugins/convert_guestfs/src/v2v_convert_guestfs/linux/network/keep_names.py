@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from v2v_convert_guestfs.appliance import brief
-from v2v_convert_guestfs.editors import grub_cfg
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.editors import grub_cfg
 from v2v_convert_guestfs.linux.network import ifcfg, ifupdown, ini, netplan, udev_rules
 from v2v_convert_guestfs.linux.network.names import Reading, mac_address, merged
 from v2v_convert_guestfs.linux.network.pairing import Pairing, Pin, pair

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v2v_convert_guestfs.devices import DeviceNames
-from v2v_convert_guestfs.editors import grub_cfg, grub_legacy
 from v2v_convert_guestfs.firmware import grub_version
 from v2v_convert_guestfs.linux.bootloader.grub2 import Grub2
 from v2v_convert_guestfs.linux.bootloader.grub_legacy import GrubLegacy
 from v2v_convert_guestfs.linux.bootloader.settings import ON_THE_SERIAL_PORT
+from v2v_convert_guestfs.linux.editors import grub_cfg, grub_legacy
 from v2v_core.api import ConversionError, SourceDisk
 
 NAMES = DeviceNames.of([SourceDisk(index=1), SourceDisk(index=2)], "vd")

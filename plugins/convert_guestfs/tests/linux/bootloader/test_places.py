@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from v2v_convert_guestfs.devices import DeviceNames
-from v2v_convert_guestfs.editors import grub_cfg, grubenv
 from v2v_convert_guestfs.linux.bootloader import find_bootloader
 from v2v_convert_guestfs.linux.bootloader.places import find_grub2
 from v2v_convert_guestfs.linux.bootloader.settings import ON_THE_SERIAL_PORT
+from v2v_convert_guestfs.linux.editors import grub_cfg, grubenv
 from v2v_convert_guestfs.session import Blockers
 from v2v_core.api import ConversionError, SourceDisk
 

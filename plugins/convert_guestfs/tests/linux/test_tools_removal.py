@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v2v_convert_guestfs.linux.tools_removal import citrix, vmware, xen
+from v2v_convert_guestfs.linux.tools_removal import settings, vmware
 from v2v_convert_guestfs.linux.tools_removal.names import libraries_installed, tools_installed
 
 GOES = [
@@ -104,7 +104,7 @@ def test_answers() -> None:
 
 
 def test_terminals() -> None:
-    new = citrix.uncomment_terminals(INITTAB)
+    new = settings.uncomment_terminals(INITTAB)
     assert new == INITTAB.replace(b"#1:", b"1:").replace(b"#2:", b"2:").replace(b"# 3:", b"3:")
 
 
@@ -122,7 +122,7 @@ def test_terminals() -> None:
     ],
 )
 def test_modules_of_xen(old: bytes, new: bytes) -> None:
-    assert xen.without_modules(old) == new
+    assert settings.without_xen_modules(old) == new
 
 
 _COMMON = [b"\n", b"\r\n", b"\\\n", b" \t", b'"', b"'", b"][", b"xen", b"\xff\0", b"A=b\n", b"[a]\n", b"enabled=1\n"]
@@ -134,8 +134,8 @@ _PIECES = st.lists(st.sampled_from([*_COMMON, *_CLOSE]) | st.binary(max_size=8),
 def test_what_is_not_meant_stays_as_it_is(data: bytes) -> None:
     assert vmware.disable_sections(data) == data
     assert vmware.comment_sources(data) == data
-    assert citrix.uncomment_terminals(data) == data
-    assert xen.without_modules(data) == data
+    assert settings.uncomment_terminals(data) == data
+    assert settings.without_xen_modules(data) == data
 
 
 @given(_PIECES, _PIECES)
@@ -145,4 +145,4 @@ def test_what_is_around_stays_as_it_is(before: bytes, after: bytes) -> None:
     assert new == before + section.replace(b"enabled=1", b"enabled=0") + after
     assert vmware.disable_sections(new) == new
     line = b"\n#1:2345:respawn:/sbin/mingetty tty1\n"
-    assert citrix.uncomment_terminals(before + line + after) == before + line.replace(b"#", b"") + after
+    assert settings.uncomment_terminals(before + line + after) == before + line.replace(b"#", b"") + after

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v2v_convert_guestfs.devices import DeviceNames
-from v2v_convert_guestfs.editors import devices_in, grub_cfg, grubenv, shell
+from v2v_convert_guestfs.linux.editors import debconf, devices_in, grub_cfg, grubenv, shell
 from v2v_core.api import SourceDisk
 
 NAMES = DeviceNames.of([SourceDisk(index=1), SourceDisk(index=2)], "vd")
@@ -24,7 +24,7 @@ EDITORS = (
     devices_in.kernel_cmdline,
     devices_in.device_map,
     devices_in.mount_unit,
-    devices_in.debconf,
+    debconf.rename_disks,
 )
 #: Lines that are almost, or quite, what the editors look for.
 PIECES = st.lists(
@@ -109,7 +109,7 @@ def test_device_map() -> None:
 def test_debconf() -> None:
     other = b"Name: other/disk\nValue: /dev/sda\n\n"
     old = other + b"Name: grub-pc/install_devices\nTemplate: x\nValue: /dev/sda, /dev/sdb\nOwners: grub-pc\n"
-    assert devices_in.debconf(old, NAMES) == (
+    assert debconf.rename_disks(old, NAMES) == (
         other + b"Name: grub-pc/install_devices\nTemplate: x\nValue: /dev/vda, /dev/vdb\nOwners: grub-pc\n"
     )
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v2v_convert_guestfs.editors import grub_cfg
 from v2v_convert_guestfs.linux import console
+from v2v_convert_guestfs.linux.editors import grub_cfg
 
 INITTAB = b"""\
 #co:2345:respawn:/sbin/agetty xvc0 9600

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v2v_convert_guestfs.editors import devices_in
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.editors import devices_in
 from v2v_convert_guestfs.linux.families import Family
 from v2v_convert_guestfs.linux.initramfs.blacklists import (
     forbidden_modules,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v2v_convert_guestfs.editors import debconf
 from v2v_convert_guestfs.linux.bootloader import fallback
+from v2v_convert_guestfs.linux.editors import debconf
 
 Make = Callable[..., Any]
 EFI = "/boot/efi/EFI"

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from v2v_convert_guestfs.appliance import brief
-from v2v_convert_guestfs.editors import shell
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.editors import shell
 from v2v_convert_guestfs.linux.network.addresses import ifcfg, ifupdown, keyfile, netplan, networkd
 from v2v_convert_guestfs.linux.network.addresses.wanted import NotEditable, Wanted, wanted
 from v2v_convert_guestfs.linux.network.names import mac_address

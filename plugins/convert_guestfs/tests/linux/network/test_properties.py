@@ -18,9 +18,9 @@ from v2v_convert_guestfs.linux.network.addresses import ifupdown as ifupdown_add
 from v2v_convert_guestfs.linux.network.addresses import keyfile, networkd
 from v2v_convert_guestfs.linux.network.addresses import netplan as netplan_addresses
 from v2v_convert_guestfs.linux.network.addresses.wanted import NotEditable, Wanted, wanted
+from v2v_convert_guestfs.linux.network.keep_names import link_file, udev_rule
 from v2v_convert_guestfs.linux.network.names import Reading, mac_address, nic_name
 from v2v_convert_guestfs.linux.network.pairing import Pin
-from v2v_convert_guestfs.linux.network.room import link_file, udev_rule
 from v2v_core.api import StaticAddress
 
 READERS: dict[str, Callable[[bytes], object]] = {

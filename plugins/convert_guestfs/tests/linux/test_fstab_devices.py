@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from v2v_convert_guestfs import checks, encryption, inspection, mounts
 from v2v_convert_guestfs.appliance import Appliance
 from v2v_convert_guestfs.disks import list_filesystems
-from v2v_convert_guestfs.fstab_devices import crypttab_sources, find_devices
+from v2v_convert_guestfs.linux.fstab_devices import crypttab_sources, find_devices
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConvertRequest, ConvertSettings, DiskEndpoint, Guest, SourceDisk
 from v2v_core.testing.fakes import FakeReporter

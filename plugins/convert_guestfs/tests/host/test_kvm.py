@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from v2v_cli.doctor import kvm
+from v2v_convert_guestfs.host import kvm, kvm_payload
 
 x86_only = pytest.mark.skipif(platform.machine() != "x86_64", reason="the payload is for x86")
 
@@ -28,7 +28,7 @@ def fake_qemu(tmp_path: Path, script: str) -> str:
 
 
 def test_payload_runs_to_its_end_under_emulation() -> None:
-    works, reason = kvm.run_payload(kvm.find_emulator() or "", "tcg", 20)
+    works, reason = kvm_payload.run_payload(kvm.find_emulator() or "", "tcg", 20)
     assert works, reason
 
 
@@ -76,15 +76,15 @@ def test_other_hosts_trust_a_device_that_makes_machines(monkeypatch: pytest.Monk
     ],
 )
 def test_reason_says_how_far_it_came(tmp_path: Path, script: str, reason: str) -> None:
-    works, said = kvm.run_payload(fake_qemu(tmp_path, script), "kvm", 0.5)
+    works, said = kvm_payload.run_payload(fake_qemu(tmp_path, script), "kvm", 0.5)
     assert not works
     assert reason in said
 
 
 @x86_only
 def test_bytes_are_the_assembled_payload(tmp_path: Path) -> None:
-    source = Path(kvm.__file__).with_name("kvm_payload.S")
+    source = Path(kvm_payload.__file__).with_name("kvm_payload.S")
     subprocess.run(["as", "--64", "-o", tmp_path / "o", source], check=True)
     subprocess.run(["objcopy", "-O", "binary", "-j", ".text", tmp_path / "o", tmp_path / "bin"], check=True)
-    code = kvm._CODE.ljust(kvm._RESET_OFFSET, b"\0") + kvm._RESET_VECTOR
-    assert (tmp_path / "bin").read_bytes() == code.ljust(kvm._FIRMWARE_SIZE, b"\0")
+    code = kvm_payload._CODE.ljust(kvm_payload._RESET_OFFSET, b"\0") + kvm_payload._RESET_VECTOR
+    assert (tmp_path / "bin").read_bytes() == code.ljust(kvm_payload._FIRMWARE_SIZE, b"\0")

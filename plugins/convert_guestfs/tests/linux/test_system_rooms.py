@@ -15,10 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v2v_convert_guestfs import identity
 from v2v_convert_guestfs.checks import fstab_places
 from v2v_convert_guestfs.devices import DeviceNames
-from v2v_convert_guestfs.editors import devices_in
 from v2v_convert_guestfs.encryption import Key, mapper_name, parse_key
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux import (
@@ -26,10 +24,12 @@ from v2v_convert_guestfs.linux import (
     display,
     firstboot,
     guest_agent,
+    identity,
     immutable,
     modprobe,
     selinux,
 )
+from v2v_convert_guestfs.linux.editors import devices_in
 from v2v_convert_guestfs.linux.packages.dpkg import Dpkg
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import (

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from v2v_convert_guestfs.devices import DeviceNames
-from v2v_convert_guestfs.editors import devices_in, shell
 from v2v_convert_guestfs.linux import console, display, modprobe
+from v2v_convert_guestfs.linux.editors import debconf, devices_in, shell
 from v2v_core.api import SourceDisk
 
 NAMES = DeviceNames.of([SourceDisk(index=1), SourceDisk(index=2)], "vd")
@@ -30,7 +30,7 @@ EDITORS: tuple[Editor, ...] = (
     devices_in.kernel_lines,
     devices_in.device_map,
     devices_in.mount_unit,
-    devices_in.debconf,
+    debconf.rename_disks,
 )
 #: A piece of a file before and after.
 Piece = tuple[bytes, bytes]

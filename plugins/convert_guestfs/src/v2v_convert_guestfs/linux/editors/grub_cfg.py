@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from v2v_convert_guestfs.editors.bls import BlsEntry
+from v2v_convert_guestfs.linux.editors.bls import BlsEntry
 
 _ENTRY = re.compile(r"[ \t]*(?P<kind>menuentry|submenu)[ \t]+(?P<rest>.*)\{[ \t]*$", re.ASCII)
 _LINUX = re.compile(r"[ \t]*(?:linux|linux16|linuxefi)[ \t]+(?P<path>\S+)(?P<arguments>.*)$", re.ASCII)

@@ -17,8 +17,8 @@ from v2v_convert_guestfs.linux.initramfs.examine import examine_file
 from v2v_convert_guestfs.linux.initramfs.image import read_image, write_image
 from v2v_convert_guestfs.linux.initramfs.update import InitramfsWork
 from v2v_convert_guestfs.linux.kernels import Kernel, Modules
-from v2v_convert_guestfs.linux.network import room
-from v2v_convert_guestfs.linux.network.addresses import room as addresses
+from v2v_convert_guestfs.linux.network import keep_names
+from v2v_convert_guestfs.linux.network.addresses import assign
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConvertSettings, Nic, SourceDisk, StaticAddress
 
@@ -72,12 +72,12 @@ class Simulator:
     def addresses(self) -> dict[str, bytes]:
         """Give what is to be written for the addresses that were asked for."""
         files = GuestFiles(self.session)
-        found = addresses.asked_for(self.session)
-        names = room.examine(self.session, files, addresses.need_names(self.session, files, found))
-        return addresses.examine(self.session, files, found, names.by_mac).contents
+        found = assign.asked_for(self.session)
+        names = keep_names.examine(self.session, files, assign.need_names(self.session, files, found))
+        return assign.examine(self.session, files, found, names.by_mac).contents
 
     def examine(self) -> dict[str, tuple[bytes, str]]:
-        return room.examine(self.session, GuestFiles(self.session)).files
+        return keep_names.examine(self.session, GuestFiles(self.session)).files
 
 
 def grub(arguments: str) -> dict[str, str]:
@@ -180,14 +180,14 @@ def test_a_nic_that_needs_a_name_gets_one_and_no_other_does() -> None:
     files = GuestFiles(guest.session)
     guest.files["/etc/network/interfaces"] = f"iface ens192 inet dhcp\n  hwaddress {A}\n"
     guest.files["/etc/systemd/network/70-x.link"] = f"[Match]\nMACAddress={A}\n[Link]\nName=ens192\n"
-    names = room.examine(guest.session, files, [A, B])
+    names = keep_names.examine(guest.session, files, [A, B])
     assert names.by_mac == {A: "ens192", B: "v2v0"}
     assert list(names.files) == ["/etc/systemd/network/10-v2v-v2v0.link"]
 
 
 def test_a_name_that_is_pinned_now_is_known() -> None:
     guest = Simulator(INTERFACES, (A,))
-    names = room.examine(guest.session, GuestFiles(guest.session), [A])
+    names = keep_names.examine(guest.session, GuestFiles(guest.session), [A])
     assert (names.by_mac, list(names.files)) == ({A: "ens192"}, [LINK])
 
 

@@ -13,11 +13,11 @@ import pytest
 
 from v2v_convert_guestfs.appliance import Appliance
 from v2v_convert_guestfs.devices import DeviceNames
-from v2v_convert_guestfs.editors import grubenv
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.firmware import find_firmware
 from v2v_convert_guestfs.linux.bootloader import find_bootloader
 from v2v_convert_guestfs.linux.bootloader.grub2 import Grub2
+from v2v_convert_guestfs.linux.editors import grubenv
 from v2v_convert_guestfs.mounts import mount_guest, unmount_guest
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConvertRequest, ConvertSettings, DiskEndpoint, Firmware, Guest, Inspection, SourceDisk

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v2v_convert_guestfs.linux.network import ifcfg, ifupdown, ini, netplan, udev_rules
+from v2v_convert_guestfs.linux.network.keep_names import link_file, udev_rule
 from v2v_convert_guestfs.linux.network.names import Reading, mac_address, merged, nic_name
 from v2v_convert_guestfs.linux.network.pairing import Pin, in_order, pair
-from v2v_convert_guestfs.linux.network.room import link_file, udev_rule
 
 A, B, C = "00:50:56:aa:00:01", "00:50:56:aa:00:02", "00:50:56:aa:00:03"
 
