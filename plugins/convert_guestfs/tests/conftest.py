@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.bootloader import Bootloader, find_bootloader
 from v2v_convert_guestfs.linux.kernels import Kernel, Modules
 from v2v_convert_guestfs.session import Blockers, Session
-from v2v_core.api import ConvertRequest, ConvertSettings, Firmware, Guest, Inspection
+from v2v_core.api import ConvertRequest, ConvertSettings, DiskEndpoint, Firmware, Guest, Inspection
 from v2v_core.testing import FakeReporter
 
 # On a busy machine, any example may take a second.
@@ -187,3 +190,24 @@ def kernel() -> Callable[..., Kernel]:
         )
 
     return make
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[[Path], DiskEndpoint]]:
+    """Return what serves raw disks, each on a socket, until the end of the test."""
+    with ExitStack() as stack:
+        count = 0
+
+        def start(image: Path) -> DiskEndpoint:
+            nonlocal count
+            count += 1
+            socket = tmp_path / f"in{count}"
+            argv = ["qemu-nbd", "-t", "--shared=0", "--discard=unmap", "--cache=unsafe", "-f", "raw"]
+            process = stack.enter_context(subprocess.Popen([*argv, "-k", str(socket), str(image)]))
+            stack.callback(process.terminate)
+            deadline = time.monotonic() + 20
+            while not socket.exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            return DiskEndpoint(index=count, uri=f"nbd+unix:///?socket={socket}")
+
+        yield start
