@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from v2v_convert_guestfs.appliance_cache import CACHE, broken_cache
 from v2v_convert_guestfs.appliance_console import Console
+from v2v_convert_guestfs.host.kvm import emulation_forced
 from v2v_convert_guestfs.library_events import listen
 from v2v_convert_guestfs.time_limits import limited
 from v2v_core.api import ConversionError, ConvertRequest, ConvertSettings, DiskEndpoint
@@ -245,8 +246,8 @@ class Appliance:
 
 
 def is_emulated(settings: ConvertSettings) -> bool:
-    """Tell whether the appliance runs without hardware virtualization."""
-    return settings.emulation or "force_tcg" in os.environ.get("LIBGUESTFS_BACKEND_SETTINGS", "")
+    """Return whether the appliance runs without hardware virtualization."""
+    return settings.emulation or emulation_forced()
 
 
 def kill_child_emulators() -> None:

@@ -10,6 +10,7 @@ from v2v_convert_guestfs.appliance import Appliance, brief, explained
 from v2v_convert_guestfs.disks import list_filesystems
 from v2v_convert_guestfs.firmware import find_boot_disk, find_firmware
 from v2v_convert_guestfs.session import Blockers, Session
+from v2v_convert_guestfs.settings import parse_collect
 from v2v_convert_guestfs.trim import trim
 from v2v_core.api import Capabilities, ConversionError, ConvertRequest, ConvertResult
 
@@ -47,6 +48,7 @@ def convert(request: ConvertRequest) -> ConvertResult:
 
 def _convert(session: Session) -> ConvertResult:
     request, report = session.request, session.request.report
+    wanted = parse_collect(request.settings.extra)
     with ExitStack() as stack:
         with session.stage("open", "Opening the source"):
             session.handle = stack.enter_context(Appliance(request)).handle
@@ -67,9 +69,9 @@ def _convert(session: Session) -> ConvertResult:
             mounts.mount_guest(session, blockers, untouched=untouched)
             checks.check_guest(session, blockers, untouched=untouched)
 
-        if request.settings.extra.get(collecting.WANTED):
+        if wanted is not None:
             with session.stage("collect", "Collecting files of the guest"):
-                collecting.collect(session)
+                collecting.collect(session, wanted)
 
         with session.stage("convert", f"Converting {inspection.name_system(session)} to run on KVM"):
             capabilities = _convert_system(session, blockers)

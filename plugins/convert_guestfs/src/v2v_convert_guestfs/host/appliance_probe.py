@@ -144,6 +144,10 @@ def _boot(environment: Mapping[str, str], timeout: float) -> _Boot:
         return _Boot(seconds, version=lines[0])
     if lines:
         return _Boot(seconds, reason=lines[0], cache="".join(lines[1:]) or None)
+    if process.returncode < 0:
+        # libguestfs crashes where the file system of the appliance has no identity.
+        cache = Path(environment["LIBGUESTFS_CACHEDIR"]) / f".guestfs-{os.geteuid()}"
+        return _Boot(seconds, reason=f"signal {-process.returncode}", cache=os.fspath(cache))
     complaints = errors.decode("utf-8", "replace").strip().splitlines()
     return _Boot(seconds, reason=complaints[-1] if complaints else f"exit status {process.returncode}")
 
