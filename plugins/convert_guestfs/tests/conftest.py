@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A guest that is only a dictionary of files, for what is tested without the appliance."""
+"""A guest that is only a dictionary of files, for tests without the appliance; disks for tests with it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConvertRequest, ConvertSettings, DiskEndpoint, Firmware, Guest, Inspection
 from v2v_core.testing import FakeReporter
 
-# On a busy machine, any example may take a second.
+# On a busy machine, an example may take a second.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 
 class Tree:
-    """As much of libguestfs as files take: files and links by path; FAT, which knows no case, below /boot/efi."""
+    """The part of libguestfs's API that files need: files and links by path, and FAT without case below /boot/efi."""
 
     def __init__(self, files: dict[str, bytes], links: dict[str, str], sectors: dict[str, bytes]) -> None:
         self.files, self.links, self.sectors = files, links, sectors
@@ -129,23 +129,23 @@ class PhonyGuest:
 
     @property
     def changed(self) -> list[str]:
-        """List what was changed, in the order in which it was recorded."""
+        """Return the changed paths, in the order in which they were recorded."""
         return [change.path for change in self.session.changes]
 
     def bootloader(self) -> Bootloader:
-        """Give the boot loader, which must be one that is supported."""
+        """Return the boot loader, which must be a supported one."""
         found = find_bootloader(self.session, self.files, Blockers())
         assert found is not None
         return found
 
     def content(self, path: str) -> bytes:
-        """Give a file, which a link may lead to."""
+        """Return the content of a file; the path may be a link."""
         return self.tree.files[self.tree.realpath(path)]
 
 
 @pytest.fixture
 def phony(tmp_path: Path) -> Callable[..., PhonyGuest]:
-    """Give what makes phony guests: of files, links, boot sectors, a distribution and a firmware."""
+    """Return a function that makes phony guests of files, links, boot sectors, a distribution and a firmware."""
 
     def make(
         files: dict[str, bytes],
@@ -177,7 +177,7 @@ def phony(tmp_path: Path) -> Callable[..., PhonyGuest]:
 
 @pytest.fixture
 def kernel() -> Callable[..., Kernel]:
-    """Give what makes kernels that are only names."""
+    """Return a function that makes kernels that are only names."""
 
     def make(version: str) -> Kernel:
         return Kernel(
@@ -194,7 +194,7 @@ def kernel() -> Callable[..., Kernel]:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[[Path], DiskEndpoint]]:
-    """Return what serves raw disks, each on a socket, until the end of the test."""
+    """Return a function that serves raw disks, each on a socket, until the end of the test."""
     with ExitStack() as stack:
         count = 0
 

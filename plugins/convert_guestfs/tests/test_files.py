@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from v2v_convert_guestfs.files import GuestFiles
-from v2v_convert_guestfs.inspection import _words
+from v2v_convert_guestfs.inspection import _printable
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConvertRequest, ConvertSettings, Guest
 from v2v_core.testing import FakeReporter
@@ -64,7 +64,7 @@ def test_of_a_crowd_the_first_are_looked_at(tmp_path: Path) -> None:
 def test_a_list_that_libguestfs_cannot_send_is_a_warning(tmp_path: Path) -> None:
     files, report = files_of(Directory([], RuntimeError("glob_expand: message is too large")), tmp_path)
     assert files.glob("/boot/loader/entries/*.conf") == []
-    assert "cannot be looked at" in report.warnings[0]
+    assert "cannot be listed" in report.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -77,4 +77,4 @@ def test_what_a_guest_calls_itself_fits_into_xml(given: str | Exception, words: 
             raise given
         return given
 
-    assert _words(ask, "/dev/sda1") == words
+    assert _printable(ask, "/dev/sda1") == words

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which disk boots: the first that has GRUB, in the order in which the source's firmware tries them."""
+"""The boot disk is the first with GRUB, in the boot order of the source."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GRUB = b"\xebc" + b"GRUB".rjust(300).ljust(510)
         ((GRUB, GRUB), (2, 1), 2),
         ((GRUB, GRUB), (None, 1), 2),
         ((GRUB, b"\0" * 512), (2, 1), 1),
-        # somebody else's endpoints, of which the metadata knows one
+        # A supervisor's own endpoints: the metadata has only one disk.
         ((b"\0" * 512, GRUB), (1,), 2),
     ],
 )

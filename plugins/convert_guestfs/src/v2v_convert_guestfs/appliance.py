@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The appliance: a small virtual machine of libguestfs's, to which the guest's disks are attached.
+"""The appliance: libguestfs's small virtual machine, to which the guest's disks are attached.
 
-Everything of the guest is read and run in there, never on the host.
+The guest's file systems are mounted and its programs run there, never on the host.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from v2v_core.api import ConversionError, ConvertRequest, ConvertSettings, DiskE
 #: A handle of libguestfs; its Python binding has no types.
 Handle = Any
 
-#: Seconds until an appliance that does not come up is given up. It takes 4 with KVM and 10 to 25 without it, and on a
-#: busy machine ten times as much.
+#: Seconds for the start of the appliance. It takes 4 with KVM, 10 to 25 without it, and ten times as long on a busy
+#: machine.
 LAUNCH_TIMEOUT = 300
 
 _MAX_CPUS = 8
@@ -59,11 +59,11 @@ def nbd_drive(endpoint: DiskEndpoint) -> dict[str, Any]:
 
 
 @contextmanager
-def explained(failing: str, *, hint: str | None = None) -> Iterator[None]:
-    """Turn an error of libguestfs into one for the user.
+def libguestfs_errors_as(failing: str, *, hint: str | None = None) -> Iterator[None]:
+    """Raise ConversionError for every error of libguestfs in the block; those are RuntimeErrors.
 
-    :param failing: what cannot be done, to which disk, device or file.
-    :raises ConversionError: in place of every error of libguestfs, which are all RuntimeErrors.
+    :param failing: the beginning of the message: what cannot be done, to which disk, device or file.
+    :raises ConversionError: libguestfs reported an error.
     """
     try:
         yield
@@ -72,9 +72,9 @@ def explained(failing: str, *, hint: str | None = None) -> Iterator[None]:
 
 
 def brief(err: BaseException) -> str:
-    """Give the words of an error as one line without the name of libguestfs's call at their beginning.
+    """Return the message of an error as one line, without the name of libguestfs's call at its beginning.
 
-    They may come from the guest: nothing that a terminal would obey is left in them.
+    Parts of it may come from the guest, so control characters are removed.
     """
     words = "".join(char if char.isprintable() or char == "\n" else " " for char in str(err))
     lines = [line.strip() for line in words.splitlines() if line.strip()]
@@ -146,7 +146,7 @@ class Appliance:
     ) -> None:
         try:
             if kind is None:
-                with explained(
+                with libguestfs_errors_as(
                     "the changes could not be written to the guest's disks when the appliance was shut down",
                     hint="look for I/O errors of the disk servers in the log, and for a full file system on this host",
                 ):
@@ -168,7 +168,7 @@ class Appliance:
                 cache.mkdir(mode=0o700)
                 self.handle.set_cachedir(os.fspath(cache))
             for endpoint, drive in zip(self._request.disks, drives, strict=True):
-                with explained(f"disk {endpoint.index} cannot be added to the appliance"):
+                with libguestfs_errors_as(f"disk {endpoint.index} cannot be added to the appliance"):
                     # Nothing is lost that a crash of the host would not lose anyway: the disk is an overlay until the
                     # copy, and it is flushed when the appliance is shut down.
                     self.handle.add_drive(**drive, cachemode="unsafe", discard="besteffort")
@@ -251,9 +251,9 @@ def is_emulated(settings: ConvertSettings) -> bool:
 
 
 def kill_child_emulators() -> None:
-    """Kill the virtual machines that this very process has started.
+    """Kill the virtual machines that are children of this process.
 
-    What hangs inside libguestfs cannot be interrupted otherwise.
+    A call that hangs in libguestfs cannot be interrupted otherwise.
     """
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

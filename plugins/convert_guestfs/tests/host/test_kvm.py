@@ -50,7 +50,7 @@ def test_missing_device_is_an_immediate_no(monkeypatch: pytest.MonkeyPatch) -> N
 def test_file_that_is_no_device_makes_no_virtual_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "kvm").touch()
     monkeypatch.setattr(kvm, "_KVM_DEVICE", tmp_path / "kvm")
-    assert "makes no virtual machine" in kvm.kvm_works().reason
+    assert "does not create a virtual machine" in kvm.kvm_works().reason
 
 
 @pytest.mark.parametrize("settings", ["force_tcg", "gdb:force_tcg"])

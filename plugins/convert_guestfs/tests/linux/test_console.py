@@ -75,3 +75,22 @@ def test_they_go_from_the_whole_guest(phony: Callable[..., Any]) -> None:
         assert b"vc0" not in guest.content(path)
     assert b"\nT0" not in guest.content("/etc/inittab")
     assert {"/etc/inittab", "/etc/default/grub", f"{wants}ttyS0.service"} <= set(guest.changed)
+
+
+def test_consoles() -> None:
+    old = b"#hvc0\nco:2345:respawn:/sbin/agetty xvc0 9600\n1:2345:respawn:/sbin/getty tty1\n"
+    assert console.inittab(old) == old.replace(b"xvc0", b"ttyS0")
+    ids = b"hvc0:2345:respawn:/sbin/getty -L 9600 hvc0\nx:2:off:/sbin/getty xvc0 xvc0\n"
+    assert console.inittab(ids) == (b"hvc0:2345:respawn:/sbin/getty -L 9600 ttyS0\n#x:2:off:/sbin/getty xvc0 xvc0\n")
+    serial = b"T0:23:respawn:/sbin/getty -L ttyS0 9600 vt100\n"
+    assert console.inittab(serial + old) == serial + old.replace(b"\nco:", b"\n#co:")
+    assert console.securetty(b"tty1\nhvc0\n") == b"tty1\nttyS0\n"
+    assert console.securetty(b"ttyS0\nhvc0\n") == b"ttyS0\nhvc0\n"
+
+
+def test_logins_of_systemd(phony: Callable[..., Any]) -> None:
+    wants = "/etc/systemd/system/getty.target.wants/serial-getty@"
+    template = "/usr/lib/systemd/system/serial-getty@.service"
+    guest = phony({template: b"", "/boot/grub2/grub.cfg": b""}, links={f"{wants}hvc0.service": template})
+    console.replace_consoles(guest.files, guest.bootloader())
+    assert guest.tree.links == {f"{wants}ttyS0.service": template}

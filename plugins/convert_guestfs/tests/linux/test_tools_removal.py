@@ -146,3 +146,14 @@ def test_what_is_around_stays_as_it_is(before: bytes, after: bytes) -> None:
     assert vmware.disable_sections(new) == new
     line = b"\n#1:2345:respawn:/sbin/mingetty tty1\n"
     assert settings.uncomment_terminals(before + line + after) == before + line.replace(b"#", b"") + after
+
+
+def test_tools() -> None:
+    names = frozenset({"open-vm-tools", "open-vm-tools-desktop", "virtualbox-guest-utils", "xe-guest-utilities", "vim"})
+    assert tools_installed(names) == [
+        "open-vm-tools",
+        "open-vm-tools-desktop",
+        "virtualbox-guest-utils",
+        "xe-guest-utilities",
+    ]
+    assert "open-vm-tools" not in tools_installed(names | {"ubuntu-server"})

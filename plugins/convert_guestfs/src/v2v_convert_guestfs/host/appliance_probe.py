@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""libguestfs: its Python binding, what its appliance is built from, and whether that boots."""
+"""Probe libguestfs: its Python binding, the parts of its appliance, and whether that boots."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def probe_libguestfs() -> Iterator[Finding]:
         "libguestfs for Python",
         None if spec is None else spec.origin,
         Status.MISSING,
-        "not importable; it is no PyPI package: make the virtual environment with --system-site-packages",
+        "not importable; it is not on PyPI: make the virtual environment with --system-site-packages",
         install(Package("python3-guestfs", "python3-libguestfs")),
     )
     fixed = ready_made_appliance(os.environ.get("LIBGUESTFS_PATH", ""))

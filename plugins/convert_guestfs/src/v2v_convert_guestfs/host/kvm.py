@@ -29,7 +29,7 @@ _EMULATORS = ("qemu-system-x86_64", "/usr/libexec/qemu-kvm", "qemu-kvm", "kvm")
 
 @dataclass(frozen=True)
 class KvmVerdict:
-    """Whether guests can be run with hardware virtualization, why (not), and how long it took to find out."""
+    """Whether virtual machines run with hardware virtualization, why (not), and how long it took to find out."""
 
     works: bool
     reason: str
@@ -39,7 +39,7 @@ class KvmVerdict:
 def kvm_works(timeout: float = 5) -> KvmVerdict:
     """Find out whether KVM works for this user on this machine, within ``timeout`` seconds.
 
-    ``LIBGUESTFS_BACKEND_SETTINGS=force_tcg`` is obeyed without a look at the machine.
+    The machine is not tested if ``LIBGUESTFS_BACKEND_SETTINGS=force_tcg`` is set.
     """
     began = time.monotonic()
     works, reason = _decide(timeout)
@@ -47,12 +47,12 @@ def kvm_works(timeout: float = 5) -> KvmVerdict:
 
 
 def emulation_forced() -> bool:
-    """Tell whether the user asked libguestfs for emulation."""
+    """Return whether the user asked libguestfs for emulation."""
     return "force_tcg" in os.environ.get("LIBGUESTFS_BACKEND_SETTINGS", "").split(":")
 
 
 def find_emulator() -> str | None:
-    """Give the qemu that libguestfs would use, or None."""
+    """Return the path of the qemu that libguestfs would use, or None."""
     chosen = os.environ.get("LIBGUESTFS_HV")
     return next((found for name in ((chosen,) if chosen else _EMULATORS) if (found := shutil.which(name))), None)
 
@@ -64,8 +64,8 @@ def _decide(timeout: float) -> tuple[bool, str]:
     if refusal is not None:
         return False, refusal
     if platform.machine() not in {"x86_64", "AMD64"}:
-        # the payload is for x86 only; elsewhere KVM is not offered by hypervisors that cannot run it
-        return True, f"{_KVM_DEVICE} makes virtual machines (none was run: no x86 host)"
+        # The payload is for x86 only. On other hosts, KVM is not offered by hypervisors that cannot run it.
+        return True, f"{_KVM_DEVICE} makes virtual machines (none was run: this is not an x86 host)"
     emulator = find_emulator()
     if emulator is None:
         return False, "qemu-system-x86_64 is not installed"
@@ -73,7 +73,7 @@ def _decide(timeout: float) -> tuple[bool, str]:
 
 
 def _device_refusal() -> str | None:
-    """Ask the device itself: may this user open it, and does it make a virtual machine."""
+    """Return why the device cannot be used: this user may not open it, or it does not create a virtual machine."""
     if not _KVM_DEVICE.exists():
         return f"{_KVM_DEVICE} does not exist"
     try:
@@ -83,10 +83,10 @@ def _device_refusal() -> str | None:
     try:
         version = fcntl.ioctl(device, _KVM_GET_API_VERSION, 0)
         if version != _STABLE_API:
-            return f"{_KVM_DEVICE} speaks version {version} of its interface and not {_STABLE_API}"
+            return f"{_KVM_DEVICE} has version {version} of its interface and not {_STABLE_API}"
         os.close(fcntl.ioctl(device, _KVM_CREATE_VM, 0))
     except OSError as err:
-        return f"{_KVM_DEVICE} makes no virtual machine: {err.strerror}"
+        return f"{_KVM_DEVICE} does not create a virtual machine: {err.strerror}"
     finally:
         os.close(device)
     return None

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import IO
 
-#: What the payload writes, and what it is able to do when it has.
+#: The letters that the payload writes, and the mode of the CPU that each shows to work.
 _STATIONS = {
     b"R": "real mode",
     b"P": "protected mode",
@@ -27,7 +27,7 @@ _STATIONS = {
 }
 _ALL = b"".join(_STATIONS)
 
-#: ``kvm_payload.S``, assembled: what is at the start of the 64 KiB, and the jump at the reset vector.
+#: ``kvm_payload.S``, assembled: the start of the 64 KiB of firmware, and the jump at the reset vector.
 _CODE = bytes.fromhex(
     "fabaf803b052ee31c08ec0bf0010b90018fcf3ab26c7060010072026c7060020073026c706003087002e660f011650010f20c00c"
     "010f22c066ea40000f00180066b810008ed88ec08ed0bc00800000b050ee0f20e00d200600000f22e0b8001000000f22d8b98000"
@@ -43,27 +43,27 @@ _RESET_OFFSET = 0xFFF0
 
 
 def run_payload(emulator: str, accelerator: str, timeout: float) -> tuple[bool, str]:
-    """Run the payload under an accelerator (``kvm`` or ``tcg``), and tell whether it ran to its end, or why not."""
-    # in memory: whatever kills this process, no file is left
+    """Run the payload under an accelerator (``kvm`` or ``tcg``); return whether it ran to its end, and why (not)."""
+    # In memory, so that no file is left if this process is killed.
     with os.fdopen(os.memfd_create("v2v-kvm-probe"), "wb") as firmware:
         firmware.write(_CODE.ljust(_RESET_OFFSET, b"\0") + _RESET_VECTOR.ljust(_FIRMWARE_SIZE - _RESET_OFFSET, b"\0"))
         firmware.flush()
         argv = [*_dying_with_this_process(), emulator, "-nodefaults", "-no-user-config", "-machine", "q35"]
         argv += ["-accel", accelerator, "-cpu", "max", "-m", "16", "-display", "none", "-nic", "none", "-no-reboot"]
         argv += ["-bios", f"/proc/self/fd/{firmware.fileno()}"]
-        argv += ["-chardev", "stdio,id=said,signal=off", "-serial", "chardev:said"]
+        argv += ["-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial"]
         try:
             with _killed_at_the_end(argv, firmware.fileno()) as qemu:
-                said, complaint, ended = _listen(qemu, timeout)
+                letters, errors, ended = _listen(qemu, timeout)
         except OSError as err:
             return False, f"{emulator} cannot be started: {err.strerror}"
-    if said.startswith(_ALL):
+    if letters.startswith(_ALL):
         return True, "a test of all CPU modes that guests need ran to its end"
-    return False, _explain(said, complaint, ended, timeout)
+    return False, _explain(letters, errors, ended, timeout)
 
 
 def _dying_with_this_process() -> list[str]:
-    # a virtual CPU that hangs would use a whole host CPU for ever, if this process is killed in the wrong moment
+    # If this process were killed while a virtual CPU hangs, that would use a whole host CPU for ever.
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
 
@@ -85,23 +85,23 @@ def _killed_at_the_end(argv: list[str], firmware: int) -> Iterator[subprocess.Po
 
 
 def _listen(qemu: subprocess.Popen[bytes], timeout: float) -> tuple[bytes, str, bool]:
-    """Collect what the payload and qemu say, until one of them has said enough, or both streams end."""
+    """Collect the output of the payload and of qemu until one of them is decisive, or both streams end."""
     deadline = time.monotonic() + timeout
-    heard: dict[str, bytes] = {"payload": b"", "qemu": b""}
+    output: dict[str, bytes] = {"payload": b"", "qemu": b""}
     with selectors.DefaultSelector() as selector:
         selector.register(_stream(qemu.stdout), selectors.EVENT_READ, "payload")
         selector.register(_stream(qemu.stderr), selectors.EVENT_READ, "qemu")
         while (left := deadline - time.monotonic()) > 0 and selector.get_map():
             for key, _events in selector.select(left):
                 data = os.read(key.fd, 4096)
-                heard[key.data] += data
+                output[key.data] += data
                 if not data:
                     selector.unregister(key.fileobj)
-            # after an internal error qemu stops the virtual CPU and waits, for ever
-            if heard["payload"].startswith(_ALL) or b"KVM internal error" in heard["qemu"]:
+            # After an internal error qemu stops the virtual CPU and waits for ever.
+            if output["payload"].startswith(_ALL) or b"KVM internal error" in output["qemu"]:
                 break
         ended = not selector.get_map()
-    return heard["payload"], heard["qemu"].decode("utf-8", "replace"), ended
+    return output["payload"], output["qemu"].decode("utf-8", "replace"), ended
 
 
 def _stream(stream: IO[bytes] | None) -> IO[bytes]:
@@ -110,11 +110,11 @@ def _stream(stream: IO[bytes] | None) -> IO[bytes]:
     return stream
 
 
-def _explain(said: bytes, complaint: str, ended: bool, timeout: float) -> str:
-    reached = [station for letter, station in _STATIONS.items() if letter in said]
+def _explain(letters: bytes, errors: str, ended: bool, timeout: float) -> str:
+    reached = [station for letter, station in _STATIONS.items() if letter in letters]
     where = f"after {reached[-1]}" if reached else "before its first instruction"
-    problems = [line for line in complaint.splitlines() if "warning:" not in line]
-    if "KVM internal error" in complaint:
+    problems = [line for line in errors.splitlines() if "warning:" not in line]
+    if "KVM internal error" in errors:
         return f"the virtual CPU stopped {where} (KVM internal error)"
     if ended:
         why = problems[0].rpartition("error: ")[2].strip() if problems else "without a word"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Devices that the guest's fstab names and inspection did not find.
+"""Find the devices in the guest's fstab that libguestfs's inspection does not find.
 
-libguestfs has other names than crypttab for what was opened with a key, and its older versions do not understand links
-by UUID and links by the identity of a logical volume, which Ubuntu's installer writes.
+libguestfs's names for opened encrypted devices differ from those in crypttab. Its older versions do not understand
+links by UUID, nor the links by the identity of a logical volume that Ubuntu's installer writes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BY_PARTITION = re.compile(r"(?:PARTUUID=|/dev/disk/by-partuuid/)\"?([0-9A-Fa-f-
 
 
 def find_devices(session: Session, files: GuestFiles) -> None:
-    """Put the names that libguestfs has in the place of such names in the list of mount points; / is mounted."""
+    """Replace such names in the list of mount points by libguestfs's. The guest's / must be mounted."""
     opened = _opened_by_name(session, files)
     found = session.inspection
     places = tuple((place, _device(session, device, opened)) for place, device in found.mountpoints)
@@ -33,13 +33,13 @@ def find_devices(session: Session, files: GuestFiles) -> None:
 
 
 def crypttab_sources(data: bytes) -> dict[str, str]:
-    """Read crypttab(5): the device of each name."""
+    """Return the device of each name in crypttab(5)."""
     lines = [line.split() for line in data.decode("latin-1").split("\n") if not line.lstrip().startswith("#")]
     return {fields[0]: fields[1] for fields in lines if len(fields) > 1}
 
 
 def _opened_by_name(session: Session, files: GuestFiles) -> Mapping[str, str]:
-    """Give what was opened with a key, by the name that crypttab has for it."""
+    """Return the devices that were opened with a key, by their names in crypttab."""
     if not session.opened:
         return {}
     names = DeviceNames.of(session.request.guest.disks, "sd")
@@ -52,7 +52,7 @@ def _opened_by_name(session: Session, files: GuestFiles) -> Mapping[str, str]:
 
 
 def _is(session: Session, device: str, source: str, names: DeviceNames) -> bool:
-    """Tell whether crypttab means a device, which was opened, by a source."""
+    """Return whether the second field of a line in crypttab, ``source``, means a device that was opened."""
     try:
         if match := _BY_PARTITION.fullmatch(source):
             disk, number = session.handle.part_to_dev(device), session.handle.part_to_partnum(device)
@@ -82,7 +82,7 @@ def _device(session: Session, device: str, opened: Mapping[str, str]) -> str:
 
 
 def _logical_volume(session: Session, group: str, volume: str) -> str | None:
-    """Find a logical volume by its identity and that of its group, both without hyphens."""
+    """Return the logical volume with an identity, in the group with an identity, both without hyphens; or None."""
     groups = [str(found["vg_name"]) for found in session.handle.vgs_full() if _plain(found["vg_uuid"]) == group]
     volumes = [str(found["lv_name"]) for found in session.handle.lvs_full() if _plain(found["lv_uuid"]) == volume]
     made = [f"/dev/{first}/{second}" for first in groups for second in volumes]

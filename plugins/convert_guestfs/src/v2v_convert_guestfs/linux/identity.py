@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What must not be the same on two machines: the random seed, and a machine id that was left empty to be filled."""
+"""Renew what must differ between two machines: the random seed, and a machine id that was left empty."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError
 
 _SYSTEMD_SEED = "/var/lib/systemd/random-seed"
-#: Where the init scripts of each family keep the seed.
+#: The file in which the init scripts of each family keep the seed.
 _SEEDS = {
     Family.REDHAT: "/var/lib/random-seed",
     Family.ALT: "/var/lib/random-seed",
@@ -25,7 +25,7 @@ _MACHINE_IDS = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 
 
 def renew(session: Session, files: GuestFiles) -> None:
-    """Write a new random seed, and a machine id if it is an empty file. Neither is worth failing for."""
+    """Write a new random seed, and a machine id if its file is empty. A failure is only a warning."""
     for what, do in (("random seed", _renew_seed), ("machine id", _fill_machine_id)):
         try:
             do(session, files)

@@ -199,7 +199,7 @@ def test_cpio_unpacks_it_with_the_link_in_its_place(tmp_path: Path) -> None:
 
 
 def linked(names: list[str], content: bytes, *, data_in: int, number: int) -> bytes:
-    """Give hard links of each other as GNU cpio does: one of them has the content."""
+    """Return hard links to each other as GNU cpio writes them: one of them has the content."""
     return b"".join(
         cpio.entry(name, content if position == data_in else b"", number=number, mode=SCRIPT, links=len(names))
         for position, name in enumerate(names)

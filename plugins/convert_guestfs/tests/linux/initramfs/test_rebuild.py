@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The guest's own tool makes an image anew; that it says so is not enough."""
+"""The guest's own tool builds an image again; its exit status alone is not trusted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMES = DeviceNames.of([SourceDisk(index=1)], "vd")
 
 @pytest.fixture
 def guest(phony: Make) -> Any:
-    """Give a guest whose image is compressed so that nobody here can read it."""
+    """Return a guest whose image has a compression that this host cannot read."""
     made = phony({IMAGE: b"\x89LZO old", "/usr/sbin/update-initramfs": b"", "/usr/bin/dracut": b""}, distro="debian")
     tree = made.tree
     tree.checksum = lambda _kind, path: hashlib.sha256(tree.files[path]).hexdigest()
@@ -38,7 +38,7 @@ def examined(kernel: Make, image: str = IMAGE) -> Examination:
 
 
 def tool(guest: Any, program: str, write: Callable[[str], None]) -> None:
-    """Have a program of the guest do something with the path that it writes to."""
+    """Make a program of the guest do something with its output path."""
 
     def command(argv: list[str]) -> str:
         words = argv[2:]
@@ -60,7 +60,7 @@ def test_a_tool_that_does_nothing_is_no_success(guest: Any, kernel: Make) -> Non
     assert IMAGE not in guest.changed
 
 
-def test_an_image_that_nobody_can_read_is_taken_if_it_is_new(guest: Any, kernel: Make) -> None:
+def test_an_image_that_the_host_cannot_read_is_accepted_if_it_is_new(guest: Any, kernel: Make) -> None:
     del guest.tree.files["/usr/bin/dracut"]
 
     def write(path: str) -> None:

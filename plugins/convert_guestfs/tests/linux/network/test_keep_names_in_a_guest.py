@@ -70,7 +70,7 @@ class Simulator:
         return self.files[path].encode()[offset : offset + count]
 
     def addresses(self) -> dict[str, bytes]:
-        """Give what is to be written for the addresses that were asked for."""
+        """Return the files to write for the addresses that the user asked for."""
         files = GuestFiles(self.session)
         found = assign.asked_for(self.session)
         names = keep_names.examine(self.session, files, assign.need_names(self.session, files, found))

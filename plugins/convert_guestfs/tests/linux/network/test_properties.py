@@ -272,7 +272,7 @@ def test_what_is_no_addressing_stays_in_its_order(name: str, data: bytes, one: W
 
 @st.composite
 def ordinary(draw: st.DrawFn) -> tuple[str, bytes]:
-    """A file about eth0 as somebody would write it, with noise."""
+    """A plausible file about eth0, with noise."""
     other = draw(st.lists(st.sampled_from([b"mtu=9000", b"X=1", b"zone=public"]), max_size=2))
     kind = draw(st.sampled_from(sorted(EDITORS)))
     lines: dict[str, list[bytes]] = {

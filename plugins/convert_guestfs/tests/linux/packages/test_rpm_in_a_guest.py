@@ -220,7 +220,7 @@ def test_tools_are_removed(guest: Session) -> None:
     with pytest.raises(RuntimeError, match="systemd"):
         manager.remove(["VMwareTools"])
     assert "VMwareTools" in manager.installed
-    # Somebody has forced it, so that the next is not refused as a whole for its sake.
+    # Removed by force: it would make rpm refuse the next removal as a whole.
     guest.run(["rpm", "-e", "--nodeps", "VMwareTools"])
     manager = find_package_manager(guest, files, Blockers())
     assert manager is not None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Entries of the Boot Loader Specification: a small file for each, ``/boot/loader/entries/MACHINE-VERSION.conf``."""
+"""Entries of the Boot Loader Specification, each in a file ``/boot/loader/entries/MACHINE-VERSION.conf``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _FIELD = re.compile(r"[ \t]*(?P<key>[a-z_-]+)[ \t]+(?P<value>[^\n]*)", re.ASCII)
-#: The fields that name the kernel's version in one way or another; what is on its command line is not among them.
+#: The fields that contain the kernel's version. A version on the kernel command line does not count.
 _OF_A_VERSION = re.compile(r"^([ \t]*(?:title|version|linux|initrd|id)[ \t][^\n]*)$", re.ASCII | re.MULTILINE)
 
 
@@ -16,9 +16,9 @@ _OF_A_VERSION = re.compile(r"^([ \t]*(?:title|version|linux|initrd|id)[ \t][^\n]
 class BlsEntry:
     """An entry that boots Linux.
 
-    :param name: of its file, without .conf; it is GRUB's id of the entry.
-    :param options: the kernel command line, with GRUB's variables (``$kernelopts``) as they stand there.
-    :param sort_key: what systemd-boot sorts by first. :param machine: the identity of the machine that it belongs to.
+    :param name: of its file, without .conf. GRUB uses it as the entry's id.
+    :param options: the kernel command line, with GRUB's variables (``$kernelopts``) not expanded.
+    :param sort_key: the first key of systemd-boot's order. :param machine: the machine id of the entry's owner.
     """
 
     name: str
@@ -32,9 +32,9 @@ class BlsEntry:
 
 
 def parse(name: str, data: bytes) -> BlsEntry | None:
-    """Read an entry; None if it boots no Linux kernel.
+    """Parse an entry; return None if it does not boot a Linux kernel.
 
-    :param name: of its file, with or without the directories and .conf.
+    :param name: of its file, with or without directories and .conf.
     """
     fields: dict[str, list[str]] = {}
     for line in data.decode("latin-1").split("\n"):
@@ -57,12 +57,12 @@ def parse(name: str, data: bytes) -> BlsEntry | None:
 
 
 def in_order(entries: Iterable[BlsEntry]) -> list[BlsEntry]:
-    """Sort as GRUB does: by the names of the files, read as name-version-release of a package, the newest first."""
+    """Sort as GRUB does: by the names of the files, taken as name-version-release of a package, newest first."""
     return sorted(entries, key=lambda entry: _package_key(entry.name), reverse=True)
 
 
 def for_version(data: bytes, old: str, new: str) -> bytes:
-    """Make the entry of another kernel from one: its version takes the place of the old one wherever it is named."""
+    """Return a copy of an entry for another kernel: with ``new`` in place of the version ``old``."""
     text = data.decode("latin-1")
     return _OF_A_VERSION.sub(lambda match: match[1].replace(old, new), text).encode("latin-1")
 
@@ -73,7 +73,7 @@ def _package_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], ...]:
 
 
 def _version_key(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Give what rpm compares versions by: numbers are above words, an end is below both, ``~`` is below an end."""
+    """Return a key that sorts versions as rpm does: numbers above words, the end below both, ``~`` below the end."""
     parts = re.findall(r"\d{1,200}|[A-Za-z]+|~", text, re.ASCII)
     kinds = ((1, int(part), "") if part.isdigit() else (-2 if part == "~" else 0, 0, part) for part in parts)
     return (*kinds, (-1, 0, ""))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rename disks in the files that name them; each function knows where in its file a device is a device."""
+"""Rename disks in configuration files. Each function knows where a device name occurs in its kind of file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.linux.editors.shell import edit_values
 
-#: fstab(5), crypttab(5): blank, then fields divided by blanks.
+#: A line of fstab(5) or crypttab(5): fields separated by blanks.
 _FIELDS = re.compile(r"(?P<indent>[ \t]*)(?P<fields>[^#\s][^\n]*)", re.ASCII)
 _GRUB_CMDLINE = re.compile(r"GRUB_CMDLINE_[A-Z_]+|GRUB_DEVICE(?:_BOOT)?|boot|[A-Z_]*APPEND")
 _RESUME = re.compile(r"RESUME|resume|ROOT|CRYPTDEVICE")
@@ -26,14 +26,14 @@ _DEVICE_MAP = re.compile(r"(?P<drive>[ \t]*\(hd(?P<number>\d{1,3})\)[ \t]+)(?P<d
 
 
 def fstab(data: bytes, names: DeviceNames) -> bytes:
-    """Rename in fstab(5): the device of each line, and devices in its options (``logdev=/dev/sdb1``)."""
+    """Rename disks in fstab(5): the device of each line, and devices in its options (``logdev=/dev/sdb1``)."""
     return _by_line(data, lambda line: _fields(line, names, columns={0, 3}))
 
 
 def crypttab(data: bytes, names: DeviceNames, uuids: Mapping[str, str] | None = None) -> bytes:
-    """Rename in crypttab(5): the device, the key file (``/dev/sdb1:/key``) and the options of each line.
+    """Rename disks in crypttab(5): in the device, the key file (``/dev/sdb1:/key``) and the options of each line.
 
-    :param uuids: UUIDs of encrypted devices by their new names; they take the place of a disk's name.
+    :param uuids: UUIDs of encrypted devices by their new names; where there is one, it replaces the name.
     """
 
     def edit(line: str) -> str:
@@ -46,14 +46,14 @@ def crypttab(data: bytes, names: DeviceNames, uuids: Mapping[str, str] | None = 
 
 
 def lvm_filters(data: bytes, names: DeviceNames) -> bytes:
-    """Rename in the filters of lvm.conf(5), where disks that are not let through are none for LVM."""
+    """Rename disks in the filters of lvm.conf(5): LVM ignores every disk that does not pass."""
     return _LVM_FILTER.sub(lambda match: match[1] + names.rename_patterns_in(match[2]), data.decode("latin-1")).encode(
         "latin-1"
     )
 
 
 def mdadm(data: bytes, names: DeviceNames) -> bytes:
-    """Rename in mdadm.conf(5): in the lines DEVICE and ARRAY, and what continues them."""
+    """Rename disks in mdadm.conf(5): in the lines DEVICE and ARRAY, and the lines that continue them."""
     wanted = False
 
     def edit(line: str) -> str:
@@ -66,24 +66,25 @@ def mdadm(data: bytes, names: DeviceNames) -> bytes:
 
 
 def grub_defaults(data: bytes, names: DeviceNames) -> bytes:
-    """Rename in /etc/default/grub and its like: the kernel command lines, and what else names a device."""
+    """Rename disks in /etc/default/grub and similar files: in the kernel command lines and GRUB's devices."""
     return edit_values(data, _GRUB_CMDLINE, names.rename_in)
 
 
 def resume(data: bytes, names: DeviceNames) -> bytes:
-    """Rename in the shell assignments of initramfs-tools's configuration: RESUME=, ROOT=."""
+    """Rename disks in initramfs-tools's configuration: in the assignments to RESUME, ROOT and CRYPTDEVICE."""
     return edit_values(data, _RESUME, names.rename_in)
 
 
 def kernel_arguments(data: bytes, names: DeviceNames) -> bytes:
-    """Rename wherever a disk is named: dracut's cmdline.d, and what it makes of it, has nothing but such names."""
+    """Rename disks everywhere in a file of kernel arguments: dracut's cmdline.d, and its copies in an initramfs."""
     return _by_line(data, names.rename_in)
 
 
 def crypttab_in_initramfs(data: bytes) -> bytes:
-    """Let initramfs-tools take along what is unlocked with a passphrase, whatever the appliance calls it now.
+    """Add the option ``initramfs`` to devices with a passphrase, so that initramfs-tools always includes them.
 
-    A key file is on a disk of the guest, of which the initramfs knows nothing.
+    It would look for them under the names that they have in the appliance. Devices with a key file are left out: the
+    file is on a disk of the guest, which the initramfs cannot read.
     """
 
     def edit(line: str) -> str:
@@ -102,14 +103,14 @@ def crypttab_in_initramfs(data: bytes) -> bytes:
 
 
 def resume_device(data: bytes, names: DeviceNames) -> bytes:
-    """Rename in uswsusp.conf: ``resume device = /dev/sda5``."""
+    """Rename disks in uswsusp.conf: ``resume device = /dev/sda5``."""
     return _by_line(data, lambda line: names.rename_in(line) if line.lstrip().startswith("resume device") else line)
 
 
 def kernel_lines(data: bytes, names: DeviceNames, *, root: str | None = None) -> bytes:
-    """Rename on the kernel command lines of a boot loader's configuration, and nowhere else in it.
+    """Rename disks on the kernel command lines of a boot loader's configuration, and nowhere else in it.
 
-    :param root: what takes the place of a disk's name in root=, in place of its new name: UUID=….
+    :param root: the new value of root= if that names a disk, such as UUID=…; None for the disk's new name.
     """
 
     def edit(line: str) -> str:
@@ -121,9 +122,9 @@ def kernel_lines(data: bytes, names: DeviceNames, *, root: str | None = None) ->
 
 
 def command_line(text: str, names: DeviceNames, *, root: str | None = None) -> str:
-    """Rename on a kernel command line; what else is in the text may not look like a disk.
+    """Rename disks on a kernel command line; nothing else in the text may look like a disk.
 
-    :param root: what takes the place of a disk's name in root=, in place of its new name: UUID=….
+    :param root: the new value of root= if that names a disk, such as UUID=…; None for the disk's new name.
     """
     if root is not None:
         text = re.sub(
@@ -136,12 +137,12 @@ def command_line(text: str, names: DeviceNames, *, root: str | None = None) -> s
 
 
 def kernel_cmdline(data: bytes, names: DeviceNames, *, root: str | None = None) -> bytes:
-    """Rename in /etc/kernel/cmdline, which is a kernel command line and comments."""
+    """Rename disks in /etc/kernel/cmdline: a kernel command line and comments."""
     return _by_line(data, lambda line: line if line.lstrip().startswith("#") else command_line(line, names, root=root))
 
 
 def device_map(data: bytes, names: DeviceNames) -> bytes:
-    """Rename in GRUB's device.map. A by-id link names a disk of the old hypervisor: (hdN) is the N-th disk then."""
+    """Rename disks in GRUB's device.map. A by-id link of the old hypervisor is replaced by the N-th disk, for (hdN)."""
     in_order = list(dict.fromkeys(names.disks.values()))
 
     def edit(line: str) -> str:
@@ -158,7 +159,7 @@ def device_map(data: bytes, names: DeviceNames) -> bytes:
 
 
 def mount_unit(data: bytes, names: DeviceNames) -> bytes:
-    """Rename in a systemd mount unit: What=."""
+    """Rename disks in a systemd mount unit: in What=."""
     return _by_line(
         data, lambda line: names.rename_in(line) if re.match(r"[ \t]*What[ \t]*=", line, re.ASCII) else line
     )
@@ -173,7 +174,7 @@ def _fields(line: str, names: DeviceNames, columns: set[int]) -> str:
     if not match:
         return line
     parts = re.split(r"([ \t]+)", match["fields"], flags=re.ASCII)
-    # Fields are at the even positions, what divides them at the odd ones.
+    # Fields are at even positions, the blanks between them at odd ones.
     edited = (
         names.rename_in(part) if position % 2 == 0 and position // 2 in columns else part
         for position, part in enumerate(parts)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Read grub.cfg: which entries there are, which kernel each boots, which is the default; and change the default."""
+"""Read the entries of grub.cfg, their kernels and the default; change the default."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _LEADS_ON = re.compile(
 _VARIABLE = re.compile(r"\$(?:\{(\w{1,64})\}|(\w{1,64}))", re.ASCII)
 _SAVED = frozenset({"${saved_entry}", "$saved_entry"})
 _NEXT = frozenset({"${next_entry}", "$next_entry"})
-#: The most variables in a text that are put in: values may name one another without an end.
+#: Variables in a text that are expanded at most: values may refer to one another endlessly.
 _EXPANDED = 64
-#: More entries, and deeper submenus, than any menu has that somebody chooses from.
+#: More entries, and deeper submenus, than any usable menu has.
 _MOST_ENTRIES, _DEEPEST = 2000, 32
 
 
@@ -33,10 +33,10 @@ _MOST_ENTRIES, _DEEPEST = 2000, 32
 class MenuEntry:
     """An entry of the menu.
 
-    :param path: how GRUB names it: the ids (or titles) of the submenus around it, then its own.
-    :param indexes: its place in the menu and in the submenus around it, each from 0.
+    :param path: GRUB's name for it: the ids (or titles) of the submenus around it, then its own.
+    :param indexes: the positions of those submenus and of the entry itself, each from 0.
     :param names: the title and the id at each depth.
-    :param kernel: as GRUB sees it, from the root of the file system that /boot is on; empty if it boots no Linux.
+    :param kernel: its path from the root of the file system with /boot, as GRUB sees it; empty if it is not Linux.
     """
 
     path: tuple[str, ...]
@@ -48,7 +48,7 @@ class MenuEntry:
 
 @dataclass
 class _Open:
-    """A block that has not ended: an entry or submenu, or, without names, something else in braces."""
+    """A block whose closing brace has not come yet: an entry or submenu, or something else if it has no names."""
 
     kind: str = ""
     index: int = 0
@@ -72,13 +72,13 @@ class _Open:
 def menu(data: bytes, bls: Sequence[BlsEntry] = ()) -> list[MenuEntry]:
     """List the entries that boot Linux, in the order of the menu.
 
-    :param bls: the entries that the command blscfg puts in its place, in GRUB's order.
+    :param bls: the entries that GRUB's command blscfg inserts, in GRUB's order.
     """
     return [entry for entry in everything(data, bls) if entry.kernel]
 
 
 def everything(data: bytes, bls: Sequence[BlsEntry] = ()) -> list[MenuEntry]:
-    """List all the entries of the menu, also those of other systems, hypervisors and tools."""
+    """List all entries of the menu, including those of other systems, hypervisors and tools."""
     top = _Open()
     stack: list[_Open] = []
     found: list[_Open] = []
@@ -111,14 +111,14 @@ def everything(data: bytes, bls: Sequence[BlsEntry] = ()) -> list[MenuEntry]:
 
 
 def uses_bls(data: bytes) -> bool:
-    """Tell whether the menu has the entries of the Boot Loader Specification, which lie in files of their own."""
+    """Return whether the menu includes entries of the Boot Loader Specification, which are in separate files."""
     return any(_BLS.match(line) for line in data.decode("latin-1").split("\n"))
 
 
 def leads_to(data: bytes) -> str | None:
-    """Give the file that a configuration without entries leads on to: ``/boot/grub2/grub.cfg`` as GRUB sees it.
+    """Return the configuration that this one loads: a path as GRUB sees it, such as ``/boot/grub2/grub.cfg``.
 
-    The file on the EFI system partition often is nothing but such a signpost. None if this one has a menu of its own.
+    The file on the EFI system partition often does nothing else. None if this configuration has its own menu.
     """
     if uses_bls(data) or everything(data):
         return None
@@ -132,14 +132,14 @@ def leads_to(data: bytes) -> str | None:
 
 
 def variables(data: bytes) -> dict[str, str]:
-    """Give the variables that are set to something, by name, as the last line that sets each says."""
+    """Return the variables by name, each with the value that is set last."""
     return {
         match["name"]: match["value"].strip(" \t\r").strip("\"'") for match in _SET.finditer(data.decode("latin-1"))
     }
 
 
 def expand(text: str, known: Mapping[str, str]) -> str:
-    """Put values in the place of variables, also of those in values; those of unknown ones stay."""
+    """Replace variables by their values, also those inside values; leave unknown ones."""
     for _ in range(4):
         if len(_VARIABLE.findall(text)) > _EXPANDED:
             break
@@ -148,18 +148,18 @@ def expand(text: str, known: Mapping[str, str]) -> str:
 
 
 def all_have_initramfs(data: bytes) -> bool:
-    """Tell whether there are as many lines that load an initramfs as lines that load a kernel."""
+    """Return whether at least as many lines load an initramfs as load a kernel."""
     kernels = re.findall(rb"^[ \t]*linux(?:16|efi)?[ \t]", data, re.MULTILINE)
     return len(re.findall(rb"^[ \t]*initrd(?:16|efi)?[ \t]", data, re.MULTILINE)) >= len(kernels)
 
 
 def default_is_saved(data: bytes) -> bool:
-    """Tell whether the default is the one that is saved in grubenv."""
+    """Return whether the default entry is the one that is saved in grubenv."""
     return _default(data) in _SAVED
 
 
 def default_entry(data: bytes, saved: str | None, bls: Sequence[BlsEntry] = ()) -> MenuEntry | None:
-    """Find the entry that boots when nobody chooses, or None if there is none or if it does not boot Linux.
+    """Return the entry that boots by default, or None if there is none or it does not boot Linux.
 
     :param saved: saved_entry of grubenv.
     """
@@ -168,13 +168,13 @@ def default_entry(data: bytes, saved: str | None, bls: Sequence[BlsEntry] = ()) 
         wanted = saved or "0"
     entries = everything(data, bls)
     parts = wanted.split(">")
-    # What GRUB does not find it replaces by the first.
+    # GRUB boots the first entry if it does not find the default.
     chosen = next((entry for entry in entries if _is_named(entry, parts)), entries[0] if entries else None)
     return chosen if chosen is not None and chosen.kernel else None
 
 
 def set_default(data: bytes, entry: MenuEntry) -> bytes:
-    """Make an entry the default, in the place where grub-mkconfig writes it. What GRUB boots only once stays."""
+    """Make an entry the default, in the line that grub-mkconfig writes. The entry for the next boot only stays."""
     name = ">".join(entry.path)
 
     def edit(match: re.Match[str]) -> str:
@@ -184,17 +184,17 @@ def set_default(data: bytes, entry: MenuEntry) -> bytes:
 
 
 def for_uefi(data: bytes) -> bytes:
-    """Put the commands for UEFI in the place of those for a BIOS, which GRUB does not have there (RHEL 7)."""
+    """Replace linux16 and initrd16, which GRUB for UEFI does not have, by linuxefi and initrdefi (RHEL 7)."""
     return re.sub(rb"^([ \t]*(?:linux|initrd))16(?=[ \t])", rb"\1efi", data, flags=re.MULTILINE)
 
 
 def replace_consoles(data: bytes) -> bytes:
-    """Turn the consoles of Xen on kernel command lines into the first serial port."""
+    """Replace Xen's consoles on kernel command lines by the first serial port."""
     return re.sub(rb"(?<![\w.])console=(?:hvc|xvc)0(?=[,\s\"']|$)", b"console=ttyS0", data, flags=re.MULTILINE)
 
 
 def remove_consoles(data: bytes) -> bytes:
-    """Take the consoles of Xen off kernel command lines, each with the blanks before it, or else after it."""
+    """Remove Xen's consoles from kernel command lines, each with the blanks before it, or else after it."""
     console = rb"console=(?:hvc|xvc)0(?:,[^\s\"']*)?"
     data = re.sub(rb"[ \t]+" + console + rb"(?=[\s\"']|$)", b"", data, flags=re.MULTILINE)
     return re.sub(rb"(?<![\w.])" + console + rb"(?:[ \t]+|(?=[\s\"']|$))", b"", data, flags=re.MULTILINE)

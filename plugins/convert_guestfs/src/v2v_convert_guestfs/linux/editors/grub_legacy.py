@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""GRUB legacy's menu, grub.conf or menu.lst: its entries, its default, and the disks that it names."""
+"""Read and edit GRUB legacy's menu, grub.conf or menu.lst: entries, the default, names of disks."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from v2v_convert_guestfs.devices import DeviceNames
 
 _TITLE = re.compile(r"[ \t]*title(?:[ \t=](?P<title>[^\n]*)|\r?$)", re.ASCII)
-#: The path comes after options (``--no-mem-option``) and, maybe, the disk that it is on: ``(hd0,0)/vmlinuz``.
+#: Before the path there may be options (``--no-mem-option``) and a disk: ``(hd0,0)/vmlinuz``.
 _KERNEL = re.compile(
     r"[ \t]*kernel[ \t=]+(?:--\S*[ \t]+)*(?:\([^)\s]*\))?(?P<path>\S+)(?P<arguments>[^\n]*)",
     re.ASCII,
 )
 _DEFAULT = re.compile(r"(?P<before>[ \t]*default[ \t=]+)(?P<value>[^\s#=]+)", re.ASCII)
 _COMMAND_LINE = re.compile(r"[ \t]*(?:kernel|module)[ \t=]", re.ASCII)
-#: Comments that programs read: Debian's update-grub makes entries from the first, Red Hat's grubby reads the second.
+#: Comments that programs read: Debian's update-grub makes entries from the first kind, Red Hat's grubby reads #boot=.
 _MAGIC = re.compile(r"#[ \t]*(?:kopt(?:_\w+)?|defoptions|altoptions|xenkopt|xenhopt|nonaltoptions)=|#boot=", re.ASCII)
-#: A hypervisor, which then gets a kernel as a module.
+#: Xen's hypervisor; its kernel is a module.
 _HYPERVISOR = re.compile(r"(?:^|/)xen[^/]*$", re.ASCII)
-#: More entries than any menu has that somebody chooses from.
+#: More entries than any usable menu has.
 _MOST_ENTRIES = 1000
 _NUMBER = re.compile(r"[0-9]{1,6}", re.ASCII)
 
@@ -29,8 +29,8 @@ _NUMBER = re.compile(r"[0-9]{1,6}", re.ASCII)
 class LegacyEntry:
     """An entry of the menu.
 
-    :param kernel: as GRUB sees it, from the root of its file system; empty if the entry boots no Linux of its own: a
-        hypervisor, another boot loader.
+    :param kernel: its path from the root of its file system, as GRUB sees it; empty if the entry boots something other
+        than Linux: a hypervisor, another boot loader.
     """
 
     index: int
@@ -41,7 +41,7 @@ class LegacyEntry:
 
 
 def entries(data: bytes) -> list[LegacyEntry]:
-    """List all the entries, in the order of the menu."""
+    """List all entries, in the order of the menu."""
     found: list[LegacyEntry] = []
     for block in _blocks(_lines(data))[1 : _MOST_ENTRIES + 1]:
         title = _TITLE.match(block[0])
@@ -61,12 +61,12 @@ def entries(data: bytes) -> list[LegacyEntry]:
 
 
 def default_is_saved(data: bytes) -> bool:
-    """Tell whether the default is the number in GRUB's file ``default``."""
+    """Return whether the default is the number in GRUB's file ``default``."""
     return _default(data) == "saved"
 
 
 def default_entry(data: bytes, saved: bytes = b"") -> LegacyEntry | None:
-    """Find the entry that boots when nobody chooses, or None if it boots no Linux.
+    """Return the entry that boots by default, or None if it does not boot Linux.
 
     :param saved: the content of GRUB's file ``default``.
     """
@@ -94,7 +94,7 @@ def set_default(data: bytes, index: int) -> bytes:
 
 
 def add_entry(data: bytes, template: LegacyEntry, old: str, new: str) -> bytes:
-    """Add an entry at the end, which is another one with the version of another kernel."""
+    """Add a copy of an entry at the end, with ``new`` in place of the kernel's version ``old``."""
     blocks = _blocks(_lines(data))
     commands = (line for line in blocks[template.index + 1] if line.strip() and not line.lstrip().startswith("#"))
     copied = "".join(line.replace(old, new) + "\n" for line in commands)
@@ -102,7 +102,7 @@ def add_entry(data: bytes, template: LegacyEntry, old: str, new: str) -> bytes:
 
 
 def rename_devices(data: bytes, names: DeviceNames) -> bytes:
-    """Rename disks on kernel command lines, and on the magic comments that new ones are made from."""
+    """Rename disks on kernel command lines, and in the comments from which programs make new ones."""
     return "\n".join(
         names.rename_in(line) if _COMMAND_LINE.match(line) or _MAGIC.match(line) else line for line in _lines(data)
     ).encode("latin-1")
@@ -118,7 +118,7 @@ def _lines(data: bytes) -> list[str]:
 
 
 def _blocks(lines: list[str]) -> list[list[str]]:
-    """Divide into what is before the first title, and the entries, each of which begins with its title."""
+    """Split the lines into those before the first title, and the entries, each beginning with its title."""
     blocks: list[list[str]] = [[]]
     for line in lines:
         if _TITLE.match(line):

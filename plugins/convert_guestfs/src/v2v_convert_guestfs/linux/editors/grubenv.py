@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""GRUB's environment block: a few variables in a file of a fixed size, which GRUB itself overwrites in its place."""
+"""GRUB's environment block: variables in a file of a fixed size, which GRUB itself overwrites in place."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Callable
 
 _SIGNATURE = "# GRUB Environment Block\n"
 _SIZE = 1024
-#: A backslash takes the meaning of the character after it away, also that of a newline.
+#: A backslash quotes the next character, even a newline.
 _LINE = re.compile(r"^(?P<name>[A-Za-z_]\w*)=(?P<value>(?:[^\\\n]|\\.)*)$", re.ASCII | re.MULTILINE | re.DOTALL)
 
 
 def parse(data: bytes) -> dict[str, str]:
-    """Give the variables by name; none if it is no environment block."""
+    """Return the variables by name; none if the data is not an environment block."""
     return {match["name"]: _plain(match["value"]) for match in _LINE.finditer(_content(data))}
 
 
 def empty() -> bytes:
-    """Give a block without variables."""
+    """Return a block without variables."""
     return _SIGNATURE.ljust(_SIZE, "#").encode()
 
 
 def set_value(data: bytes, name: str, value: str) -> bytes:
-    """Set a variable. The block keeps its size; one that GRUB would not read is made anew.
+    """Set a variable. The block keeps its size; data that GRUB would not read is replaced by a new block.
 
     :raises ValueError: it does not fit into the block.
     """
@@ -37,9 +37,9 @@ def set_value(data: bytes, name: str, value: str) -> bytes:
 
 
 def edit_values(data: bytes, names: re.Pattern[str], edit: Callable[[str], str]) -> bytes:
-    """Edit the values of the variables whose whole name matches; what is no environment block stays as it is.
+    """Edit the values of the variables whose whole name matches; data that is not an environment block is unchanged.
 
-    :raises ValueError: it does not fit into the block any more.
+    :raises ValueError: the result does not fit into the block.
     """
 
     def edited(match: re.Match[str]) -> str:
@@ -53,7 +53,7 @@ def edit_values(data: bytes, names: re.Pattern[str], edit: Callable[[str], str])
 
 
 def _content(data: bytes) -> str:
-    """Give what is before the padding, or nothing if it is no environment block."""
+    """Return the content before the padding; nothing if the data is not an environment block."""
     text = data.decode("latin-1")
     return text.rstrip("#") if text.startswith(_SIGNATURE) else ""
 

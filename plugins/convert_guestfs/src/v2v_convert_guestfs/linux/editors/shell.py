@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files of shell assignments (/etc/default/*, initramfs-tools): find a variable's value and edit it in its quotes."""
+"""Read and edit shell assignments (/etc/default/*, os-release, initramfs-tools), keeping their quotes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Assignment:
 
 
 def assignments(text: str) -> Iterator[Assignment]:
-    """Find the assignments at the beginnings of lines. One whose quotes never end is left out, with all after it."""
+    """Yield the assignments at the beginnings of lines, up to the first whose quotes never end."""
     position = 0
     while match := _ASSIGNMENT.search(text, position):
         end = _end_of_word(text, match.end())
@@ -33,7 +33,7 @@ def assignments(text: str) -> Iterator[Assignment]:
 
 
 def is_whole(data: bytes) -> bool:
-    """Tell whether every quote ends: otherwise nobody knows what a line added at the end would mean."""
+    """Return whether every quote ends. If not, a line added at the end would be inside the quotes."""
     text = data.decode("latin-1")
     position = 0
     while match := _ASSIGNMENT.search(text, position):
@@ -58,7 +58,7 @@ def edit_values(data: bytes, names: re.Pattern[str], edit: Callable[[str], str])
 
 
 def value(data: bytes, name: str) -> str | None:
-    """Give the last value of a variable without quotes, as far as it is plain text, or None."""
+    """Return the last value of a variable without its quotes and with nothing expanded, or None."""
     text = data.decode("latin-1")
     found = None
     for assignment in assignments(text):
@@ -68,9 +68,9 @@ def value(data: bytes, name: str) -> str | None:
 
 
 def set_value(data: bytes, name: str, new: str) -> bytes:
-    """Set a variable: in the place of its last assignment, or at the end. ``new`` is put in single quotes if needed.
+    """Set a variable, in its last assignment or at the end. ``new`` is put in single quotes if needed.
 
-    :raises ValueError: the value has a quote in it.
+    :raises ValueError: the value contains a single quote or a newline.
     """
     if "'" in new or "\n" in new:
         raise ValueError(f"not fit for a shell assignment: {new!r}")
@@ -88,9 +88,9 @@ def set_value(data: bytes, name: str, new: str) -> bytes:
 
 
 def remove(data: bytes, names: re.Pattern[str]) -> bytes:
-    """Take out the assignments to variables whose whole name matches, each with its line.
+    """Remove the lines with assignments to variables whose whole name matches.
 
-    What shares its line with something else is set to nothing.
+    An assignment that shares its line with something else is emptied.
     """
     text = data.decode("latin-1")
     parts: list[str] = []
@@ -112,7 +112,7 @@ def remove(data: bytes, names: re.Pattern[str]) -> bytes:
 
 
 def unquoted(word: str) -> str:
-    """Take the quotes off a word without expanding anything in it."""
+    """Return a word without its quotes; nothing in it is expanded."""
     return re.sub(
         r"'([^']*)'|\"((?:[^\"\\]|\\.)*)\"", lambda m: m[1] if m[1] is not None else m[2], word, flags=re.DOTALL
     )
