@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -211,3 +212,32 @@ def serve(tmp_path: Path) -> Iterator[Callable[[Path], DiskEndpoint]]:
             return DiskEndpoint(index=count, uri=f"nbd+unix:///?socket={socket}")
 
         yield start
+
+
+@pytest.fixture
+def serve_blank(serve: Callable[[Path], DiskEndpoint], tmp_path: Path) -> Callable[[int], DiskEndpoint]:
+    """Return a function that serves a blank disk of a size in bytes."""
+
+    def start(size: int) -> DiskEndpoint:
+        image = tmp_path / "blank.img"
+        with image.open("wb") as file:
+            file.truncate(size)
+        return serve(image)
+
+    return start
+
+
+def _close_encrypted(handle: Any, *volume_groups: str) -> None:
+    for group in volume_groups:
+        handle.vg_activate(False, [group])
+    for device in handle.list_dm_devices():
+        handle.cryptsetup_close(device)
+
+
+@pytest.fixture
+def close_encrypted() -> Callable[..., None]:
+    """Return a function that closes all encrypted devices, as they are when an appliance starts.
+
+    The volume groups inside them, which are deactivated before, must be named.
+    """
+    return _close_encrypted

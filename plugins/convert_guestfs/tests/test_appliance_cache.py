@@ -50,12 +50,9 @@ def in_use(broken_appliance: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 @pytest.fixture
-def request_for(serve: Callable[[Path], DiskEndpoint], tmp_path: Path) -> Callable[[FakeReporter], ConvertRequest]:
-    """Return what makes requests to convert a blank disk."""
-    image = tmp_path / "sda.img"
-    with image.open("wb") as file:
-        file.truncate(1024 * 1024)
-    endpoint = serve(image)
+def request_for(serve_blank: Callable[[int], DiskEndpoint], tmp_path: Path) -> Callable[[FakeReporter], ConvertRequest]:
+    """Return a function that makes requests to convert a blank disk."""
+    endpoint = serve_blank(1024 * 1024)
 
     def make(report: FakeReporter) -> ConvertRequest:
         return ConvertRequest(

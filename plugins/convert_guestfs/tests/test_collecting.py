@@ -115,10 +115,7 @@ def test_an_archive_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkey
 
 
 @pytest.mark.slow
-def test_files_of_a_guest(tmp_path: Path, serve: Callable[[Path], DiskEndpoint]) -> None:
-    image = tmp_path / "sda.img"
-    with image.open("wb") as file:
-        file.truncate(64 * 1024 * 1024)
+def test_files_of_a_guest(tmp_path: Path, serve_blank: Callable[[int], DiskEndpoint]) -> None:
     report, output = FakeReporter(), tmp_path / "out" / "collected.tar.xz"
     output.parent.mkdir()
     places = (("/etc", "settings"), ("/var/log", ""), ("/etc/hostname", "one"), ("/link", "two"), ("/missing", ""))
@@ -126,7 +123,7 @@ def test_files_of_a_guest(tmp_path: Path, serve: Callable[[Path], DiskEndpoint])
         directory=tmp_path,
         temporary=tmp_path / "temporary",
         guest=Guest(name="phony"),
-        disks=(serve(image),),
+        disks=(serve_blank(64 * 1024 * 1024),),
         settings=ConvertSettings(emulation=True),
         report=report,
     )

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,23 +72,8 @@ def test_the_devices_of_fstab(phony: Callable[..., Any]) -> None:
     assert dict(session.inspection.mountpoints) == {place: new for place, (_, new) in named.items()}
 
 
-@pytest.fixture
-def endpoint(tmp_path: Path) -> Iterator[DiskEndpoint]:
-    """Serve an empty disk."""
-    image, socket = tmp_path / "sda.img", tmp_path / "in1"
-    with image.open("wb") as file:
-        file.truncate(320 * _MIB)
-    argv = ["qemu-nbd", "-t", "--shared=0", "--cache=unsafe", "-f", "raw", "-k", str(socket), str(image)]
-    with subprocess.Popen(argv) as process:
-        deadline = time.monotonic() + 20
-        while not socket.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        yield DiskEndpoint(index=1, uri=f"nbd+unix:///?socket={socket}")
-        process.terminate()
-
-
 def make_guest(handle: Any) -> str:
-    """Make the guest, and give the UUID of the device that /home is in."""
+    """Make the guest, and return the UUID of the encrypted device with /home."""
     handle.part_init("/dev/sda", "gpt")
     for number in range(5):
         handle.part_add("/dev/sda", "p", 2048 + number * 2048 * 60, 2047 + (number + 1) * 2048 * 60)
@@ -124,8 +107,11 @@ def make_guest(handle: Any) -> str:
 
 
 @pytest.mark.slow
-def test_a_home_of_its_own_luks_and_links_by_identity(tmp_path: Path, endpoint: DiskEndpoint) -> None:
+def test_a_home_of_its_own_luks_and_links_by_identity(
+    tmp_path: Path, serve_blank: Callable[[int], DiskEndpoint], close_encrypted: Callable[..., None]
+) -> None:
     """/home by crypttab's name, /srv by crypttab and the identity of its partition, /data as Ubuntu names volumes."""
+    endpoint = serve_blank(320 * _MIB)
 
     def request(report: FakeReporter, *keys: str) -> ConvertRequest:
         return ConvertRequest(
@@ -138,37 +124,37 @@ def test_a_home_of_its_own_luks_and_links_by_identity(tmp_path: Path, endpoint: 
         )
 
     with Appliance(request(FakeReporter())) as appliance:
-        home = make_guest(appliance.handle)
+        handle = appliance.handle
+        home = make_guest(handle)
 
-    report = FakeReporter()
-    wanted = request(report, "/dev/sda2:key:home", "/dev/sda3:key:srv")
-    with Appliance(wanted) as appliance:
-        session, blockers = Session(request=wanted, handle=appliance.handle), Blockers()
-        session.filesystems = list_filesystems(session.handle)
+        close_encrypted(handle)
+        report = FakeReporter()
+        session = Session(request=request(report, "/dev/sda2:key:home", "/dev/sda3:key:srv"), handle=handle)
+        blockers = Blockers()
+        session.filesystems = list_filesystems(handle)
         encryption.open_encrypted(session, blockers)
         inspection.inspect(session, blockers)
         assert not checks.check_filesystems(session, blockers)
         mounts.mount_guest(session, blockers, untouched=False)
-        mounted = {str(place): str(device) for device, place in session.handle.mountpoints().items()}
+        mounted = {str(place): str(device) for device, place in handle.mountpoints().items()}
         assert mounted["/home"] == f"/dev/mapper/luks-{home}"
         assert mounted["/srv"].startswith("/dev/mapper/luks-")
         assert (mounted["/boot"], mounted["/data"]) == ("/dev/sda5", "/dev/ubuntu-vg/data")
-        # What is looked at before and after, and trimmed, are the file systems of that list.
+        # What is checked before and after, and trimmed, are the file systems of that list.
         assert {mounted[place] for place in ("/home", "/srv", "/data")} <= session.filesystems.keys()
         assert dict(session.inspection.mountpoints) == mounted
-        session.handle.umount_all()
-    assert report.warnings == []
+        handle.umount_all()
+        assert report.warnings == []
 
-    report = FakeReporter()
-    wanted = request(report, "/dev/sda3:key:srv")
-    with Appliance(wanted) as appliance:
-        session, blockers = Session(request=wanted, handle=appliance.handle), Blockers()
-        session.filesystems = list_filesystems(session.handle)
+        close_encrypted(handle)
+        report = FakeReporter()
+        session, blockers = Session(request=request(report, "/dev/sda3:key:srv"), handle=handle), Blockers()
+        session.filesystems = list_filesystems(handle)
         encryption.open_encrypted(session, blockers)
         inspection.inspect(session, blockers)
         mounts.mount_guest(session, blockers, untouched=False)
         checks.check_guest(session, blockers, untouched=False)
-        session.handle.umount_all()
+        handle.umount_all()
     assert [text for text in report.warnings if text.startswith("/dev/mapper/home_crypt cannot be mounted on /home")]
     assert [text for text in report.warnings if text.startswith("encrypted and without a key: /dev/sda2.")]
     assert not [reason for reason, _ in blockers.reasons if "encrypted" in reason]

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,25 +51,15 @@ IN_BOOT = {
 
 
 @pytest.fixture
-def request_for(tmp_path: Path) -> Iterator[ConvertRequest]:
-    """Serve a blank disk, and give the request to convert it."""
-    image, socket = tmp_path / "sda.img", tmp_path / "in1"
-    with image.open("wb") as file:
-        file.truncate(256 * _MIB)
-    server = subprocess.Popen(["qemu-nbd", "-t", "--cache=unsafe", "-f", "raw", "-k", str(socket), str(image)])
-    deadline = time.monotonic() + 20
-    while not socket.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    yield ConvertRequest(
+def request_for(serve_blank: Callable[[int], DiskEndpoint], tmp_path: Path) -> ConvertRequest:
+    return ConvertRequest(
         directory=tmp_path,
         temporary=tmp_path / "temporary",
         guest=Guest(name="phony", disks=(SourceDisk(index=1),)),
-        disks=(DiskEndpoint(index=1, uri=f"nbd+unix:///?socket={socket}"),),
+        disks=(serve_blank(256 * _MIB),),
         settings=ConvertSettings(emulation=True),
         report=FakeReporter(),
     )
-    server.terminate()
-    server.wait(20)
 
 
 def fill(handle: Any) -> None:
