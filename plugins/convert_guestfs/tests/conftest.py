@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A guest that is only a dictionary of files, for what is tested without the appliance."""
+"""A guest that is only a dictionary of files, for tests without the appliance; disks for tests with it."""
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -15,16 +19,16 @@ from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.bootloader import Bootloader, find_bootloader
 from v2v_convert_guestfs.linux.kernels import Kernel, Modules
 from v2v_convert_guestfs.session import Blockers, Session
-from v2v_core.api import ConvertRequest, ConvertSettings, Firmware, Guest, Inspection
+from v2v_core.api import ConvertRequest, ConvertSettings, DiskEndpoint, Firmware, Guest, Inspection
 from v2v_core.testing import FakeReporter
 
-# On a busy machine, any example may take a second.
+# On a busy machine, an example may take a second.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 
 class Tree:
-    """As much of libguestfs as files take: files and links by path; FAT, which knows no case, below /boot/efi."""
+    """The part of libguestfs's API that files need: files and links by path, and FAT without case below /boot/efi."""
 
     def __init__(self, files: dict[str, bytes], links: dict[str, str], sectors: dict[str, bytes]) -> None:
         self.files, self.links, self.sectors = files, links, sectors
@@ -126,23 +130,23 @@ class PhonyGuest:
 
     @property
     def changed(self) -> list[str]:
-        """List what was changed, in the order in which it was recorded."""
+        """Return the changed paths, in the order in which they were recorded."""
         return [change.path for change in self.session.changes]
 
     def bootloader(self) -> Bootloader:
-        """Give the boot loader, which must be one that is supported."""
+        """Return the boot loader, which must be a supported one."""
         found = find_bootloader(self.session, self.files, Blockers())
         assert found is not None
         return found
 
     def content(self, path: str) -> bytes:
-        """Give a file, which a link may lead to."""
+        """Return the content of a file; the path may be a link."""
         return self.tree.files[self.tree.realpath(path)]
 
 
 @pytest.fixture
 def phony(tmp_path: Path) -> Callable[..., PhonyGuest]:
-    """Give what makes phony guests: of files, links, boot sectors, a distribution and a firmware."""
+    """Return a function that makes phony guests of files, links, boot sectors, a distribution and a firmware."""
 
     def make(
         files: dict[str, bytes],
@@ -174,7 +178,7 @@ def phony(tmp_path: Path) -> Callable[..., PhonyGuest]:
 
 @pytest.fixture
 def kernel() -> Callable[..., Kernel]:
-    """Give what makes kernels that are only names."""
+    """Return a function that makes kernels that are only names."""
 
     def make(version: str) -> Kernel:
         return Kernel(
@@ -187,3 +191,53 @@ def kernel() -> Callable[..., Kernel]:
         )
 
     return make
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[[Path], DiskEndpoint]]:
+    """Return a function that serves raw disks, each on a socket, until the end of the test."""
+    with ExitStack() as stack:
+        count = 0
+
+        def start(image: Path) -> DiskEndpoint:
+            nonlocal count
+            count += 1
+            socket = tmp_path / f"in{count}"
+            argv = ["qemu-nbd", "-t", "--shared=0", "--discard=unmap", "--cache=unsafe", "-f", "raw"]
+            process = stack.enter_context(subprocess.Popen([*argv, "-k", str(socket), str(image)]))
+            stack.callback(process.terminate)
+            deadline = time.monotonic() + 20
+            while not socket.exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            return DiskEndpoint(index=count, uri=f"nbd+unix:///?socket={socket}")
+
+        yield start
+
+
+@pytest.fixture
+def serve_blank(serve: Callable[[Path], DiskEndpoint], tmp_path: Path) -> Callable[[int], DiskEndpoint]:
+    """Return a function that serves a blank disk of a size in bytes."""
+
+    def start(size: int) -> DiskEndpoint:
+        image = tmp_path / "blank.img"
+        with image.open("wb") as file:
+            file.truncate(size)
+        return serve(image)
+
+    return start
+
+
+def _close_encrypted(handle: Any, *volume_groups: str) -> None:
+    for group in volume_groups:
+        handle.vg_activate(False, [group])
+    for device in handle.list_dm_devices():
+        handle.cryptsetup_close(device)
+
+
+@pytest.fixture
+def close_encrypted() -> Callable[..., None]:
+    """Return a function that closes all encrypted devices, as they are when an appliance starts.
+
+    The volume groups inside them, which are deactivated before, must be named.
+    """
+    return _close_encrypted

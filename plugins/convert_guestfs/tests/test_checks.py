@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from v2v_convert_guestfs import checks
+from v2v_convert_guestfs.checks import fstab_places, space_needed
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConversionError, ConvertRequest, ConvertSettings, Guest, Inspection
 from v2v_core.testing.fakes import FakeReporter
@@ -169,3 +170,18 @@ def test_what_is_encrypted_stands_in_the_way_if_the_system_is_in_it(fstab: bytes
     for reason, hint in blockers.reasons:
         assert "/dev/sdb1" in reason
         assert "--key /dev/sdb1:file:FILE" in hint
+
+
+def test_places_of_fstab() -> None:
+    data = b"#/dev/a /a x\nUUID=1 / ext4 x\n/dev/mapper/x /var/ xfs x\nn:/x /usr nfs x\nproc /p proc\n\xff\n/dev/sr0\n"
+    assert fstab_places(data) == {"/", "/var"}
+
+
+def test_space() -> None:
+    mib = 1024 * 1024
+    assert (space_needed("/", 9**12), space_needed("/boot", 9**12), space_needed("/srv", 9**12)) == (
+        100 * mib,
+        space_needed("/boot", 200 * mib),
+        10 * mib,
+    )
+    assert space_needed("/boot/efi", 100 * mib) == 5 * mib

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import tarfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from v2v_convert_guestfs.appliance import Appliance
 from v2v_convert_guestfs.collecting import collect, member_name
 from v2v_convert_guestfs.session import Session
+from v2v_convert_guestfs.settings import Collect
 from v2v_core.api import ConversionError, ConvertRequest, ConvertSettings, DiskEndpoint, Guest, Inspection
 from v2v_core.testing.fakes import FakeReporter
 
@@ -71,18 +71,17 @@ class Host:
 def collected(tmp_path: Path, *wanted: tuple[str, str], output: str = "out.tar.xz") -> tuple[Path, FakeReporter]:
     """Collect from a directory, and give the archive."""
     report, path = FakeReporter(), tmp_path / output
-    extra = {"collect": [list(pair) for pair in wanted], "collect_output": str(path)}
     request = ConvertRequest(
         directory=tmp_path,
         temporary=tmp_path,
         guest=Guest(name="g"),
         disks=(),
-        settings=ConvertSettings(extra=extra),
+        settings=ConvertSettings(),
         report=report,
     )
     session = Session(request=request, handle=Host(tmp_path / "root"))
     session.found = Inspection(root="/dev/sda", os_type="linux", distro="debian", arch="x86_64")
-    collect(session)
+    collect(session, Collect(wanted, path))
     return path, report
 
 
@@ -98,7 +97,7 @@ def test_a_directory_goes_through_a_pipe_and_a_broken_one_is_only_a_warning(tmp_
     assert sizes == {"a/b/deep/file": (3_000_000, 0o600), "c/one": (3, 0o600)}
     assert report.warnings == [
         "/broken in the guest is not collected, or not all of it: it broke",
-        "/nowhere is not there in the guest: it is not collected",
+        "/nowhere does not exist in the guest: it is not collected",
     ]
 
 
@@ -115,32 +114,17 @@ def test_an_archive_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkey
     assert [path.name for path in tmp_path.iterdir()] == ["root"]
 
 
-@pytest.fixture
-def endpoint(tmp_path: Path) -> Iterator[DiskEndpoint]:
-    """Serve an empty disk."""
-    image, socket = tmp_path / "sda.img", tmp_path / "in1"
-    with image.open("wb") as file:
-        file.truncate(64 * 1024 * 1024)
-    argv = ["qemu-nbd", "-t", "--shared=0", "--cache=unsafe", "-f", "raw", "-k", str(socket), str(image)]
-    with subprocess.Popen(argv) as process:
-        deadline = time.monotonic() + 20
-        while not socket.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        yield DiskEndpoint(index=1, uri=f"nbd+unix:///?socket={socket}")
-        process.terminate()
-
-
 @pytest.mark.slow
-def test_files_of_a_guest(tmp_path: Path, endpoint: DiskEndpoint) -> None:
+def test_files_of_a_guest(tmp_path: Path, serve_blank: Callable[[int], DiskEndpoint]) -> None:
     report, output = FakeReporter(), tmp_path / "out" / "collected.tar.xz"
     output.parent.mkdir()
-    wanted = [["/etc", "settings"], ["/var/log", ""], ["/etc/hostname", "one"], ["/link", "two"], ["/missing", ""]]
+    places = (("/etc", "settings"), ("/var/log", ""), ("/etc/hostname", "one"), ("/link", "two"), ("/missing", ""))
     request = ConvertRequest(
         directory=tmp_path,
         temporary=tmp_path / "temporary",
         guest=Guest(name="phony"),
-        disks=(endpoint,),
-        settings=ConvertSettings(emulation=True, extra={"collect": wanted, "collect_output": str(output)}),
+        disks=(serve_blank(64 * 1024 * 1024),),
+        settings=ConvertSettings(emulation=True),
         report=report,
     )
     with Appliance(request) as appliance:
@@ -161,11 +145,9 @@ def test_files_of_a_guest(tmp_path: Path, endpoint: DiskEndpoint) -> None:
         handle.ln_s("/outside", "/link")
         session = Session(request=request, handle=handle)
         session.found = Inspection(root="/dev/sda", os_type="linux", distro="debian", arch="x86_64")
-        collect(session)
-
-        request.settings.extra["collect_output"] = str(tmp_path / "nowhere" / "file")  # type: ignore[index]
+        collect(session, Collect(places, output))
         with pytest.raises(ConversionError, match="cannot be written"):
-            collect(session)
+            collect(session, Collect(places, tmp_path / "nowhere" / "file"))
         handle.umount_all()
     with tarfile.open(output) as archive:
         members = {member.name: member for member in archive.getmembers()}
@@ -185,4 +167,4 @@ def test_files_of_a_guest(tmp_path: Path, endpoint: DiskEndpoint) -> None:
     assert not {"settings/zero", "settings/pipe"} & members.keys()
     assert [path.name for path in output.parent.iterdir()] == ["collected.tar.xz"]
     assert output.stat().st_mode & 0o777 == 0o600
-    assert report.warnings == ["/missing is not there in the guest: it is not collected"]
+    assert report.warnings == ["/missing does not exist in the guest: it is not collected"]

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,21 +21,6 @@ pytestmark = pytest.mark.slow
 OUTER, INNER, WRONG = "outer-s3cret", "inner-s3cret", "wrong-s3cret"
 
 
-@pytest.fixture
-def endpoint(tmp_path: Path) -> Iterator[DiskEndpoint]:
-    """Serve a disk of 160 MB."""
-    image, socket = tmp_path / "sda.img", tmp_path / "in1"
-    with image.open("wb") as file:
-        file.truncate(160 * 1024 * 1024)
-    argv = ["qemu-nbd", "-t", "--shared=0", "--cache=unsafe", "-f", "raw", "-k", str(socket), str(image)]
-    with subprocess.Popen(argv) as process:
-        deadline = time.monotonic() + 20
-        while not socket.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        yield DiskEndpoint(index=1, uri=f"nbd+unix:///?socket={socket}")
-        process.terminate()
-
-
 def request(tmp_path: Path, endpoint: DiskEndpoint, report: FakeReporter, *keys: str) -> ConvertRequest:
     return ConvertRequest(
         directory=tmp_path,
@@ -49,8 +32,10 @@ def request(tmp_path: Path, endpoint: DiskEndpoint, report: FakeReporter, *keys:
     )
 
 
-def test_luks_in_a_logical_volume_in_luks(tmp_path: Path, endpoint: DiskEndpoint) -> None:
-    report = FakeReporter()
+def test_luks_in_a_logical_volume_in_luks(
+    tmp_path: Path, serve_blank: Callable[[int], DiskEndpoint], close_encrypted: Callable[..., None]
+) -> None:
+    report, endpoint = FakeReporter(), serve_blank(160 * 1024 * 1024)
     with Appliance(request(tmp_path, endpoint, report)) as appliance:
         handle = appliance.handle
         handle.part_disk("/dev/sda", "mbr")
@@ -64,13 +49,16 @@ def test_luks_in_a_logical_volume_in_luks(tmp_path: Path, endpoint: DiskEndpoint
         handle.mkfs("ext4", "/dev/mapper/inner")
         uuid = str(handle.vfs_uuid("/dev/sda1"))
         inner_uuid = str(handle.vfs_uuid("/dev/my-vg/root"))
+        # Everything is closed again, as when an appliance starts.
+        handle.cryptsetup_close("/dev/mapper/inner")
+        close_encrypted(handle, "my-vg")
 
-    (tmp_path / "key").write_text(OUTER + "\n")
-    keys = (f"UUID={uuid.upper()}:file:{tmp_path}/key", f"/dev/mapper/my--vg-root:key:{INNER}")
-    wanted = request(tmp_path, endpoint, report, f"/dev/vda1:key:{WRONG}", *keys, f"/dev/sdz9:key:{WRONG}")
-    with Appliance(wanted) as appliance:
-        session, blockers = Session(request=wanted, handle=appliance.handle), Blockers()
-        session.filesystems = list_filesystems(session.handle)
+        (tmp_path / "key").write_text(OUTER + "\n")
+        keys = (f"UUID={uuid.upper()}:file:{tmp_path}/key", f"/dev/mapper/my--vg-root:key:{INNER}")
+        wanted = request(tmp_path, endpoint, report, f"/dev/vda1:key:{WRONG}", *keys, f"/dev/sdz9:key:{WRONG}")
+        session, blockers = Session(request=wanted, handle=handle), Blockers()
+        session.filesystems = list_filesystems(handle)
+        assert session.filesystems == {"/dev/sda1": "crypto_LUKS"}
         encryption.open_encrypted(session, blockers)
         blockers.stop()
         assert session.filesystems[f"/dev/mapper/luks-{inner_uuid}"] == "ext4"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What libguestfs says is heard, whatever bytes a guest puts into its words."""
+"""The events of libguestfs are received, whatever bytes a guest puts into them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from v2v_convert_guestfs.library_events import listen
 
 
-def test_words_that_are_not_utf_8_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The Python binding's own callback dies of them, and the process with it."""
+def test_text_that_is_not_utf_8_is_received(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Python binding's own callback would crash the process."""
     monkeypatch.setenv("LIBGUESTFS_HV", "/nowhere/\udce9qemu")
     handle = guestfs.GuestFS(python_return_dict=True)
     heard: list[str] = []
@@ -23,6 +23,6 @@ def test_words_that_are_not_utf_8_are_heard(monkeypatch: pytest.MonkeyPatch) -> 
     assert any("/nowhere/\\xe9qemu" in words for words in heard)
 
 
-def test_what_is_no_handle_is_said() -> None:
-    with pytest.raises(OSError, match="no handle"):
+def test_another_object_is_refused() -> None:
+    with pytest.raises(OSError, match="not a handle"):
         listen(object(), 1, print)

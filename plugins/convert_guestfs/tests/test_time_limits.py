@@ -25,7 +25,7 @@ def test_what_is_done_in_time_goes_on() -> None:
     assert not killed.is_set()
 
 
-@pytest.mark.parametrize("failure", [RuntimeError("the appliance is gone"), ConversionError("it was explained"), None])
+@pytest.mark.parametrize("failure", [RuntimeError("the appliance is gone"), ConversionError("it was reported"), None])
 def test_what_is_not_done_in_time_is_ended_and_named(failure: Exception | None) -> None:
     killed = threading.Event()
     with pytest.raises(OutOfTimeError) as raised, limited("the test", 0.01, killed.set, hint="look at it"):

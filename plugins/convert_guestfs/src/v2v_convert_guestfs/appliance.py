@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The appliance: a small virtual machine of libguestfs's, to which the guest's disks are attached.
+"""The appliance: libguestfs's small virtual machine, to which the guest's disks are attached.
 
-Everything of the guest is read and run in there, never on the host.
+The guest's file systems are mounted and its programs run there, never on the host.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from v2v_convert_guestfs.appliance_cache import CACHE, broken_cache
+from v2v_convert_guestfs.appliance_console import Console
+from v2v_convert_guestfs.host.kvm import emulation_forced
 from v2v_convert_guestfs.library_events import listen
 from v2v_convert_guestfs.time_limits import limited
 from v2v_core.api import ConversionError, ConvertRequest, ConvertSettings, DiskEndpoint, visible
@@ -24,13 +28,12 @@ from v2v_core.api import ConversionError, ConvertRequest, ConvertSettings, DiskE
 #: A handle of libguestfs; its Python binding has no types.
 Handle = Any
 
-#: Seconds until an appliance that does not come up is given up. It takes 4 with KVM and 10 to 25 without it, and on a
-#: busy machine ten times as much.
+#: Seconds for the start of the appliance. It takes 4 with KVM, 10 to 25 without it, and ten times as long on a busy
+#: machine.
 LAUNCH_TIMEOUT = 300
 
 _MAX_CPUS = 8
-#: Where libguestfs keeps its appliance, unless LIBGUESTFS_CACHEDIR says otherwise (guestfs(3)).
-_CACHE = "/var/tmp"  # noqa: S108 - libguestfs makes a directory of this user's own in it, and checks that it is
+_HINT = "run libguestfs-test-tool; where /dev/kvm exists and does not work, convert with emulation"
 _NBD_PORT = 10809
 _OTHERS_OF_QEMU = frozenset({"qemu-nbd", "qemu-img", "qemu-io"})
 
@@ -56,11 +59,11 @@ def nbd_drive(endpoint: DiskEndpoint) -> dict[str, Any]:
 
 
 @contextmanager
-def explained(failing: str, *, hint: str | None = None) -> Iterator[None]:
-    """Turn an error of libguestfs into one for the user.
+def libguestfs_errors_as(failing: str, *, hint: str | None = None) -> Iterator[None]:
+    """Raise ConversionError for every error of libguestfs in the block; those are RuntimeErrors.
 
-    :param failing: what cannot be done, to which disk, device or file.
-    :raises ConversionError: in place of every error of libguestfs, which are all RuntimeErrors.
+    :param failing: the beginning of the message: what cannot be done, to which disk, device or file.
+    :raises ConversionError: libguestfs reported an error.
     """
     try:
         yield
@@ -69,46 +72,72 @@ def explained(failing: str, *, hint: str | None = None) -> Iterator[None]:
 
 
 def brief(err: BaseException) -> str:
-    """Give the words of an error as one line without the name of libguestfs's call at their beginning.
+    """Return the message of an error as one line, without the name of libguestfs's call at its beginning.
 
-    They may come from the guest: nothing that a terminal would obey is left in them.
+    Parts of it may come from the guest, so control characters are removed.
     """
     lines = [line for line in (visible(line).strip() for line in str(err).split("\n")) if line]
     text = "; ".join(lines[-3:]) if lines else type(err).__name__
     return re.sub(r"^(?:[a-z0-9_]+: )+", "", text) or text
 
 
+class NotStartedError(ConversionError):
+    """The appliance does not start.
+
+    :param cache: where libguestfs keeps it, if that one may be broken; None if another one would not start either.
+    """
+
+    def __init__(self, reason: str, cache: Path | None = None) -> None:
+        super().__init__(
+            f"the appliance of libguestfs does not start: {reason}",
+            hint=f"read its console in the log of this step; {_HINT}",
+        )
+        self.reason, self.cache = reason, cache
+
+
 class Appliance:
     """A running appliance with the disks of the request; as a context manager it is shut down at the end.
 
-    ``handle`` is libguestfs's. Leaving the context without an error flushes the disks and says if that failed; leaving
-    it with one only makes sure that nothing of it goes on running.
+    ``handle`` is libguestfs's. Leaving the context without an error flushes the disks and reports if that failed;
+    leaving it with an error only makes sure that none of it goes on running.
     """
 
     def __init__(self, request: ConvertRequest) -> None:
         self._request = request
         self.handle: Handle = None
-        self._heard: object = None
+        #: Of this run alone, and only where the one that libguestfs keeps does not start.
+        self._own_cache = request.temporary / "appliance"
+        self._kept: list[object] = []
 
     def __enter__(self) -> Self:
-        """Start it.
+        """Start the appliance. If the one that libguestfs keeps does not start, build another one for this run.
 
-        :raises ConversionError: a disk cannot be opened, or the appliance does not come up.
+        libguestfs builds its appliance from the files of the host and keeps it until a package is installed or removed.
+        Built while the package manager was replacing those files, it would be broken until then.
+
+        :raises ConversionError: a disk cannot be opened, or the appliance does not start.
         """
         drives = [nbd_drive(endpoint) for endpoint in self._request.disks]
         if not drives:
             raise ConversionError("the guest has no disks: there is nothing to convert")
-        self.handle = self._new_handle()
+        report = self._request.report
         try:
-            for endpoint, drive in zip(self._request.disks, drives, strict=True):
-                with explained(f"disk {endpoint.index} cannot be added to the appliance"):
-                    # Nothing is lost that a crash of the host would not lose anyway: the disk is an overlay until the
-                    # copy, and it is flushed when the appliance is shut down.
-                    self.handle.add_drive(**drive, cachemode="unsafe", discard="besteffort")
-            self._launch()
-        except BaseException:
-            self.handle.close()
-            raise
+            self._start(drives)
+        except NotStartedError as err:
+            if err.cache is None:
+                raise
+            report.info(f"The appliance that libguestfs keeps in {err.cache} does not start; building another one")
+            report.debug(f"it did not start: {err.reason}")
+            try:
+                self._start(drives, self._own_cache)
+            except BaseException:
+                self._remove_own_cache()
+                raise
+            report.warning(
+                f"the appliance that libguestfs keeps in {err.cache} does not start ({err.reason}); this conversion "
+                "uses one that it has built for itself, which takes longer. It may have been built while packages were "
+                f"being installed. Remove it, and libguestfs builds another: rm -r {err.cache}"
+            )
         return self
 
     def __exit__(
@@ -116,15 +145,38 @@ class Appliance:
     ) -> None:
         try:
             if kind is None:
-                with explained(
+                with libguestfs_errors_as(
                     "the changes could not be written to the guest's disks when the appliance was shut down",
                     hint="look for I/O errors of the disk servers in the log, and for a full file system on this host",
                 ):
                     self.handle.shutdown()
         finally:
             self.handle.close()
+            self._remove_own_cache()
 
-    def _new_handle(self) -> Handle:
+    def _start(self, drives: Sequence[dict[str, Any]], cache: Path | None = None) -> None:
+        """Make a handle, add the disks, start the appliance.
+
+        :param cache: where libguestfs is to build an appliance; it may use the one that it keeps otherwise.
+        :raises ConversionError: a disk cannot be added, or the appliance does not start.
+        """
+        console = Console(self._request.report.debug)
+        self.handle = self._new_handle(console)
+        try:
+            if cache is not None:
+                cache.mkdir(mode=0o700)
+                self.handle.set_cachedir(os.fspath(cache))
+            for endpoint, drive in zip(self._request.disks, drives, strict=True):
+                with libguestfs_errors_as(f"disk {endpoint.index} cannot be added to the appliance"):
+                    # Nothing is lost that a crash of the host would not lose anyway: the disk is an overlay until the
+                    # copy, and it is flushed when the appliance is shut down.
+                    self.handle.add_drive(**drive, cachemode="unsafe", discard="besteffort")
+            self._launch(console)
+        except BaseException:
+            self.handle.close()
+            raise
+
+    def _new_handle(self, console: Console) -> Handle:
         try:
             import guestfs
         except ImportError as err:
@@ -146,50 +198,61 @@ class Appliance:
             handle.set_memsize(max(512, settings.memory // (1024 * 1024)))
         self._request.temporary.mkdir(parents=True, exist_ok=True)
         if "LIBGUESTFS_CACHEDIR" not in os.environ:
-            # What libguestfs keeps between runs, as it does for all of its programs: the appliance, which takes seconds
-            # to build. Its own choice would be TMPDIR, and that leads into the conversion directory.
-            handle.set_cachedir(_CACHE)
+            # Shared by all programs that use libguestfs: building the appliance takes seconds. Its own choice would be
+            # TMPDIR, which is in the conversion directory here.
+            handle.set_cachedir(CACHE)
         handle.set_tmpdir(os.fspath(self._request.temporary))
-        wanted = guestfs.EVENT_TRACE | guestfs.EVENT_WARNING
-        if settings.verbose:
-            handle.set_verbose(True)
-            wanted |= guestfs.EVENT_LIBRARY | guestfs.EVENT_APPLIANCE
+        handle.set_verbose(bool(settings.verbose))
+        calls = guestfs.EVENT_TRACE | guestfs.EVENT_WARNING | guestfs.EVENT_LIBRARY
         try:
-            self._heard = listen(handle, wanted, lambda text: report.debug(text.rstrip()))
+            self._kept += [
+                listen(handle, calls, lambda text: report.debug(text.rstrip())),
+                listen(handle, guestfs.EVENT_APPLIANCE, console.hear),
+            ]
         except OSError as err:
-            # Without somebody who hears it, it would write to stderr.
+            # libguestfs would write them to stderr.
             handle.set_verbose(False)
-            report.debug(f"libguestfs's calls are not in this log: {err}")
+            report.debug(f"libguestfs's calls and the appliance's console are not in this log: {err}")
         else:
             handle.set_trace(True)
         return handle
 
     def _cpus(self) -> int:
-        """Give the number of its CPUs. One, if they are emulated: a second one makes nothing faster."""
+        """Return the number of the appliance's CPUs. One if they are emulated: a second one makes nothing faster."""
         settings = self._request.settings
         wanted = settings.cpus or (1 if is_emulated(settings) else os.cpu_count() or 1)
         return max(1, min(wanted, _MAX_CPUS))
 
-    def _launch(self) -> None:
+    def _launch(self, console: Console) -> None:
         started = time.monotonic()
-        hint = "run libguestfs-test-tool; where /dev/kvm exists and does not work, convert with emulation"
-        with (
-            limited("the start of libguestfs's appliance", LAUNCH_TIMEOUT, kill_child_emulators, hint=hint),
-            explained("the appliance of libguestfs does not start", hint=hint),
-        ):
-            self.handle.launch()
+        with limited("the start of libguestfs's appliance", LAUNCH_TIMEOUT, kill_child_emulators, hint=_HINT):
+            try:
+                self.handle.launch()
+            except RuntimeError as err:
+                console.finish()
+                # libguestfs itself has one sentence for all causes, and paragraphs on how to report them.
+                reason = console.reason or str(err).partition("\n")[0]
+                raise NotStartedError(reason, broken_cache(self.handle, console, err)) from err
         self._request.report.debug(f"the appliance was up after {time.monotonic() - started:.1f} s")
+
+    def _remove_own_cache(self) -> None:
+        try:
+            shutil.rmtree(self._own_cache)
+        except FileNotFoundError:
+            pass
+        except OSError as err:
+            self._request.report.debug(f"{self._own_cache} stays until the run is cleaned up: {err}")
 
 
 def is_emulated(settings: ConvertSettings) -> bool:
-    """Tell whether the appliance runs without hardware virtualization."""
-    return settings.emulation or "force_tcg" in os.environ.get("LIBGUESTFS_BACKEND_SETTINGS", "")
+    """Return whether the appliance runs without hardware virtualization."""
+    return settings.emulation or emulation_forced()
 
 
 def kill_child_emulators() -> None:
-    """Kill the virtual machines that this very process has started.
+    """Kill the virtual machines that are children of this process.
 
-    What hangs inside libguestfs cannot be interrupted otherwise.
+    A call that hangs in libguestfs cannot be interrupted otherwise.
     """
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checks before anything is changed, and of the file systems after everything was."""
+"""Check the guest before anything is changed, and its file systems after everything was."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConversionError
 
 _MIB = 1024 * 1024
-#: Bytes that must be free: on the root file system, for packages' scripts and logs; on /boot, for a second initramfs of
-#: usual size; elsewhere, for what is left in a hurry.
+#: Bytes that must be free: on the root file system for packages' scripts and logs, on /boot for a second initramfs of
+#: the usual size, elsewhere for a few small files.
 _ROOT_NEEDS, _BOOT_NEEDS, _OTHERS_NEED = 100 * _MIB, 50 * _MIB, 10 * _MIB
 _INODES = 100
 _BTRFS_SUPERBLOCK = 64 * 1024
-#: Bytes in use on a file system that btrfs check can look at in the memory of the appliance.
+#: Bytes: btrfs check of a file system with more data than this needs more memory than the appliance has.
 _BTRFS_MOST = 64 * 1024 * _MIB
 #: Parts of the system that the conversion must see; /home and the like can stay closed.
 _SYSTEM_PLACES = ("/boot", "/etc", "/usr", "/var", "/opt", "/root")
@@ -30,10 +30,9 @@ _HIBERNATED = (b"S1SUSPEND\0", b"S2SUSPEND\0", b"ULSUSPEND\0", b"LINHIB0001")
 
 
 def check_filesystems(session: Session, blockers: Blockers) -> bool:
-    """Check the file systems before anything is changed; tell whether one is damaged, which stands in the way.
+    """Check the file systems before anything is changed; return whether one is damaged. That is a blocker.
 
-    Nothing is repaired. A journal that was not played back when the guest stopped is played back first, which is what
-    mounting does.
+    Nothing is repaired. A journal that still has entries is replayed first, by mounting the file system.
     """
     damaged = False
     for device, kind in sorted(session.filesystems.items()):
@@ -51,7 +50,7 @@ def check_filesystems(session: Session, blockers: Blockers) -> bool:
 
 
 def check_filesystems_after(session: Session) -> None:
-    """Check the file systems after everything was changed.
+    """Check the file systems after all changes.
 
     :raises ConversionError: one is damaged.
     """
@@ -60,7 +59,7 @@ def check_filesystems_after(session: Session) -> None:
             _check(session, device, kind, replay=False)
         except RuntimeError as err:
             if kind == "xfs" and _counts_blocks_otherwise(session):
-                # Red Hat's kernel puts it right by itself.
+                # Red Hat's kernel corrects the count by itself.
                 session.report.warning(
                     f"the file system on {device} (xfs) was changed by a newer kernel, which counts free blocks in "
                     f"another way than this guest's: {brief(err)}"
@@ -73,7 +72,7 @@ def check_filesystems_after(session: Session) -> None:
 
 
 def _counts_blocks_otherwise(session: Session) -> bool:
-    """Tell whether the guest's own XFS is that of Linux 3.10 and its blocks are counted differently by others."""
+    """Return whether the guest has the XFS of Linux 3.10, which counts free blocks otherwise than newer kernels."""
     found = session.inspection
     return family_of(found.distro) is Family.REDHAT and release_of(found) == 7
 
@@ -89,8 +88,8 @@ def _check(session: Session, device: str, kind: str, *, replay: bool) -> None:
         if handle.xfs_repair(device, nomodify=True, noprefetch=True) != 0:
             raise RuntimeError("xfs_repair found errors, the log has the details")
     elif kind == "btrfs":
-        # Its trees only. A scrub would read all data, which the copy does anyway, and a checksum that is wrong is found
-        # by whoever reads it; but what the check keeps in memory may be more than the appliance has.
+        # Only its trees. A scrub would read all data; the copy does that anyway and finds every wrong checksum. The
+        # check keeps the trees in memory, and they may be larger than the appliance's.
         used = _btrfs_bytes_used(bytes(handle.pread_device(device, 4096, _BTRFS_SUPERBLOCK)))
         if used is None or used > _BTRFS_MOST:
             session.report.debug(f"{device} is not checked: it is too large for btrfs check")
@@ -101,15 +100,16 @@ def _check(session: Session, device: str, kind: str, *, replay: bool) -> None:
 
 
 def _check_ext(handle: Handle, device: str) -> None:
-    """Run e2fsck so that it changes nothing.
+    """Run e2fsck without any change to the file system.
 
     :raises RuntimeError: the file system is damaged.
     """
     try:
         handle.e2fsck(device, forceno=True)
     except TypeError:
-        # This libguestfs can have it repair only: "correct" is -p, "forceall" is -y, and without a terminal there is
-        # nothing in between. The appliance may know the disk by another name, which is the one that it mounts.
+        # This version of libguestfs always makes e2fsck repair: "correct" is -p, "forceall" is -y, and without a
+        # terminal e2fsck demands one of the two. So its own command line is used, with the name in /proc/mounts,
+        # which the appliance's kernel has for the device.
         handle.mount_ro(device, "/")
         try:
             mounts = [line.split() for line in str(handle.debug("sh", ["cat /proc/mounts"])).splitlines()]
@@ -150,7 +150,7 @@ def find_hibernated(session: Session) -> list[str]:
 
 
 def check_hibernation(session: Session, blockers: Blockers) -> bool:
-    """Tell whether the guest is hibernated, which stands in the way: its file systems must not even be mounted then."""
+    """Return whether the guest is hibernated. That is a blocker, and its file systems must not even be mounted."""
     hibernated = find_hibernated(session)
     for device in hibernated:
         blockers.add(
@@ -161,9 +161,9 @@ def check_hibernation(session: Session, blockers: Blockers) -> bool:
 
 
 def check_guest(session: Session, blockers: Blockers, *, untouched: bool) -> None:
-    """Collect what stands in the way: no space, no inodes, a read-only file system.
+    """Collect blockers: no space, no inodes, a read-only file system, encrypted parts of the system.
 
-    :param untouched: nothing may be written, not even to see if that works.
+    :param untouched: nothing may be written, not even to see whether that works.
     """
     refused = None if untouched else check_writable(session)
     if refused is not None:
@@ -172,7 +172,7 @@ def check_guest(session: Session, blockers: Blockers, *, untouched: bool) -> Non
             "shut the guest down cleanly; look at the mount options and at the file system's flags",
         )
     _check_locked(session, blockers)
-    # Where a file system could not be mounted there is the one above it, and that is looked at already.
+    # Where nothing is mounted, statvfs would report the file system above, which is checked at its own place.
     mounted = {"/", *(str(place) for place in session.handle.mountpoints().values())}
     for place in (place for place, _ in session.inspection.mountpoints if place in mounted):
         try:
@@ -195,7 +195,7 @@ def check_guest(session: Session, blockers: Blockers, *, untouched: bool) -> Non
 
 
 def _check_locked(session: Session, blockers: Blockers) -> None:
-    """Look at what is encrypted and was not opened: the guest's data may stay so, its system may not."""
+    """Check that encrypted devices without a key hold no part of the system; the user's data may stay encrypted."""
     locked = encrypted(session)
     if not locked:
         return
@@ -217,7 +217,7 @@ def _check_locked(session: Session, blockers: Blockers) -> None:
 
 
 def fstab_places(data: bytes) -> set[str]:
-    """Read the places that fstab(5) mounts local devices on."""
+    """Return the mount points of local devices in fstab(5)."""
     fields = [line.split() for line in data.decode("latin-1").split("\n") if not line.lstrip().startswith("#")]
     return {
         found[1].rstrip("/") or "/"
@@ -227,6 +227,6 @@ def fstab_places(data: bytes) -> set[str]:
 
 
 def space_needed(place: str, total: int) -> int:
-    """Give the bytes that must be free on a file system of so many; a small one (an ESP) can do with less."""
+    """Return how many bytes must be free on a file system of ``total`` bytes; a small one (an ESP) needs less."""
     needed = {"/": _ROOT_NEEDS, "/boot": _BOOT_NEEDS}.get(place, _OTHERS_NEED)
     return min(needed, total // 20) if place not in {"/", "/boot"} else needed

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Copy files out of the guest before it is changed (``--collect``), into one archive.
 
-They go from the appliance's tar through this process into the archive, member by member: nothing of the guest is
-unpacked on the host.
+They go from the appliance's tar through this process into the archive, member by member: none of them is unpacked on
+the host.
 """
 
 from __future__ import annotations
@@ -19,42 +19,37 @@ from pathlib import Path
 from typing import Any
 
 from v2v_convert_guestfs.session import Session
+from v2v_convert_guestfs.settings import Collect
 from v2v_core.api import ConversionError
 
-#: Names in ``ConvertSettings.extra``: pairs of a path in the guest and one in the archive; the archive.
-WANTED, OUTPUT = "collect", "collect_output"
 
-
-def collect(session: Session) -> None:
-    """Write the archive, if one is wanted. What is not there in the guest is left out, and said so.
+def collect(session: Session, wanted: Collect) -> None:
+    """Write the archive. What the guest does not have is left out, with a warning.
 
     :raises ConversionError: the archive cannot be written.
     """
-    wanted, output = session.request.settings.extra.get(WANTED), session.request.settings.extra.get(OUTPUT)
-    if not wanted or not output:
-        return
-    path = Path(str(output))
+    path = wanted.archive
     partial = ""
     try:
         descriptor, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
         with os.fdopen(descriptor, "wb") as stream, tarfile.open(fileobj=stream, mode="w:xz") as archive:
-            for place, name in wanted:
-                _add(session, archive, str(place), str(name))
+            for place, name in wanted.places:
+                _add(session, archive, place, name)
         Path(partial).replace(path)
     except (OSError, tarfile.TarError, lzma.LZMAError) as err:
         raise ConversionError(
-            f"what was collected in the guest cannot be written to {path}: {err}",
+            f"the files collected from the guest cannot be written to {path}: {err}",
             hint="look at the directory of --collect-output: free space, permissions",
         ) from err
     finally:
         if partial:
             with suppress(FileNotFoundError):
                 Path(partial).unlink()
-    session.report.info(f"What was collected in the guest is in {path}")
+    session.report.info(f"The files collected from the guest are in {path}")
 
 
 def member_name(name: str, inside: str) -> str | None:
-    """Give a member's name in the archive, or None if it would lead out of it.
+    """Return a member's name in the archive, or None if it would lead out of it.
 
     :param name: the directory in the archive, "" or "." for the top. :param inside: the name in the guest's directory.
     """
@@ -71,7 +66,7 @@ def _add(session: Session, archive: tarfile.TarFile, place: str, name: str) -> N
         elif handle.is_file(real, followsymlinks=True):
             _add_file(handle, archive, str(handle.realpath(real)), name)
         else:
-            session.report.warning(f"{place} is not there in the guest: it is not collected")
+            session.report.warning(f"{place} does not exist in the guest: it is not collected")
     except (RuntimeError, UnicodeDecodeError) as err:
         session.not_done(f"{place} in the guest is not collected, or not all of it", err)
 
@@ -86,7 +81,7 @@ def _add_file(handle: Any, archive: tarfile.TarFile, real: str, name: str) -> No
 
 
 def _add_directory(handle: Any, archive: tarfile.TarFile, real: str, name: str) -> None:
-    """Add a directory: the appliance's tar writes into a pipe, and another thread reads from it.
+    """Add a directory: the appliance's tar writes into a pipe, from which another thread reads.
 
     :raises RuntimeError: libguestfs's. :raises OSError: the archive cannot be written.
     """
@@ -100,7 +95,7 @@ def _add_directory(handle: Any, archive: tarfile.TarFile, real: str, name: str) 
                     _copy(source, archive, name)
             except (OSError, tarfile.TarError, lzma.LZMAError) as err:
                 failures.append(err)
-            # Whoever writes must come to an end.
+            # Let the appliance's tar write to its end.
             while stream.read(1024 * 1024):
                 pass
 
@@ -122,7 +117,7 @@ def _copy(source: tarfile.TarFile, archive: tarfile.TarFile, name: str) -> None:
             continue
         member = copy.copy(found)
         member.name, member.pax_headers = path, {}
-        # So that the user can read and delete it, and nobody gets rights of root's by it.
+        # The user can read and delete it, and no set-user-id program of the guest reaches the host.
         member.mode = member.mode & 0o777 | (0o700 if found.isdir() else 0o600)
         if found.islnk():
             member.linkname = member_name(name, found.linkname) or ""

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The way of every guest through the conversion, from top to bottom."""
+"""The conversion of a guest, from top to bottom."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 
 from v2v_convert_guestfs import checks, collecting, encryption, inspection, mounts
-from v2v_convert_guestfs.appliance import Appliance, brief, explained
+from v2v_convert_guestfs.appliance import Appliance, brief, libguestfs_errors_as
 from v2v_convert_guestfs.disks import list_filesystems
 from v2v_convert_guestfs.firmware import find_boot_disk, find_firmware
 from v2v_convert_guestfs.session import Blockers, Session
+from v2v_convert_guestfs.settings import parse_collect
 from v2v_convert_guestfs.trim import trim
 from v2v_core.api import Capabilities, ConversionError, ConvertRequest, ConvertResult
 
@@ -17,21 +18,21 @@ from v2v_core.api import Capabilities, ConversionError, ConvertRequest, ConvertR
 def convert(request: ConvertRequest) -> ConvertResult:
     """Convert a guest.
 
-    :raises ConversionError: it cannot be converted; nothing is written back that the source would see.
+    :raises ConversionError: it cannot be converted; the source is unchanged.
     """
     session = Session(request=request, handle=None)
     try:
         return _convert(session)
     except (RuntimeError, ConversionError) as err:
         if session.out_of_time is not None and err is not session.out_of_time:
-            # Whatever went wrong after that did so because the appliance was gone.
+            # The appliance was killed; every error after that is a consequence.
             raise session.out_of_time from err
         if type(err) is not RuntimeError:
             raise
-        # Of libguestfs, where nobody expected one: the appliance has died, most likely.
+        # An error of libguestfs in an unexpected place: most likely the appliance has died.
         raise ConversionError(
             f"libguestfs failed (stage: {session.current}): {brief(err)}",
-            hint="the log of this step has its last words; more memory for the appliance may help",
+            hint="read the appliance's console in the log of this step; more memory for it (--memsize) may help",
         ) from err
     except OSError as err:
         raise ConversionError(
@@ -47,29 +48,30 @@ def convert(request: ConvertRequest) -> ConvertResult:
 
 def _convert(session: Session) -> ConvertResult:
     request, report = session.request, session.request.report
+    wanted = parse_collect(request.settings.extra)
     with ExitStack() as stack:
         with session.stage("open", "Opening the source"):
             session.handle = stack.enter_context(Appliance(request)).handle
 
         blockers = Blockers()
         with session.stage("inspect", "Inspecting the source"):
-            with explained("the file systems of the guest cannot be listed"):
+            with libguestfs_errors_as("the file systems of the guest cannot be listed"):
                 session.filesystems = list_filesystems(session.handle)
             encryption.open_encrypted(session, blockers)
             inspection.inspect(session, blockers)
             session.firmware = find_firmware(session)
 
         with session.stage("check", "Checking the file systems of the guest"):
-            # What must not be written to is still looked at: everything that stands in the way is told at once.
+            # A guest that must not be written is still examined, so that all blockers are reported at once.
             untouched = checks.check_hibernation(session, blockers) or checks.check_filesystems(session, blockers)
 
         with session.stage("space", "Checking for sufficient free disk space in the guest"):
             mounts.mount_guest(session, blockers, untouched=untouched)
             checks.check_guest(session, blockers, untouched=untouched)
 
-        if request.settings.extra.get(collecting.WANTED):
+        if wanted is not None:
             with session.stage("collect", "Collecting files of the guest"):
-                collecting.collect(session)
+                collecting.collect(session, wanted)
 
         with session.stage("convert", f"Converting {inspection.name_system(session)} to run on KVM"):
             capabilities = _convert_system(session, blockers)
@@ -98,9 +100,9 @@ def _convert(session: Session) -> ConvertResult:
 
 
 def _convert_system(session: Session, blockers: Blockers) -> Capabilities:
-    """Hand the guest to those who know its kind. A new kind of guest is one more case here.
+    """Convert the operating system. A new kind of guest is one more case here.
 
-    :raises ConversionError: nobody knows its kind.
+    :raises ConversionError: guests of this kind cannot be converted, or this one cannot.
     """
     found = session.inspection
     if found.os_type == "linux":
@@ -109,7 +111,7 @@ def _convert_system(session: Session, blockers: Blockers) -> Capabilities:
         return convert_linux(session, blockers)
     blockers.add(
         f"guests of the type {found.os_type} ({found.distro}) cannot be converted",
-        "this converter knows Linux guests only so far",
+        "this converter converts Linux guests only",
     )
     blockers.stop()
-    raise ConversionError("internal error: nobody converts the guest, and nothing stands in the way")
+    raise ConversionError("internal error: the guest is of an unsupported type, and there is no blocker")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The names of disks before and after: /dev/sda2 at the source is /dev/vda2 on KVM."""
+"""The names of disks before and after the conversion: /dev/sda2 at the source is /dev/vda2 on KVM."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from v2v_core.api import Bus, SourceDisk, drive_letters
 
 _DISK = r"(?:sd|hd|vd|xvd)[a-z]{1,3}|nvme\d{1,4}n\d{1,4}|cciss/c\d{1,2}d\d{1,3}|ida/c\d{1,2}d\d{1,3}"
-#: A disk or a partition of it: /dev/ + name + partition, where p divides what ends in a digit from the number.
+#: A disk or a partition: /dev/ + name + number. A ``p`` separates the number from a name that ends in a digit.
 _DEVICE = re.compile(
     rf"/dev/(?P<disk>{_DISK})(?:(?<=\d)p(?P<after_p>\d{{1,3}})|(?<=[a-z])(?P<number>\d{{1,3}}))?", re.ASCII
 )
 #: The same inside other text: not in the middle of a longer path or word.
 _TOKEN = re.compile(rf"(?<![\w./-]){_DEVICE.pattern}(?![\w/.-])", re.ASCII)
-#: The same in a pattern of a shell or a regular expression: of a disk with all its partitions, of any disks.
+#: The same in a shell pattern or regular expression: one disk with all its partitions, and any disks.
 _ONE_PATTERN = re.compile(r"(?<![\w./-])/dev/((?:sd|hd|xvd)[a-z])(?=[.*?\[({\\+])", re.ASCII)
 _ANY_PATTERN = re.compile(r"(?<![\w./-])/dev/(?:sd|hd|xvd)(?=[.*?\[({\\+])", re.ASCII)
 
-#: The families of names, which of them a bus gives, and how the i-th disk of it is called.
+#: The name of the i-th disk in each family of names, and the families that each bus may have.
 _NAMES: Mapping[str, Callable[[int], str]] = {
     "sd": lambda index: "sd" + drive_letters(index),
     "hd": lambda index: "hd" + drive_letters(index),
@@ -45,7 +45,7 @@ _FAMILIES: Mapping[Bus, tuple[str, ...]] = {
 class DeviceNames:
     """The new name of each disk by its old one, both without /dev/: ``{"sda": "vda"}``.
 
-    :param drives: the same of CD-ROM drives: ``{"hdc": "cdrom"}``.
+    :param drives: the same for CD-ROM drives: ``{"hdc": "cdrom"}``.
     """
 
     disks: Mapping[str, str] = field(default_factory=dict)
@@ -55,11 +55,10 @@ class DeviceNames:
     def of(cls, disks: Sequence[SourceDisk], prefix: str, drives: Mapping[str, str] | None = None) -> DeviceNames:
         """Work out the names from the buses of the source's disks.
 
-        A disk is counted among those of its own bus. A family of names that no disk's bus gives is counted over all the
-        disks, since a bus may be wrong or unknown (an import as plain files) and a configuration file may be older
-        than the bus.
+        Disks are counted per bus. A family of names that no disk's bus has is counted over all disks: a bus may be
+        wrong or unknown (an import of plain files), and a configuration file may be older than the bus.
 
-        :param prefix: how disks are called on KVM: vd, sd or hd.
+        :param prefix: of the names on KVM: vd, sd or hd.
         """
         names: dict[str, str] = {}
         known = all(disk.bus in _FAMILIES for disk in disks)
@@ -76,7 +75,7 @@ class DeviceNames:
         return cls(names, drives or {})
 
     def rename(self, device: str) -> str | None:
-        """Give the new name of a disk or partition, or None if it is none of the disks'. Both are with /dev/."""
+        """Return the new name of a disk or partition, or None if it is not the guest's. Both begin with /dev/."""
         match = _DEVICE.fullmatch(device)
         return self._new_name(match) if match else None
 
@@ -85,17 +84,17 @@ class DeviceNames:
         return _TOKEN.sub(lambda match: self._new_name(match) or match[0], text)
 
     def rename_patterns_in(self, text: str) -> str:
-        """Rename what stands for many disks: ``/dev/sd*``, ``/dev/sda.*``, ``/dev/sd[ab]1``; single ones as well."""
+        """Rename patterns of disks, ``/dev/sd*``, ``/dev/sda.*``, ``/dev/sd[ab]1``, and single disks as well."""
         text = _ONE_PATTERN.sub(lambda match: "/dev/" + self.disks.get(match[1], match[1]), self.rename_in(text))
         prefixes = {re.sub(r"[a-z]$", "", name) for name in self.disks.values() if len(name) <= len("xvda")}
         return _ANY_PATTERN.sub(f"/dev/{prefixes.pop()}", text) if len(prefixes) == 1 else text
 
     def unknown_in(self, text: str) -> tuple[str, ...]:
-        """List the names in the text that look like disks and are none of the guest's."""
+        """List the names in the text that look like disks and do not belong to the guest."""
         return tuple(match[0] for match in _TOKEN.finditer(text) if self._new_name(match) is None)
 
     def stale_in(self, text: str) -> tuple[str, ...]:
-        """List the names in the text that mean another disk, or none, after the conversion."""
+        """List the names in the text that are wrong after the conversion: they mean another disk, or none."""
         return tuple(match[0] for match in _TOKEN.finditer(text) if (self._new_name(match) or match[0]) != match[0])
 
     def _new_name(self, match: re.Match[str]) -> str | None:

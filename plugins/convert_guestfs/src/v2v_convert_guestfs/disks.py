@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is on the disks: file systems and partition tables.
+"""List the file systems on the disks, and read partition tables.
 
-libguestfs's own list_filesystems starts several programs for each partition and volume; without hardware virtualization
-that is a quarter of a minute for a volume group, and half a minute on a busy machine. So they are looked at here one by
-one, except for the dynamic disks of Windows.
+libguestfs's own list_filesystems starts several programs for each partition and volume. Without hardware virtualization
+that takes 15 seconds for one volume group, and 30 on a busy machine. So this module asks for the type of each device
+itself, except where Windows has dynamic disks.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import uuid
 
 from v2v_convert_guestfs.appliance import Handle
 
-#: Members of what libguestfs has to put together first.
+#: Types of devices that are only a part of a volume group, an array or a pool.
 _MEMBERS = frozenset({"LVM2_member", "linux_raid_member", "zfs_member", "bcache"})
-#: Types of what has to be opened with a key first.
+#: Types of devices that must be opened with a key first.
 ENCRYPTED = frozenset({"crypto_LUKS", "BitLocker"})
 _SECTORS = (512, 4096)
 _GPT = b"EFI PART"
-#: The types of partitions that Windows makes dynamic disks of.
+#: The partition types of Windows's dynamic disks: in a GPT, and in an MBR.
 _DYNAMIC = frozenset(
     {uuid.UUID("5808C8AA-7E8F-42E0-85D2-E1E90434CFB3"), uuid.UUID("AF9B60A0-1431-4F62-BC68-3311714A69AD")}
 )
@@ -31,11 +31,11 @@ _TABLE_SIZE = 2 * 4096 + 128 * 128
 
 
 def list_filesystems(handle: Handle, *, everything: bool = False) -> dict[str, str]:
-    """Give the type of each file system by its device: unknown for what is none. Encrypted devices are among them.
+    """Return the type of each file system by its device; "unknown" where there is none.
 
-    What only holds a part of a volume group or an array is left out.
+    Encrypted devices are included; members of volume groups and arrays are not.
 
-    :param everything: look into mapped devices too; this is done anyway if there are volume groups or arrays.
+    :param everything: include mapped devices even if there are neither volume groups nor arrays.
     :raises RuntimeError: libguestfs's.
     """
     partitions = [str(partition) for partition in handle.list_partitions()]
@@ -48,14 +48,14 @@ def list_filesystems(handle: Handle, *, everything: bool = False) -> dict[str, s
         mapped = [str(device) for device in (*handle.lvs(), *handle.list_md_devices(), *handle.list_dm_devices())]
         found |= {device: str(handle.vfs_type(device)) for device in mapped}
     if dynamic:
-        # libguestfs leaves out what is encrypted.
+        # libguestfs's own list has no encrypted devices.
         listed = {str(device): str(kind) for device, kind in handle.list_filesystems().items()}
         return listed | {device: kind for device, kind in found.items() if kind in ENCRYPTED}
     return {device: kind or "unknown" for device, kind in found.items() if kind not in _MEMBERS}
 
 
 def gpt_types(handle: Handle, disk: str) -> frozenset[uuid.UUID]:
-    """Give the types of the partitions of a disk with a GPT; nothing for other disks.
+    """Return the partition types of a disk with a GPT; nothing for other disks.
 
     :raises RuntimeError: libguestfs's.
     """
@@ -63,7 +63,7 @@ def gpt_types(handle: Handle, disk: str) -> frozenset[uuid.UUID]:
 
 
 def parse_gpt(start: bytes) -> frozenset[uuid.UUID]:
-    """Read the types of the partitions from the beginning of a disk; nothing if there is no GPT or a damaged one."""
+    """Return the partition types in the beginning of a disk; nothing if it has no GPT or a damaged one."""
     for sector in _SECTORS:
         header = start[sector : sector + 92]
         if len(header) == 92 and header.startswith(_GPT):
@@ -77,7 +77,7 @@ def parse_gpt(start: bytes) -> frozenset[uuid.UUID]:
 
 
 def is_dynamic(start: bytes) -> bool:
-    """Tell whether a disk is a dynamic one of Windows, by its beginning."""
+    """Return whether the beginning of a disk is that of a dynamic disk of Windows."""
     mbr = start[:512]
     types = {mbr[446 + 16 * i + 4] for i in range(4)} if mbr[510:512] == b"\x55\xaa" else set()
     return _DYNAMIC_MBR in types or bool(_DYNAMIC & parse_gpt(start))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Open the encrypted devices that the user gave keys for (``--key``), and those that come to light inside them."""
+"""Open the encrypted devices for which the user gave keys (``--key``), and the encrypted devices inside them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from v2v_convert_guestfs.appliance import brief, explained
+from v2v_convert_guestfs.appliance import brief, libguestfs_errors_as
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.disks import ENCRYPTED, list_filesystems
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConversionError
 
 _FORMS = "ID:file:FILE or ID:key:KEY, where ID is a device, UUID=…, or all"
-#: Bytes; cryptsetup takes no longer passphrase from a terminal, and no longer key file, by default.
+#: Bytes: cryptsetup's own limit for key files.
 _LONGEST = 8 * 1024 * 1024
 
 
@@ -27,9 +27,9 @@ class Key:
     secret: str = field(repr=False)
 
     def fits(self, device: str, uuid: str, names: DeviceNames) -> bool:
-        """Tell whether it is meant for a device: by libguestfs's name of it, by its UUID, or by the guest's name of it.
+        """Return whether the key is meant for a device: by libguestfs's name, by its UUID, or by the guest's name.
 
-        :param names: libguestfs's names by the guest's. They differ where the guest's disks are not called sda, sdb …
+        :param names: libguestfs's names by the guest's. They differ unless the guest calls its disks sda, sdb …
         """
         if self.identity in {"all", device, mapper_name(device)}:
             return True
@@ -40,9 +40,9 @@ class Key:
 
 
 def parse_key(selector: str) -> Key:
-    """Read a selector: ``ID:key:TEXT`` or ``ID:file:PATH``; a device may have colons of its own.
+    """Parse a selector: ``ID:key:TEXT`` or ``ID:file:PATH``; the name of a device may have colons.
 
-    :raises ConversionError: it is none, or the file cannot be read. The key itself is never part of the message.
+    :raises ConversionError: it is malformed, or the file cannot be read. The key itself is never part of the message.
     """
     for kind in ("key", "file"):
         identity, found, rest = selector.partition(f":{kind}:")
@@ -51,24 +51,24 @@ def parse_key(selector: str) -> Key:
     identity, found, rest = selector.rpartition(":clevis")
     if found and identity and not rest:
         raise ConversionError(
-            f"the key for {identity} cannot be had from Clevis: this is not supported",
+            f"the key for {identity} cannot be obtained from Clevis: this is not supported",
             hint=f"give a passphrase for that device: {_FORMS}",
         )
     raise ConversionError("a --key is not understood", hint=f"write it as {_FORMS}")
 
 
 def open_encrypted(session: Session, blockers: Blockers) -> None:
-    """Open every encrypted device that there is a key for, then look for more inside.
+    """Open every encrypted device for which there is a key, then look for more inside.
 
-    One that the keys for it do not open stands in the way. Those without a key are what ``encrypted`` lists afterwards.
+    A device that its keys do not open is a blocker. ``encrypted`` lists those without a key afterwards.
 
-    :raises ConversionError: a key is malformed, or what is inside cannot be looked at.
+    :raises ConversionError: a key is malformed, or the content of a device cannot be listed.
     """
     keys = [parse_key(selector) for selector in session.request.settings.keys]
     names = DeviceNames.of(session.request.guest.disks, "sd")
     used: set[str] = set()
     tried: set[str] = set()
-    # LUKS in a logical volume of a group in LUKS comes to light in the second round.
+    # LUKS in a logical volume whose group is in LUKS is found in the second round.
     while new := [device for device in encrypted(session) if device not in tried]:
         tried.update(new)
         opened = False
@@ -81,9 +81,9 @@ def open_encrypted(session: Session, blockers: Blockers) -> None:
                 session.opened[device] = inside
                 opened = True
         if opened:
-            with explained("the volume groups inside the encrypted devices cannot be activated"):
+            with libguestfs_errors_as("the volume groups inside the encrypted devices cannot be activated"):
                 session.handle.lvm_scan(True)
-            with explained("the file systems inside the encrypted devices cannot be listed"):
+            with libguestfs_errors_as("the file systems inside the encrypted devices cannot be listed"):
                 session.filesystems = list_filesystems(session.handle, everything=True)
     for key in keys:
         if key.identity not in used and key.identity != "all":
@@ -101,7 +101,7 @@ def encrypted(session: Session) -> list[str]:
 
 
 def mapper_name(device: str) -> str:
-    """Give the other name of a logical volume: ``/dev/my-vg/root`` is ``/dev/mapper/my--vg-root`` as well."""
+    """Return the other name of a logical volume: ``/dev/my-vg/root`` is ``/dev/mapper/my--vg-root`` as well."""
     parts = device.split("/")
     if len(parts) != 4 or parts[2] == "mapper":
         return device
@@ -109,9 +109,9 @@ def mapper_name(device: str) -> str:
 
 
 def _open(session: Session, device: str, uuid: str, keys: Sequence[Key], blockers: Blockers) -> str | None:
-    """Try the keys, and give what is inside.
+    """Try the keys; return the device inside, or None after adding a blocker.
 
-    Open, it has the name that Fedora and Red Hat give it, so that their fstab finds it.
+    It is named as Fedora and Red Hat name it, so that their fstab finds it.
     """
     luks = session.filesystems[device] == "crypto_LUKS"
     name = f"luks-{uuid}" if luks and uuid else "crypt" + "".join(filter(str.isalnum, uuid or device))
@@ -141,11 +141,11 @@ def _read(identity: str, path: str) -> str:
     try:
         with Path(path).open("rb") as file:
             data = file.read(_LONGEST)
-        # Editors and echo put a newline at the end, which nobody means.
+        # Editors and echo add a newline that is not part of the passphrase.
         return data.decode("utf-8").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as err:
         raise ConversionError(
-            f"the key for {identity} in {path} is no text: this is not supported",
+            f"the key for {identity} in {path} is not text: this is not supported",
             hint="add a passphrase to the device at its hypervisor, with cryptsetup luksAddKey",
         ) from err
     except OSError as err:
@@ -154,5 +154,5 @@ def _read(identity: str, path: str) -> str:
 
 def _checked(identity: str, secret: str) -> str:
     if not secret or "\0" in secret:
-        raise ConversionError(f"the key for {identity} is empty or no text", hint=f"--key takes {_FORMS}")
+        raise ConversionError(f"the key for {identity} is empty or not text", hint=f"--key takes {_FORMS}")
     return secret

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Read and change files of the guest, which may be anything: a link, a device, a gigabyte of zeros.
+"""Read and change files of the guest. A path may lead to anything: a link, a device, a gigabyte of zeros.
 
-libguestfs resolves links inside the guest only. Still a file is looked at before it is read, and a changed file is
-written anew beside the old one, is given its attributes, and takes its place in one step.
+libguestfs resolves links inside the guest only. Type and size are checked before a file is read. A changed file is
+written beside the old one, gets its attributes, and replaces it in one step.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from v2v_convert_guestfs.appliance import Handle, brief
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError
 
-#: Bytes; no configuration file that a person or an installer wrote is larger.
+#: Bytes: configuration files that people and installers write are smaller.
 CONFIGURATION_LIMIT = 1024 * 1024
 
-#: Bytes: half of the longest message that libguestfs's appliance sends.
+#: Bytes: half of the longest message in libguestfs's protocol.
 _MESSAGE_LIMIT = 2 * 1024 * 1024
 
-#: How many files of a kind are looked at, and how many bytes of a directory's names.
+#: How many files that match a pattern are read, and how many bytes of a directory's names.
 _GLOB_LIMIT = 500
 _NAMES_LIMIT = 4 * 1024 * 1024
 
@@ -30,9 +30,9 @@ Editor = Callable[[bytes], bytes]
 
 
 def read_content(handle: Handle, path: str, size: int) -> bytes:
-    """Read a regular file of so many bytes.
+    """Read a regular file of ``size`` bytes.
 
-    In one message if it fits: a transfer, which is what libguestfs's read_file makes, takes a hundred times as long.
+    If it fits, it is read in one message: libguestfs's read_file makes a transfer, which takes a hundred times as long.
 
     :raises RuntimeError: libguestfs's.
     """
@@ -52,7 +52,7 @@ class GuestFiles:
         self._handle = session.handle
 
     def resolve(self, path: str) -> str | None:
-        """Give the path without links if it leads to a regular file, or None; warn if it leads to something else."""
+        """Return the path with links resolved, or None if nothing is there; warn if it is not a regular file."""
         try:
             if not self._handle.exists(path):
                 return None
@@ -66,7 +66,7 @@ class GuestFiles:
         return None
 
     def read(self, path: str, *, limit: int = CONFIGURATION_LIMIT) -> bytes | None:
-        """Read a file, or give None if there is none that can be read; warn if it is longer than limit (bytes)."""
+        """Read a file; return None if there is none or it cannot be read; warn if it is over ``limit`` bytes long."""
         real = self.resolve(path)
         if real is None:
             return None
@@ -83,7 +83,7 @@ class GuestFiles:
             return None
 
     def edit(self, path: str, editor: Editor, *, what: str, why: str) -> bool:
-        """Edit a file, and tell whether that changed it. A file that is not there stays so.
+        """Edit a file and return whether that changed it. A file that does not exist is not created.
 
         :raises ConversionError: it cannot be written.
         """
@@ -97,7 +97,7 @@ class GuestFiles:
         return True
 
     def replace(self, path: str, content: bytes, *, what: str, why: str) -> None:
-        """Give a file that exists another content; owner, mode, label and other attributes stay.
+        """Replace the content of an existing file; owner, mode, label and other attributes stay.
 
         :raises ConversionError: it cannot be written.
         """
@@ -118,7 +118,7 @@ class GuestFiles:
         self._session.changed(real, what, why)
 
     def create(self, path: str, content: bytes, *, mode: int, what: str, why: str) -> None:
-        """Write a new file, root's own, with its directories; one that exists is replaced.
+        """Write a new file that belongs to root, and its directories; an existing file is replaced.
 
         :raises ConversionError: it cannot be written.
         """
@@ -138,9 +138,9 @@ class GuestFiles:
         self._session.changed(path, what, why)
 
     def create_directory(self, path: str, *, mode: int, what: str, why: str) -> None:
-        """Make a directory, root's own, with those above it; one that exists stays as it is.
+        """Create a directory that belongs to root, and those above it; an existing one stays as it is.
 
-        :raises ConversionError: it cannot be made.
+        :raises ConversionError: it cannot be created.
         """
         try:
             if self._handle.is_dir(path):
@@ -149,25 +149,25 @@ class GuestFiles:
             self._handle.chmod(mode, path)
         except RuntimeError as err:
             raise ConversionError(
-                f"{path} in the guest cannot be made: {brief(err)}", hint="look for a full or read-only file system"
+                f"{path} in the guest cannot be created: {brief(err)}", hint="look for a full or read-only file system"
             ) from err
         self._session.changed(path, what, why)
 
     def link(self, target: str, path: str, *, what: str, why: str) -> None:
-        """Make a symbolic link, with its directories; one that exists is replaced.
+        """Create a symbolic link, and its directories; an existing file or link is replaced.
 
-        :raises ConversionError: it cannot be made.
+        :raises ConversionError: it cannot be created.
         """
         try:
             self._make_directories(path.rpartition("/")[0])
             self._handle.ln_sf(target, path)
         except RuntimeError as err:
-            raise ConversionError(f"{path} in the guest cannot be made: {brief(err)}") from err
+            raise ConversionError(f"{path} in the guest cannot be created: {brief(err)}") from err
         self._session.created.append(path)
         self._session.changed(path, what, why)
 
     def remove(self, path: str, *, what: str, why: str) -> bool:
-        """Remove a file or link, and tell whether there was one. A directory stays."""
+        """Remove a file or link and return whether there was one. A directory stays."""
         try:
             if self._handle.is_dir(path) or not (self._handle.exists(path) or self._handle.is_symlink(path)):
                 return False
@@ -179,9 +179,9 @@ class GuestFiles:
         return True
 
     def glob(self, pattern: str) -> list[str]:
-        """List the paths that match, sorted, without those that package managers have put aside.
+        """List the paths that match, sorted, without the copies that package managers and editors leave.
 
-        Names that are not UTF-8 are passed over. Of very many paths the first are taken, with a warning.
+        Names that are not UTF-8 are skipped, and so are all but the first of very many; each with a warning.
         """
         asides = (".dpkg-old", ".dpkg-new", ".dpkg-dist", ".dpkg-bak", ".rpmsave", ".rpmnew", ".bak", "~")
         try:
@@ -189,17 +189,17 @@ class GuestFiles:
         except UnicodeDecodeError:
             found = self._readable_names(pattern)
         except RuntimeError as err:
-            self._session.report.warning(f"{pattern} in the guest cannot be looked at: {brief(err)}")
+            self._session.report.warning(f"{pattern} in the guest cannot be listed: {brief(err)}")
             return []
         found = sorted(path for path in found if not path.endswith(asides))
         if len(found) > _GLOB_LIMIT:
             self._session.report.warning(
-                f"{len(found)} files in the guest are called {pattern}: only {_GLOB_LIMIT} of them are looked at"
+                f"{len(found)} files in the guest match {pattern}: only {_GLOB_LIMIT} of them are read"
             )
         return found[:_GLOB_LIMIT]
 
     def _readable_names(self, pattern: str) -> list[str]:
-        """List the paths that match a pattern, which is in the last part of it, and are UTF-8."""
+        """List the paths that are UTF-8 and match a pattern with wildcards in its last part only."""
         directory, _, last = pattern.rpartition("/")
         try:
             with tempfile.TemporaryDirectory(prefix="names-", dir=self._session.request.temporary) as place:
@@ -208,7 +208,7 @@ class GuestFiles:
                 with listing.open("rb") as file:
                     data = file.read(_NAMES_LIMIT)
         except RuntimeError as err:
-            self._session.report.warning(f"{pattern} in the guest cannot be looked at: {brief(err)}")
+            self._session.report.warning(f"{pattern} in the guest cannot be listed: {brief(err)}")
             return []
         found = []
         for raw in data.split(b"\0"):
@@ -225,11 +225,11 @@ class GuestFiles:
         return found
 
     def temporary_beside(self, path: str) -> str:
-        """Make an empty file, readable by root only, in the directory of another, and give its path."""
+        """Create an empty file beside another, readable by root only, and return its path."""
         return str(self._handle.mktemp(f"{path}.v2v-XXXXXX"))
 
     def _make_directories(self, path: str) -> None:
-        """Make a directory and those above it, and take note of the new ones."""
+        """Create a directory and those above it, and record the new ones in the session."""
         new: list[str] = []
         while path not in {"", "/"} and not self._handle.exists(path):
             new.insert(0, path)
@@ -243,4 +243,4 @@ class GuestFiles:
             try:
                 self._handle.rm_f(path)
             except RuntimeError as err:
-                self._session.report.debug(f"{path} is left over: {brief(err)}")
+                self._session.report.debug(f"{path} cannot be removed: {brief(err)}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Find out what the guest boots with, and from which disk."""
+"""Find the guest's firmware, its boot loader in the BIOS's eyes, and the disk that it boots from."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ _BIOS_BOOT = uuid.UUID("21686148-6449-6E6F-744E-656564454649")
 
 
 def find_firmware(session: Session) -> Firmware:
-    """Give what the source says, or, if it does not say, what the disks look like."""
-    said, seen = session.request.guest.firmware, detect_firmware(session)
-    if said is Firmware.UNKNOWN:
-        return seen
-    if said is not seen:
-        session.report.warning(f"the source says that the guest boots with {said}, its disks look like {seen}")
-    return said
+    """Return the firmware that the source states, or else the one that the disks suggest."""
+    stated, detected = session.request.guest.firmware, detect_firmware(session)
+    if stated is Firmware.UNKNOWN:
+        return detected
+    if stated is not detected:
+        session.report.warning(
+            f"the source says that the guest boots with {stated}, its partition tables look like {detected}"
+        )
+    return stated
 
 
 def detect_firmware(session: Session) -> Firmware:
-    """Look at the partition tables: an EFI system partition and no BIOS boot partition mean UEFI."""
+    """Return UEFI if the partition tables have an EFI system partition and no BIOS boot partition, or else BIOS."""
     handle = session.handle
     types: set[uuid.UUID] = set()
     for disk in handle.list_devices():
@@ -36,7 +38,10 @@ def detect_firmware(session: Session) -> Firmware:
 
 
 def installed_grub(session: Session) -> int | None:
-    """Tell which GRUB a BIOS starts, 1 (legacy) or 2, by the first boot sector that is GRUB's; disks come first."""
+    """Return the version of GRUB that a BIOS starts, 1 (legacy) or 2; None if there is none.
+
+    The first boot sector that is GRUB's decides; those of disks come before those of partitions.
+    """
     handle = session.handle
     for device in (*handle.list_devices(), *handle.list_partitions()):
         try:
@@ -50,16 +55,16 @@ def installed_grub(session: Session) -> int | None:
 
 
 def grub_version(sector: bytes) -> int | None:
-    """Tell GRUBs apart by the jump at the beginning of a boot sector, over less in GRUB legacy than in GRUB 2."""
+    """Return the version of GRUB in a boot sector, or None. The jump at its beginning is shorter in GRUB legacy."""
     if b"GRUB" not in sector[:512] or sector[:1] != b"\xeb":
         return None
     return 1 if sector[1] == 0x48 else 2
 
 
 def find_boot_disk(session: Session) -> int | None:
-    """Give the number, from 1, of the disk that a BIOS would boot GRUB from, or of the one with /boot, or None.
+    """Return the number, from 1, of the disk that a BIOS would boot GRUB from; else of the disk with /boot; else None.
 
-    A BIOS tries the disks in the order that the source says.
+    A BIOS tries the disks in the boot order of the source.
     """
     handle = session.handle
     disks = list(handle.list_devices())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Find the operating system: which there are, which one is meant, and what it is."""
+"""Find the operating systems on the disks, choose one, and find out what it is."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable
 
 from v2v_convert_guestfs import time_limits
-from v2v_convert_guestfs.appliance import explained
-from v2v_convert_guestfs.editors import shell
+from v2v_convert_guestfs.appliance import libguestfs_errors_as
 from v2v_convert_guestfs.encryption import encrypted
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux import distribution
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConversionError, Inspection, visible
 
@@ -18,28 +18,28 @@ _LONG_FILES = (
     "it reads /etc/fstab, /etc/crypttab and mdadm.conf of the guest entry by entry: "
     "look for one that has thousands of them"
 )
-#: Characters of what a guest calls itself.
+#: Characters of a guest's name for itself.
 _WORDS_LIMIT = 200
 
 
 def inspect(session: Session, blockers: Blockers) -> None:
-    """Choose the root file system and fill in ``session.found``. What nobody knows stands in the way.
+    """Choose the root file system and fill in ``session.found``. An unknown operating system is a blocker.
 
     :raises ConversionError: there is no operating system, or no choice between several.
     """
     handle = session.handle
     with (
         session.limited("the inspection of the guest by libguestfs", time_limits.INSPECTION_LIMIT, hint=_LONG_FILES),
-        explained("the operating system of the guest cannot be looked for"),
+        libguestfs_errors_as("the operating system of the guest cannot be looked for"),
     ):
         roots = [str(root) for root in handle.inspect_os()]
     if not roots:
         blockers.add(*_nothing_found(session))
         blockers.stop()
     root = choose_root(session, roots)
-    with explained(f"the operating system on {root} cannot be inspected"):
+    with libguestfs_errors_as(f"the operating system on {root} cannot be inspected"):
         mountpoints = {str(place): str(device) for place, device in handle.inspect_get_mountpoints(root).items()}
-        # A name of an encrypted device in fstab is crypttab's, which nobody has read yet.
+        # fstab may name an encrypted root by its name in crypttab, which libguestfs does not read.
         mountpoints["/"] = root
         session.found = Inspection(
             root=root,
@@ -48,15 +48,15 @@ def inspect(session: Session, blockers: Blockers) -> None:
             arch=str(handle.inspect_get_arch(root)),
             major_version=int(handle.inspect_get_major_version(root)),
             minor_version=int(handle.inspect_get_minor_version(root)),
-            osinfo=_known(_words(handle.inspect_get_osinfo, root)),
-            product_name=_known(_words(handle.inspect_get_product_name, root)),
-            product_variant=_known(_words(handle.inspect_get_product_variant, root)),
-            package_format=_known(handle.inspect_get_package_format(root)),
-            package_management=_known(handle.inspect_get_package_management(root)),
+            osinfo=_known_or_none(_printable(handle.inspect_get_osinfo, root)),
+            product_name=_known_or_none(_printable(handle.inspect_get_product_name, root)),
+            product_variant=_known_or_none(_printable(handle.inspect_get_product_variant, root)),
+            package_format=_known_or_none(handle.inspect_get_package_format(root)),
+            package_management=_known_or_none(handle.inspect_get_package_management(root)),
             mountpoints=tuple(sorted(mountpoints.items(), key=lambda item: (len(item[0]), item[0]))),
         )
     found = session.found
-    # Which distribution of Linux it is, the guest itself may still tell.
+    # An unknown distribution of Linux may still be recognized by files of the guest.
     distro = "" if found.os_type == "linux" else found.distro
     unknown = [
         what
@@ -72,23 +72,22 @@ def inspect(session: Session, blockers: Blockers) -> None:
 
 
 def name_system(session: Session) -> str:
-    """Give the name of the operating system as it calls itself; for messages. The guest is mounted."""
+    """Return the operating system's name for itself, for messages. The guest must be mounted."""
     found = session.inspection
     if found.os_type == "linux":
-        data = GuestFiles(session).read("/etc/os-release") or b""
-        own = shell.value(data, "PRETTY_NAME")
-        if own and own.isprintable():
-            return own[:80]
+        own = distribution.pretty_name(GuestFiles(session))
+        if own:
+            return own
     return found.product_name or f"{found.distro} {found.major_version}"
 
 
 def choose_root(session: Session, roots: list[str]) -> str:
-    """Choose one of the root file systems, of which there is one at least, as ``--root`` says.
+    """Choose one of the root file systems, at least one, as ``--root`` says.
 
-    :raises ConversionError: it is not among them, or nobody has chosen.
+    :raises ConversionError: the chosen one does not exist, or there are several and none was chosen.
     """
     wanted = session.request.settings.root
-    described = [_described(session, root) for root in roots]
+    described = [_describe(session, root) for root in roots]
     if wanted.startswith("/"):
         if wanted not in roots:
             raise ConversionError(
@@ -102,14 +101,14 @@ def choose_root(session: Session, roots: list[str]) -> str:
         session.report.info(f"Of {len(roots)} operating systems the first is converted: {described[0]}")
         return roots[0]
     if wanted == "ask" and sys.stdin is not None and sys.stdin.isatty():
-        return _asked(roots, described)
+        return _ask_user(roots, described)
     raise ConversionError(
         f"the guest has {len(roots)} operating systems: {', '.join(described)}",
         hint=f"choose one with --root, for example --root {roots[0]}",
     )
 
 
-def _asked(roots: list[str], described: list[str]) -> str:
+def _ask_user(roots: list[str], described: list[str]) -> str:
     lines = ["The guest has more than one operating system:", ""]
     lines += [f"  [{number}] {text}" for number, text in enumerate(described, 1)]
     sys.stdout.write("\n".join([*lines, ""]))
@@ -123,16 +122,16 @@ def _asked(roots: list[str], described: list[str]) -> str:
             return roots[int(answer) - 1]
 
 
-def _described(session: Session, root: str) -> str:
+def _describe(session: Session, root: str) -> str:
     try:
-        name = _known(_words(session.handle.inspect_get_product_name, root))
+        name = _known_or_none(_printable(session.handle.inspect_get_product_name, root))
     except RuntimeError:
         name = None
     return f"{root} ({name})" if name else root
 
 
 def _nothing_found(session: Session) -> tuple[str, str]:
-    """Say why there is no operating system, as far as the disks show it, and what to do about it."""
+    """Return why no operating system was found, as far as the disks show it, and what to do about it."""
     locked = encrypted(session)
     if locked:
         return (
@@ -144,16 +143,16 @@ def _nothing_found(session: Session) -> tuple[str, str]:
         listed = ", ".join(f"{device} ({kind})" for device, kind in sorted(kinds.items()))
         return (
             f"no operating system was found on the guest's disks, only the file systems {listed}",
-            "check that every disk of the guest was given, and that they are no installation media",
+            "check that every disk of the guest was given, and that they are not installation media",
         )
     return (
-        "no operating system was found on the guest's disks: they are blank, or nothing on them is known",
+        "no operating system was found on the guest's disks: they are blank, or of an unknown format",
         "check that the right disk was given, and its format (-if): a qcow2 file read as raw looks like this",
     )
 
 
-def _words(ask: Callable[[str], object], root: str) -> str:
-    """Give words that the guest has written itself: on one line, without control characters, and not without end."""
+def _printable(ask: Callable[[str], object], root: str) -> str:
+    """Ask libguestfs for a text from the guest; return it on one line, cut, without control characters."""
     try:
         text = str(ask(root))
     except UnicodeDecodeError as err:
@@ -161,6 +160,6 @@ def _words(ask: Callable[[str], object], root: str) -> str:
     return visible(text[:_WORDS_LIMIT]).strip()
 
 
-def _known(value: object) -> str | None:
+def _known_or_none(value: object) -> str | None:
     text = str(value) if value is not None else ""
     return None if text in {"", "unknown"} else text

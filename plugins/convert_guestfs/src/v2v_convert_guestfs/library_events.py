@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Hear what libguestfs says: its calls, its warnings, the console of its appliance.
+"""Receive libguestfs's events: its calls, its warnings, the console of its appliance.
 
-Its Python binding takes all these words for UTF-8 and kills the process (a null pointer) where they are not: one file
-name in Latin-1 in a guest's directory, in the answer to a call that is traced, is enough. So the callback is given to
-the C library itself, and gets bytes.
+The callback is registered with the C library itself and gets bytes. libguestfs's Python binding would decode them as
+UTF-8 and crash the process (a null pointer) where they are not: one file name in Latin-1 in a directory of the guest,
+in the answer to a call that is traced, is enough.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import ctypes
 from collections.abc import Callable
 from typing import Any
 
-#: The handle, which of its events, its number, flags, the words and their length, numbers and their count.
+#: guestfs_event_callback: handle, opaque, event, event handle, flags, buffer and its length, array and its length.
 _CALLBACK = ctypes.CFUNCTYPE(
     None,
     ctypes.c_void_p,
@@ -28,11 +28,11 @@ _CALLBACK = ctypes.CFUNCTYPE(
 
 
 def listen(handle: Any, events: int, hear: Callable[[str], None]) -> object:
-    """Have every event of some kinds heard.
+    """Call ``hear`` with the text of every event of some kinds.
 
-    :param events: libguestfs's numbers of the kinds, combined.
-    :returns: what must be kept as long as the handle is open.
-    :raises OSError: the library cannot be reached this way; nobody hears anything then.
+    :param events: libguestfs's EVENT_ constants, combined with ``|``.
+    :returns: an object that must be kept as long as the handle is open.
+    :raises OSError: the callback cannot be registered; no event is received then.
     """
     library = ctypes.CDLL("libguestfs.so.0")
     pointer = ctypes.pythonapi.PyCapsule_GetPointer
@@ -42,15 +42,15 @@ def listen(handle: Any, events: int, hear: Callable[[str], None]) -> object:
     register.argtypes = [ctypes.c_void_p, _CALLBACK, ctypes.c_uint64, ctypes.c_int, ctypes.c_void_p]
 
     def call(
-        _handle: int, _opaque: int, _event: int, _number: int, _flags: int, words: Any, length: int, *_numbers: int
+        _handle: int, _opaque: int, _event: int, _number: int, _flags: int, text: Any, length: int, *_numbers: int
     ) -> None:
-        hear(bytes(words[:length]).decode("utf-8", "backslashreplace"))
+        hear(bytes(text[:length]).decode("utf-8", "backslashreplace"))
 
     kept = _CALLBACK(call)
     try:
         address = pointer(handle._o, b"guestfs_h")
     except (AttributeError, ValueError) as err:
-        raise OSError(f"no handle of libguestfs's: {err}") from err
+        raise OSError(f"not a handle of libguestfs: {err}") from err
     if register(address, kept, events, 0, None) == -1:
-        raise OSError("libguestfs takes no callback")
+        raise OSError("libguestfs does not accept the callback")
     return kept

@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Mount the guest as it mounts itself, and unmount it again."""
+"""Mount the guest's file systems as the guest does, and unmount them again."""
 
 from __future__ import annotations
 
 import secrets
 
-from v2v_convert_guestfs import fstab_devices
-from v2v_convert_guestfs.appliance import brief, explained
+from v2v_convert_guestfs.appliance import brief, libguestfs_errors_as
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux import fstab_devices
 from v2v_convert_guestfs.session import Blockers, Session
 
-#: What keeps a file system from playing its journal back when it is mounted read-only.
+#: Mount options that keep the kernel from replaying the journal of a file system that is mounted read-only.
 _WITHOUT_JOURNAL = {"ext3": "ro,noload", "ext4": "ro,noload", "xfs": "ro,norecovery"}
 
 
 def mount_guest(session: Session, blockers: Blockers, *, untouched: bool) -> None:
     """Mount the guest's file systems, the shortest mount point first.
 
-    :param untouched: so that not a byte of them changes; otherwise writable.
-    :param blockers: what stands in the way so far; it is told as well if nothing can be looked at.
-    :raises ConversionError: its root cannot be mounted; for any other that is a warning.
+    :param untouched: mount them so that not a byte of them changes; otherwise they are writable.
+    :param blockers: the blockers so far; they are reported as well if the root cannot be mounted.
+    :raises ConversionError: the root cannot be mounted. Any other file system is a warning.
     """
     root = session.inspection.root
     try:
@@ -30,7 +30,8 @@ def mount_guest(session: Session, blockers: Blockers, *, untouched: bool) -> Non
             "start the guest at its hypervisor, let it check its file systems, and shut it down",
         )
         blockers.stop()
-    fstab_devices.find_devices(session, GuestFiles(session))
+    if session.inspection.os_type == "linux":
+        fstab_devices.find_devices(session, GuestFiles(session))
     for place, device in session.inspection.mountpoints:
         if place == "/":
             continue
@@ -46,7 +47,7 @@ def _mount(session: Session, device: str, place: str, *, untouched: bool) -> Non
 
 
 def check_writable(session: Session) -> str | None:
-    """Try to write to the root file system; give the reason if that fails."""
+    """Try to write to the root file system; return the reason if that fails."""
     path = f"/v2v-{secrets.token_hex(8)}"
     try:
         session.handle.touch(path)
@@ -57,9 +58,9 @@ def check_writable(session: Session) -> str | None:
 
 
 def unmount_guest(session: Session) -> None:
-    """Unmount everything.
+    """Unmount all file systems.
 
-    :raises ConversionError: something still uses it, or the data cannot be written.
+    :raises ConversionError: one is still in use, or its data cannot be written.
     """
-    with explained("the guest's file systems cannot be unmounted"):
+    with libguestfs_errors_as("the guest's file systems cannot be unmounted"):
         session.handle.umount_all()

@@ -1,33 +1,53 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The plugin: the one hook of the role ``convert``. Importing it loads neither libguestfs nor the conversion."""
+"""The plugin of the role ``convert``. Importing it loads neither libguestfs nor the conversion."""
 
 from __future__ import annotations
 
-from v2v_core.api import HOOK_API_VERSION, ConvertRequest, ConvertResult, Finding, PluginOption, ProbeRequest, hookimpl
+from v2v_core.api import (
+    ConvertRequest,
+    ConvertResult,
+    ConvertSettings,
+    Finding,
+    PluginOption,
+    ProbeRequest,
+    hookimpl,
+)
 
 
 class GuestfsConvert:
     """Converts guests by looking into them with libguestfs and running their own tools in its appliance."""
 
-    api_version = HOOK_API_VERSION
+    api_version = 1
     summary = "convert Linux guests through libguestfs"
     capabilities = ("convert:linux", "collect-option")
     options: tuple[PluginOption, ...] = ()
 
+    def check_settings(self, settings: ConvertSettings) -> None:
+        """Check ``settings.extra``, whose names only this converter knows, without a look at the guest.
+
+        A command line may call this before the source is opened. ``v2v_convert`` does the same at its beginning.
+
+        :raises UsageError: a setting makes no sense.
+        """
+        from v2v_convert_guestfs.settings import parse_collect
+
+        parse_collect(settings.extra)
+
     @hookimpl
     def v2v_convert(self, request: ConvertRequest) -> ConvertResult:
-        """Change the guest on ``request.disks`` so that it boots on KVM, and say what it can do.
+        """Change the guest on ``request.disks`` so that it boots on KVM, and return what it is able to do.
 
-        :raises ConversionError: it cannot be converted.
+        :raises ConversionError: it cannot be converted. :raises UsageError: a setting makes no sense.
         """
         from v2v_convert_guestfs.conversion import convert
-        from v2v_convert_guestfs.host.emulation import with_emulation
+        from v2v_convert_guestfs.host.kvm import with_emulation
 
+        self.check_settings(request.settings)
         return convert(with_emulation(request))
 
     @hookimpl
     def v2v_probe(self, request: ProbeRequest) -> tuple[Finding, ...]:
-        """Look for hardware virtualization, and for libguestfs with what its appliance is made of."""
+        """Look for hardware virtualization, for libguestfs and for what its appliance is built from."""
         from v2v_convert_guestfs.host.probes import probe
 
         return probe(quick=request.quick)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What goes along through the whole conversion: the request, the appliance, what was changed, and where time went."""
+"""The state of one conversion: the request, the appliance, the changes so far, and the time that each stage took."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ _TIMEOUTS = ("/usr/bin/timeout", "/bin/timeout")
 class Session:
     """One conversion.
 
-    :param filesystems: type by device, as libguestfs lists them.
-    :param opened: what is inside the encrypted devices that were opened, by those: devices, too.
-    :param created: files, links and directories that are new, or others now, in the order of time.
-    :param out_of_time: the appliance was killed, and this is why.
-    :param inspection: set once an operating system was chosen. :param firmware: set once it was found out.
+    :param filesystems: type by device, as ``disks.list_filesystems`` returns them.
+    :param opened: the device inside each encrypted device that was opened.
+    :param found: the inspection, set once an operating system was chosen. :param firmware: set once it is known.
+    :param created: files, links and directories that are new or were replaced, in the order of time.
+    :param seconds: the time that each stage took. :param current: the stage.
+    :param out_of_time: why the appliance was killed, if it was.
     """
 
     request: ConvertRequest
@@ -42,19 +43,22 @@ class Session:
 
     @property
     def report(self) -> Reporter:
-        """Say things to the user."""
+        """Return the reporter of the request."""
         return self.request.report
 
     @property
     def inspection(self) -> Inspection:
-        """Give what inspection found; it comes first."""
+        """Return the result of the inspection.
+
+        :raises ConversionError: the guest was not inspected yet.
+        """
         if self.found is None:
             raise ConversionError("internal error: the guest has not been inspected yet")
         return self.found
 
     @contextmanager
     def stage(self, name: str, message: str | None = None) -> Iterator[None]:
-        """Announce a stage and write down how long it took (seconds, in the log and in ``seconds``)."""
+        """Announce a stage and record how long it took, in the log and in ``seconds``."""
         if message is not None:
             self.report.message(message)
         started, outer = time.monotonic(), self.current
@@ -73,10 +77,10 @@ class Session:
         self.report.changed(path, what, why)
 
     def run(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
-        """Run one of the guest's programs in the appliance, by argument list; its words go to the log.
+        """Run one of the guest's programs in the appliance, by argument list; log its output and return it.
 
-        :raises RuntimeError: libguestfs's, or like it: the program is missing, failed, or took too long.
-        :raises OutOfTimeError: it took too long and nothing but killing the appliance helped.
+        :raises RuntimeError: the program is missing, failed, or took too long.
+        :raises OutOfTimeError: it took too long, and the appliance had to be killed.
         """
         words = [f"{name}={value}" for name, value in {"LC_ALL": "C", **(environment or {})}.items()]
         limit = time_limits.program_limit(emulation=is_emulated(self.request.settings))
@@ -91,7 +95,7 @@ class Session:
                 raise RuntimeError(f"{argv[0]} of the guest was ended, it ran for {took}") from err
             raise
         except UnicodeDecodeError as err:
-            # It succeeded, and what it said is another encoding.
+            # The program succeeded; its output is not UTF-8.
             output = err.object.decode("utf-8", "backslashreplace")
         for line in output.splitlines():
             self.report.debug(f"{argv[0]}: {line}")
@@ -99,9 +103,9 @@ class Session:
 
     @contextmanager
     def limited(self, what: str, seconds: float, *, hint: str) -> Iterator[None]:
-        """Kill the appliance if the block is not done in time.
+        """Kill the appliance if the block takes longer than ``seconds``.
 
-        :raises OutOfTimeError: that had to be done.
+        :raises OutOfTimeError: the appliance was killed.
         """
         try:
             with time_limits.limited(what, seconds, kill_child_emulators, hint=hint):
@@ -111,9 +115,10 @@ class Session:
             raise
 
     def _ended_after(self, seconds: int) -> tuple[str, ...]:
-        """Give the words that end a program in time, if the guest has timeout(1).
+        """Return the arguments that end a program in time, if the guest has timeout(1).
 
-        busybox's is none: it leaves a process behind that keeps the output open, and libguestfs waits for its end.
+        That of busybox does not count: it leaves a process behind that keeps the output open, and libguestfs waits for
+        the end of the output.
         """
         if self._timeout is None:
             there = [path for path in _TIMEOUTS if self.handle.is_file(path, followsymlinks=True)]
@@ -122,24 +127,24 @@ class Session:
         return (self._timeout, str(seconds)) if self._timeout else ()
 
     def not_done(self, what: str, error: BaseException) -> None:
-        """Warn that something was not done which the guest can do without."""
+        """Warn that a step failed that the guest can do without."""
         self.report.warning(f"{what}: {brief(error)}")
 
 
 @dataclass
 class Blockers:
-    """What stands in the way of the conversion, collected before anything is changed."""
+    """The reasons why the guest cannot be converted, collected before anything is changed."""
 
     reasons: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, reason: str, hint: str) -> None:
-        """Take note of one reason, and of what the user can do about it."""
+        """Add a reason, and what the user can do about it."""
         self.reasons.append((reason, hint))
 
     def stop(self) -> None:
-        """Stop if there is any.
+        """Stop the conversion if there is any reason.
 
-        :raises ConversionError: naming all of them.
+        :raises ConversionError: there is; it names all of them.
         """
         if self.reasons:
             raise ConversionError.for_obstacles([Obstacle(reason=reason, remedy=hint) for reason, hint in self.reasons])

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Time limits for what a guest has a hand in: its own programs, and files that libguestfs reads line by line.
+"""Time limits for work that a guest can prolong: its own programs, and libguestfs's reading of its files.
 
-A program is ended by the guest's own timeout(1) where it has one, and the conversion goes on as with any program that
-fails. A call of libguestfs cannot be interrupted: when it lasts too long the appliance is killed, and the conversion
-with it.
+The guest's own timeout(1) ends a program, and the conversion continues as after any program that fails. A call of
+libguestfs cannot be interrupted: when it takes too long, the appliance is killed and the conversion fails.
 """
 
 from __future__ import annotations
@@ -14,30 +13,30 @@ from contextlib import contextmanager
 
 from v2v_core.api import ConversionError
 
-#: Seconds that one program of the guest may take; twice as many without hardware virtualization, where to make an
-#: initramfs takes 90 seconds, and on a busy machine several times as long.
+#: Seconds for one program of the guest; twice as many without hardware virtualization. Building an initramfs takes 90
+#: seconds there, and several times as long on a busy machine.
 PROGRAM_LIMIT = 15 * 60
-#: Seconds more until the appliance is killed: no timeout(1) was there, or its signal did not help.
+#: Further seconds until the appliance is killed, if the guest has no timeout(1) or its signal did not help.
 GRACE = 60
-#: Seconds that libguestfs may inspect the guest. It takes 5 to 30.
+#: Seconds for libguestfs's inspection of the guest. It takes 5 to 30.
 INSPECTION_LIMIT = 15 * 60
 
 
 class OutOfTimeError(ConversionError):
-    """The appliance was killed, because what it did took too long. Nothing can be done with the guest any more."""
+    """The appliance was killed because a call took too long; the guest cannot be accessed any more."""
 
 
 def program_limit(*, emulation: bool) -> int:
-    """Give the seconds that a program may take."""
+    """Return the seconds that a program of the guest may take."""
     return PROGRAM_LIMIT * (2 if emulation else 1)
 
 
 @contextmanager
 def limited(what: str, seconds: float, kill: Callable[[], None], *, hint: str) -> Iterator[None]:
-    """Have the appliance killed if the block is not done in time.
+    """Kill the appliance if the block takes longer than ``seconds``.
 
-    :param what: it does, for the message. :param kill: what kills the appliance.
-    :raises OutOfTimeError: that had to be done.
+    :param what: names the work in the message. :param kill: kills the appliance.
+    :raises OutOfTimeError: the appliance was killed.
     """
     done, killed = threading.Event(), threading.Event()
 
@@ -63,5 +62,5 @@ def limited(what: str, seconds: float, kill: Callable[[], None], *, hint: str) -
 
 
 def duration(seconds: float) -> str:
-    """Give a time in words."""
+    """Return a time in words."""
     return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Trim the file systems: what the guest does not use is not copied."""
+"""Trim the file systems, so that free space is not copied."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _NOT_TRIMMED = frozenset({"unknown", "swap", "crypto_LUKS", "BitLocker", "LVM2_m
 
 
 def trim(session: Session) -> None:
-    """Mount every file system by itself and trim it. What cannot be trimmed is copied whole."""
+    """Mount each file system alone and trim it. One that cannot be trimmed is copied whole."""
     handle = session.handle
     candidates = sorted(device for device, kind in session.filesystems.items() if kind not in _NOT_TRIMMED)
     for number, device in enumerate(candidates, 1):

@@ -1,63 +1,35 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whether hardware virtualization works, found out by using it.
 
-``/dev/kvm`` existing says little: in nested clouds and containers it may be there and yet be unable to run a stock
-kernel, which then hangs or dies with "KVM internal error". So a few hundred bytes of firmware (``kvm_payload.S``) are
-run that walk the CPU from reset through protected mode, long mode with paging and interrupts to user mode and back,
-and say over the serial port how far they came. A working KVM needs some 100 ms for it.
+``/dev/kvm`` existing says little: in nested clouds and containers it may exist and yet be unable to run a stock
+kernel, which then hangs or dies with "KVM internal error". So a virtual CPU is really run, with ``kvm_payload``.
 """
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import fcntl
 import os
 import platform
-import selectors
 import shutil
-import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+
+from v2v_convert_guestfs.host.kvm_payload import run_payload
+from v2v_core.api import ConvertRequest
 
 _KVM_DEVICE = Path("/dev/kvm")
 _KVM_GET_API_VERSION = 0xAE00
 _KVM_CREATE_VM = 0xAE01
 _STABLE_API = 12
 
-#: What the payload writes, and what it is able to do when it has.
-_STATIONS = {
-    b"R": "real mode",
-    b"P": "protected mode",
-    b"L": "long mode",
-    b"I": "interrupts",
-    b"U": "user mode",
-    b".": "all of it",
-}
-_ALL = b"".join(_STATIONS)
-
-#: ``kvm_payload.S``, assembled: what is at the start of the 64 KiB, and the jump at the reset vector.
-_CODE = bytes.fromhex(
-    "fabaf803b052ee31c08ec0bf0010b90018fcf3ab26c7060010072026c7060020073026c706003087002e660f011650010f20c00c"
-    "010f22c066ea40000f00180066b810008ed88ec08ed0bc00800000b050ee0f20e00d200600000f22e0b8001000000f22d8b98000"
-    "00c00f320d010100000f300f20c00d000000800f22c066baf803ea89000f000800b04ceeb8ff000f00668904253040000066c704"
-    "2532400000080066c704253440000000eec1e81066890425364000000f011c2556010f00ccb049eec70425045000000080000066"
-    "b838000f00d86a2b680070000068023000006a3368eb000f0048cfb055eeccb9a0860100e2feb02eeeb0fee664ebfe48cf8db400"
-    "008d74000000000000000000ffff0000009baf00ffff00000093cf00ffff0000009bcf000000000000000000ffff000000f3cf00"
-    "ffff000000fbaf0067000050008900000000000000000000470008010f00ff030040"
-)
-_RESET_VECTOR = bytes.fromhex("ea000000f0")
-_FIRMWARE_SIZE = 0x10000
-_RESET_OFFSET = 0xFFF0
-
 _EMULATORS = ("qemu-system-x86_64", "/usr/libexec/qemu-kvm", "qemu-kvm", "kvm")
 
 
 @dataclass(frozen=True)
 class KvmVerdict:
-    """Whether guests can be run with hardware virtualization, why (not), and how long it took to find out."""
+    """Whether virtual machines run with hardware virtualization, why (not), and how long it took to find out."""
 
     works: bool
     reason: str
@@ -67,7 +39,7 @@ class KvmVerdict:
 def kvm_works(timeout: float = 5) -> KvmVerdict:
     """Find out whether KVM works for this user on this machine, within ``timeout`` seconds.
 
-    ``LIBGUESTFS_BACKEND_SETTINGS=force_tcg`` is obeyed without a look at the machine.
+    The machine is not tested if ``LIBGUESTFS_BACKEND_SETTINGS=force_tcg`` is set.
     """
     began = time.monotonic()
     works, reason = _decide(timeout)
@@ -75,12 +47,12 @@ def kvm_works(timeout: float = 5) -> KvmVerdict:
 
 
 def emulation_forced() -> bool:
-    """Tell whether the user asked libguestfs for emulation."""
+    """Return whether the user asked libguestfs for emulation."""
     return "force_tcg" in os.environ.get("LIBGUESTFS_BACKEND_SETTINGS", "").split(":")
 
 
 def find_emulator() -> str | None:
-    """Give the qemu that libguestfs would use, or None."""
+    """Return the path of the qemu that libguestfs would use, or None."""
     chosen = os.environ.get("LIBGUESTFS_HV")
     return next((found for name in ((chosen,) if chosen else _EMULATORS) if (found := shutil.which(name))), None)
 
@@ -92,8 +64,8 @@ def _decide(timeout: float) -> tuple[bool, str]:
     if refusal is not None:
         return False, refusal
     if platform.machine() not in {"x86_64", "AMD64"}:
-        # the payload is for x86 only; elsewhere KVM is not offered by hypervisors that cannot run it
-        return True, f"{_KVM_DEVICE} makes virtual machines (none was run: no x86 host)"
+        # The payload is for x86 only. On other hosts, KVM is not offered by hypervisors that cannot run it.
+        return True, f"{_KVM_DEVICE} makes virtual machines (none was run: this is not an x86 host)"
     emulator = find_emulator()
     if emulator is None:
         return False, "qemu-system-x86_64 is not installed"
@@ -101,7 +73,7 @@ def _decide(timeout: float) -> tuple[bool, str]:
 
 
 def _device_refusal() -> str | None:
-    """Ask the device itself: may this user open it, and does it make a virtual machine."""
+    """Return why the device cannot be used: this user may not open it, or it does not create a virtual machine."""
     if not _KVM_DEVICE.exists():
         return f"{_KVM_DEVICE} does not exist"
     try:
@@ -111,90 +83,24 @@ def _device_refusal() -> str | None:
     try:
         version = fcntl.ioctl(device, _KVM_GET_API_VERSION, 0)
         if version != _STABLE_API:
-            return f"{_KVM_DEVICE} speaks version {version} of its interface and not {_STABLE_API}"
+            return f"{_KVM_DEVICE} has version {version} of its interface and not {_STABLE_API}"
         os.close(fcntl.ioctl(device, _KVM_CREATE_VM, 0))
     except OSError as err:
-        return f"{_KVM_DEVICE} makes no virtual machine: {err.strerror}"
+        return f"{_KVM_DEVICE} does not create a virtual machine: {err.strerror}"
     finally:
         os.close(device)
     return None
 
 
-def run_payload(emulator: str, accelerator: str, timeout: float) -> tuple[bool, str]:
-    """Run the payload under an accelerator (``kvm`` or ``tcg``), and tell whether it ran to its end, or why not."""
-    # in memory: whatever kills this process, no file is left
-    with os.fdopen(os.memfd_create("v2v-kvm-probe"), "wb") as firmware:
-        firmware.write(_CODE.ljust(_RESET_OFFSET, b"\0") + _RESET_VECTOR.ljust(_FIRMWARE_SIZE - _RESET_OFFSET, b"\0"))
-        firmware.flush()
-        argv = [*_dying_with_this_process(), emulator, "-nodefaults", "-no-user-config", "-machine", "q35"]
-        argv += ["-accel", accelerator, "-cpu", "max", "-m", "16", "-display", "none", "-nic", "none", "-no-reboot"]
-        argv += ["-bios", f"/proc/self/fd/{firmware.fileno()}"]
-        argv += ["-chardev", "stdio,id=said,signal=off", "-serial", "chardev:said"]
-        try:
-            with _killed_at_the_end(argv, firmware.fileno()) as qemu:
-                said, complaint, ended = _listen(qemu, timeout)
-        except OSError as err:
-            return False, f"{emulator} cannot be started: {err.strerror}"
-    if said.startswith(_ALL):
-        return True, "a test of all CPU modes that guests need ran to its end"
-    return False, _explain(said, complaint, ended, timeout)
-
-
-def _dying_with_this_process() -> list[str]:
-    # a virtual CPU that hangs would use a whole host CPU for ever, if this process is killed in the wrong moment
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
-
-
-@contextlib.contextmanager
-def _killed_at_the_end(argv: list[str], firmware: int) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        pass_fds=[firmware],
-        env={**os.environ, "LC_ALL": "C"},
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def _listen(qemu: subprocess.Popen[bytes], timeout: float) -> tuple[bytes, str, bool]:
-    """Collect what the payload and qemu say, until one of them has said enough, or both streams end."""
-    deadline = time.monotonic() + timeout
-    heard: dict[str, bytes] = {"payload": b"", "qemu": b""}
-    with selectors.DefaultSelector() as selector:
-        selector.register(_stream(qemu.stdout), selectors.EVENT_READ, "payload")
-        selector.register(_stream(qemu.stderr), selectors.EVENT_READ, "qemu")
-        while (left := deadline - time.monotonic()) > 0 and selector.get_map():
-            for key, _events in selector.select(left):
-                data = os.read(key.fd, 4096)
-                heard[key.data] += data
-                if not data:
-                    selector.unregister(key.fileobj)
-            # after an internal error qemu stops the virtual CPU and waits, for ever
-            if heard["payload"].startswith(_ALL) or b"KVM internal error" in heard["qemu"]:
-                break
-        ended = not selector.get_map()
-    return heard["payload"], heard["qemu"].decode("utf-8", "replace"), ended
-
-
-def _stream(stream: IO[bytes] | None) -> IO[bytes]:
-    if stream is None:
-        raise TypeError("qemu is started with pipes")
-    return stream
-
-
-def _explain(said: bytes, complaint: str, ended: bool, timeout: float) -> str:
-    reached = [station for letter, station in _STATIONS.items() if letter in said]
-    where = f"after {reached[-1]}" if reached else "before its first instruction"
-    problems = [line for line in complaint.splitlines() if "warning:" not in line]
-    if "KVM internal error" in complaint:
-        return f"the virtual CPU stopped {where} (KVM internal error)"
-    if ended:
-        why = problems[0].rpartition("error: ")[2].strip() if problems else "without a word"
-        return f"qemu ended {where}: {why}"
-    return f"the virtual CPU hung {where}, for {timeout:g} seconds"
+def with_emulation(request: ConvertRequest) -> ConvertRequest:
+    """Return the request with ``settings.emulation`` decided: an existing ``/dev/kvm`` is no proof that KVM works."""
+    if request.settings.emulation or emulation_forced():
+        return request
+    verdict = kvm_works()
+    request.report.debug(f"KVM: {verdict}")
+    if verdict.works:
+        return request
+    request.report.warning(
+        f"hardware virtualization does not work here ({verdict.reason}): the conversion uses emulation and takes longer"
+    )
+    return dataclasses.replace(request, settings=dataclasses.replace(request.settings, emulation=True))

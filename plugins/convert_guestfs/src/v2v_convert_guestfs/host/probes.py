@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What ``v2v doctor`` says about the needs of this plugin: KVM, libguestfs, the initramfs compressors."""
+"""What ``v2v doctor`` reports about this plugin's needs: KVM, libguestfs, initramfs compressors, Windows drivers."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 from v2v_convert_guestfs.host.appliance_probe import probe_appliance_boots, probe_libguestfs
 from v2v_convert_guestfs.host.kvm import find_emulator, kvm_works
@@ -12,6 +14,7 @@ from v2v_core.api import Finding, Package, Status, install, present_or
 
 #: Without one of them, the guest's own tool rebuilds an initramfs that is compressed with it, which takes far longer.
 _COMPRESSORS = {"zstd": Package("zstd", "zstd"), "lz4": Package("lz4", "lz4")}
+_VIRTIO_WIN = ("/usr/share/virtio-win", "/usr/share/virtio-win/virtio-win.iso")
 
 
 def probe(*, quick: bool) -> tuple[Finding, ...]:
@@ -26,6 +29,7 @@ def probe(*, quick: bool) -> tuple[Finding, ...]:
         probe_emulator(),
         *probe_libguestfs(),
         *probe_compressors(),
+        probe_virtio_win(),
     ]
     # when one of its parts is missing, that is the finding, and not that the appliance does not boot
     if not quick and not any(finding.status in {Status.MISSING, Status.BROKEN} for finding in findings):
@@ -49,3 +53,15 @@ def probe_compressors() -> Iterator[Finding]:
     for name, package in _COMPRESSORS.items():
         without = "not on PATH; conversions of guests whose initramfs is compressed so take longer"
         yield present_or(name, shutil.which(name), Status.OPTIONAL, without, install(package))
+
+
+def probe_virtio_win() -> Finding:
+    """Look for the virtio drivers that Windows guests get."""
+    places = (os.environ.get("VIRTIO_WIN"), os.environ.get("VIRTIO_WIN_DIR"), *_VIRTIO_WIN)
+    return present_or(
+        "virtio-win",
+        next((place for place in places if place and Path(place).exists()), None),
+        Status.OPTIONAL,
+        "not found; Windows guests get no virtio drivers without it",
+        "install virtio-win, or set VIRTIO_WIN to virtio-win.iso (https://fedorapeople.org/groups/virt/virtio-win/)",
+    )

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable
 
 from v2v_convert_guestfs.devices import DeviceNames
-from v2v_convert_guestfs.editors import devices_in
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.editors import devices_in
 from v2v_convert_guestfs.linux.families import Family, family_of, release_of
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import Bus, Inspection, drive_letters

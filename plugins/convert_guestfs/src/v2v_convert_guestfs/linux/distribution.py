@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from v2v_convert_guestfs.editors import shell
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.editors import shell
 from v2v_convert_guestfs.linux.families import REDHAT_RELATIVES, Family, family_of
 from v2v_convert_guestfs.linux.packages.dpkg import STATUS_LIMIT
 from v2v_convert_guestfs.linux.packages.rpm import DATABASES, PLACES
@@ -70,3 +70,9 @@ def _has_dpkg_only(files: GuestFiles) -> bool:
     # The program alone says nothing: rpm can be installed on Debian, and dpkg on Fedora.
     databases = (f"{place}/{name}" for place in PLACES for name in DATABASES)
     return bool(files.read("/var/lib/dpkg/status", limit=STATUS_LIMIT)) and not any(map(files.resolve, databases))
+
+
+def pretty_name(files: GuestFiles) -> str | None:
+    """Return the PRETTY_NAME of the guest's os-release, for a message."""
+    name = shell.value(files.read(_RELEASES[0]) or b"", "PRETTY_NAME")
+    return name[:80] if name and name.isprintable() else None

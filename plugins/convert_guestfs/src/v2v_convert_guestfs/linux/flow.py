@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from v2v_convert_guestfs import identity
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux import (
@@ -15,6 +14,7 @@ from v2v_convert_guestfs.linux import (
     display,
     distribution,
     guest_agent,
+    identity,
     immutable,
     modprobe,
     selinux,
@@ -25,8 +25,8 @@ from v2v_convert_guestfs.linux.capabilities import capabilities_of, drives_virti
 from v2v_convert_guestfs.linux.families import DISTRIBUTIONS, family_of
 from v2v_convert_guestfs.linux.initramfs import update as initramfs
 from v2v_convert_guestfs.linux.kernels import Kernel, find_kernels
-from v2v_convert_guestfs.linux.network import room as network
-from v2v_convert_guestfs.linux.network.addresses import room as addresses
+from v2v_convert_guestfs.linux.network import keep_names
+from v2v_convert_guestfs.linux.network.addresses import assign
 from v2v_convert_guestfs.linux.packages import PackageManager, find_package_manager
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import Bus, Capabilities, ConversionError
@@ -49,8 +49,8 @@ class Plan:
     capabilities: Capabilities
     names: DeviceNames
     net_driver: str
-    nic_names: network.NicNames
-    addresses: addresses.Addresses
+    nic_names: keep_names.NicNames
+    addresses: assign.Addresses
     initramfs: initramfs.InitramfsWork
 
 
@@ -106,9 +106,9 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     prefix = block_devices.prefix_of(capabilities.block_bus, session.inspection)
     names = DeviceNames.of(session.request.guest.disks, prefix, block_devices.renamed_drives(session))
     others = [other for other in bootloader.bootable(kernels) if other is not kernel and drives_virtio_disks(other)]
-    asked_for = addresses.asked_for(session)
-    nic_names = network.examine(session, files, addresses.need_names(session, files, asked_for))
-    nic_addresses = addresses.examine(session, files, asked_for, nic_names.by_mac)
+    asked_for = assign.asked_for(session)
+    nic_names = keep_names.examine(session, files, assign.need_names(session, files, asked_for))
+    nic_addresses = assign.examine(session, files, asked_for, nic_names.by_mac)
     # If the boot loader loads copies, the originals need the drivers, too: the guest may copy them again.
     copied = [
         other for other in plain if other not in kernels and any(other.version == k.version for k in (kernel, *others))
@@ -149,8 +149,8 @@ def _change(session: Session, files: GuestFiles, plan: Plan) -> None:
         modprobe.set_aliases(
             session, files, block_driver=_BLOCK_DRIVERS.get(plan.capabilities.block_bus), net_driver=plan.net_driver
         )
-        network.pin_names(files, plan.nic_names)
-        addresses.write(files, plan.addresses)
+        keep_names.pin_names(files, plan.nic_names)
+        assign.write(files, plan.addresses)
     with session.stage("convert/initramfs"):
         naming = {path.lstrip("/"): content for path, (content, _) in plan.nic_names.files.items()}
         plan.initramfs.carry(naming, plan.net_driver)

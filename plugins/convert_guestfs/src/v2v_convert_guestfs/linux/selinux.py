@@ -15,8 +15,8 @@ import time
 from collections.abc import Iterator, Sequence
 
 from v2v_convert_guestfs.appliance import brief
-from v2v_convert_guestfs.editors import shell
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.editors import shell
 from v2v_convert_guestfs.session import Session
 
 _MARK = "/.autorelabel"

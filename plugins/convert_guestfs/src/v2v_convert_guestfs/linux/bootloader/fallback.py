@@ -17,8 +17,8 @@ The copies must not become stale when the guest updates its boot loader. The fir
 
 from __future__ import annotations
 
-from v2v_convert_guestfs.editors import debconf
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.editors import debconf
 from v2v_convert_guestfs.session import Session
 
 #: Possible mount points of the EFI system partition.

@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.devices import DeviceNames
-from v2v_convert_guestfs.editors import bls, devices_in, grub_cfg, grubenv, shell
-from v2v_convert_guestfs.editors.bls import BlsEntry
-from v2v_convert_guestfs.editors.grub_cfg import MenuEntry
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.bootloader import fallback, settings
 from v2v_convert_guestfs.linux.bootloader.settings import NEW_DEFAULT, RENAMED, Consoles, base, kernel_of
+from v2v_convert_guestfs.linux.editors import bls, debconf, devices_in, grub_cfg, grubenv, shell
+from v2v_convert_guestfs.linux.editors.bls import BlsEntry
+from v2v_convert_guestfs.linux.editors.grub_cfg import MenuEntry
 from v2v_convert_guestfs.linux.kernels import Kernel
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError, Firmware
@@ -237,7 +237,7 @@ class Grub2:
         database = "/var/cache/debconf/config.dat"
         self._files.edit(
             database,
-            lambda data: devices_in.debconf(data, names),
+            lambda data: debconf.rename_disks(data, names),
             what="the disks that grub-pc is installed on have their new names",
             why="its next upgrade would not find them",
         )

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from v2v_convert_guestfs.devices import DeviceNames
-from v2v_convert_guestfs.editors import grub_legacy
-from v2v_convert_guestfs.editors.grub_legacy import LegacyEntry
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.bootloader import fallback, settings
 from v2v_convert_guestfs.linux.bootloader.settings import NEW_DEFAULT, RENAMED, Consoles, base, kernel_of
+from v2v_convert_guestfs.linux.editors import grub_legacy
+from v2v_convert_guestfs.linux.editors.grub_legacy import LegacyEntry
 from v2v_convert_guestfs.linux.kernels import Kernel
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError, Firmware

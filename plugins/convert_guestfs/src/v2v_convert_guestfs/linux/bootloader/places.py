@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from v2v_convert_guestfs.editors import grub_cfg, grub_legacy
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.firmware import installed_grub
 from v2v_convert_guestfs.linux.bootloader.fallback import ESPS, esp_directories, listed, vendor_order
+from v2v_convert_guestfs.linux.editors import grub_cfg, grub_legacy
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import Firmware
 

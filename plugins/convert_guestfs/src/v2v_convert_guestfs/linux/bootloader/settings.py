@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from v2v_convert_guestfs.devices import DeviceNames
-from v2v_convert_guestfs.editors import devices_in, grub_cfg, shell
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.editors import devices_in, grub_cfg, shell
 from v2v_convert_guestfs.linux.kernels import Kernel
 from v2v_convert_guestfs.session import Session
 

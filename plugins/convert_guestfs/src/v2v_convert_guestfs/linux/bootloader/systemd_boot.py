@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from v2v_convert_guestfs.devices import DeviceNames
-from v2v_convert_guestfs.editors import bls, devices_in
-from v2v_convert_guestfs.editors.bls import BlsEntry
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.bootloader import fallback
 from v2v_convert_guestfs.linux.bootloader.settings import NEW_DEFAULT, RENAMED, Consoles, base
+from v2v_convert_guestfs.linux.editors import bls, devices_in
+from v2v_convert_guestfs.linux.editors.bls import BlsEntry
 from v2v_convert_guestfs.linux.kernels import Kernel, version_key
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError, Firmware

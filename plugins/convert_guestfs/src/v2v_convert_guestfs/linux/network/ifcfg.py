@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from v2v_convert_guestfs.editors.shell import assignments, unquoted
+from v2v_convert_guestfs.linux.editors.shell import assignments, unquoted
 from v2v_convert_guestfs.linux.network.names import Reading, mac_address, nic_name, reading
 
 _PHYSICAL = frozenset({"", "ethernet"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.packages import PackageManager
-from v2v_convert_guestfs.linux.tools_removal import citrix, kudzu, parallels, virtualbox, vmware, xen
+from v2v_convert_guestfs.linux.tools_removal import settings, uninstallers, vmware
 from v2v_convert_guestfs.linux.tools_removal.initramfs_programs import initramfs_programs_at_rest
 from v2v_convert_guestfs.linux.tools_removal.names import libraries_installed, tools_installed
 from v2v_convert_guestfs.session import Session
@@ -26,11 +26,11 @@ def remove_tools(session: Session, files: GuestFiles, packages: PackageManager) 
     """
     vmware.disable_repositories(files)
     _remove_packages(session, files, packages)
-    virtualbox.uninstall(session, files)
+    uninstallers.uninstall_virtualbox(session, files)
     vmware.uninstall(session, files)
-    parallels.uninstall(session, files)
-    xen.forget_modules(files)
-    kudzu.disable(session, files)
+    uninstallers.uninstall_parallels(session, files)
+    settings.forget_xen_modules(files)
+    settings.disable_kudzu(session, files)
 
 
 def _remove_packages(session: Session, files: GuestFiles, packages: PackageManager) -> None:
@@ -44,7 +44,7 @@ def _remove_packages(session: Session, files: GuestFiles, packages: PackageManag
         for name in libraries:
             _remove_library(session, packages, name)
     if any(name.startswith("xe-guest-utilities") and name not in packages.installed for name in tools):
-        citrix.restore_terminals(files)
+        settings.restore_terminals(files)
 
 
 def _remove_tools(session: Session, packages: PackageManager, names: list[str]) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from v2v_convert_guestfs.files import GuestFiles
-from v2v_convert_guestfs.linux.tools_removal.uninstaller import run_uninstaller
+from v2v_convert_guestfs.linux.tools_removal.uninstallers import run_uninstaller
 from v2v_convert_guestfs.session import Session
 
 _PROGRAM = "/usr/bin/vmware-uninstall-tools.pl"

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from v2v_convert_guestfs.editors import devices_in
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.editors import devices_in
 from v2v_convert_guestfs.linux.families import Family
 from v2v_convert_guestfs.linux.initramfs.generators.protocol import Command, Job
 from v2v_convert_guestfs.linux.initramfs.kinds import Kind

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from v2v_convert_guestfs.editors import shell
+from v2v_convert_guestfs.linux.editors import shell
 from v2v_convert_guestfs.linux.network import ifcfg
 from v2v_convert_guestfs.linux.network.addresses.wanted import NotEditable, Wanted
 from v2v_convert_guestfs.linux.network.names import mac_address

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Names of NICs in a guest: what is looked at, what is written, what is said. A simulator stands for the appliance."""
+
+from __future__ import annotations
+
+import fnmatch
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from v2v_convert_guestfs.devices import DeviceNames
+from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.initramfs import cpio
+from v2v_convert_guestfs.linux.initramfs.examine import examine_file
+from v2v_convert_guestfs.linux.initramfs.image import read_image, write_image
+from v2v_convert_guestfs.linux.initramfs.update import InitramfsWork
+from v2v_convert_guestfs.linux.kernels import Kernel, Modules
+from v2v_convert_guestfs.linux.network import keep_names
+from v2v_convert_guestfs.linux.network.addresses import assign
+from v2v_convert_guestfs.session import Session
+from v2v_core.api import ConvertSettings, Nic, SourceDisk, StaticAddress
+
+A, B = "00:50:56:aa:00:01", "00:50:56:aa:00:02"
+INTERFACES = {"/etc/network/interfaces": "allow-hotplug ens192\niface ens192 inet dhcp\n"}
+RULE = "/usr/lib/udev/rules.d/80-net-setup-link.rules"
+GENERATOR = "/lib/udev/rules.d/75-persistent-net-generator.rules"
+LINK = "/etc/systemd/network/10-v2v-ens192.link"
+RULES = "/etc/udev/rules.d/70-v2v-net.rules"
+
+
+class Simulator:
+    """The calls of libguestfs that look at files, on a mapping from path to content; a link begins with ``->``."""
+
+    def __init__(
+        self, files: dict[str, str], macs: tuple[str | None, ...], asked: tuple[StaticAddress, ...] = ()
+    ) -> None:
+        self.files = {RULE: "", **files}
+        self.warnings: list[str] = []
+        report = SimpleNamespace(warning=self.warnings.append, info=lambda text: None, debug=lambda text: None)
+        guest = SimpleNamespace(nics=tuple(Nic(mac=mac) for mac in macs))
+        request = SimpleNamespace(guest=guest, settings=ConvertSettings(static_addresses=asked))
+        session = SimpleNamespace(handle=self, report=report, request=request)
+        session.changed = lambda path, what, why: None
+        self.session = cast("Session", session)
+
+    def glob_expand(self, pattern: str) -> list[str]:
+        return fnmatch.filter(self.files, pattern)
+
+    def is_symlink(self, path: str) -> bool:
+        return self.files.get(path, "").startswith("->")
+
+    def readlink(self, path: str) -> str:
+        return self.files[path].removeprefix("->")
+
+    def exists(self, path: str) -> bool:
+        return path in self.files
+
+    def realpath(self, path: str) -> str:
+        return path
+
+    def is_file(self, path: str, followsymlinks: bool = False) -> bool:
+        return path in self.files and not self.is_symlink(path)
+
+    def filesize(self, path: str) -> int:
+        return len(self.files[path].encode())
+
+    def pread(self, path: str, count: int, offset: int) -> bytes:
+        return self.files[path].encode()[offset : offset + count]
+
+    def addresses(self) -> dict[str, bytes]:
+        """Return the files to write for the addresses that the user asked for."""
+        files = GuestFiles(self.session)
+        found = assign.asked_for(self.session)
+        names = keep_names.examine(self.session, files, assign.need_names(self.session, files, found))
+        return assign.examine(self.session, files, found, names.by_mac).contents
+
+    def examine(self) -> dict[str, tuple[bytes, str]]:
+        return keep_names.examine(self.session, GuestFiles(self.session)).files
+
+
+def grub(arguments: str) -> dict[str, str]:
+    return {"/boot/grub/grub.cfg": f"menuentry 'Debian' {{\n\tlinux /vmlinuz root=/dev/sda1 {arguments}\n}}\n"}
+
+
+def test_a_link_file_is_written() -> None:
+    guest = Simulator(INTERFACES, (A.upper(),))
+    ((path, (content, why)),) = guest.examine().items()
+    assert path == LINK
+    assert b"[Match]\nMACAddress=00:50:56:aa:00:01\nPath=*\n\n[Link]\nName=ens192\n" in content
+    assert A in why
+    assert guest.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("more", "paths"),
+    [
+        ({}, [LINK]),
+        ({GENERATOR: "x"}, [RULES]),
+        ({"/etc/udev/rules.d/80-net-setup-link.rules": "->/dev/null"}, [RULES]),
+        ({"/etc/systemd/network/99-default.link": "->/dev/null"}, [LINK]),
+        (grub("net.ifnames=0"), [LINK]),
+        ({"/etc/udev/rules.d/70-x.rules": f'SUBSYSTEM=="net", ATTR{{address}}=="{A}", NAME="ens192"\n'}, []),
+        ({"/etc/systemd/network/70-x.link": f"[Match]\nMACAddress={A}\n[Link]\nName=ens192\n"}, []),
+    ],
+)
+def test_what_is_written(more: dict[str, str], paths: list[str]) -> None:
+    guest = Simulator(INTERFACES | more, (A,))
+    assert list(guest.examine()) == paths
+    assert guest.warnings == []
+
+
+def test_eth0_alone_needs_nothing_where_the_kernel_names_it() -> None:
+    files = {"/etc/network/interfaces": "auto eth0\niface eth0 inet dhcp\n", **grub("net.ifnames=0 quiet")}
+    for macs in ((A,), (None,), ()):
+        guest = Simulator(files, macs)
+        assert (guest.examine(), guest.warnings) == ({}, [])
+    assert len(Simulator(files | grub("quiet"), (A,)).examine()) == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "macs", "words"),
+    [
+        (INTERFACES, (None,), "ens192 by name, but the source does not state the MAC addresses"),
+        (INTERFACES, (), "ens192 by name, but the source does not state the MAC addresses"),
+        (INTERFACES, (A, B), "configures ens192, but it is unknown which"),
+        (INTERFACES | {"/etc/systemd/network/05-x.link": f"[Match]\nMACAddress={A}\n"}, (A,), "add Name=ens192"),
+        ({"/etc/udev/rules.d/1.rules": 'SUBSYSTEM=="net", DRIVERS=="vmxnet3", NAME="lan"\n'}, (A,), "vmxnet3"),
+        ({"/etc/systemd/network/1.link": "[Match]\nPath=pci-1\n[Link]\nName=lan\n"}, (A,), "MACAddress="),
+        ({"/etc/sysconfig/network-scripts/ifcfg-eth0": f"DEVICE=eth0\nHWADDR={B}\n"}, (A,), "none of the source"),
+    ],
+)
+def test_what_cannot_be_kept_is_said(files: dict[str, str], macs: tuple[str | None, ...], words: str) -> None:
+    guest = Simulator(files, macs)
+    assert guest.examine() == {}
+    (warning,) = guest.warnings
+    assert words in warning
+
+
+def test_an_order_is_said_to_be_one() -> None:
+    guest = Simulator({"/etc/network/interfaces": "auto ens192 ens160\n"}, (A, B))
+    found = guest.examine()
+    assert {path[-11:]: A.encode() in content for path, (content, _) in found.items()} == {
+        "ens160.link": True,
+        "ens192.link": False,
+    }
+    assert all("by the order" in why for _, why in found.values())
+    assert len(guest.warnings) == 1
+
+
+@pytest.mark.parametrize("macs", [(A,), (None,), ()])
+def test_nothing_is_said_to_a_guest_that_configures_no_name(macs: tuple[str | None, ...]) -> None:
+    guest = Simulator({"/etc/network/interfaces": "auto lo\niface lo inet loopback\n"}, macs)
+    assert (guest.examine(), guest.warnings) == ({}, [])
+
+
+def test_an_initramfs_with_the_driver_carries_the_names(tmp_path: Path) -> None:
+    version = "6.1.0"
+    kernel = Kernel(
+        version=version, image="", modules_directory="", initramfs="/boot/initrd", modules=Modules(), config={}
+    )
+    names = DeviceNames.of([SourceDisk(index=1)], "vd")
+    driver = f"usr/lib/modules/{version}/kernel/drivers/net/virtio_net.ko"
+    for entries, carries in (({"init": b"", driver: b"x"}, True), ({"init": b""}, False)):
+        path = tmp_path / f"initrd{carries}"
+        data = b"".join(cpio.file_entry(name, text, number=i) for i, (name, text) in enumerate(entries.items(), 1))
+        path.write_bytes(data + cpio.trailer(len(data)))
+        work = InitramfsWork([examine_file(kernel, path, names, tmp_path)], [])
+        work.carry({LINK.lstrip("/"): b"content"}, "virtio_net")
+        (found,) = work.examinations
+        assert bool(found.carried) is carries
+        assert found.image is not None
+        write_image(found.image, tmp_path / "new", found.carried)
+        assert read_image(tmp_path / "new", tmp_path).read(LINK.lstrip("/")) == (b"content" if carries else None)
+
+
+def test_a_nic_that_needs_a_name_gets_one_and_no_other_does() -> None:
+    guest = Simulator(INTERFACES, (A, B))
+    files = GuestFiles(guest.session)
+    guest.files["/etc/network/interfaces"] = f"iface ens192 inet dhcp\n  hwaddress {A}\n"
+    guest.files["/etc/systemd/network/70-x.link"] = f"[Match]\nMACAddress={A}\n[Link]\nName=ens192\n"
+    names = keep_names.examine(guest.session, files, [A, B])
+    assert names.by_mac == {A: "ens192", B: "v2v0"}
+    assert list(names.files) == ["/etc/systemd/network/10-v2v-v2v0.link"]
+
+
+def test_a_name_that_is_pinned_now_is_known() -> None:
+    guest = Simulator(INTERFACES, (A,))
+    names = keep_names.examine(guest.session, GuestFiles(guest.session), [A])
+    assert (names.by_mac, list(names.files)) == ({A: "ens192"}, [LINK])
+
+
+ASKED = StaticAddress(mac=A, address="192.0.2.77", gateway="192.0.2.1", prefix=24, nameservers=("192.0.2.53",))
+NETWORKD = {"/etc/systemd/system/multi-user.target.wants/systemd-networkd.service": "->/x"}
+SUSE = {"/usr/sbin/wicked": "", "/etc/sysconfig/network/config": 'NETCONFIG_DNS_STATIC_SERVERS=""\n'}
+
+
+@pytest.mark.parametrize(
+    ("files", "paths"),
+    [
+        ({"/sbin/ifup": "", **INTERFACES}, {"/etc/network/interfaces"}),
+        ({"/sbin/ifup": "", "/etc/network/interfaces": "auto lo\n"}, {"/etc/network/interfaces"}),
+        (
+            {"/sbin/ifup": "", "/etc/resolv.conf": "nameserver 9.9.9.9\n", **INTERFACES},
+            {"/etc/network/interfaces", "/etc/resolv.conf"},
+        ),
+        ({"/sbin/ifup": "", "/etc/resolv.conf": "->../run/x", **INTERFACES}, {"/etc/network/interfaces"}),
+        (NETWORKD, {"/etc/systemd/network/05-v2v-005056aa0001.network"}),
+        # what is configured for a system that is not there does not help
+        (NETWORKD | INTERFACES, {"/etc/network/interfaces", "/etc/systemd/network/05-v2v-005056aa0001.network"}),
+        (
+            {"/usr/sbin/NetworkManager": ""},
+            {"/etc/NetworkManager/system-connections/v2v-005056aa0001.nmconnection"},
+        ),
+        (
+            {"/usr/sbin/NetworkManager": "", "/sbin/ifup": "", **INTERFACES},
+            {"/etc/network/interfaces"},
+        ),
+        ({"/usr/sbin/netplan": "", **NETWORKD}, {"/etc/netplan/90-v2v-005056aa0001.yaml"}),
+        (
+            {"/usr/sbin/netplan": "", "/etc/netplan/01.yaml": "network: {ethernets: {ens192: {dhcp4: true}}}\n"},
+            {"/etc/netplan/01.yaml"},
+        ),
+        (
+            {"/etc/sysconfig/network-scripts/ifup-eth": "", "/usr/sbin/NetworkManager": ""},
+            {"/etc/sysconfig/network-scripts/ifcfg-v2v-005056aa0001"},
+        ),
+        (
+            {**SUSE, "/etc/sysconfig/network/ifcfg-eth0": "BOOTPROTO=dhcp\n"},
+            {f"/etc/sysconfig/network/{name}" for name in ("ifcfg-eth0", "ifroute-eth0", "config")},
+        ),
+        (SUSE, {f"/etc/sysconfig/network/{name}" for name in ("ifcfg-v2v0", "ifroute-v2v0", "config")}),
+    ],
+)
+def test_an_address_is_written_for_the_system_that_reads_it(files: dict[str, str], paths: set[str]) -> None:
+    guest = Simulator(files, (A,), (ASKED,))
+    found = guest.addresses()
+    assert set(found) == paths
+    text = b"".join(found.values())
+    assert b"192.0.2.77" in text
+    assert b"192.0.2.53" in text
+    assert guest.warnings == []
+
+
+def test_two_nics_in_one_file() -> None:
+    text = "iface ens192 inet dhcp\niface ens224 inet dhcp\n"
+    other = StaticAddress(mac=B, address="192.0.2.78", prefix=24)
+    guest = Simulator({"/sbin/ifup": "", "/etc/network/interfaces": text}, (A, B), (ASKED, other))
+    (content,) = guest.addresses().values()
+    assert content.index(b"192.0.2.77") < content.index(b"iface ens224 inet static") < content.index(b"192.0.2.78")
+
+
+def test_a_mac_address_that_no_nic_has_is_a_warning() -> None:
+    guest = Simulator({"/sbin/ifup": "", **INTERFACES}, (B,), (ASKED,))
+    assert guest.addresses() == {}
+    assert [text for text in guest.warnings if f"--mac {A}:ip is ignored: no NIC of the source" in text and B in text]
+
+
+def test_a_port_of_a_bridge_is_a_warning_and_nothing_is_half_done() -> None:
+    text = "network:\n  ethernets: {ens192: {}}\n  bridges:\n    br0: {interfaces: [ens192]}\n"
+    scripts = {"/etc/sysconfig/network-scripts/ifcfg-ens192": "DEVICE=ens192\nBRIDGE=br0\n"}
+    guest = Simulator({"/usr/sbin/netplan": "", "/etc/netplan/1.yaml": text, **scripts, **INTERFACES}, (A,), (ASKED,))
+    assert guest.addresses() == {}
+    assert [text for text in guest.warnings if "port of a bridge" in text and "/etc/netplan/1.yaml" in text]
+
+
+def test_a_guest_that_is_configured_by_nothing_known_is_a_warning() -> None:
+    guest = Simulator({}, (A,), (ASKED,))
+    assert guest.addresses() == {}
+    assert [text for text in guest.warnings if "the guest has no known system that configures the network" in text]

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whole conversions of tiny phony guests in the appliance: what is refused and why, and what is changed."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import re
+import shutil
+import struct
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from v2v_convert_guestfs.linux.initramfs import cpio
+from v2v_convert_guestfs.plugin import GuestfsConvert
+from v2v_core.api import (
+    Bus,
+    ConversionError,
+    ConvertRequest,
+    ConvertResult,
+    ConvertSettings,
+    DiskEndpoint,
+    Firmware,
+    Guest,
+    SourceDisk,
+)
+
+pytestmark = pytest.mark.slow
+
+VERSION = "6.1.0-9-amd64"
+_MIB = 1024 * 1024
+_START = _MIB
+
+
+class Recorder:
+    """A reporter that remembers."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str]] = []
+
+    def message(self, text: str) -> None:
+        self.lines.append(("message", text))
+
+    def info(self, text: str) -> None:
+        self.lines.append(("info", text))
+
+    def warning(self, text: str) -> None:
+        self.lines.append(("warning", text))
+
+    def changed(self, path: str, what: str, why: str) -> None:
+        self.lines.append(("change", path))
+
+    def progress(self, done: int, total: int, *, disk: int | None = None) -> None:
+        pass
+
+    def debug(self, text: str) -> None:
+        pass
+
+    def of(self, kind: str) -> list[str]:
+        return [text for found, text in self.lines if found == kind]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Hold the disk servers of a test, and stop them."""
+    started: list[subprocess.Popen[bytes]] = []
+    yield started
+    for process in started:
+        process.terminate()
+        process.wait(20)
+
+
+def convert(tmp_path: Path, image: Path, server: list[subprocess.Popen[bytes]], report: Recorder) -> ConvertResult:
+    socket = tmp_path / "in1"
+    argv = [
+        "qemu-nbd",
+        "-t",
+        "--shared=0",
+        "--discard=unmap",
+        "--cache=unsafe",
+        "-f",
+        "raw",
+        "-k",
+        str(socket),
+        str(image),
+    ]
+    server.append(subprocess.Popen(argv))
+    deadline = time.monotonic() + 20
+    while not socket.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    request = ConvertRequest(
+        directory=tmp_path,
+        temporary=tmp_path / "temporary",
+        guest=Guest(name="phony", disks=(SourceDisk(index=1, bus=Bus.SCSI),)),
+        disks=(DiskEndpoint(index=1, uri=f"nbd+unix:///?socket={socket}"),),
+        settings=ConvertSettings(emulation=True),
+        report=report,
+    )
+    result = GuestfsConvert().v2v_convert(request)
+    server[-1].terminate()
+    server[-1].wait(20)
+    assert not list((tmp_path / "temporary").iterdir())
+    return result
+
+
+def disk(image: Path, tree: Path, *, swap: bytes = b"") -> Path:
+    """Make a disk with a partition of the files of a directory, and a swap area with that content behind it."""
+    size = 300 * _MIB
+    with image.open("wb") as file:
+        file.truncate(_START + size + 4 * _MIB)
+    table = f"label: dos\nstart=2048, size={size // 512}, type=83, bootable\nstart={(_START + size) // 512}, type=82\n"
+    subprocess.run(["sfdisk", "-q", str(image)], input=table.encode(), check=True)
+    options = ["-q", "-F", "-d", str(tree), "-U", "11111111-2222-3333-4444-555555555555", "-E", f"offset={_START}"]
+    subprocess.run(["mkfs.ext4", *options, str(image), f"{size // 1024}k"], check=True)
+    if swap:
+        with image.open("r+b") as file:
+            file.seek(_START + size)
+            file.write(swap)
+    return image
+
+
+def swap_area(signature: bytes) -> bytes:
+    return bytes(1024) + b"\1\0\0\0" + b"\xff\3\0\0" + bytes(4096 - 1032 - 10) + signature
+
+
+def phony_debian(root: Path, *, kernel: bool) -> None:
+    files: dict[str, bytes] = {
+        "etc/os-release": b'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12 (phony)"\n',
+        "etc/debian_version": b"12.5\n",
+        "etc/fstab": b"/dev/sda1 / ext4 defaults 0 1\n/dev/sda2 none swap sw 0 0\n/dev/sdz1 /z ext4 noauto 0 0\n",
+        "etc/crypttab": b"x UUID=1 none luks\n",
+        "etc/machine-id": b"",
+        "etc/blkid.tab": b"old",
+        "var/lib/dpkg/status": b"Package: qemu-guest-agent\nStatus: install ok installed\nVersion: 1\n",
+        "root/.keep": b"",
+        "tmp/.keep": b"",
+    }
+    if kernel:
+        base = f"usr/lib/modules/{VERSION}"
+        modules = {f"{base}/kernel/{name}.ko": name.encode() for name in ("virtio_pci", "virtio_blk")}
+        archive = {
+            "init": b"#!/bin/sh\n",
+            "conf/initramfs.conf": b"MODULES=most\n",
+            "conf/conf.d/resume": b"RESUME=/dev/sda2\n",
+            f"{base}/modules.dep": b"",
+            **modules,
+        }
+        data = b"".join(cpio.file_entry(name, text, number=i) for i, (name, text) in enumerate(archive.items(), 1))
+        line = f"linux /boot/vmlinuz-{VERSION} root=/dev/sda1 ro resume=/dev/sda2"
+        menu = f"set default=0\nmenuentry 'D' {{\n\t{line}\n\tinitrd /boot/initrd.img-{VERSION}\n}}\n"
+        files |= {
+            f"boot/vmlinuz-{VERSION}": b"kernel",
+            f"boot/config-{VERSION}": b"CONFIG_VIRTIO_NET=y\nCONFIG_HW_RANDOM_VIRTIO=y\n",
+            f"boot/initrd.img-{VERSION}": gzip.compress(data + cpio.trailer(len(data))),
+            "boot/grub/grub.cfg": menu.encode(),
+            "etc/default/grub": b'GRUB_CMDLINE_LINUX="resume=/dev/sda2"\n',
+            f"lib/modules/{VERSION}/modules.dep": b"kernel/virtio_pci.ko:\nkernel/virtio_blk.ko:\n",
+        }
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text)
+    (root / "bin").mkdir()
+    # libguestfs tells the architecture from a program; nothing is run in here.
+    shutil.copy("/bin/true", root / "bin/ls")
+    if kernel:
+        (root / "etc/default/grub").chmod(0o640)
+
+
+def in_guest(image: Path, path: str) -> bytes:
+    argv = ["debugfs", "-R", f"cat {path}", f"{image}?offset={_START}"]
+    return subprocess.run(argv, capture_output=True, check=True).stdout
+
+
+#: u::rw-,u:1234:r--,g::r--,m::r--,o::--- as an attribute, version 2: tag, permissions and id of each, as debugfs
+#: gives it, which knows no id where there is none.
+ACL = struct.pack("<I", 2) + b"".join(
+    struct.pack("<HHI", *entry) for entry in ((1, 6, 0), (2, 4, 1234), (4, 4, 0), (16, 4, 0), (32, 0, 0))
+)
+ATTRIBUTES = {
+    "user.note": b"keep\0me",
+    "security.selinux": b"system_u:object_r:bootloader_etc_t:s0\0",
+    "trusted.other": b"\xff",
+    "system.posix_acl_access": ACL,
+}
+
+
+def debugfs(image: Path, command: str) -> str:
+    argv = ["debugfs", "-w", "-R", command, f"{image}?offset={_START}"]
+    return subprocess.run(argv, capture_output=True, check=True).stdout.decode()
+
+
+def set_attributes(tmp_path: Path, image: Path, path: str) -> None:
+    for field, value in (("uid", "1001"), ("gid", "1002")):
+        debugfs(image, f"set_inode_field {path} {field} {value}")
+    for name, value in ATTRIBUTES.items():
+        (tmp_path / "value").write_bytes(value)
+        debugfs(image, f"ea_set -f {tmp_path / 'value'} {path} {name}")
+
+
+def attributes(tmp_path: Path, image: Path, path: str) -> dict[str, bytes]:
+    found = {}
+    for name in ATTRIBUTES:
+        debugfs(image, f"ea_get -f {tmp_path / 'value'} {path} {name}")
+        found[name] = (tmp_path / "value").read_bytes()
+        (tmp_path / "value").unlink()
+    return found
+
+
+def test_a_blank_disk_is_refused(tmp_path: Path, server: list[subprocess.Popen[bytes]]) -> None:
+    image = tmp_path / "blank.img"
+    with image.open("wb") as file:
+        file.truncate(16 * _MIB)
+    with pytest.raises(ConversionError, match="no operating system was found") as caught:
+        convert(tmp_path, image, server, Recorder())
+    assert caught.value.hint is not None
+    assert "-if" in caught.value.hint
+
+
+def test_everything_in_the_way_is_said_at_once(tmp_path: Path, server: list[subprocess.Popen[bytes]]) -> None:
+    phony_debian(tmp_path / "root", kernel=False)
+    image = disk(tmp_path / "sda.img", tmp_path / "root", swap=swap_area(b"S1SUSPEND\0"))
+    debugfs(image, "set_inode_field /etc/fstab flags 0x80010")
+    debugfs(image, "set_inode_field /etc/crypttab flags 0x80010")
+    with pytest.raises(ConversionError) as caught:
+        convert(tmp_path, image, server, Recorder())
+    for reason in ("hibernated", "no boot loader", "no kernel", "/etc/fstab in the guest is immutable"):
+        assert reason in caught.value.message
+    assert "crypttab" not in caught.value.message
+    assert in_guest(image, "/etc/fstab").startswith(b"/dev/sda1 ")
+
+
+def test_damage_is_told_with_everything_else(tmp_path: Path, server: list[subprocess.Popen[bytes]]) -> None:
+    phony_debian(tmp_path / "root", kernel=False)
+    image = disk(tmp_path / "sda.img", tmp_path / "root")
+    debugfs(image, "clri /root/.keep")
+    before = hashlib.sha256(image.read_bytes()).digest()
+    with pytest.raises(ConversionError) as caught:
+        convert(tmp_path, image, server, Recorder())
+    for reason in ("/dev/sda1 (ext4) is damaged", "no boot loader", "no kernel"):
+        assert reason in caught.value.message
+    assert hashlib.sha256(image.read_bytes()).digest() == before
+
+
+def test_a_guest_is_converted(tmp_path: Path, server: list[subprocess.Popen[bytes]]) -> None:
+    phony_debian(tmp_path / "root", kernel=True)
+    image = disk(tmp_path / "sda.img", tmp_path / "root", swap=swap_area(b"SWAPSPACE2"))
+    set_attributes(tmp_path, image, "/etc/default/grub")
+    assert attributes(tmp_path, image, "/etc/default/grub") == ATTRIBUTES
+    report = Recorder()
+    result = convert(tmp_path, image, server, report)
+
+    assert (result.firmware, result.inspection.distro, result.inspection.arch) == (Firmware.BIOS, "debian", "x86_64")
+    assert result.capabilities.block_bus is Bus.VIRTIO_BLK
+    assert result.capabilities.virtio_rng
+    assert not result.capabilities.virtio_balloon
+    assert "Converting Debian GNU/Linux 12 (phony) to run on KVM" in report.of("message")
+    assert any("/dev/sdz1" in text for text in report.of("warning"))
+    assert in_guest(image, "/etc/fstab") == (
+        b"/dev/vda1 / ext4 defaults 0 1\n/dev/vda2 none swap sw 0 0\n/dev/sdz1 /z ext4 noauto 0 0\n"
+    )
+    menu = in_guest(image, "/boot/grub/grub.cfg")
+    assert b"root=UUID=11111111-2222-3333-4444-555555555555 ro resume=/dev/vda2" in menu
+    assert in_guest(image, "/etc/default/grub") == b'GRUB_CMDLINE_LINUX="resume=/dev/vda2"\n'
+    assert b"RESUME=/dev/vda2" in gzip.decompress(in_guest(image, f"/boot/initrd.img-{VERSION}"))
+    assert len(in_guest(image, "/etc/machine-id")) == 33
+    changed = {change.path for change in result.changes}
+    assert {"/etc/fstab", "/etc/default/grub", "/boot/grub/grub.cfg", "/etc/blkid.tab"} <= changed
+    # Another file has taken its place: it is the same to everybody who may look at it.
+    stat = debugfs(image, "stat /etc/default/grub")
+    assert "Mode:  0640" in stat
+    assert re.search(r"User: +1001 +Group: +1002 ", stat)
+    assert attributes(tmp_path, image, "/etc/default/grub") == ATTRIBUTES
+    assert changed == set(report.of("change")), "each was said when it happened"
+    subprocess.run(["e2fsck", "-fn", f"{image}?offset={_START}"], check=True, capture_output=True)
