@@ -178,7 +178,12 @@ def test_choices_come_back_from_json_as_they_were(given: StepChoice) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("{}", "required field missing"), ("[]", "not a InputChoice"), ('{"mode": 5}', "expected str @ $.mode"), ("{", "")],
+    [
+        ("{}", "required field missing @ $.mode"),
+        ("[]", "not a InputChoice"),
+        ('{"mode": 5}', "expected str @ $.mode"),
+        ("{", "Expecting property name"),
+    ],
 )
 def test_choice_that_cannot_be_read_is_a_usage_error_of_one_line(
     v2v_short_path: Path, tmp_path: Path, text: str, said: str
