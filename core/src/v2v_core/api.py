@@ -84,6 +84,7 @@ from v2v_core.nbdkit_parts import probe_nbdkit_part
 from v2v_core.packages import Package, install
 from v2v_core.passwords import read_password_file
 from v2v_core.programs import require_program, run_program
+from v2v_core.records import from_json, to_json
 from v2v_core.text import cut_name, object_name, printable, visible
 
 __all__ = [
@@ -160,6 +161,7 @@ __all__ = [
     "describe_image",
     "drive_letters",
     "drive_number",
+    "from_json",
     "guest_of_domain",
     "hookimpl",
     "install",
@@ -175,6 +177,7 @@ __all__ = [
     "require_program",
     "run_copy_program",
     "run_program",
+    "to_json",
     "unmount",
     "visible",
     "write_atomically",

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from v2v_core.copying.program import run_copy_program
-from v2v_core.hookspecs import CopyRequest, CopyResult, hookimpl
+from v2v_core.hookspecs import CopyHooks, CopyRequest, CopyResult, hookimpl
 
 #: What is in flight at once: nbdcopy's own default of 64 requests, fewer when they are large.
 _REQUESTS = 64
@@ -12,7 +12,7 @@ _IN_FLIGHT = 64 * 1024 * 1024
 _REQUEST_SIZE = 256 * 1024
 
 
-class NbdCopy:
+class NbdCopy(CopyHooks):
     """Copy a disk with nbdcopy, which uses several connections where both ends can."""
 
     api_version = 1

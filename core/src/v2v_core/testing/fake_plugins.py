@@ -20,24 +20,29 @@ from v2v_core.api import (
     Capabilities,
     Change,
     ConversionError,
+    ConvertHooks,
     ConvertRequest,
     ConvertResult,
     CopyError,
+    CopyHooks,
     CopyRequest,
     CopyResult,
     DestinationError,
     Event,
     Firmware,
     Guest,
+    InputHooks,
     InputResult,
     InputSetupRequest,
     Inspection,
     NbdkitPlugin,
     Nic,
+    ObserverHooks,
     OptionValues,
     OutputAbortRequest,
     OutputCheckRequest,
     OutputFinalizeRequest,
+    OutputHooks,
     OutputResult,
     OutputSetup,
     OutputSetupRequest,
@@ -63,7 +68,7 @@ _TROUBLE = (
 )
 
 
-class FakeInput:
+class FakeInput(InputHooks):
     """A guest with disks of a recognisable pattern, in memory, or with the raw images that are named as arguments."""
 
     api_version = 1
@@ -98,7 +103,7 @@ class FakeInput:
         )
 
 
-class FakeConvert:
+class FakeConvert(ConvertHooks):
     """Writes ``MARKER`` into the first sector of each disk and says that this is a Linux guest."""
 
     api_version = 1
@@ -126,7 +131,7 @@ class FakeConvert:
         )
 
 
-class FakeCopy:
+class FakeCopy(CopyHooks):
     """Copies a disk with nbdcopy, without frills."""
 
     api_version = 1
@@ -165,7 +170,7 @@ class HangingCopy(FakeCopy):
         raise CopyError(f"disk {request.index}: the program that never ends ended", disk=request.index)
 
 
-class FakeOutput:
+class FakeOutput(OutputHooks):
     """Raw images and the domain XML in the directory ``-os``.
 
     The images have their final names from the beginning, so that a test sees at once what was left behind.
@@ -225,7 +230,7 @@ class FakeOutput:
         return AbortResult()
 
 
-class FakeObserver:
+class FakeObserver(ObserverHooks):
     """Appends each event to the file that ``V2V_FAKE_OBSERVER`` names; ``raise`` there makes it raise instead."""
 
     api_version = 1

@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 from v2v_core.api import (
+    ConvertHooks,
     ConvertRequest,
     ConvertResult,
     ConvertSettings,
     Finding,
     PluginOption,
+    ProbeHooks,
     ProbeRequest,
     hookimpl,
 )
 
 
-class GuestfsConvert:
+class GuestfsConvert(ConvertHooks, ProbeHooks):
     """Converts guests by looking into them with libguestfs and running their own tools in its appliance."""
 
     api_version = 1
