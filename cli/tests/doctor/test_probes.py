@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from v2v_cli.doctor import examination, extras, nbdkit, plugins, programs, space
+from v2v_cli.doctor import examination, nbdkit, plugins, programs, space
 from v2v_cli.render.findings import findings_as_json, findings_as_text
 from v2v_core import discovery
 from v2v_core.discovery import Installed, Role
@@ -94,16 +94,6 @@ def test_full_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
     found = list(space.probe_space())
     assert {finding.status for finding in found} == {Status.BROKEN}
     assert "5 MiB" in found[0].detail
-
-
-@pytest.mark.parametrize(("exists", "status"), [(True, Status.OK), (False, Status.OPTIONAL)])
-def test_virtio_win(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, exists: bool, status: Status) -> None:
-    monkeypatch.setattr(extras, "_VIRTIO_WIN", ())
-    monkeypatch.setenv("VIRTIO_WIN", str(tmp_path if exists else tmp_path / "missing"))
-    monkeypatch.delenv("VIRTIO_WIN_DIR", raising=False)
-    found = extras.probe_virtio_win()
-    assert found.status is status
-    assert (found.detail == str(tmp_path)) is exists
 
 
 def test_roles_without_a_plugin(monkeypatch: pytest.MonkeyPatch) -> None:

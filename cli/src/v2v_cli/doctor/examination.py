@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from v2v_cli.doctor.extras import probe_virtio_win
 from v2v_cli.doctor.nbdkit import probe_nbdkit
 from v2v_cli.doctor.plugins import ask_plugins, probe_plugins
 from v2v_cli.doctor.programs import probe_programs
@@ -17,7 +16,6 @@ def examine(*, quick: bool = False) -> tuple[Finding, ...]:
     """Run all probes; ``quick`` leaves out those that take longer than a second or two."""
     findings = [*probe_plugins(), *probe_nbdkit(), *probe_programs()]
     findings += probe_space()
-    findings.append(probe_virtio_win())
     findings += ask_plugins(quick=quick)
     return tuple(findings)
 

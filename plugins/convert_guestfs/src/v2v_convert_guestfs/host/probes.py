@@ -62,6 +62,6 @@ def probe_virtio_win() -> Finding:
         "virtio-win",
         next((place for place in places if place and Path(place).exists()), None),
         Status.OPTIONAL,
-        "not found; Windows guests get no virtio drivers without it",
+        "not found; only Windows guests need it, which this version does not convert yet",
         "install virtio-win, or set VIRTIO_WIN to virtio-win.iso (https://fedorapeople.org/groups/virt/virtio-win/)",
     )
