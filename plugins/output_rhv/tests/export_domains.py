@@ -72,7 +72,7 @@ def tree(place: Path) -> dict[str, object]:
     return entries
 
 
-def target_of(sizes: tuple[int | None, ...], name: str = "guest") -> TargetGuest:
+def target_of(sizes: tuple[int, ...], name: str = "guest") -> TargetGuest:
     """Return a small Linux guest with disks of these sizes."""
     return TargetGuest(
         source=Guest(name=name, disks=tuple(SourceDisk(index=i, size=size) for i, size in enumerate(sizes, 1))),
@@ -90,7 +90,7 @@ def target_of(sizes: tuple[int | None, ...], name: str = "guest") -> TargetGuest
 class Run:
     """One conversion, as an output plugin sees it."""
 
-    def __init__(self, plugin: Any, private: Path, sizes: tuple[int | None, ...] = (MIB, MIB), **settings: Any) -> None:
+    def __init__(self, plugin: Any, private: Path, sizes: tuple[int, ...] = (MIB, MIB), **settings: Any) -> None:
         self.plugin = plugin
         self.directory = private
         self.directory.mkdir(mode=0o700, exist_ok=True)

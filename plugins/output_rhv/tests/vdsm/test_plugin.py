@@ -165,9 +165,7 @@ class TestCheck:
         with pytest.raises(DestinationError, match="is a disk of the source"):
             run.check()
 
-    def test_too_many_disks_and_odd_sizes(self, new_run: Callable[..., Run]) -> None:
-        with pytest.raises(DestinationError, match="24 disks"):
-            new_run(sizes=(MIB,) * 24).check()
+    def test_odd_sizes(self, new_run: Callable[..., Run]) -> None:
         with pytest.raises(DestinationError, match="disk 1 has 1000 bytes"):
             new_run(sizes=(1000, MIB)).check()
 

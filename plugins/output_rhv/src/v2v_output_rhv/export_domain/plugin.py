@@ -36,7 +36,8 @@ from v2v_output_rhv.export_domain.checks import check_destination, check_setting
 from v2v_output_rhv.export_domain.ownership import VdsmFiles
 from v2v_output_rhv.export_domain.storage import Storage, naming_failures
 from v2v_output_rhv.ovf import Flavour, OvfDisk, build_ovf
-from v2v_output_rhv.volumes import check_disks, volume_metadata
+from v2v_output_rhv.profile import PROFILE
+from v2v_output_rhv.volumes import check_sizes, volume_metadata
 
 #: Kinds of objects in the ledger.
 _MOUNT = "nfs-mount"
@@ -50,10 +51,8 @@ class ExportDomainOutput:
     api_version = 1
     summary = "an export storage domain of oVirt or RHV, over NFS or in a directory"
     options: tuple[PluginOption, ...] = ()
-    #: Words of ``--machine-readable`` that this output stands for.
-    capabilities: tuple[str, ...] = ("ovf:ovirtexp",)
-    #: oVirt gives a machine a serial console only if the administrator adds one.
-    serial_console = False
+    capabilities = ("ovf:ovirtexp",)
+    profile = PROFILE
 
     @hookimpl
     def v2v_output_check(self, request: OutputCheckRequest) -> None:
@@ -66,7 +65,7 @@ class ExportDomainOutput:
         """Mount the domain, and create the images."""
         settings = request.settings
         check_settings(settings)
-        check_disks("-o rhv", request.target.disks)
+        check_sizes("-o rhv", request.target.disks)
         storage = Storage.of(settings, request.directory)
         if storage.is_nfs:
             request.ledger.record(_MOUNT, str(storage.local))

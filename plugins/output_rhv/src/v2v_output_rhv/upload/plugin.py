@@ -20,6 +20,7 @@ from v2v_core.api import (
     V2VError,
     hookimpl,
 )
+from v2v_output_rhv.profile import PROFILE
 from v2v_output_rhv.upload.settings import OPTIONS, Limits, read_settings
 
 
@@ -29,8 +30,8 @@ class UploadOutput:
     api_version = 1
     summary = "a virtual machine of oVirt or RHV, uploaded through its engine"
     options = OPTIONS
-    #: Words of ``--machine-readable`` that this output stands for.
-    capabilities: tuple[str, ...] = ("ovf:ovirt",)
+    capabilities = ("ovf:ovirt",)
+    profile = PROFILE
 
     #: Subclasses in tests have other limits.
     limits: ClassVar[Limits] = Limits()

@@ -37,9 +37,10 @@ from v2v_core.output_files import (
     write_partial,
 )
 from v2v_output_rhv.ovf import Flavour, OvfDisk, build_ovf
+from v2v_output_rhv.profile import PROFILE
 from v2v_output_rhv.vdsm.checks import check_destination
 from v2v_output_rhv.vdsm.settings import OPTIONS, VdsmSettings
-from v2v_output_rhv.volumes import check_disks, meta_file, volume_metadata
+from v2v_output_rhv.volumes import check_sizes, meta_file, volume_metadata
 
 
 class VdsmOutput:
@@ -48,10 +49,8 @@ class VdsmOutput:
     api_version = 1
     summary = "volumes in a storage domain that VDSM has prepared; for VDSM, not for users"
     options: tuple[PluginOption, ...] = OPTIONS
-    #: Words of ``--machine-readable`` that this output stands for.
-    capabilities: tuple[str, ...] = ("vdsm-compat-option", "ovf:ovirt", "ovf:ovirtexp")
-    #: oVirt gives a machine a serial console only if the administrator adds one.
-    serial_console = False
+    capabilities = ("vdsm-compat-option", "ovf:ovirt", "ovf:ovirtexp")
+    profile = PROFILE
 
     @hookimpl
     def v2v_output_check(self, request: OutputCheckRequest) -> None:
@@ -62,7 +61,7 @@ class VdsmOutput:
     def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:
         """Create the volumes under hidden names."""
         settings = VdsmSettings.of(request.settings)
-        check_disks("-o vdsm", request.target.disks)
+        check_sizes("-o vdsm", request.target.disks)
         settings.check_count(len(request.target.disks))
         settings.check_directories()
         preallocated = request.settings.allocation == "preallocated"
