@@ -119,7 +119,8 @@ class Run:
             OutputSetupRequest(
                 directory=self.directory,
                 settings=self.settings,
-                target=self.target,
+                guest=self.target.source,
+                disks=self.target.source.disks,
                 ledger=self.ledger,
                 report=self.report,
             )
@@ -140,7 +141,8 @@ class Run:
                 settings=self.settings,
                 target=self.target,
                 state=self.state,
-                domain_xml=b"<domain/>",
+                # no output of this distribution reads it: they make an OVF
+                metadata=Path("/nonexistent"),
                 ledger=self.ledger,
                 report=self.report,
             )

@@ -30,7 +30,7 @@ from v2v_core.api import (
     TargetDisk,
     TargetGuest,
 )
-from v2v_core.metadata import libvirt_domain, write_source, write_target
+from v2v_core.metadata import write_source, write_target
 from v2v_core.testing import FakeLedger, FakeReporter
 from v2v_output_local.local.plugin import LocalOutput
 
@@ -82,7 +82,8 @@ class Run:
             OutputSetupRequest(
                 directory=self.directory,
                 settings=self.settings,
-                target=self.target,
+                guest=self.target.source,
+                disks=self.target.source.disks,
                 ledger=self.ledger,
                 report=self.report,
             )
@@ -104,7 +105,7 @@ class Run:
                 settings=self.settings,
                 target=self.target,
                 state=self.state,
-                domain_xml=libvirt_domain(self.directory / "out", name=self.settings.name),
+                metadata=self.directory / "out",
                 ledger=self.ledger,
                 report=self.report,
             )

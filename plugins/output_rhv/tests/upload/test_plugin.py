@@ -272,13 +272,17 @@ def test_server_that_is_no_engine(engine: EngineSimulator, conversion: Run) -> N
     assert refused.value.hint
 
 
-def test_guest_of_another_architecture(conversion: Run) -> None:
-    """The architecture is known only after the conversion."""
+def test_guest_of_another_architecture(engine: EngineSimulator, conversion: Run) -> None:
+    """The architecture is known only after the conversion, which may come after setup; finalize changes nothing."""
     run = conversion(("rhv-cluster", "Power"))
     run.check()
+    run.setup()
+    calls = len(engine.calls)
     with pytest.raises(DestinationError, match="the cluster 'Power' is ppc64, the guest is x86_64"):
-        run.setup()
-    assert not run.owned()
+        run.finalize()
+    assert len(engine.calls) == calls
+    assert run.abort().left == ()
+    assert not engine.state.disks
 
 
 def test_expired_sessions_are_renewed(engine: EngineSimulator, conversion: Run) -> None:

@@ -49,7 +49,7 @@ class NullOutput:
     def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:
         """Serve, for each disk, a device that discards what is written to it."""
         service = NbdkitPlugin(name="null", parameters=(("size", _SIZE),))
-        return OutputSetup(disks=tuple(service for _ in request.target.disks), zeroed=True)
+        return OutputSetup(disks=tuple(service for _ in request.disks), zeroed=True)
 
     @hookimpl
     def v2v_output_finalize(self, request: OutputFinalizeRequest) -> OutputResult:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from v2v_core.api import (
-    DestinationError,
     OutputAbortRequest,
     OutputCheckRequest,
     OutputFinalizeRequest,
@@ -65,7 +64,7 @@ class ExportDomainOutput:
         """Mount the domain, and create the images."""
         settings = request.settings
         check_settings(settings)
-        check_sizes("-o rhv", request.target.disks)
+        check_sizes("-o rhv", request.disks)
         storage = Storage.of(settings, request.directory)
         if storage.is_nfs:
             request.ledger.record(_MOUNT, str(storage.local))
@@ -129,9 +128,7 @@ def _make_disks(request: OutputSetupRequest, storage: Storage, images: Path) -> 
     """Create an image for each disk."""
     settings = request.settings
     with naming_failures(f"no image can be made in {storage.named(images)}"), VdsmFiles(images) as files:
-        for disk in request.target.disks:
-            if disk.size is None:
-                raise DestinationError(f"-o rhv: the size of disk {disk.index} is not known")
+        for disk in request.disks:
             image, volume = images / str(uuid.uuid4()), str(uuid.uuid4())
             request.ledger.record(_IMAGE, storage.named(image))
             files.make_directory(image.name)
@@ -139,7 +136,8 @@ def _make_disks(request: OutputSetupRequest, storage: Storage, images: Path) -> 
                 index=disk.index,
                 written=image / volume,
                 final=Path(storage.named(image / volume)),
-                size=disk.size,
+                # known: core has served the source by now
+                size=disk.size or 0,
                 format=settings.format,
             )
             preallocated = settings.allocation == "preallocated"

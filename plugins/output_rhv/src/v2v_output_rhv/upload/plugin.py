@@ -49,7 +49,7 @@ class UploadOutput:
     def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:
         """Create the disks, and start a transfer to each."""
         from v2v_output_rhv.upload.address import address_file, write_address
-        from v2v_output_rhv.upload.checks import check_architecture, check_disk_uuids, check_name
+        from v2v_output_rhv.upload.checks import check_disk_uuids, check_name
         from v2v_output_rhv.upload.copier import recommended
         from v2v_output_rhv.upload.destination import find_destination, local_host
         from v2v_output_rhv.upload.disks import create_disk, plan_disks
@@ -61,11 +61,10 @@ class UploadOutput:
         settings = read_settings(request.settings, request.directory)
         with session(settings) as system:
             destination = find_destination(system, settings)
-            check_architecture(destination, request.target.capabilities.arch)
             check_name(system, request.settings.name)
             check_disk_uuids(system, settings.disk_uuids)
             host = local_host(system, destination, self.vdsm_id)
-            plans = plan_disks(request.settings, settings.disk_uuids, request.target.disks, block=destination.block)
+            plans = plan_disks(request.settings, settings.disk_uuids, request.disks, block=destination.block)
             mark = uuid.uuid4().hex
             request.ledger.record(MARK, mark)
             volumes = {}
@@ -94,7 +93,13 @@ class UploadOutput:
                 )
         return OutputSetup(
             disks=tuple(services),
-            state={"cluster": destination.cluster, "storage_domain": destination.storage_domain, "disks": disks},
+            state={
+                "cluster": destination.cluster,
+                "cluster_name": destination.cluster_name,
+                "architecture": destination.architecture,
+                "storage_domain": destination.storage_domain,
+                "disks": disks,
+            },
             request_size=REQUEST_SIZE,
             copier=recommended(),
             # a new volume reads as zeros, except a preallocated one on block storage, which may hold old data
@@ -103,8 +108,9 @@ class UploadOutput:
 
     @hookimpl
     def v2v_output_finalize(self, request: OutputFinalizeRequest) -> OutputResult:
-        """Finalize the transfers, then create the virtual machine from the OVF."""
+        """Check the architecture of the guest, finalize the transfers, and create the virtual machine from the OVF."""
         from v2v_output_rhv.ovf import Flavour, OvfDisk, build_ovf
+        from v2v_output_rhv.upload.checks import check_architecture
         from v2v_output_rhv.upload.disks import wait_for_disk
         from v2v_output_rhv.upload.engine import session
         from v2v_output_rhv.upload.machine import create_machine
@@ -113,6 +119,10 @@ class UploadOutput:
 
         settings = read_settings(request.settings, request.directory)
         state, limits = request.state, self.limits
+        # the guest's architecture is known only after the conversion
+        check_architecture(
+            request.target.capabilities.arch, cluster=state["cluster_name"], offered=state["architecture"]
+        )
         vm_id = str(uuid.uuid4())
         ovf = build_ovf(
             request.target,

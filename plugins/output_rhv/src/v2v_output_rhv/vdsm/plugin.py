@@ -61,14 +61,14 @@ class VdsmOutput:
     def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:
         """Create the volumes under hidden names."""
         settings = VdsmSettings.of(request.settings)
-        check_sizes("-o vdsm", request.target.disks)
-        settings.check_count(len(request.target.disks))
+        check_sizes("-o vdsm", request.disks)
+        settings.check_count(len(request.disks))
         settings.check_directories()
         preallocated = request.settings.allocation == "preallocated"
         compat = settings.compat if request.settings.format == "qcow2" else None
         disks = [
             DiskFile.beside(settings.volume(disk.index), disk, form=request.settings.format, compat=compat)
-            for disk in request.target.disks
+            for disk in request.disks
         ]
         for made in disks:
             make_disk(made, request.ledger, preallocated=preallocated, opener=_open_new)
