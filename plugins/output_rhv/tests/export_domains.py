@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from v2v_core.api import (
+    AbortResult,
     Bus,
     Capabilities,
     Firmware,
@@ -149,16 +150,21 @@ class Run:
         )
         return result
 
-    def abort(self, *, state: bool = True) -> None:
-        self.plugin.v2v_output_abort(
+    def abort(self, *, state: bool = True, owned: tuple[OwnedObject, ...] | None = None) -> tuple[OwnedObject, ...]:
+        """Abort, and return what is left.
+
+        :param owned: what an earlier abort has left; None for all that was recorded.
+        """
+        result: AbortResult = self.plugin.v2v_output_abort(
             OutputAbortRequest(
                 directory=self.directory,
                 settings=self.settings,
-                owned=self.ledger.owned(),
+                owned=self.ledger.owned() if owned is None else owned,
                 state=self.state if state else {},
                 report=self.report,
             )
         )
+        return result.left
 
 
 def as_user(number: int, function: Callable[[], None], *, drop: str = "") -> int:

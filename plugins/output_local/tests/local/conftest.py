@@ -26,6 +26,7 @@ from v2v_core.api import (
     OutputSettings,
     OutputSetup,
     OutputSetupRequest,
+    OwnedObject,
     SourceDisk,
     TargetDisk,
     TargetGuest,
@@ -111,16 +112,21 @@ class Run:
             )
         )
 
-    def abort(self, *, state: bool = True) -> None:
-        self.plugin.v2v_output_abort(
+    def abort(self, *, state: bool = True, owned: tuple[OwnedObject, ...] | None = None) -> tuple[OwnedObject, ...]:
+        """Abort, and return what is left.
+
+        :param owned: what an earlier abort has left; None for all that was recorded.
+        """
+        result = self.plugin.v2v_output_abort(
             OutputAbortRequest(
                 directory=self.directory,
                 settings=self.settings,
-                owned=self.ledger.owned(),
+                owned=self.ledger.owned() if owned is None else owned,
                 state=self.state if state else {},
                 report=self.report,
             )
         )
+        return result.left
 
     def files(self) -> list[str]:
         return sorted(entry.name for entry in self.storage.iterdir())

@@ -218,9 +218,14 @@ class TestNothingHalfMade:
             raise PermissionError(1, "Operation not permitted")
 
         monkeypatch.setattr(Path, "unlink", refuse)
-        run.abort()
+        left = run.abort()
+        assert left == run.ledger.owned()
         assert len(run.report.warnings) == 2
         assert ".guest-sdb" in run.report.warnings[0]
+        monkeypatch.undo()
+        run.report.warnings.clear()
+        assert run.abort(owned=left) == ()
+        self.assert_old(run)
 
     def test_a_disk_that_is_gone_is_an_error_in_one_line(self, run: Any) -> None:
         Path(run.state["disks"][1]["written"]).unlink()

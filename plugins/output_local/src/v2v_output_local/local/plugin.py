@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from v2v_core.api import (
+    AbortResult,
     OutputAbortRequest,
     OutputCheckRequest,
     OutputFinalizeRequest,
@@ -110,9 +111,9 @@ class LocalOutput:
         return OutputResult(created=(*(disk["final"] for disk in state["disks"]), str(metadata)))
 
     @hookimpl
-    def v2v_output_abort(self, request: OutputAbortRequest) -> None:
+    def v2v_output_abort(self, request: OutputAbortRequest) -> AbortResult:
         """Delete the hidden files, and restore the files that had the final names before."""
-        clear_away(request.owned, request.directory, request.report)
+        return AbortResult(left=clear_away(request.owned, request.directory, request.report))
 
 
 def _is_device(disk: Mapping[str, Any]) -> bool:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from v2v_core.api import (
+    AbortResult,
     NbdkitPlugin,
     OutputAbortRequest,
     OutputCheckRequest,
@@ -57,5 +58,6 @@ class NullOutput:
         return OutputResult()
 
     @hookimpl
-    def v2v_output_abort(self, request: OutputAbortRequest) -> None:
+    def v2v_output_abort(self, request: OutputAbortRequest) -> AbortResult:
         """Do nothing: nothing was created."""
+        return AbortResult()

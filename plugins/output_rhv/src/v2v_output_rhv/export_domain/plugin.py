@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from v2v_core.api import (
+    AbortResult,
     OutputAbortRequest,
     OutputCheckRequest,
     OutputFinalizeRequest,
@@ -108,20 +109,23 @@ class ExportDomainOutput:
         return OutputResult(created=tuple(storage.named(domain / place) for place in (*disks, ovf)))
 
     @hookimpl
-    def v2v_output_abort(self, request: OutputAbortRequest) -> None:
-        """Remove the guest and the images, and unmount the domain."""
+    def v2v_output_abort(self, request: OutputAbortRequest) -> AbortResult:
+        """Remove the guest and the images, and unmount the domain. If one of them fails, the next attempt goes on."""
         storage = Storage.of(request.settings, request.directory)
         created = [thing for thing in reversed(request.owned) if thing.kind in {_GUEST, _IMAGE}]
         try:
             if created:
                 # if the machine was restarted in between, the domain is no longer mounted
                 storage.mount()
-            for thing in created:
-                _remove(storage, thing, request.report)
+            left = [thing for thing in created if not _remove(storage, thing, request.report)]
         except V2VError as err:
-            left = ", ".join(thing.identity for thing in created)
-            request.report.warning(f"these could not be removed and may be left behind: {left} ({err})")
-        _unmount(storage, request.report)
+            request.report.warning(f"the unfinished guest could not be removed from {storage.name}: {err.message}")
+            left = created
+        # the next attempt mounts the domain again
+        mount_stays = not _unmount(storage, request.report) or bool(left)
+        return AbortResult(
+            left=tuple(thing for thing in request.owned if thing in left or (thing.kind == _MOUNT and mount_stays))
+        )
 
 
 def _make_disks(request: OutputSetupRequest, storage: Storage, images: Path) -> Iterator[DiskFile]:
@@ -199,17 +203,23 @@ def _warn_of_owner(storage: Storage, domain: Path, places: list[str], report: Re
     )
 
 
-def _unmount(storage: Storage, report: Reporter) -> None:
+def _unmount(storage: Storage, report: Reporter) -> bool:
+    """Unmount the domain, or warn. Return whether it is no longer mounted."""
     try:
         storage.unmount()
     except V2VError as err:
-        report.warning(f"{storage.name} is still mounted on {storage.local}: {err}")
+        report.warning(f"{storage.name} is still mounted on {storage.local}: {err.message}")
+        return False
+    return True
 
 
-def _remove(storage: Storage, thing: OwnedObject, report: Reporter) -> None:
+def _remove(storage: Storage, thing: OwnedObject, report: Reporter) -> bool:
+    """Remove an image or a guest, or warn. Return whether it is gone."""
     path = storage.path(thing.identity)
     try:
         with VdsmFiles(path.parent) as files:
             files.remove_tree(path.name)
     except OSError as err:
         report.warning(f"{thing.identity} could not be removed and is left behind: {err.strerror}")
+        return False
+    return True

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from v2v_core.api import (
+    AbortResult,
     Finding,
     OutputAbortRequest,
     OutputCheckRequest,
@@ -156,21 +157,24 @@ class UploadOutput:
         return OutputResult(created=(machine, *(disk["id"] for disk in state["disks"])))
 
     @hookimpl
-    def v2v_output_abort(self, request: OutputAbortRequest) -> None:
-        """Cancel the transfers, and remove what the ledger names. Never raise."""
-        from v2v_output_rhv.upload.engine import session
-        from v2v_output_rhv.upload.removal import name_leftovers, take_back
+    def v2v_output_abort(self, request: OutputAbortRequest) -> AbortResult:
+        """Cancel the transfers, and remove what the ledger names. Never raise.
 
-        if not request.owned:
-            return
+        Everything is left when the engine cannot be asked; the next attempt finds out what is gone already.
+        """
+        from v2v_output_rhv.upload.engine import session
+        from v2v_output_rhv.upload.removal import everything, take_back
+
+        if not everything(request.owned):
+            return AbortResult()
         try:
             settings = read_settings(request.settings, request.directory)
             with session(settings) as system:
-                take_back(system, request.owned, self.limits, request.report)
-        except V2VError as err:
-            name_leftovers(request.owned, err.message, request.report)
+                return AbortResult(left=take_back(system, request.owned, self.limits, request.report))
         except Exception as err:
-            name_leftovers(request.owned, f"{type(err).__name__}: {err}", request.report)
+            reason = err.message if isinstance(err, V2VError) else f"{type(err).__name__}: {err}"
+            request.report.warning(f"the unfinished output could not be removed from the engine: {reason}")
+            return AbortResult(left=everything(request.owned))
 
     @hookimpl
     def v2v_probe(self, request: ProbeRequest) -> tuple[Finding, ...]:

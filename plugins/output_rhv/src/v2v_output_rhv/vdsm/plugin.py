@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from v2v_core.api import (
+    AbortResult,
     Ledger,
     OutputAbortRequest,
     OutputCheckRequest,
@@ -128,9 +129,9 @@ class VdsmOutput:
         return OutputResult(created=(*map(str, finals), state["ovf"]))
 
     @hookimpl
-    def v2v_output_abort(self, request: OutputAbortRequest) -> None:
+    def v2v_output_abort(self, request: OutputAbortRequest) -> AbortResult:
         """Delete the hidden files, and restore the files that had the final names before."""
-        clear_away(request.owned, request.directory, request.report)
+        return AbortResult(left=clear_away(request.owned, request.directory, request.report))
 
 
 def _ovf_disks(state: Mapping[str, Any]) -> Iterator[OvfDisk]:
