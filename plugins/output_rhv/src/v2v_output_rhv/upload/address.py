@@ -23,12 +23,14 @@ class Address:
     :param url: URL with the ticket; a secret. :param proxy_url: used if ``url`` cannot be connected to; also a secret.
     :param ca_file: file of the trusted certificate authorities; None for those of this machine.
     :param verify: verify the certificate of the server.
+    :param idle: seconds after which a request keeps an unused connection, and with it the transfer, alive.
     """
 
     url: str = field(repr=False)
     proxy_url: str | None = field(default=None, repr=False)
     ca_file: str | None = None
     verify: bool = True
+    idle: float = Policy().idle
 
     def connections(self, number: int, *, buffer_size: int) -> Connections:
         """Return connections that are not started yet.
@@ -47,7 +49,7 @@ class Address:
                 buffer_size=buffer_size,
             ),
             secrets=tuple(part for text in texts for part in (text, text.rpartition("/")[2])),
-            policy=Policy(connections=number),
+            policy=Policy(connections=number, idle=self.idle),
         )
 
 

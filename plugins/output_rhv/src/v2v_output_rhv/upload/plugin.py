@@ -78,7 +78,7 @@ class UploadOutput:
             for plan in plans:
                 transfer = start_transfer(system, plan.id, plan.called, host, self.limits)
                 request.report.debug(f"{plan.called}: transfer {transfer.id} on host {transfer.host}")
-                address = upload_address(settings, transfer)
+                address = upload_address(settings, transfer, self.limits)
                 write_address(address_file(request.directory, plan.index), address)
                 services.append(upload_service(address, plan.size))
                 disks.append(
