@@ -12,6 +12,7 @@ from v2v_core.api import (
     OutputAbortRequest,
     OutputCheckRequest,
     OutputFinalizeRequest,
+    OutputHooks,
     OutputResult,
     OutputSetup,
     OutputSetupRequest,
@@ -35,7 +36,7 @@ from v2v_output_local.local.names import OutputNames
 from v2v_output_local.local.settings import OPTIONS, LocalSettings
 
 
-class LocalOutput:
+class LocalOutput(OutputHooks):
     """Write ``NAME-sda``, ``NAME-sdb`` … and ``NAME.xml`` into the directory ``-os``."""
 
     api_version = 1

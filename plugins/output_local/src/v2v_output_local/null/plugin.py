@@ -9,6 +9,7 @@ from v2v_core.api import (
     OutputAbortRequest,
     OutputCheckRequest,
     OutputFinalizeRequest,
+    OutputHooks,
     OutputResult,
     OutputSetup,
     OutputSetupRequest,
@@ -22,7 +23,7 @@ from v2v_core.api import (
 _SIZE = "7E"
 
 
-class NullOutput:
+class NullOutput(OutputHooks):
     """Discard the guest: for finding out whether it can be converted, and how long that takes."""
 
     api_version = 1

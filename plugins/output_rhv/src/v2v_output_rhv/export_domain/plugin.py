@@ -22,6 +22,7 @@ from v2v_core.api import (
     OutputAbortRequest,
     OutputCheckRequest,
     OutputFinalizeRequest,
+    OutputHooks,
     OutputResult,
     OutputSetup,
     OutputSetupRequest,
@@ -45,7 +46,7 @@ _IMAGE = "export-domain-image"
 _GUEST = "export-domain-guest"
 
 
-class ExportDomainOutput:
+class ExportDomainOutput(OutputHooks):
     """Write a guest into the export storage domain ``-os``."""
 
     api_version = 1

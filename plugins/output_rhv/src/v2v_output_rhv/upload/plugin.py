@@ -14,9 +14,11 @@ from v2v_core.api import (
     OutputAbortRequest,
     OutputCheckRequest,
     OutputFinalizeRequest,
+    OutputHooks,
     OutputResult,
     OutputSetup,
     OutputSetupRequest,
+    ProbeHooks,
     ProbeRequest,
     V2VError,
     hookimpl,
@@ -25,7 +27,7 @@ from v2v_output_rhv.profile import PROFILE
 from v2v_output_rhv.upload.settings import OPTIONS, Limits, read_settings
 
 
-class UploadOutput:
+class UploadOutput(OutputHooks, ProbeHooks):
     """Create disks at an oVirt engine, upload to them through ovirt-imageio, and create a virtual machine with them."""
 
     api_version = 1

@@ -20,6 +20,7 @@ from v2v_core.api import (
     OutputAbortRequest,
     OutputCheckRequest,
     OutputFinalizeRequest,
+    OutputHooks,
     OutputResult,
     OutputSetup,
     OutputSetupRequest,
@@ -44,7 +45,7 @@ from v2v_output_rhv.vdsm.settings import OPTIONS, VdsmSettings
 from v2v_output_rhv.volumes import check_sizes, meta_file, volume_metadata
 
 
-class VdsmOutput:
+class VdsmOutput(OutputHooks):
     """Write a guest into the directories that VDSM names."""
 
     api_version = 1
