@@ -90,7 +90,11 @@ class Place:
     def leftovers(self) -> list[str]:
         """Name everything that a run left: files and sockets in the temporary directories, processes."""
         files = [str(path) for name in ("tmp", "large") for path in (self.root / name).rglob("*")]
-        return files + [f"process {pid}: {words}" for pid, words in self._processes()]
+        return files + self.processes()
+
+    def processes(self) -> list[str]:
+        """Name every process that a run left."""
+        return [f"process {pid}: {words}" for pid, words in self._processes()]
 
     def _processes(self) -> Iterator[tuple[int, str]]:
         mark = f"VIRT_V2V_TMPDIR={self.root / 'large'}".encode()

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import ssl
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 from certificates import Certificates
 from engine_simulator.faults import Behaviour, Fault, FaultTable
 from engine_simulator.resources import Resources
-from engine_simulator.server import Api, EngineServer
+from engine_simulator.server import Api, Listener
 from engine_simulator.state import Cluster, DataCenter, Disk, Host, Machine, State, StorageDomain, Transfer
 from engine_simulator.storage import make_image, read_image
 from engine_simulator.transfers import VALIDITY, TransferHost
@@ -28,13 +27,18 @@ HARDWARE_ID = "5e3f2a10-0000-4000-8000-00000000beef"
 class EngineSimulator:
     """A running simulator, and what a test asks and tells it."""
 
-    port: int
     certificates: Certificates
     directory: Path
     password_file: Path
     api: Api
+    listener: Listener
     host: TransferHost
     daemon: ImageioDaemon
+
+    @property
+    def port(self) -> int:
+        """The port of the API."""
+        return self.listener.port
 
     @property
     def state(self) -> State:
@@ -121,6 +125,16 @@ class EngineSimulator:
             self.api.calls.clear()
             self.api.tokens.clear()
         self.daemon.start()
+        self.listener.start()
+
+    def go_down(self) -> None:
+        """Stop answering, as an engine that is restarted or cut off; hosts and transfers go on."""
+        self.listener.stop()
+
+    def come_back(self) -> None:
+        """Answer again. What there was is still there; sessions are not."""
+        self.forget_sessions()
+        self.listener.start()
 
     def pause(self, transfer: Transfer, phase: str = "paused_system") -> None:
         """Stop a transfer, as the engine does when its host is in trouble."""
@@ -154,16 +168,10 @@ def running_engine(directory: Path, *, backing: str = "nbd", local: bool = False
         api = Api(Resources(_furnished(directory), host, Behaviour()), USER, PASSWORD)
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificates.certificate, certificates.key)
-        server = EngineServer(api, context)
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="engine", daemon=True)
-        thread.start()
-        try:
-            port = int(server.server_address[1])
-            yield EngineSimulator(port, certificates, directory, password, api, host, daemon)
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+        listener = Listener(api, context)
+        stack.callback(listener.stop)
+        listener.start()
+        yield EngineSimulator(certificates, directory, password, api, listener, host, daemon)
 
 
 def _furnished(directory: Path) -> State:

@@ -111,6 +111,8 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         api = self.server.api
         try:
+            if self.server.is_down:
+                raise Hangup
             if parts.path == _TOKEN:
                 form = {key: values[-1] for key, values in parse_qs(body.decode()).items()}
                 self._send(200, json.dumps(api.log_in(form)).encode(), "application/json")
@@ -141,9 +143,10 @@ class EngineServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, api: Api, context: ssl.SSLContext) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, api: Api, context: ssl.SSLContext, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.api = api
+        self.is_down = False
         # the handshake is the thread's of the connection, and not the one's that accepts
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
@@ -153,6 +156,31 @@ class EngineServer(ThreadingHTTPServer):
 
         if not isinstance(sys.exc_info()[1], (OSError, socket.timeout)):
             super().handle_error(request, client_address)
+
+
+@dataclass
+class Listener:
+    """The server of an engine that can be shut down and started again, on the same port and with the same state."""
+
+    api: Api
+    context: ssl.SSLContext
+    port: int = 0
+    _server: EngineServer | None = None
+
+    def start(self) -> None:
+        """Serve, if it does not."""
+        if self._server is None:
+            self._server = EngineServer(self.api, self.context, self.port)
+            self.port = int(self._server.server_address[1])
+            threading.Thread(target=self._server.serve_forever, args=(0.05,), name="engine", daemon=True).start()
+
+    def stop(self) -> None:
+        """Refuse new connections, and answer nothing on those that are open."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.is_down = True
+            server.shutdown()
+            server.server_close()
 
 
 def _parsed(body: bytes) -> documents.Element:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What can go wrong with ``-o rhv-upload``, each at the point where it hurts.
 
-After each: an exit code that is not 0, cause and remedy; no disk of ours in the engine, or its id in the last line; and
-nothing of anybody else's touched. The input, the copy and the output are the real ones, the conversion is a fake one,
-and quick.
+After each: an exit code that is not 0, cause and remedy; nothing of another user touched; and no disk of the run in the
+engine, or its id in the warnings and in the ledger, so that a cleanup that is run later removes it. The input, the copy
+and the output are the real ones, the conversion is a fake one, and quick.
 """
 
 from __future__ import annotations
@@ -109,12 +109,38 @@ def refused(done: subprocess.CompletedProcess[str], code: int, *causes: str) -> 
     assert "Traceback" not in done.stderr, said(done)
 
 
-def named_last(done: subprocess.CompletedProcess[str], left: set[str]) -> None:
-    """See that what is left is named in the last line that is not about the error itself."""
-    last = done.stdout.strip().splitlines()[-1]
-    assert last.startswith("v2v: warning:"), said(done)
-    for identity in left:
-        assert identity in last, said(done)
+def one_is_left(place: Place, engine: EngineSimulator, done: subprocess.CompletedProcess[str]) -> None:
+    """See that the disk that is left is named after everything else, and that the last line says how to go on."""
+    (identity,) = ours(engine)
+    *_, named, kept = done.stdout.strip().splitlines()
+    assert named.startswith("v2v: warning:"), said(done)
+    assert f"left behind: mark of the oVirt disks {marks(engine)[identity]}, oVirt disk {identity}" in named, said(done)
+    assert kept.startswith(f"v2v: warning: {kept_directory(place)} is kept"), said(done)
+    assert f"run helper-v2v-cleanup --dir {kept_directory(place)} again" in kept, said(done)
+
+
+def marks(engine: EngineSimulator) -> dict[str, str]:
+    """Return the mark of each of our disks."""
+    disks = engine.state.disks.values()
+    return {disk.id: disk.description.split()[-1] for disk in disks if "uploaded by v2v" in disk.description}
+
+
+def kept_directory(place: Place) -> Path:
+    """Return the conversion directory that a run has kept."""
+    (directory,) = [entry for entry in (place.root / "tmp").iterdir() if (entry / "ledger.jsonl").exists()]
+    return directory
+
+
+def clean_up(place: Place) -> subprocess.CompletedProcess[str]:
+    return place.run("helper-v2v-cleanup", "--dir", kept_directory(place), PYTHONPATH=str(place.root), timeout=120)
+
+
+def cleanup_ends_it(place: Place, engine: EngineSimulator) -> None:
+    """See that a cleanup, now that the cause is gone, removes what is left, and the directory."""
+    done = clean_up(place)
+    assert done.returncode == 0, said(done)
+    assert not ours(engine), said(done)
+    assert not place.leftovers(), said(done)
 
 
 def after_bytes(relay: Relay, happen: object, *, part: float = 0.5) -> None:
@@ -163,7 +189,7 @@ def test_token_expires(place: Place, engine: EngineSimulator, source: Path, wire
 def test_token_expires_and_the_password_was_changed(
     place: Place, engine: EngineSimulator, source: Path, wire: Relay
 ) -> None:
-    """Nothing can be removed then, so it is named."""
+    """Nothing can be removed until a cleanup is given the new password."""
 
     def change() -> None:
         engine.api.password = "changed"
@@ -172,11 +198,13 @@ def test_token_expires_and_the_password_was_changed(
     after_bytes(wire, change)
     try:
         done = convert(place, engine, source)
+        refused(done, 5, "does not let admin@internal in")
+        one_is_left(place, engine, done)
+        engine.password_file.write_text("changed\n")
+        cleanup_ends_it(place, engine)
     finally:
         engine.api.password = PASSWORD
-    refused(done, 5, "does not let admin@internal in")
-    assert len(ours(engine)) == 1
-    named_last(done, ours(engine))
+        engine.password_file.write_text(f"{PASSWORD}\n")
 
 
 def test_transfer_is_paused_by_the_system(place: Place, engine: EngineSimulator, source: Path, wire: Relay) -> None:
@@ -210,8 +238,10 @@ def test_disk_is_locked_for_ever(place: Place, engine: EngineSimulator, source: 
     engine.behaviour.disk = "never"
     done = convert(place, engine, source)
     refused(done, 5, "is still locked by the engine after 4 seconds")
-    assert len(ours(engine)) == 1
-    named_last(done, ours(engine))
+    one_is_left(place, engine, done)
+    for identity in ours(engine):
+        engine.state.disks[identity].status = "ok"
+    cleanup_ends_it(place, engine)
 
 
 @pytest.mark.parametrize("end", ["finished_failure", "paused_system", "never"])
@@ -225,8 +255,11 @@ def test_finalize_fails(place: Place, engine: EngineSimulator, source: Path, end
     }
     refused(done, 5, words[end])
     if end == "never":
-        assert len(ours(engine)) == 1
-        named_last(done, ours(engine))
+        one_is_left(place, engine, done)
+        for transfer in engine.state.transfers.values():
+            transfer.phase = "finished_success"
+            engine.state.disks[transfer.disk].status = "ok"
+        cleanup_ends_it(place, engine)
     else:
         assert not ours(engine)
 
@@ -298,15 +331,54 @@ def test_disk_cannot_be_removed(place: Place, engine: EngineSimulator, source: P
     engine.faults["vms.add"] = Fault(status=400, detail="[Cannot import VM.]")
     done = convert(place, engine, source)
     refused(done, 5, "Cannot import VM")
-    assert len(ours(engine)) == 1
-    named_last(done, ours(engine))
+    one_is_left(place, engine, done)
+    engine.behaviour.removal = "gone"
+    cleanup_ends_it(place, engine)
 
 
 def test_engine_goes_away(place: Place, engine: EngineSimulator, source: Path) -> None:
-    """Whatever it did before it went is named."""
+    """What it did before is named. A cleanup that comes too early keeps it in the ledger, the next one removes it."""
     engine.faults["transfers.add"] = Fault(hangup="after")
     engine.faults["token"] = Fault(after=2, hangup="before")
     done = convert(place, engine, source)
     refused(done, 5, "the engine localhost")
+    one_is_left(place, engine, done)
+    early = clean_up(place)
+    assert early.returncode == 5, said(early)
+    assert "the first is mark of the oVirt disks" in early.stderr, said(early)
+    assert "hint:" in early.stderr, said(early)
     assert len(ours(engine)) == 1
-    named_last(done, ours(engine))
+    engine.faults.clear()
+    cleanup_ends_it(place, engine)
+
+
+def test_supervisor_is_killed_and_the_engine_goes_away(
+    place: Place, engine: EngineSimulator, source: Path, wire: Relay
+) -> None:
+    """``kill -9`` at 50 %, and the warden cannot reach the engine: nothing that is left is forgotten."""
+    process = place.start(*argv(engine, source), PYTHONPATH=str(place.root))
+
+    def strike() -> None:
+        engine.go_down()
+        process.kill()
+
+    after_bytes(wire, strike)
+    assert process.wait(60) == -9
+    deadline = time.monotonic() + 60
+    while place.processes() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not place.processes(), "the warden has given up, and the servers are stopped"
+    (left,) = ours(engine)
+    directory = kept_directory(place)
+    assert left in (directory / "ledger.jsonl").read_text()
+    (logs,) = (place.root / "state" / "v2v" / "logs").iterdir()
+    assert left in (logs / "ledger.jsonl").read_text()
+    assert "cannot be reached" in (logs / "cleanup.log").read_text()
+    assert (logs / "copy.log").exists()
+    early = clean_up(place)
+    assert early.returncode == 5, said(early)
+    assert f"oVirt disk {left}" in early.stdout + early.stderr, said(early)
+    assert ours(engine) == {left}
+    engine.come_back()
+    cleanup_ends_it(place, engine)
+    assert not engine.running_transfers()

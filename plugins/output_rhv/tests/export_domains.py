@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from v2v_core.api import (
+    AbortResult,
     Bus,
     Capabilities,
     Firmware,
@@ -72,7 +73,7 @@ def tree(place: Path) -> dict[str, object]:
     return entries
 
 
-def target_of(sizes: tuple[int | None, ...], name: str = "guest") -> TargetGuest:
+def target_of(sizes: tuple[int, ...], name: str = "guest") -> TargetGuest:
     """Return a small Linux guest with disks of these sizes."""
     return TargetGuest(
         source=Guest(name=name, disks=tuple(SourceDisk(index=i, size=size) for i, size in enumerate(sizes, 1))),
@@ -90,7 +91,7 @@ def target_of(sizes: tuple[int | None, ...], name: str = "guest") -> TargetGuest
 class Run:
     """One conversion, as an output plugin sees it."""
 
-    def __init__(self, plugin: Any, private: Path, sizes: tuple[int | None, ...] = (MIB, MIB), **settings: Any) -> None:
+    def __init__(self, plugin: Any, private: Path, sizes: tuple[int, ...] = (MIB, MIB), **settings: Any) -> None:
         self.plugin = plugin
         self.directory = private
         self.directory.mkdir(mode=0o700, exist_ok=True)
@@ -119,7 +120,8 @@ class Run:
             OutputSetupRequest(
                 directory=self.directory,
                 settings=self.settings,
-                target=self.target,
+                guest=self.target.source,
+                disks=self.target.source.disks,
                 ledger=self.ledger,
                 report=self.report,
             )
@@ -140,23 +142,29 @@ class Run:
                 settings=self.settings,
                 target=self.target,
                 state=self.state,
-                domain_xml=b"<domain/>",
+                # no output of this distribution reads it: they make an OVF
+                metadata=Path("/nonexistent"),
                 ledger=self.ledger,
                 report=self.report,
             )
         )
         return result
 
-    def abort(self, *, state: bool = True) -> None:
-        self.plugin.v2v_output_abort(
+    def abort(self, *, state: bool = True, owned: tuple[OwnedObject, ...] | None = None) -> tuple[OwnedObject, ...]:
+        """Abort, and return what is left.
+
+        :param owned: what an earlier abort has left; None for all that was recorded.
+        """
+        result: AbortResult = self.plugin.v2v_output_abort(
             OutputAbortRequest(
                 directory=self.directory,
                 settings=self.settings,
-                owned=self.ledger.owned(),
+                owned=self.ledger.owned() if owned is None else owned,
                 state=self.state if state else {},
                 report=self.report,
             )
         )
+        return result.left
 
 
 def as_user(number: int, function: Callable[[], None], *, drop: str = "") -> int:

@@ -26,11 +26,12 @@ from v2v_core.api import (
     OutputSettings,
     OutputSetup,
     OutputSetupRequest,
+    OwnedObject,
     SourceDisk,
     TargetDisk,
     TargetGuest,
 )
-from v2v_core.metadata import libvirt_domain, write_source, write_target
+from v2v_core.metadata import write_source, write_target
 from v2v_core.testing import FakeLedger, FakeReporter
 from v2v_output_local.local.plugin import LocalOutput
 
@@ -82,7 +83,8 @@ class Run:
             OutputSetupRequest(
                 directory=self.directory,
                 settings=self.settings,
-                target=self.target,
+                guest=self.target.source,
+                disks=self.target.source.disks,
                 ledger=self.ledger,
                 report=self.report,
             )
@@ -104,22 +106,27 @@ class Run:
                 settings=self.settings,
                 target=self.target,
                 state=self.state,
-                domain_xml=libvirt_domain(self.directory / "out", name=self.settings.name),
+                metadata=self.directory / "out",
                 ledger=self.ledger,
                 report=self.report,
             )
         )
 
-    def abort(self, *, state: bool = True) -> None:
-        self.plugin.v2v_output_abort(
+    def abort(self, *, state: bool = True, owned: tuple[OwnedObject, ...] | None = None) -> tuple[OwnedObject, ...]:
+        """Abort, and return what is left.
+
+        :param owned: what an earlier abort has left; None for all that was recorded.
+        """
+        result = self.plugin.v2v_output_abort(
             OutputAbortRequest(
                 directory=self.directory,
                 settings=self.settings,
-                owned=self.ledger.owned(),
+                owned=self.ledger.owned() if owned is None else owned,
                 state=self.state if state else {},
                 report=self.report,
             )
         )
+        return result.left
 
     def files(self) -> list[str]:
         return sorted(entry.name for entry in self.storage.iterdir())

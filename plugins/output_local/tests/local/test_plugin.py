@@ -7,13 +7,14 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lxml import etree
 
-from v2v_core.api import DestinationError, Display, NbdkitPlugin, QemuImage
+from v2v_core.api import Bus, Cpu, DestinationError, Display, NbdkitPlugin, QemuImage, Topology
 from v2v_core.output_files import file_mode
 
 MIB = 1024 * 1024
@@ -53,6 +54,27 @@ class TestResult:
         assert {element.get("type") for element in root.iterfind("devices/disk/driver")} == {"raw"}
         if shutil.which("virt-xml-validate") is not None:
             subprocess.run(["virt-xml-validate", description, "domain"], check=True, capture_output=True)
+
+    def test_the_conversion_chooses_the_names_of_the_devices(self, new_run: NewRun) -> None:
+        """Setup can come before the conversion: it knows neither buses nor devices."""
+        run = new_run()
+        run.setup()
+        disks = [replace(disk, bus=Bus.SATA, device=f"sd{'ba'[disk.index - 1]}") for disk in run.target.disks]
+        run.target = replace(run.target, disks=tuple(disks))
+        root = etree.parse(run.finalize().created[-1])
+        files = {
+            disk.find("target").get("dev"): disk.find("source").get("file") for disk in root.iterfind("devices/disk")
+        }
+        assert files == {"sdb": str(run.storage / "guest-sda"), "sda": str(run.storage / "guest-sdb")}
+
+    def test_what_libvirt_cannot_express_is_a_warning(self, new_run: NewRun) -> None:
+        run = new_run()
+        topology = Topology(sockets=2, cores=2, threads=2)
+        run.target = replace(run.target, source=replace(run.target.source, cpu=Cpu(count=3, topology=topology)))
+        run.setup()
+        run.finalize()
+        (warning,) = run.report.warnings
+        assert "CPU topology" in warning
 
     def test_a_description_with_a_password_is_private(self, new_run: NewRun) -> None:
         run = new_run(display=Display(kind="vnc", password="secret"))
@@ -196,9 +218,14 @@ class TestNothingHalfMade:
             raise PermissionError(1, "Operation not permitted")
 
         monkeypatch.setattr(Path, "unlink", refuse)
-        run.abort()
+        left = run.abort()
+        assert left == run.ledger.owned()
         assert len(run.report.warnings) == 2
         assert ".guest-sdb" in run.report.warnings[0]
+        monkeypatch.undo()
+        run.report.warnings.clear()
+        assert run.abort(owned=left) == ()
+        self.assert_old(run)
 
     def test_a_disk_that_is_gone_is_an_error_in_one_line(self, run: Any) -> None:
         Path(run.state["disks"][1]["written"]).unlink()

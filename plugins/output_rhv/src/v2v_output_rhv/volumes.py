@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Volumes in file-based storage of VDSM: limits on their number and sizes, and the ``.meta`` file beside each.
+"""Volumes in file-based storage of VDSM: their sizes, and the ``.meta`` file beside each.
 
 The keys of a ``.meta`` file are those in VDSM's ``volumemetadata.py`` up to version 4 of the storage format. Version 5
 counts bytes where these versions count sectors.
@@ -12,12 +12,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from v2v_core.api import DestinationError, SourceDisk, TargetDisk
+from v2v_core.api import DestinationError, SourceDisk
 from v2v_output_rhv.ovf import OvfDisk
 from v2v_output_rhv.ovf.tree import NO_UUID, generator
 
-#: The most disks that a virtual machine of oVirt can have.
-MOST_DISKS = 23
 _SECTOR = 512
 #: The type of a disk that belongs neither to a template nor to a snapshot.
 _DATA_DISK = 2
@@ -25,17 +23,12 @@ _DATA_DISK = 2
 _NOT_VALUE = re.compile("[=\x00-\x1f\x7f]")
 
 
-def check_disks(mode: str, disks: Sequence[SourceDisk | TargetDisk]) -> None:
-    """Check that oVirt can have these disks. A size that is not known yet is not checked.
+def check_sizes(mode: str, disks: Sequence[SourceDisk]) -> None:
+    """Check that VDSM can store disks of these sizes.
 
     :param mode: the output, such as ``-o vdsm``, for the error.
-    :raises DestinationError: there are too many, or a size is not a multiple of a sector.
+    :raises DestinationError: a size is not a multiple of a sector.
     """
-    if len(disks) > MOST_DISKS:
-        raise DestinationError(
-            f"{mode}: the guest has {len(disks)} disks, and oVirt takes at most {MOST_DISKS}",
-            hint="detach disks from the guest, and attach them in oVirt",
-        )
     for disk in disks:
         if disk.size is not None and disk.size % _SECTOR:
             raise DestinationError(

@@ -15,6 +15,11 @@ from export_domains import DOMAIN_ID, MIB, Run, as_root, ext4, killed_before, ma
 from v2v_core.api import DestinationError
 
 
+def images_of(run: Run, place: Path) -> list[str]:
+    """Return the directories of the images of a run, as the ledger names them."""
+    return [str(place / DOMAIN_ID / "images" / disk["image"]) for disk in run.state["disks"]]
+
+
 class TestFailures:
     @as_root
     @pytest.mark.parametrize("image_format", ["raw", "qcow2"])
@@ -59,9 +64,10 @@ class TestFailures:
         run.abort()
         assert tree(place) == before
 
-    def test_what_cannot_be_removed_is_named(
-        self, new_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    def test_what_cannot_be_removed_is_named_and_left(
+        self, new_run: Callable[..., Run], place: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        before = tree(place)
         run = new_run()
         run.setup()
 
@@ -69,17 +75,30 @@ class TestFailures:
             raise OSError(errno.EIO, "Input/output error")
 
         monkeypatch.setattr(shutil, "rmtree", refuse)
-        run.abort()
+        left = run.abort()
         assert len(run.report.warnings) == 2
-        for disk in run.state["disks"]:
-            assert disk["image"] in str(run.report.warnings)
+        assert [thing.identity for thing in left] == images_of(run, place)
+        for image in images_of(run, place):
+            assert image in str(run.report.warnings)
+        monkeypatch.undo()
+        run.report.warnings.clear()
+        assert run.abort(owned=left) == ()
+        assert run.report.warnings == []
+        assert tree(place) == before
 
-    def test_leftovers_in_a_place_that_is_gone_are_named(self, new_run: Callable[..., Run], place: Path) -> None:
+    def test_leftovers_in_a_place_that_is_gone_are_named_and_left(
+        self, new_run: Callable[..., Run], place: Path
+    ) -> None:
+        before = tree(place)
         run = new_run()
         run.setup()
         place.rename(place.with_name("elsewhere"))
-        run.abort()
+        left = run.abort()
         assert len(run.report.warnings) == 2
+        assert [thing.identity for thing in left] == images_of(run, place)
+        place.with_name("elsewhere").rename(place)
+        assert run.abort(owned=left) == ()
+        assert tree(place) == before
 
     @pytest.mark.parametrize("hook", ["setup", "finalize"])
     @pytest.mark.parametrize("image_format", ["raw", "qcow2"])

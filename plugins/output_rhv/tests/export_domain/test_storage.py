@@ -99,14 +99,48 @@ class TestNfs:
         assert nfs_run.report.warnings == []
 
     @as_root
-    def test_leftovers_on_a_server_that_is_gone_are_named(self, nfs_run: Run, place: Path) -> None:
+    @pytest.mark.parametrize("finalized", [False, True])
+    def test_abort_goes_on_when_the_server_answers_again(
+        self, nfs_run: Run, tmp_path: Path, place: Path, finalized: bool
+    ) -> None:
+        before = tree(place)
         nfs_run.setup()
-        subprocess.run(["umount", nfs_run.directory / "export-domain"], check=True)
+        if finalized:
+            nfs_run.finalize()
+        else:
+            subprocess.run(["umount", nfs_run.directory / "export-domain"], check=True)
         place.rename(place.with_name("elsewhere"))
-        nfs_run.abort()
+        for _ in range(2):
+            nfs_run.report.warnings.clear()
+            left = nfs_run.abort()
+            (warning,) = nfs_run.report.warnings
+            assert "access denied by server" in warning
+        images = [f"{SERVER}/{DOMAIN_ID}/images/{disk['image']}" for disk in nfs_run.state["disks"]]
+        machine = [f"{SERVER}/{DOMAIN_ID}/master/vms/{nfs_run.state['machine']}"] if finalized else []
+        point = str(nfs_run.directory / "export-domain")
+        assert [thing.identity for thing in left] == [point, *images, *machine]
+        place.with_name("elsewhere").rename(place)
+        nfs_run.report.warnings.clear()
+        assert nfs_run.abort(state=False, owned=left) == ()
+        assert nfs_run.report.warnings == []
+        assert tree(place) == before
+        assert mounts_below(tmp_path) == ()
+
+    @as_root
+    def test_mount_that_stays_is_left(self, nfs_run: Run, tmp_path: Path, place: Path) -> None:
+        before = tree(place)
+        nfs_run.setup()
+        umount = tmp_path / "bin" / "umount"
+        umount.write_text("#!/bin/sh\necho 'umount: must be superuser to unmount' >&2\nexit 32\n")
+        umount.chmod(0o755)
+        left = nfs_run.abort()
+        assert [thing.kind for thing in left] == ["nfs-mount"]
         (warning,) = nfs_run.report.warnings
-        for disk in nfs_run.state["disks"]:
-            assert f"{SERVER}/{DOMAIN_ID}/images/{disk['image']}" in warning
+        assert f"{SERVER} is still mounted on" in warning
+        assert tree(place) == before
+        umount.unlink()
+        assert nfs_run.abort(owned=left) == ()
+        assert mounts_below(tmp_path) == ()
 
     @as_root
     def test_abort_does_not_mount_again_after_a_failed_mount(self, nfs_run: Run, place: Path) -> None:

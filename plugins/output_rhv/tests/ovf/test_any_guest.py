@@ -12,7 +12,6 @@ from lxml import etree
 from ovf_examples import EXAMPLES, GIB, Example, Ovf, attributes, place, read
 
 from v2v_core.api import (
-    Bus,
     Capabilities,
     Cpu,
     Display,
@@ -26,6 +25,7 @@ from v2v_core.api import (
     Topology,
 )
 from v2v_output_rhv.ovf import Flavour
+from v2v_output_rhv.profile import PROFILE
 
 #: Any text at all, control characters and lone surrogates included.
 TEXT = st.text(st.characters(exclude_categories=()), max_size=20)
@@ -77,7 +77,7 @@ TARGETS = st.builds(
     ),
     capabilities=st.builds(Capabilities, net_model=TEXT, machine=TEXT, virtio_rng=st.booleans()),
     firmware=st.sampled_from(Firmware),
-    bus=st.sampled_from([bus for bus in Bus if bus is not Bus.FLOPPY]),
+    bus=st.sampled_from(PROFILE.buses),
     boot_order=st.none() | st.integers(1, 30),
     nics=st.lists(st.builds(Nic, network=TEXT, mac=OPTIONAL_TEXT, model=OPTIONAL_TEXT), max_size=10).map(tuple),
 )

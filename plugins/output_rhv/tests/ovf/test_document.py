@@ -150,9 +150,7 @@ class TestEnvelope:
         ("bus", "interface"),
         [
             (Bus.VIRTIO_BLK, "VirtIO"),
-            (Bus.NVME, "VirtIO"),
             (Bus.VIRTIO_SCSI, "VirtIO_SCSI"),
-            (Bus.SCSI, "VirtIO_SCSI"),
             (Bus.IDE, "IDE"),
             (Bus.SATA, "SATA"),
         ],

@@ -26,6 +26,7 @@ from v2v_core.testing import FakeReporter
 from v2v_core.testing.output_contract import _CONTENTS, OutputRun
 from v2v_output_rhv.upload.address import address_file, read_address
 from v2v_output_rhv.upload.plugin import UploadOutput
+from v2v_output_rhv.upload.removal import DISK, MACHINE, MARK
 from v2v_output_rhv.upload.settings import Limits
 
 Run = Callable[..., OutputRun]
@@ -272,13 +273,17 @@ def test_server_that_is_no_engine(engine: EngineSimulator, conversion: Run) -> N
     assert refused.value.hint
 
 
-def test_guest_of_another_architecture(conversion: Run) -> None:
-    """The architecture is known only after the conversion."""
+def test_guest_of_another_architecture(engine: EngineSimulator, conversion: Run) -> None:
+    """The architecture is known only after the conversion, which may come after setup; finalize changes nothing."""
     run = conversion(("rhv-cluster", "Power"))
     run.check()
+    run.setup()
+    calls = len(engine.calls)
     with pytest.raises(DestinationError, match="the cluster 'Power' is ppc64, the guest is x86_64"):
-        run.setup()
-    assert not run.owned()
+        run.finalize()
+    assert len(engine.calls) == calls
+    assert run.abort().left == ()
+    assert not engine.state.disks
 
 
 def test_expired_sessions_are_renewed(engine: EngineSimulator, conversion: Run) -> None:
@@ -333,6 +338,74 @@ def test_finalize_that_fails(engine: EngineSimulator, conversion: Run, behaviour
     run.abort()
     left = [*engine.state.disks, *engine.state.machines]
     assert all(any(identity in warning for warning in run.report.warnings) for identity in left)
+
+
+@pytest.mark.parametrize("finalized", [False, True])
+def test_abort_goes_on_when_the_engine_answers_again(engine: EngineSimulator, conversion: Run, finalized: bool) -> None:
+    neighbour = engine.add_machine("neighbour")
+    run = conversion()
+    run.setup()
+    if finalized:
+        run.write()
+        run.finalize()
+    engine.go_down()
+    recorded = run.owned()
+    assert [thing.kind for thing in recorded] == [MARK, DISK, DISK, *([MACHINE] if finalized else [])]
+    for _ in range(2):
+        run.report.warnings.clear()
+        assert run.abort().left == recorded
+        assert run.owned() == recorded
+        (warning,) = run.report.warnings
+        assert "the engine localhost cannot be reached" in warning
+    engine.come_back()
+    run.report.warnings.clear()
+    assert run.abort().left == ()
+    assert run.owned() == ()
+    assert set(engine.state.disks) == set(neighbour.disks)
+    assert set(engine.state.machines) == {neighbour.id}
+    assert not engine.running_transfers()
+
+
+def test_abort_goes_on_with_a_disk_that_was_locked(engine: EngineSimulator, conversion: Run) -> None:
+    """The mark stays in the ledger with the disk: without it, no later attempt would find the disk to be ours."""
+    run = conversion()
+    run.setup()
+    mark, first, second = run.owned()
+    engine.state.disks[second.identity].status = "locked"
+    engine.behaviour.removal = "never"
+    for transfer in engine.running_transfers():
+        if transfer.disk == first.identity:
+            engine.pause(transfer)
+            del engine.state.disks[first.identity]
+    assert run.abort().left == (mark, second)
+    assert second.identity in run.report.warnings[-1]
+    engine.behaviour.removal = "gone"
+    engine.state.disks[second.identity].status = "ok"
+    assert run.abort().left == ()
+    assert not engine.state.disks
+
+
+def test_abort_goes_on_with_a_machine_that_was_locked(engine: EngineSimulator, conversion: Run) -> None:
+    """No disk is left, so the mark is not needed any more."""
+    run = conversion()
+    upload(run)
+    (machine,) = engine.state.machines.values()
+    machine.status = "image_locked"
+    left = run.abort().left
+    assert [(thing.kind, thing.identity) for thing in left] == [(MACHINE, machine.id)]
+    machine.status = "down"
+    assert run.abort().left == ()
+    assert not engine.state.machines
+    assert not engine.state.disks
+
+
+def test_abort_without_a_disk_does_not_ask_the_engine(engine: EngineSimulator, conversion: Run) -> None:
+    """Setup failed before it created the first one."""
+    run = conversion()
+    run.account.record(MARK, "0" * 32)
+    engine.go_down()
+    assert run.abort().left == ()
+    assert not run.report.warnings
 
 
 def test_own_copier_is_recommended_and_gets_the_address(engine: EngineSimulator, conversion: Run) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -165,9 +166,7 @@ class TestCheck:
         with pytest.raises(DestinationError, match="is a disk of the source"):
             run.check()
 
-    def test_too_many_disks_and_odd_sizes(self, new_run: Callable[..., Run]) -> None:
-        with pytest.raises(DestinationError, match="24 disks"):
-            new_run(sizes=(MIB,) * 24).check()
+    def test_odd_sizes(self, new_run: Callable[..., Run]) -> None:
         with pytest.raises(DestinationError, match="disk 1 has 1000 bytes"):
             new_run(sizes=(1000, MIB)).check()
 
@@ -347,6 +346,26 @@ class TestFailures:
                 break
             calls += 1
         assert calls > 5
+
+    def test_abort_goes_on_with_what_could_not_be_deleted(
+        self, new_run: Callable[..., Run], domain: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = tree(domain)
+        run = new_run()
+        run.setup()
+
+        def refuse(self: Path, missing_ok: bool = False) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr(Path, "unlink", refuse)
+        left = run.abort()
+        monkeypatch.undo()
+        assert left == run.ledger.owned()
+        assert len(left) == len(run.report.warnings) == 2
+        run.report.warnings.clear()
+        assert run.abort(owned=left) == ()
+        assert run.report.warnings == []
+        assert tree(domain) == before
 
     @as_root
     def test_no_space_at_the_end(self, tmp_path: Path, new_run: Callable[..., Run]) -> None:

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from v2v_core.api import (
+    AbortResult,
     OutputAbortRequest,
     OutputCheckRequest,
     OutputFinalizeRequest,
+    OutputHooks,
     OutputResult,
     OutputSetup,
     OutputSetupRequest,
     PluginOption,
     hookimpl,
+    libvirt_domain,
 )
 from v2v_core.output_files import (
     DiskFile,
@@ -33,7 +36,7 @@ from v2v_output_local.local.names import OutputNames
 from v2v_output_local.local.settings import OPTIONS, LocalSettings
 
 
-class LocalOutput:
+class LocalOutput(OutputHooks):
     """Write ``NAME-sda``, ``NAME-sdb`` … and ``NAME.xml`` into the directory ``-os``."""
 
     api_version = 1
@@ -53,7 +56,7 @@ class LocalOutput:
         names = OutputNames.of_guest(settings.directory, settings.name)
         disks = [
             DiskFile.beside(names.disk(disk.index), disk, form=settings.format, compressed=settings.compressed)
-            for disk in request.target.disks
+            for disk in request.disks
         ]
         for disk in disks:
             make_disk(disk, request.ledger, preallocated=settings.preallocated)
@@ -64,12 +67,12 @@ class LocalOutput:
                 "metadata": str(names.metadata()),
                 "disks": [
                     {
-                        "device": target.device,
+                        "index": disk.index,
                         "written": str(disk.written),
                         "final": str(disk.final),
                         "backup": str(hidden_name(disk.final, "backup")),
                     }
-                    for target, disk in zip(request.target.disks, disks, strict=True)
+                    for disk in disks
                 ],
             },
             # the old content of a block device is unknown
@@ -80,7 +83,11 @@ class LocalOutput:
     def v2v_output_finalize(self, request: OutputFinalizeRequest) -> OutputResult:
         """Write the description, and give all files their final names."""
         state = request.state
-        domain = with_disks(request.domain_xml, {disk["device"]: _in_domain(disk, state) for disk in state["disks"]})
+        devices = {disk.index: disk.device for disk in request.target.disks}
+        domain = with_disks(
+            libvirt_domain(request.metadata, name=request.settings.name, report=request.report),
+            {devices[disk["index"]]: _in_domain(disk, state) for disk in state["disks"]},
+        )
         metadata = Path(state["metadata"])
         partial = hidden_name(metadata)
         write_partial(partial, domain, request.ledger)
@@ -105,9 +112,9 @@ class LocalOutput:
         return OutputResult(created=(*(disk["final"] for disk in state["disks"]), str(metadata)))
 
     @hookimpl
-    def v2v_output_abort(self, request: OutputAbortRequest) -> None:
+    def v2v_output_abort(self, request: OutputAbortRequest) -> AbortResult:
         """Delete the hidden files, and restore the files that had the final names before."""
-        clear_away(request.owned, request.directory, request.report)
+        return AbortResult(left=clear_away(request.owned, request.directory, request.report))
 
 
 def _is_device(disk: Mapping[str, Any]) -> bool:

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from v2v_core.api import (
+    AbortResult,
     NbdkitPlugin,
     OutputAbortRequest,
     OutputCheckRequest,
     OutputFinalizeRequest,
+    OutputHooks,
     OutputResult,
     OutputSetup,
     OutputSetupRequest,
@@ -21,7 +23,7 @@ from v2v_core.api import (
 _SIZE = "7E"
 
 
-class NullOutput:
+class NullOutput(OutputHooks):
     """Discard the guest: for finding out whether it can be converted, and how long that takes."""
 
     api_version = 1
@@ -49,7 +51,7 @@ class NullOutput:
     def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:
         """Serve, for each disk, a device that discards what is written to it."""
         service = NbdkitPlugin(name="null", parameters=(("size", _SIZE),))
-        return OutputSetup(disks=tuple(service for _ in request.target.disks), zeroed=True)
+        return OutputSetup(disks=tuple(service for _ in request.disks), zeroed=True)
 
     @hookimpl
     def v2v_output_finalize(self, request: OutputFinalizeRequest) -> OutputResult:
@@ -57,5 +59,6 @@ class NullOutput:
         return OutputResult()
 
     @hookimpl
-    def v2v_output_abort(self, request: OutputAbortRequest) -> None:
+    def v2v_output_abort(self, request: OutputAbortRequest) -> AbortResult:
         """Do nothing: nothing was created."""
+        return AbortResult()

@@ -7,7 +7,7 @@ from v2v_core.api import DestinationError, OutputCheckRequest, OutputSettings, U
 from v2v_core.output_files import check_space, service_programs
 from v2v_output_rhv.export_domain.ownership import VdsmFiles, runs_as_vdsm
 from v2v_output_rhv.export_domain.storage import Storage, naming_failures
-from v2v_output_rhv.volumes import check_disks
+from v2v_output_rhv.volumes import check_sizes
 
 
 def check_settings(settings: OutputSettings) -> None:
@@ -27,7 +27,7 @@ def check_destination(request: OutputCheckRequest) -> None:
     :raises DestinationError: one of them prevents the output.
     """
     settings = request.settings
-    check_disks("-o rhv", request.guest.disks)
+    check_sizes("-o rhv", request.guest.disks)
     for program in service_programs(settings.format):
         require_program(program)
     storage = Storage.of(settings, request.directory)

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from v2v_core.api import (
-    DestinationError,
+    AbortResult,
     OutputAbortRequest,
     OutputCheckRequest,
     OutputFinalizeRequest,
+    OutputHooks,
     OutputResult,
     OutputSetup,
     OutputSetupRequest,
@@ -36,7 +37,8 @@ from v2v_output_rhv.export_domain.checks import check_destination, check_setting
 from v2v_output_rhv.export_domain.ownership import VdsmFiles
 from v2v_output_rhv.export_domain.storage import Storage, naming_failures
 from v2v_output_rhv.ovf import Flavour, OvfDisk, build_ovf
-from v2v_output_rhv.volumes import check_disks, volume_metadata
+from v2v_output_rhv.profile import PROFILE
+from v2v_output_rhv.volumes import check_sizes, volume_metadata
 
 #: Kinds of objects in the ledger.
 _MOUNT = "nfs-mount"
@@ -44,16 +46,14 @@ _IMAGE = "export-domain-image"
 _GUEST = "export-domain-guest"
 
 
-class ExportDomainOutput:
+class ExportDomainOutput(OutputHooks):
     """Write a guest into the export storage domain ``-os``."""
 
     api_version = 1
     summary = "an export storage domain of oVirt or RHV, over NFS or in a directory"
     options: tuple[PluginOption, ...] = ()
-    #: Words of ``--machine-readable`` that this output stands for.
-    capabilities: tuple[str, ...] = ("ovf:ovirtexp",)
-    #: oVirt gives a machine a serial console only if the administrator adds one.
-    serial_console = False
+    capabilities = ("ovf:ovirtexp",)
+    profile = PROFILE
 
     @hookimpl
     def v2v_output_check(self, request: OutputCheckRequest) -> None:
@@ -66,7 +66,7 @@ class ExportDomainOutput:
         """Mount the domain, and create the images."""
         settings = request.settings
         check_settings(settings)
-        check_disks("-o rhv", request.target.disks)
+        check_sizes("-o rhv", request.disks)
         storage = Storage.of(settings, request.directory)
         if storage.is_nfs:
             request.ledger.record(_MOUNT, str(storage.local))
@@ -110,29 +110,30 @@ class ExportDomainOutput:
         return OutputResult(created=tuple(storage.named(domain / place) for place in (*disks, ovf)))
 
     @hookimpl
-    def v2v_output_abort(self, request: OutputAbortRequest) -> None:
-        """Remove the guest and the images, and unmount the domain."""
+    def v2v_output_abort(self, request: OutputAbortRequest) -> AbortResult:
+        """Remove the guest and the images, and unmount the domain. If one of them fails, the next attempt goes on."""
         storage = Storage.of(request.settings, request.directory)
         created = [thing for thing in reversed(request.owned) if thing.kind in {_GUEST, _IMAGE}]
         try:
             if created:
                 # if the machine was restarted in between, the domain is no longer mounted
                 storage.mount()
-            for thing in created:
-                _remove(storage, thing, request.report)
+            left = [thing for thing in created if not _remove(storage, thing, request.report)]
         except V2VError as err:
-            left = ", ".join(thing.identity for thing in created)
-            request.report.warning(f"these could not be removed and may be left behind: {left} ({err})")
-        _unmount(storage, request.report)
+            request.report.warning(f"the unfinished guest could not be removed from {storage.name}: {err.message}")
+            left = created
+        # the next attempt mounts the domain again
+        mount_stays = not _unmount(storage, request.report) or bool(left)
+        return AbortResult(
+            left=tuple(thing for thing in request.owned if thing in left or (thing.kind == _MOUNT and mount_stays))
+        )
 
 
 def _make_disks(request: OutputSetupRequest, storage: Storage, images: Path) -> Iterator[DiskFile]:
     """Create an image for each disk."""
     settings = request.settings
     with naming_failures(f"no image can be made in {storage.named(images)}"), VdsmFiles(images) as files:
-        for disk in request.target.disks:
-            if disk.size is None:
-                raise DestinationError(f"-o rhv: the size of disk {disk.index} is not known")
+        for disk in request.disks:
             image, volume = images / str(uuid.uuid4()), str(uuid.uuid4())
             request.ledger.record(_IMAGE, storage.named(image))
             files.make_directory(image.name)
@@ -140,7 +141,8 @@ def _make_disks(request: OutputSetupRequest, storage: Storage, images: Path) -> 
                 index=disk.index,
                 written=image / volume,
                 final=Path(storage.named(image / volume)),
-                size=disk.size,
+                # known: core has served the source by now
+                size=disk.size or 0,
                 format=settings.format,
             )
             preallocated = settings.allocation == "preallocated"
@@ -202,17 +204,23 @@ def _warn_of_owner(storage: Storage, domain: Path, places: list[str], report: Re
     )
 
 
-def _unmount(storage: Storage, report: Reporter) -> None:
+def _unmount(storage: Storage, report: Reporter) -> bool:
+    """Unmount the domain, or warn. Return whether it is no longer mounted."""
     try:
         storage.unmount()
     except V2VError as err:
-        report.warning(f"{storage.name} is still mounted on {storage.local}: {err}")
+        report.warning(f"{storage.name} is still mounted on {storage.local}: {err.message}")
+        return False
+    return True
 
 
-def _remove(storage: Storage, thing: OwnedObject, report: Reporter) -> None:
+def _remove(storage: Storage, thing: OwnedObject, report: Reporter) -> bool:
+    """Remove an image or a guest, or warn. Return whether it is gone."""
     path = storage.path(thing.identity)
     try:
         with VdsmFiles(path.parent) as files:
             files.remove_tree(path.name)
     except OSError as err:
         report.warning(f"{thing.identity} could not be removed and is left behind: {err.strerror}")
+        return False
+    return True

@@ -17,11 +17,10 @@ _GIB = 1024**3
 #: The names of oVirt's enumerations: mixed case in the OVF, upper case in ``.meta`` files.
 _VOLUME_FORMATS = {"raw": "RAW", "qcow2": "COW"}
 _VOLUME_TYPES = {"sparse": "Sparse", "preallocated": "Preallocated"}
+#: Of the buses in the profile of the outputs.
 _INTERFACES = {
     Bus.VIRTIO_BLK: "VirtIO",
-    Bus.NVME: "VirtIO",
     Bus.VIRTIO_SCSI: "VirtIO_SCSI",
-    Bus.SCSI: "VirtIO_SCSI",
     Bus.IDE: "IDE",
     # what a q35 has in place of IDE; every oVirt that has the q35 knows it
     Bus.SATA: "SATA",
@@ -112,7 +111,7 @@ class DiskWriter:
                 "ovf:volume-type": disk.volume_type,
                 # the unit of the capacity, and not the format of the volume
                 "ovf:format": "http://en.wikipedia.org/wiki/Byte",
-                "ovf:disk-interface": _INTERFACES[self._target(disk).bus],
+                "ovf:disk-interface": self._interface(disk),
                 "ovf:disk-type": "System",
                 "ovf:boot": "True" if disk is self._boot_disk else "False",
             }
@@ -148,6 +147,16 @@ class DiskWriter:
             return self._targets[disk.index]
         except KeyError as err:
             raise DestinationError(f"the guest has no disk {disk.index}") from err
+
+    def _interface(self, disk: OvfDisk) -> str:
+        bus = self._target(disk).bus
+        if bus not in _INTERFACES:
+            # the guest was converted before core knew that it goes to oVirt
+            raise DestinationError(
+                f"disk {disk.index}: oVirt has no disks on {bus.value}",
+                hint="run the check of this output before the conversion, which then chooses another bus",
+            )
+        return _INTERFACES[bus]
 
     def _find_boot_disk(self) -> OvfDisk | None:
         """Return the first disk in the boot order, or the first disk if no boot order is known."""

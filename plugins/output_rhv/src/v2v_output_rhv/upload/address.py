@@ -2,14 +2,13 @@
 """The address that the data of a disk is sent to, and the file that carries it from setup to the copy.
 
 Anyone who has the ticket in the URL can write to the disk. Therefore only this user can read the file. This module also
-runs in the Python of nbdkit, and imports only the standard library and, to connect, ovirt-imageio's client.
+runs in the Python of nbdkit. It imports only the standard library, and in functions what each of them needs.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,12 +22,14 @@ class Address:
     :param url: URL with the ticket; a secret. :param proxy_url: used if ``url`` cannot be connected to; also a secret.
     :param ca_file: file of the trusted certificate authorities; None for those of this machine.
     :param verify: verify the certificate of the server.
+    :param idle: seconds after which a request keeps an unused connection, and with it the transfer, alive.
     """
 
     url: str = field(repr=False)
     proxy_url: str | None = field(default=None, repr=False)
     ca_file: str | None = None
     verify: bool = True
+    idle: float = Policy().idle
 
     def connections(self, number: int, *, buffer_size: int) -> Connections:
         """Return connections that are not started yet.
@@ -47,7 +48,7 @@ class Address:
                 buffer_size=buffer_size,
             ),
             secrets=tuple(part for text in texts for part in (text, text.rpartition("/")[2])),
-            policy=Policy(connections=number),
+            policy=Policy(connections=number, idle=self.idle),
         )
 
 
@@ -58,8 +59,9 @@ def address_file(directory: Path, index: int) -> Path:
 
 def write_address(path: Path, address: Address) -> None:
     """Write an address for the copy, readable by this user only."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
-        json.dump(dataclasses.asdict(address), stream)
+    from v2v_core.api import write_atomically
+
+    write_atomically(path, json.dumps(dataclasses.asdict(address)).encode())
 
 
 def read_address(path: Path) -> Address:

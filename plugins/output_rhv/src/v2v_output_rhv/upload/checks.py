@@ -94,14 +94,15 @@ def check_disk_uuids(system: System, disk_uuids: Iterable[str]) -> None:
         )
 
 
-def check_architecture(destination: Destination, architecture: str) -> None:
+def check_architecture(architecture: str, *, cluster: str, offered: str) -> None:
     """Check that the cluster has the architecture of the guest.
 
+    :param cluster: its name. :param offered: its architecture, as the engine names it.
     :raises DestinationError: it has another one.
     """
     wanted = {"ppc64le": "ppc64", "i386": "x86_64", "i486": "x86_64", "i586": "x86_64", "i686": "x86_64"}
-    if wanted.get(architecture, architecture) != destination.architecture:
+    if wanted.get(architecture, architecture) != offered:
         raise DestinationError(
-            f"the cluster {destination.cluster_name!r} is {destination.architecture}, the guest is {architecture}",
+            f"the cluster {cluster!r} is {offered}, the guest is {architecture}",
             hint="name a cluster of that architecture with -oo rhv-cluster",
         )

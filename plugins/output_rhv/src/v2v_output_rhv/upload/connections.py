@@ -209,27 +209,33 @@ class Connections:
                 return result
 
     def _keep_alive(self) -> None:
-        """Send a request on each connection that was not used for a while."""
+        """Send a request on each connection that was not used for a while. Keep at least one connection.
+
+        The conversion can take hours, in which nothing else is sent.
+        """
         while not self._stopped.wait(self.policy.idle / 4):
             for slot in self._take_idle():
                 try:
-                    if slot.client is not None:
-                        slot.client.flush()
-                        slot.used = time.monotonic()
+                    if slot.client is None:
+                        slot.client = self.connect()
+                    slot.client.flush()
+                    slot.used = time.monotonic()
                 except Exception:
-                    # the next request opens a new connection, and reports what is wrong
+                    # tried again soon; the next request of a user of the disk reports what is wrong
                     _close(slot)
                 finally:
                     self._idle.put(slot)
 
     def _take_idle(self) -> list[_Slot]:
-        """Take the connections that were not used for a while out of the queue."""
+        """Take the connections that were not used for a while out of the queue; if all are broken, take one of them."""
         free: list[_Slot] = []
         with contextlib.suppress(queue.Empty):
             while True:
                 free.append(self._idle.get_nowait())
         now = time.monotonic()
         idle = [slot for slot in free if slot.client is not None and now - slot.used > self.policy.idle]
+        if len(free) == len(self._slots) and all(slot.client is None for slot in free):
+            idle = free[:1]
         for slot in reversed(free):
             if slot not in idle:
                 self._idle.put(slot)

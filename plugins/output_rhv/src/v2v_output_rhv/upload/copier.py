@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 
-from v2v_core.api import CopyError, CopyRequest, CopyResult, hookimpl, run_copy_program
+from v2v_core.api import CopyError, CopyHooks, CopyRequest, CopyResult, hookimpl, run_copy_program
 from v2v_output_rhv.upload.address import address_file
 
 NAME = "imageio"
@@ -18,7 +18,7 @@ NAME = "imageio"
 _CONNECTIONS = 4
 
 
-class ImageioCopier:
+class ImageioCopier(CopyHooks):
     """Send the data of a disk to ovirt-imageio, over several connections."""
 
     api_version = 1

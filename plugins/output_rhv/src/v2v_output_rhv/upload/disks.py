@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from v2v_core.api import DestinationError, OutputSettings, TargetDisk, UsageError
+from v2v_core.api import DestinationError, OutputSettings, SourceDisk, UsageError
 from v2v_output_rhv.upload.destination import Destination
 from v2v_output_rhv.upload.engine import System, reason_of, wait_until
 from v2v_output_rhv.upload.settings import Limits
@@ -60,25 +60,24 @@ def disk_format(settings: OutputSettings, *, block: bool) -> tuple[str, bool]:
 
 
 def plan_disks(
-    settings: OutputSettings, disk_uuids: Sequence[str], disks: Sequence[TargetDisk], *, block: bool
+    settings: OutputSettings, disk_uuids: Sequence[str], disks: Sequence[SourceDisk], *, block: bool
 ) -> tuple[DiskPlan, ...]:
     """Plan one disk for each disk of the guest.
 
-    :raises UsageError: the options do not fit the guest. :raises DestinationError: a size is not known.
+    :raises UsageError: the options do not fit the guest.
     """
     check_count(disk_uuids, len(disks))
     form, sparse = disk_format(settings, block=block)
     ids = disk_uuids or [str(uuid.uuid4()) for _ in disks]
     plans = []
     for disk, identity in zip(disks, ids, strict=True):
-        if disk.size is None:
-            raise DestinationError(f"the size of disk {disk.index} is not known")
         plans.append(
             DiskPlan(
                 index=disk.index,
                 id=identity,
                 name=f"{settings.name}-{disk.index:03d}",
-                size=disk.size,
+                # known: core has served the source by now
+                size=disk.size or 0,
                 format=form,
                 sparse=sparse,
                 # the volume does not grow during a transfer, so it must be large enough from the beginning

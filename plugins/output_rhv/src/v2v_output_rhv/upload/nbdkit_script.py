@@ -35,7 +35,7 @@ def dump_plugin() -> None:
 
 
 def config(key: str, value: str) -> None:
-    """Store a parameter: size, cafile, verify or connections; or a secret, url or proxy_url, given as ``+FILE``."""
+    """Store a parameter: size, cafile, verify, idle, connections; or a secret, url or proxy_url, given as ``+FILE``."""
     if key in _SECRETS:
         if not value.startswith("+"):
             raise RuntimeError(f"{key} must be given as {key}=+FILE")
@@ -45,7 +45,7 @@ def config(key: str, value: str) -> None:
 
 def config_complete() -> None:
     """Check that no parameter is missing."""
-    for key in ("size", "url"):
+    for key in ("size", "url", "idle"):
         if key not in _parameters:
             raise RuntimeError(f"the parameter {key} is missing")
 
@@ -63,6 +63,7 @@ def after_fork() -> None:
         proxy_url=_parameters.get("proxy_url"),
         ca_file=_parameters.get("cafile"),
         verify=_parameters.get("verify") != "false",
+        idle=float(_parameters["idle"]),
     )
     # the buffer is for streams, which nbdkit does not use
     _connections = address.connections(int(_parameters.get("connections", "4")), buffer_size=4096)

@@ -9,28 +9,32 @@ from pathlib import Path
 from typing import ClassVar
 
 from v2v_core.api import (
+    AbortResult,
     Finding,
     OutputAbortRequest,
     OutputCheckRequest,
     OutputFinalizeRequest,
+    OutputHooks,
     OutputResult,
     OutputSetup,
     OutputSetupRequest,
+    ProbeHooks,
     ProbeRequest,
     V2VError,
     hookimpl,
 )
+from v2v_output_rhv.profile import PROFILE
 from v2v_output_rhv.upload.settings import OPTIONS, Limits, read_settings
 
 
-class UploadOutput:
+class UploadOutput(OutputHooks, ProbeHooks):
     """Create disks at an oVirt engine, upload to them through ovirt-imageio, and create a virtual machine with them."""
 
     api_version = 1
     summary = "a virtual machine of oVirt or RHV, uploaded through its engine"
     options = OPTIONS
-    #: Words of ``--machine-readable`` that this output stands for.
-    capabilities: tuple[str, ...] = ("ovf:ovirt",)
+    capabilities = ("ovf:ovirt",)
+    profile = PROFILE
 
     #: Subclasses in tests have other limits.
     limits: ClassVar[Limits] = Limits()
@@ -48,7 +52,7 @@ class UploadOutput:
     def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:
         """Create the disks, and start a transfer to each."""
         from v2v_output_rhv.upload.address import address_file, write_address
-        from v2v_output_rhv.upload.checks import check_architecture, check_disk_uuids, check_name
+        from v2v_output_rhv.upload.checks import check_disk_uuids, check_name
         from v2v_output_rhv.upload.copier import recommended
         from v2v_output_rhv.upload.destination import find_destination, local_host
         from v2v_output_rhv.upload.disks import create_disk, plan_disks
@@ -60,11 +64,10 @@ class UploadOutput:
         settings = read_settings(request.settings, request.directory)
         with session(settings) as system:
             destination = find_destination(system, settings)
-            check_architecture(destination, request.target.capabilities.arch)
             check_name(system, request.settings.name)
             check_disk_uuids(system, settings.disk_uuids)
             host = local_host(system, destination, self.vdsm_id)
-            plans = plan_disks(request.settings, settings.disk_uuids, request.target.disks, block=destination.block)
+            plans = plan_disks(request.settings, settings.disk_uuids, request.disks, block=destination.block)
             mark = uuid.uuid4().hex
             request.ledger.record(MARK, mark)
             volumes = {}
@@ -77,7 +80,7 @@ class UploadOutput:
             for plan in plans:
                 transfer = start_transfer(system, plan.id, plan.called, host, self.limits)
                 request.report.debug(f"{plan.called}: transfer {transfer.id} on host {transfer.host}")
-                address = upload_address(settings, transfer)
+                address = upload_address(settings, transfer, self.limits)
                 write_address(address_file(request.directory, plan.index), address)
                 services.append(upload_service(address, plan.size))
                 disks.append(
@@ -93,7 +96,13 @@ class UploadOutput:
                 )
         return OutputSetup(
             disks=tuple(services),
-            state={"cluster": destination.cluster, "storage_domain": destination.storage_domain, "disks": disks},
+            state={
+                "cluster": destination.cluster,
+                "cluster_name": destination.cluster_name,
+                "architecture": destination.architecture,
+                "storage_domain": destination.storage_domain,
+                "disks": disks,
+            },
             request_size=REQUEST_SIZE,
             copier=recommended(),
             # a new volume reads as zeros, except a preallocated one on block storage, which may hold old data
@@ -102,8 +111,9 @@ class UploadOutput:
 
     @hookimpl
     def v2v_output_finalize(self, request: OutputFinalizeRequest) -> OutputResult:
-        """Finalize the transfers, then create the virtual machine from the OVF."""
+        """Check the architecture of the guest, finalize the transfers, and create the virtual machine from the OVF."""
         from v2v_output_rhv.ovf import Flavour, OvfDisk, build_ovf
+        from v2v_output_rhv.upload.checks import check_architecture
         from v2v_output_rhv.upload.disks import wait_for_disk
         from v2v_output_rhv.upload.engine import session
         from v2v_output_rhv.upload.machine import create_machine
@@ -112,6 +122,10 @@ class UploadOutput:
 
         settings = read_settings(request.settings, request.directory)
         state, limits = request.state, self.limits
+        # the guest's architecture is known only after the conversion
+        check_architecture(
+            request.target.capabilities.arch, cluster=state["cluster_name"], offered=state["architecture"]
+        )
         vm_id = str(uuid.uuid4())
         ovf = build_ovf(
             request.target,
@@ -145,21 +159,24 @@ class UploadOutput:
         return OutputResult(created=(machine, *(disk["id"] for disk in state["disks"])))
 
     @hookimpl
-    def v2v_output_abort(self, request: OutputAbortRequest) -> None:
-        """Cancel the transfers, and remove what the ledger names. Never raise."""
-        from v2v_output_rhv.upload.engine import session
-        from v2v_output_rhv.upload.removal import name_leftovers, take_back
+    def v2v_output_abort(self, request: OutputAbortRequest) -> AbortResult:
+        """Cancel the transfers, and remove what the ledger names. Never raise.
 
-        if not request.owned:
-            return
+        Everything is left when the engine cannot be asked; the next attempt finds out what is gone already.
+        """
+        from v2v_output_rhv.upload.engine import session
+        from v2v_output_rhv.upload.removal import everything, take_back
+
+        if not everything(request.owned):
+            return AbortResult()
         try:
             settings = read_settings(request.settings, request.directory)
             with session(settings) as system:
-                take_back(system, request.owned, self.limits, request.report)
-        except V2VError as err:
-            name_leftovers(request.owned, err.message, request.report)
+                return AbortResult(left=take_back(system, request.owned, self.limits, request.report))
         except Exception as err:
-            name_leftovers(request.owned, f"{type(err).__name__}: {err}", request.report)
+            reason = err.message if isinstance(err, V2VError) else f"{type(err).__name__}: {err}"
+            request.report.warning(f"the unfinished output could not be removed from the engine: {reason}")
+            return AbortResult(left=everything(request.owned))
 
     @hookimpl
     def v2v_probe(self, request: ProbeRequest) -> tuple[Finding, ...]:

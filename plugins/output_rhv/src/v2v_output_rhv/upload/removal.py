@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from v2v_core.api import OwnedObject, Reporter
 from v2v_output_rhv.upload.disks import is_marked, remove_disk
@@ -17,29 +17,43 @@ from v2v_output_rhv.upload.transfers import cancel_transfers
 DISK, MACHINE, MARK = "oVirt disk", "oVirt virtual machine", "mark of the oVirt disks"
 
 
-def take_back(system: System, owned: Sequence[OwnedObject], limits: Limits, report: Reporter) -> None:
-    """Remove what this run created. Warn of each object that cannot be removed, with its id."""
+def take_back(
+    system: System, owned: Sequence[OwnedObject], limits: Limits, report: Reporter
+) -> tuple[OwnedObject, ...]:
+    """Remove what this run created. Return what must stay in the ledger.
+
+    Warn of each object that cannot be removed, with its id.
+    """
     marks = ids(owned, MARK)
     mark = marks[-1] if marks else None
-    for vm_id in ids(owned, MACHINE):
-        remove_machine(system, vm_id, limits, report.warning)
+    left = [
+        OwnedObject(kind=MACHINE, identity=vm_id)
+        for vm_id in ids(owned, MACHINE)
+        if not remove_machine(system, vm_id, limits, report.warning)
+    ]
     disks = [disk_id for disk_id in ids(owned, DISK) if is_marked(system, disk_id, mark)]
     for disk_id, phase in cancel_transfers(system, disks, limits).items():
         if not phase.startswith(("transferring", "initializing", "finalizing")):
             report.warning(f"the transfer to the disk {disk_id} was {phase} in the engine")
-    for disk_id in disks:
-        remove_disk(system, disk_id, limits, report.warning)
+    left += [
+        OwnedObject(kind=DISK, identity=disk_id)
+        for disk_id in disks
+        if not remove_disk(system, disk_id, limits, report.warning)
+    ]
+    return _with_mark(owned, left)
 
 
-def name_leftovers(owned: Sequence[OwnedObject], why: str, report: Reporter) -> None:
-    """Warn, with their ids, of the objects that may be left behind when the engine does not answer."""
-    left = [f"{thing.kind} {thing.identity}" for thing in owned if thing.kind in {DISK, MACHINE}]
-    if left:
-        report.warning(
-            f"the unfinished output could not be removed ({why}); look for these and remove them: {', '.join(left)}"
-        )
+def everything(owned: Sequence[OwnedObject]) -> tuple[OwnedObject, ...]:
+    """Return what must stay in the ledger when nothing could be removed: empty if nothing was to be created."""
+    return _with_mark(owned, [thing for thing in owned if thing.kind in {DISK, MACHINE}])
 
 
 def ids(owned: Sequence[OwnedObject], kind: str) -> list[str]:
     """Return the ids of the objects of a kind, without duplicates."""
     return list(dict.fromkeys(thing.identity for thing in owned if thing.kind == kind))
+
+
+def _with_mark(owned: Sequence[OwnedObject], left: Collection[OwnedObject]) -> tuple[OwnedObject, ...]:
+    """Return what is left, in the order of the ledger, with the mark: without it, no attempt could remove a disk."""
+    disks_left = any(thing.kind == DISK for thing in left)
+    return tuple(thing for thing in owned if thing in left or (thing.kind == MARK and disks_left))

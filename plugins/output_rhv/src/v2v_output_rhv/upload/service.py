@@ -13,7 +13,7 @@ from pathlib import Path
 from v2v_core.api import CommandError, DestinationError, NbdkitPlugin, require_program, run_program
 from v2v_output_rhv.upload.address import Address
 from v2v_output_rhv.upload.engine import default_authorities
-from v2v_output_rhv.upload.settings import Route, UploadSettings
+from v2v_output_rhv.upload.settings import Limits, Route, UploadSettings
 from v2v_output_rhv.upload.transfers import Transfer
 
 #: Bytes, measured with bench/imageio.py. The header of a request costs as much as about ten kilobytes of data, and data
@@ -33,6 +33,7 @@ def upload_service(address: Address, size: int) -> NbdkitPlugin:
         ("size", str(size)),
         ("verify", str(address.verify).lower()),
         ("connections", str(_CONNECTIONS)),
+        ("idle", str(address.idle)),
     ]
     if address.ca_file is not None:
         parameters.append(("cafile", address.ca_file))
@@ -47,7 +48,7 @@ def upload_service(address: Address, size: int) -> NbdkitPlugin:
     )
 
 
-def upload_address(settings: UploadSettings, transfer: Transfer) -> Address:
+def upload_address(settings: UploadSettings, transfer: Transfer, limits: Limits) -> Address:
     """Return the address that the data of a disk is sent to, once its transfer has started.
 
     :raises DestinationError: the engine does not offer the route that the user chose.
@@ -70,6 +71,7 @@ def upload_address(settings: UploadSettings, transfer: Transfer) -> Address:
         proxy_url=other,
         ca_file=str(authorities) if authorities is not None else None,
         verify=settings.verify,
+        idle=limits.idle,
     )
 
 

@@ -53,6 +53,8 @@ class Limits:
     :param transfer: for starting a transfer. :param finalize: for finalizing a transfer.
     :param machine: for creating the virtual machine. :param removal: for removing one object.
     :param poll: between two requests for a state.
+    :param idle: without a request to ovirt-imageio, until one is sent that keeps the transfer alive. The engine gives
+        up after a minute at the earliest.
     """
 
     disk: float = 300
@@ -62,6 +64,7 @@ class Limits:
     machine: float = 300
     removal: float = 120
     poll: float = 1
+    idle: float = 20
 
 
 @dataclass(frozen=True, kw_only=True)

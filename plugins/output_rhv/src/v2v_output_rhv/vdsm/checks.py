@@ -6,7 +6,7 @@ from __future__ import annotations
 from v2v_core.api import DestinationError, OutputCheckRequest, require_program
 from v2v_core.output_files import check_device, check_final, check_not_source, check_space, service_programs
 from v2v_output_rhv.vdsm.settings import VdsmSettings
-from v2v_output_rhv.volumes import check_disks, meta_file
+from v2v_output_rhv.volumes import check_sizes, meta_file
 
 
 def check_destination(request: OutputCheckRequest, settings: VdsmSettings) -> None:
@@ -15,7 +15,7 @@ def check_destination(request: OutputCheckRequest, settings: VdsmSettings) -> No
     :raises UsageError: the options do not fit the guest.
     :raises DestinationError: something prevents the output.
     """
-    check_disks("-o vdsm", request.guest.disks)
+    check_sizes("-o vdsm", request.guest.disks)
     settings.check_count(len(request.guest.disks))
     settings.check_directories()
     for program in service_programs(request.settings.format):

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from v2v_core.api import (
+    AbortResult,
     Ledger,
     OutputAbortRequest,
     OutputCheckRequest,
     OutputFinalizeRequest,
+    OutputHooks,
     OutputResult,
     OutputSetup,
     OutputSetupRequest,
@@ -37,21 +39,20 @@ from v2v_core.output_files import (
     write_partial,
 )
 from v2v_output_rhv.ovf import Flavour, OvfDisk, build_ovf
+from v2v_output_rhv.profile import PROFILE
 from v2v_output_rhv.vdsm.checks import check_destination
 from v2v_output_rhv.vdsm.settings import OPTIONS, VdsmSettings
-from v2v_output_rhv.volumes import check_disks, meta_file, volume_metadata
+from v2v_output_rhv.volumes import check_sizes, meta_file, volume_metadata
 
 
-class VdsmOutput:
+class VdsmOutput(OutputHooks):
     """Write a guest into the directories that VDSM names."""
 
     api_version = 1
     summary = "volumes in a storage domain that VDSM has prepared; for VDSM, not for users"
     options: tuple[PluginOption, ...] = OPTIONS
-    #: Words of ``--machine-readable`` that this output stands for.
-    capabilities: tuple[str, ...] = ("vdsm-compat-option", "ovf:ovirt", "ovf:ovirtexp")
-    #: oVirt gives a machine a serial console only if the administrator adds one.
-    serial_console = False
+    capabilities = ("vdsm-compat-option", "ovf:ovirt", "ovf:ovirtexp")
+    profile = PROFILE
 
     @hookimpl
     def v2v_output_check(self, request: OutputCheckRequest) -> None:
@@ -62,14 +63,14 @@ class VdsmOutput:
     def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:
         """Create the volumes under hidden names."""
         settings = VdsmSettings.of(request.settings)
-        check_disks("-o vdsm", request.target.disks)
-        settings.check_count(len(request.target.disks))
+        check_sizes("-o vdsm", request.disks)
+        settings.check_count(len(request.disks))
         settings.check_directories()
         preallocated = request.settings.allocation == "preallocated"
         compat = settings.compat if request.settings.format == "qcow2" else None
         disks = [
             DiskFile.beside(settings.volume(disk.index), disk, form=request.settings.format, compat=compat)
-            for disk in request.target.disks
+            for disk in request.disks
         ]
         for made in disks:
             make_disk(made, request.ledger, preallocated=preallocated, opener=_open_new)
@@ -129,9 +130,9 @@ class VdsmOutput:
         return OutputResult(created=(*map(str, finals), state["ovf"]))
 
     @hookimpl
-    def v2v_output_abort(self, request: OutputAbortRequest) -> None:
+    def v2v_output_abort(self, request: OutputAbortRequest) -> AbortResult:
         """Delete the hidden files, and restore the files that had the final names before."""
-        clear_away(request.owned, request.directory, request.report)
+        return AbortResult(left=clear_away(request.owned, request.directory, request.report))
 
 
 def _ovf_disks(state: Mapping[str, Any]) -> Iterator[OvfDisk]:
