@@ -106,7 +106,6 @@ def test_roles_without_a_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_order_is_that_of_a_conversion_and_plugins_come_last(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("probe_plugins", "probe_nbdkit", "probe_programs", "probe_space"):
         monkeypatch.setattr(examination, name, lambda name=name: [Finding(name, Status.OK, "y")])
-    monkeypatch.setattr(examination, "probe_virtio_win", lambda: Finding("virtio-win", Status.OK, "y"))
     asked: list[bool] = []
 
     def ask(*, quick: bool) -> list[Finding]:
@@ -116,7 +115,7 @@ def test_order_is_that_of_a_conversion_and_plugins_come_last(monkeypatch: pytest
     monkeypatch.setattr(examination, "ask_plugins", ask)
     findings = examination.examine(quick=True)
     assert [finding.name for finding in findings] == [
-        *("probe_plugins", "probe_nbdkit", "probe_programs", "probe_space", "virtio-win", "asked")
+        *("probe_plugins", "probe_nbdkit", "probe_programs", "probe_space", "asked")
     ]
     assert asked == [True]
     assert not examination.conversions_can_run(findings)
