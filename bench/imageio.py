@@ -31,9 +31,8 @@ from pathlib import Path
 from unittest.mock import Mock
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "plugins/output_rhv/tests"))
 
-from certificates import Certificates  # noqa: E402 - found on the path that was just set
 from imageio_daemon import ImageioDaemon, exported, running_imageio  # noqa: E402
 from v2v_core import processes  # noqa: E402
 from v2v_core.api import CopyRequest, QemuImage, Step  # noqa: E402
@@ -42,6 +41,7 @@ from v2v_core.copying.nbdcopy import NbdCopy  # noqa: E402
 from v2v_core.reporting import StepReport  # noqa: E402
 from v2v_core.serving import serve_destination, serve_source  # noqa: E402
 from v2v_core.serving.qemu_nbd import block_node, create_overlay  # noqa: E402
+from v2v_core.testing import Certificates  # noqa: E402 - found on the path that was just set
 from v2v_output_rhv.upload.address import Address, address_file, write_address  # noqa: E402
 from v2v_output_rhv.upload.copier import ImageioCopier  # noqa: E402
 from v2v_output_rhv.upload.service import REQUEST_SIZE, upload_service  # noqa: E402

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from export_domains import DOMAIN_ID, FOREIGN_IMAGE, SERVER, as_root, make_domain, simulate_mount, tree
 from lxml import etree
 
+from export_domains import DOMAIN_ID, FOREIGN_IMAGE, SERVER, as_root, make_domain, simulate_mount, tree
 from guests.boot import boot
 from runs import Fingerprint, new_place, said
 

@@ -12,7 +12,7 @@ import pytest
 from guests.boot import boot
 from ova_files import descriptor, manifest, pack, stream_optimized
 from runs import Fingerprint, Place, said
-from ssh_server import running_sshd
+from v2v_core.testing import running_sshd
 
 pytestmark = pytest.mark.slow
 

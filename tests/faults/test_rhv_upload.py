@@ -19,9 +19,8 @@ from pathlib import Path
 import pytest
 
 from engine_simulator import PASSWORD, EngineSimulator, Fault, running_engine
-from relay import Relay, relay_to
 from runs import Place, said
-from v2v_core.testing import write_distribution
+from v2v_core.testing import Relay, relay_to, write_distribution
 from v2v_core.testing.fake_plugins import ENTRY_POINTS, MARKER
 
 pytestmark = pytest.mark.slow

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lxml import etree
+
 from export_domains import (
     DOMAIN_ID,
     MIB,
@@ -24,8 +26,6 @@ from export_domains import (
     recorded,
     tree,
 )
-from lxml import etree
-
 from v2v_core.api import DestinationError, NbdkitPlugin, OptionError, QemuImage, UsageError
 from v2v_core.discovery import Role
 from v2v_core.plugins import check_plugin

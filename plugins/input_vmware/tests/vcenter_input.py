@@ -16,7 +16,7 @@ import pytest
 from v2v_core.api import InputResult, InputSetupRequest, NbdkitPlugin, OptionValues, SourceError
 from v2v_core.testing import FakeReporter
 from v2v_input_vmware.vcenter.plugin import VcenterInput
-from vcenter import PASSWORD, Vcenter
+from vcenter_simulator import PASSWORD, Vcenter
 
 
 def setup(

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from certificates import Certificates
+from v2v_core.testing import Certificates
 
 #: Seconds until the daemon must listen.
 _START_LIMIT = 30.0

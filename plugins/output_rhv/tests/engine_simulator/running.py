@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from certificates import Certificates
 from engine_simulator.faults import Behaviour, Fault, FaultTable
 from engine_simulator.resources import Resources
 from engine_simulator.server import Api, EngineServer
@@ -19,6 +18,7 @@ from engine_simulator.state import Cluster, DataCenter, Disk, Host, Machine, Sta
 from engine_simulator.storage import make_image, read_image
 from engine_simulator.transfers import VALIDITY, TransferHost
 from imageio_daemon import ImageioDaemon, running_imageio
+from v2v_core.testing import Certificates
 
 USER, PASSWORD = "admin@internal", "pass word with 'quotes' & more"
 HARDWARE_ID = "5e3f2a10-0000-4000-8000-00000000beef"
