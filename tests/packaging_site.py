@@ -14,13 +14,13 @@ OUTSIDE = sorted(path.parent for path in (ROOT / "tests/packaging/outside").glob
 
 @dataclass(frozen=True)
 class Site:
-    """A virtual environment, with the directory that it and all that is done with it are in."""
+    """A virtual environment in a directory of its own, which is also where its programs run."""
 
     place: Path
     environment: dict[str, str] = field(repr=False)
 
     def run(self, *argv: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """Run a program of the environment, outside the checkout."""
+        """Run a program of the environment, outside the checkout, for ten minutes at most."""
         return subprocess.run(
             argv,
             cwd=self.place,

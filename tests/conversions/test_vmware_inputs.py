@@ -35,7 +35,7 @@ ethernet0.address = "{MAC}"
 
 
 def converted(place: Place, *words: str | Path, name: str) -> Path:
-    """Convert to a local guest, see what libvirt is told about it, and give the disk."""
+    """Convert to a local guest, check its domain XML, and return its disk."""
     out = place.root / "out"
     out.mkdir(exist_ok=True)
     done = place.run("virt-v2v", *words, "-o", "local", "-os", out, "-of", "qcow2")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What can go wrong with ``-o rhv-upload``, each at the point where it hurts.
 
-After each: an exit code that is not 0, cause and remedy; no disk of ours in the engine, or its id in the last line; and
-nothing of anybody else's touched. The input, the copy and the output are the real ones, the conversion is a fake one,
-and quick.
+After each: a non-zero exit code, a cause and a remedy; no disk of ours in the engine, or its id in the last line; and
+what belongs to other users of the engine unchanged. Input, copy and output are the real ones; the conversion is a fake
+one, and quick.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from v2v_core.testing.fake_plugins import ENTRY_POINTS, MARKER
 pytestmark = pytest.mark.slow
 
 SIZE = 64 * 1024 * 1024
-#: ``-o rhv-upload`` for people in a hurry: the engine's time is a few seconds.
+#: ``-o rhv-upload`` that waits only a few seconds for the engine.
 HURRIED = """\
 from v2v_output_rhv.upload.plugin import UploadOutput
 from v2v_output_rhv.upload.settings import Limits
@@ -46,7 +46,7 @@ def servers() -> Iterator[EngineSimulator]:
 
 @pytest.fixture
 def engine(servers: EngineSimulator) -> Iterator[EngineSimulator]:
-    """Give an engine that has something of somebody else's, and see at the end that it is as it was."""
+    """Yield an engine with a machine and a disk of another user, and check at the end that they were not changed."""
     servers.start_over()
     machine, disk = servers.add_machine("neighbour"), servers.add_disk("loose disk")
     before = [dataclasses.astuple(thing) for thing in (machine, disk, servers.state.disks[machine.disks[0]])]
@@ -60,7 +60,7 @@ def engine(servers: EngineSimulator) -> Iterator[EngineSimulator]:
 
 @pytest.fixture
 def wire(engine: EngineSimulator) -> Iterator[Relay]:
-    """Give the wire between this machine and the host."""
+    """Yield a relay between this machine and the host."""
     with relay_to(engine.daemon.port) as relay:
         engine.host.port = relay.port
         yield relay
@@ -68,7 +68,7 @@ def wire(engine: EngineSimulator) -> Iterator[Relay]:
 
 @pytest.fixture
 def source(place: Place) -> Path:
-    """Give a disk without a hole."""
+    """Return a disk image without holes."""
     image = place.root / "guest.img"
     image.write_bytes(os.urandom(SIZE))
     write_distribution(place.root, "v2v-fakes", ENTRY_POINTS)
@@ -92,14 +92,14 @@ def convert(place: Place, engine: EngineSimulator, source: Path, *more: str) -> 
 
 
 def ours(engine: EngineSimulator) -> set[str]:
-    """Give the ids of what is in the engine and not the neighbour's."""
+    """Return the ids of the disks and machines in the engine that this run created."""
     engine.state.catch_up()
     disks = {disk.id for disk in engine.state.disks.values() if "uploaded by v2v" in disk.description}
     return disks | {machine.id for machine in engine.state.machines.values() if machine.name == "guest"}
 
 
 def refused(done: subprocess.CompletedProcess[str], code: int, *causes: str) -> None:
-    """See that a run failed with its cause and a remedy, in words for people."""
+    """Check that a run failed with its causes and a hint, and without a traceback."""
     assert done.returncode == code, said(done)
     for cause in causes:
         assert cause in done.stderr, said(done)
@@ -109,7 +109,7 @@ def refused(done: subprocess.CompletedProcess[str], code: int, *causes: str) -> 
 
 
 def named_last(done: subprocess.CompletedProcess[str], left: set[str]) -> None:
-    """See that what is left is named in the last line that is not about the error itself."""
+    """Check that the last line of stdout is a warning that names what is left."""
     last = done.stdout.strip().splitlines()[-1]
     assert last.startswith("v2v: warning:"), said(done)
     for identity in left:
@@ -122,7 +122,7 @@ def after_bytes(relay: Relay, happen: object, *, part: float = 0.5) -> None:
 
 @pytest.mark.parametrize("more", [[], ["--copier", "nbdcopy"]], ids=["recommended", "nbdcopy"])
 def test_all_goes_well(place: Place, engine: EngineSimulator, source: Path, wire: Relay, more: list[str]) -> None:
-    """The other tests would prove nothing if this failed. They use the copier that is recommended."""
+    """Without this, the other tests would prove nothing. They use the recommended copier."""
     done = convert(place, engine, source, *more)
     assert done.returncode == 0, said(done)
     (machine,) = [found for found in engine.state.machines.values() if found.name == "guest"]
@@ -162,7 +162,7 @@ def test_token_expires(place: Place, engine: EngineSimulator, source: Path, wire
 def test_token_expires_and_the_password_was_changed(
     place: Place, engine: EngineSimulator, source: Path, wire: Relay
 ) -> None:
-    """Nothing can be removed then, so it is named."""
+    """Nothing can be removed then, so what is left is named."""
 
     def change() -> None:
         engine.api.password = "changed"
@@ -197,7 +197,7 @@ def test_wire_is_cut_and_back(place: Place, engine: EngineSimulator, source: Pat
 
 
 def test_ticket_expires(place: Place, engine: EngineSimulator, source: Path, wire: Relay) -> None:
-    """Each request makes a ticket last longer; so it expires when the wire is cut for longer than it is good for."""
+    """Each request extends the ticket, so it expires only when the wire is cut for longer than its validity."""
     engine.host.validity = 2
     after_bytes(wire, lambda: wire.cut(seconds=4))
     done = convert(place, engine, source)
@@ -231,7 +231,7 @@ def test_finalize_fails(place: Place, engine: EngineSimulator, source: Path, end
 
 
 def test_supervisor_is_killed(place: Place, engine: EngineSimulator, source: Path, wire: Relay) -> None:
-    """``kill -9`` at 50 %: somebody else cleans up."""
+    """``kill -9`` at 50 %: the warden cleans up."""
     process = place.start(*argv(engine, source), PYTHONPATH=str(place.root))
     after_bytes(wire, process.kill)
     assert process.wait(60) == -9
@@ -246,7 +246,7 @@ def test_supervisor_is_killed(place: Place, engine: EngineSimulator, source: Pat
 def test_supervisor_is_killed_while_it_waits_for_the_engine(
     place: Place, engine: EngineSimulator, source: Path, call: str
 ) -> None:
-    """The engine has done it, and nobody heard."""
+    """The engine has carried out the call, and its answer never arrived."""
     process = place.start(*argv(engine, source), PYTHONPATH=str(place.root))
 
     def kill() -> None:
@@ -262,7 +262,7 @@ def test_supervisor_is_killed_while_it_waits_for_the_engine(
 
 
 def test_name_is_taken_meanwhile(place: Place, engine: EngineSimulator, source: Path, wire: Relay) -> None:
-    """It is free before the conversion, and somebody takes it while the disk is copied."""
+    """The name is free before the conversion, and another user takes it while the disk is copied."""
     taken = []
     after_bytes(wire, lambda: taken.append(engine.add_machine("guest")))
     done = convert(place, engine, source)
@@ -285,7 +285,7 @@ def test_storage_is_full_before(place: Place, engine: EngineSimulator, source: P
 
 
 def test_storage_gets_full(place: Place, engine: EngineSimulator, source: Path) -> None:
-    """While the disk is copied: the daemon says no more than that it failed."""
+    """While the disk is copied. The daemon only reports that it failed."""
     engine.host.backing = "full"
     done = convert(place, engine, source)
     refused(done, 7, "disk 1 could not be copied", "ovirt-imageio failed", "perhaps the storage is full")
@@ -302,7 +302,7 @@ def test_disk_cannot_be_removed(place: Place, engine: EngineSimulator, source: P
 
 
 def test_engine_goes_away(place: Place, engine: EngineSimulator, source: Path) -> None:
-    """Whatever it did before it went is named."""
+    """What the engine created before it went away is named."""
     engine.faults["transfers.add"] = Fault(hangup="after")
     engine.faults["token"] = Fault(after=2, hangup="before")
     done = convert(place, engine, source)

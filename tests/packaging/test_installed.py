@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a user gets from pip: plugins are there when their distribution is, and a broken one hurts nobody else."""
+"""What a user gets from pip: a plugin is there when its distribution is; a broken one does not affect the others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def storage(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def never_imported(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Give the variable that the broken plugin looks at; fail if it was imported."""
+    """Yield the environment variable that the broken plugin reads; fail if that plugin was imported."""
     trace = tmp_path / "imported"
     yield {"V2V_BROKEN_WAS_IMPORTED": str(trace)}
     assert not trace.exists(), "the broken plugin was imported without being asked for"
