@@ -9,7 +9,10 @@ BUILD_GUESTS := cd tests && $(SUDO) env V2V_TEST_CACHE="$${V2V_TEST_CACHE:-$(HOM
     /usr/bin/python3 -m guests.build
 DISTS  := core cli plugins/input_disk plugins/input_vmware plugins/output_local plugins/output_rhv plugins/convert_guestfs
 
-.PHONY: demo test test-zoo zoo dev check setup format clean
+# Where the wheels go.
+WHEELS ?= dist
+
+.PHONY: demo test test-zoo zoo dev check wheels setup format clean
 
 demo: setup dev                    ## build a small real guest, convert it, boot the result
 	$(BUILD_GUESTS) debian12-vmware
@@ -35,6 +38,10 @@ check: dev                         ## format, lint, types, fast tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(addsuffix /src,$(DISTS))
 	$(BIN)/python -m pytest -q -m "not slow and not zoo"
+
+wheels: dev                        ## a wheel of every distribution in dist/, as README.md installs them
+	rm -f $(WHEELS)/v2v_*.whl
+	$(BIN)/python -m pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w $(WHEELS) $(addprefix ./,$(DISTS))
 
 setup:                             ## system packages, with sudo when not root
 	./setup-system

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The way of -o rhv-upload against ovirt-imageio's own client, to the same daemon, in the same run, in turn.
+"""How fast -o rhv-upload uploads, against ovirt-imageio's own client: the same daemon, the same run, in turn.
 
     .venv/bin/python bench/imageio.py [--size MiB] [--rounds N] [--connections N...] [--over https|unix|both]
         [--place DIR] [--copier imageio|nbdcopy]
@@ -31,9 +31,8 @@ from pathlib import Path
 from unittest.mock import Mock
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "plugins/output_rhv/tests"))
 
-from certificates import Certificates  # noqa: E402 - found on the path that was just set
 from imageio_daemon import ImageioDaemon, exported, running_imageio  # noqa: E402
 from v2v_core import processes  # noqa: E402
 from v2v_core.api import CopyRequest, QemuImage, Step  # noqa: E402
@@ -42,6 +41,7 @@ from v2v_core.copying.nbdcopy import NbdCopy  # noqa: E402
 from v2v_core.reporting import StepReport  # noqa: E402
 from v2v_core.serving import serve_destination, serve_source  # noqa: E402
 from v2v_core.serving.qemu_nbd import block_node, create_overlay  # noqa: E402
+from v2v_core.testing import Certificates  # noqa: E402 - found on the path that was just set
 from v2v_output_rhv.upload.address import Address, address_file, write_address  # noqa: E402
 from v2v_output_rhv.upload.copier import ImageioCopier  # noqa: E402
 from v2v_output_rhv.upload.service import REQUEST_SIZE, upload_service  # noqa: E402
@@ -52,7 +52,7 @@ PIECE = 16 * MIB
 
 
 def make_image(path: Path, size: int) -> int:
-    """Make the image to upload, and give how much data is in it."""
+    """Make the image to upload, and return how many bytes of data are in it."""
     data = 0
     with path.open("wb") as stream:
         for offset in range(0, size, 2 * PIECE):
@@ -64,7 +64,7 @@ def make_image(path: Path, size: int) -> int:
 
 @contextlib.contextmanager
 def ticket(daemon: ImageioDaemon, place: Path, size: int) -> Iterator[str]:
-    """Give the URL of a new, empty disk."""
+    """Yield the URL of a new, empty disk."""
     image = place / "destination"
     image.touch()
     os.truncate(image, size)
@@ -96,7 +96,7 @@ def theirs(source: Path, url: str, authority: Path, connections: int) -> float:
 
 
 def ours(source: Path, url: str, authority: Path, connections: int, *, copier: str) -> float:
-    """Upload as the steps do, from serving the source on; as the peer does."""
+    """Upload as the steps do; like the peer's, the time includes serving the source."""
     address = Address(url=url, ca_file=str(authority))
     size = source.stat().st_size
     with tempfile.TemporaryDirectory(prefix="v2v-b.", dir="/tmp") as name:

@@ -30,7 +30,7 @@ OURS = Path(sys.executable).parent / "virt-v2v"
 
 
 def convert(command: Path, image: Path, out: Path, log: Path) -> float:
-    """Convert with one of the two and give the wall time in seconds."""
+    """Convert with one of the two and return the wall time in seconds."""
     environment = {
         **os.environ,
         "LIBGUESTFS_BACKEND": "direct",
@@ -45,7 +45,7 @@ def convert(command: Path, image: Path, out: Path, log: Path) -> float:
 
 
 def verdict(out: Path) -> str:
-    """Boot a result on virtio and say how that went."""
+    """Boot a result on virtio, and return how that ended."""
     result = boot([out / "guest-sda"])
     return f"boots in {result.seconds:.0f} s" if result.reached else f"DOES NOT BOOT: {result.reason}"
 

@@ -40,7 +40,7 @@ TIMEOUT = 3600.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one conversion; without seconds it failed."""
+    """The result of one conversion; without seconds it failed."""
 
     seconds: float | None
     boots: bool
@@ -61,7 +61,7 @@ def domain(images: Sequence[Path]) -> str:
 
 
 def convert(command: Path, recipe: Recipe, work: Path) -> Outcome:
-    """Convert with one of the two, boot what comes of it, and delete it."""
+    """Convert with one of the two, boot the result, and delete it."""
     images = disks(recipe)
     out = work / "out"
     out.mkdir()

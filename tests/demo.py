@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What ``make demo`` does: build a small real guest, convert it, boot the result, show where it lies."""
+"""``make demo``: build a small real guest, convert it, boot the result, and show where it is."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def main() -> int:
     if not result.reached:
         print(f"it did not boot: {result.reason}", file=sys.stderr)
         return 1
-    print(f"==> it booted in {result.seconds:.0f} s. The guest lies in {OUT}:")
+    print(f"==> it booted in {result.seconds:.0f} s. The guest is in {OUT}:")
     for path in sorted(OUT.iterdir()):
         print(f"    {path}")
     print(f"    run it with libvirt: virsh define {OUT}/demo.xml && virsh start demo --console")

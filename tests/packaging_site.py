@@ -14,13 +14,13 @@ OUTSIDE = sorted(path.parent for path in (ROOT / "tests/packaging/outside").glob
 
 @dataclass(frozen=True)
 class Site:
-    """A virtual environment, with the directory that it and all that is done with it are in."""
+    """A virtual environment in a directory of its own, which is also where its programs run."""
 
     place: Path
     environment: dict[str, str] = field(repr=False)
 
     def run(self, *argv: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """Run a program of the environment, outside the checkout."""
+        """Run a program of the environment, outside the checkout, for ten minutes at most."""
         return subprocess.run(
             argv,
             cwd=self.place,
@@ -33,7 +33,12 @@ class Site:
         )
 
     def succeed(self, *argv: str, **more: str) -> str:
-        """Run a program that must succeed; give what it wrote to stdout."""
+        """Run a program that must succeed; return what it wrote to stdout."""
         done = self.run(*argv, **more)
         assert done.returncode == 0, f"{argv}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
+
+    def install(self, *words: str) -> None:
+        """Run ``pip install`` in the environment, with the versions that the tests were made with."""
+        pip = (str(self.place / "venv/bin/python"), "-m", "pip", "--disable-pip-version-check")
+        self.succeed(*pip, "install", "-q", "-c", str(ROOT / "constraints.txt"), *words)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Running the commands as a user does, and looking at what they leave: used by the tests and by nothing else."""
+"""Running the commands as a user does, and looking at what they leave."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Fingerprint:
 
     @classmethod
     def of(cls, path: Path) -> Fingerprint:
-        """Take the fingerprint of a file."""
+        """Return the fingerprint of a file."""
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         status = path.stat()
@@ -80,15 +80,15 @@ class Place:
             )
 
     def argv(self, argv: Sequence[str | Path]) -> list[str]:
-        """Give the argument list with the path of the command."""
+        """Return the argument list with the full path of the command."""
         return [str(BIN / argv[0]), *map(str, argv[1:])]
 
     def environ(self, more: Mapping[str, str]) -> dict[str, str]:
-        """Give the environment of a run."""
+        """Return the environment of a run."""
         return {**os.environ, **self.environment, **more}
 
     def leftovers(self) -> list[str]:
-        """Name everything that a run left: files and sockets in the temporary directories, processes."""
+        """Return what runs have left: files and sockets in the temporary directories, and processes."""
         files = [str(path) for name in ("tmp", "large") for path in (self.root / name).rglob("*")]
         return files + self.processes()
 
@@ -110,9 +110,9 @@ class Place:
 
 @contextlib.contextmanager
 def new_place() -> Iterator[Place]:
-    """Give a place for runs, and see at the end that they left nothing.
+    """Yield a place for runs, and check at the end that they left nothing.
 
-    Under /var/tmp, and not where pytest keeps what tests leave: a socket's path must be short, and disks are large.
+    It is below /var/tmp and not in pytest's directory: paths of sockets must be short, and disks are large.
     """
     with tempfile.TemporaryDirectory(prefix="v2v-test.", dir="/var/tmp") as name:
         place = Place.make(Path(name))
@@ -121,5 +121,5 @@ def new_place() -> Iterator[Place]:
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:
-    """Give everything that a command said, for the message of an assertion."""
+    """Return the exit code and all output of a command, for the message of an assertion."""
     return f"exit {done.returncode}\n--- stdout\n{done.stdout}\n--- stderr\n{done.stderr}"

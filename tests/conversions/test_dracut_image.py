@@ -33,7 +33,7 @@ NAMES = DeviceNames.of([SourceDisk(index=1)], "vd")
 
 @pytest.fixture
 def handle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Give an appliance with an overlay on the guest's disk, mounted."""
+    """Yield an appliance in which an overlay on the guest's disk is mounted."""
     for name, value in appliance_environment().items():
         monkeypatch.setenv(name, value)
     opened = guestfs.GuestFS(python_return_dict=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Scripts for the first boot run in a booted guest: each once, in their order, and nothing of what ran them is left.
+"""Scripts for the first boot run once each, in their order, and what ran them removes itself.
 
 The guest has no network: the script that installs the guest agent fails, and no unit does.
 """
@@ -45,7 +45,7 @@ else
 fi
 """
 
-#: Each says that it ran, and what the log shall have; the second one fails, and the third one begins to look.
+#: Each leaves a trace that it ran. The second one fails, and the third one starts the script above.
 _SCRIPTS = (
     ("one", "echo one >>/root/order\necho said by one\n"),
     ("two", "echo two >>/root/order\nexit 7\n"),
@@ -54,9 +54,9 @@ _SCRIPTS = (
 
 
 def look(until: str) -> str:
-    """Give the program that waits until all is over, and tells the serial console what is there.
+    """Return the script that waits for the end of all first-boot scripts, and writes to the console what they left.
 
-    :param until: a condition of the shell that is to be waited for as well.
+    :param until: a condition in shell syntax that it waits for as well.
     """
     return f"""\
 #!/bin/sh
@@ -93,7 +93,7 @@ def add_scripts(handle: Any, temporary: Path, until: str) -> None:
 
 
 def see_that_they_ran(booted: BootResult) -> dict[str, str]:
-    """See what is true of every guest, and give what else it said."""
+    """Check what is true of every guest, and return all that the script wrote to the console."""
     assert booted.reached, booted.tail()
     lines = re.findall(rf"^{MARKER} (.*) end$", booted.log, re.MULTILINE)
     print(lines[-1], f"{booted.seconds:.0f} s")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A guest whose static address is that of ``ens192`` has it on KVM, where the NIC is called ``enp0s1``, or another."""
+"""A guest keeps the static address of ``ens192``, which on KVM would be called ``enp0s1`` or otherwise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from described import convert_described
+from described import NIC_ADDRESS as MAC
+from described import ConvertedInPlace, convert_described
 from guests.boot import boot
 from guests.disk_images import overlay
 from guests.look import read_files
@@ -17,24 +18,14 @@ from runs import Place
 
 pytestmark = pytest.mark.slow
 
-MAC = "52:54:00:12:34:56"
 
-
-def converted(place: Place, static_address_guest: Path, *options: str) -> tuple[Path, str]:
-    """Convert the guest; give its disk and its metadata."""
-    disk = overlay(static_address_guest, place.root / "disk.qcow2")
-    return disk, convert_described(place, [disk], mac=MAC.upper(), options=options)
-
-
-def test_the_static_address_survives(place: Place, static_address_guest: Path) -> None:
-    disk, metadata = converted(place, static_address_guest)
+def test_the_static_address_survives(converted_in_place: ConvertedInPlace) -> None:
     link = "/etc/systemd/network/10-v2v-ens192.link"
-    assert link in metadata
-    files = read_files([disk], [link, "/etc/network/interfaces"])
-    assert f"MACAddress={MAC}".encode() in files[link]
-    assert b"allow-hotplug ens192" in files["/etc/network/interfaces"]
+    assert link in converted_in_place.metadata
+    assert f"MACAddress={MAC}".encode() in converted_in_place.files[link]
+    assert b"allow-hotplug ens192" in converted_in_place.files["/etc/network/interfaces"]
 
-    booted = boot([disk], nics=[MAC])
+    booted = boot([converted_in_place.disk], nics=[MAC])
     assert booted.reached, booted.tail()
     print(booted.network)
     assert booted.network["addresses"] == f"{NIC}={ADDRESS}"
@@ -49,7 +40,8 @@ def test_the_static_address_survives(place: Place, static_address_guest: Path) -
 def test_the_static_address_is_the_one_that_was_asked_for(place: Place, static_address_guest: Path) -> None:
     report = place.root / "report.json"
     asked = f"{MAC}:ip:192.0.2.77,192.0.2.1,24,192.0.2.53"
-    disk, metadata = converted(place, static_address_guest, "--mac", asked, "--report", str(report))
+    disk = overlay(static_address_guest, place.root / "disk.qcow2")
+    metadata = convert_described(place, [disk], mac=MAC.upper(), options=["--mac", asked, "--report", report])
     interfaces = "/etc/network/interfaces"
     assert f"requested with --mac {MAC}:ip" in metadata
     made = json.loads(report.read_text())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One converted guest goes to an export domain of oVirt over NFS, raw, and to where VDSM wants it, as qcow2.
+"""One converted guest is written twice: to an export domain of oVirt over NFS, raw, and for VDSM, as qcow2.
 
 The kernel may have no NFS client: ``mount -t nfs`` is simulated then as always, by a program that binds a directory.
 """
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from export_domains import DOMAIN_ID, FOREIGN_IMAGE, SERVER, as_root, make_domain, simulate_mount, tree
 from lxml import etree
 
+from export_domains import DOMAIN_ID, FOREIGN_IMAGE, SERVER, as_root, make_domain, simulate_mount, tree
 from guests.boot import boot
 from runs import Fingerprint, new_place, said
 
@@ -29,7 +29,7 @@ MACHINE = "33333333-0000-4000-8000-000000000000"
 
 @dataclass(frozen=True)
 class Written:
-    """Where the two outputs wrote to, and what the commands that finished them said."""
+    """Where the two outputs wrote, and what their finalize commands printed."""
 
     exported: Path
     foreign: dict[str, object]
@@ -39,13 +39,13 @@ class Written:
     vdsm_created: list[str]
 
     def in_domain(self, created: str) -> Path:
-        """Give the file that was created on the file server."""
+        """Return the path of a created file on the file server."""
         return self.exported / created.removeprefix(f"{SERVER}/")
 
 
 @pytest.fixture(scope="module")
 def written(vmware_guest: Path) -> Iterator[Written]:
-    """Convert once, and write twice: each step is a process of its own."""
+    """Convert once and write twice; each step is a process of its own."""
     before = Fingerprint.of(vmware_guest)
     with new_place() as place:
         second = place.root / "second.img"

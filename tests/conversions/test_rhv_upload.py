@@ -18,7 +18,7 @@ from v2v_core.testing import write_distribution
 
 pytestmark = pytest.mark.slow
 
-#: An observer that keeps what the conversion has made of the disk, read through NBD, before it is copied.
+#: An observer that saves the converted disk, read through NBD, before it is copied.
 KEEPER = """\
 import os, subprocess
 from v2v_core.api import Event, EventKind, Step, hookimpl
@@ -68,7 +68,7 @@ def test_to_an_engine(place: Place, engine: EngineSimulator, unchanged_vmware_gu
 
 
 def _check_hardware(hardware: dict[str, Any], disk_id: str) -> None:
-    """See that the engine reads in the OVF what ``-i disk`` says of a guest, and what the conversion made of it."""
+    """Check what the engine read in the OVF: the hardware of the source, and what the conversion made of it."""
     (cpu,), (memory,), (nic,), (drive,), (disk,) = (
         hardware[kind] for kind in ("cpu", "memory", "nics", "drives", "disks")
     )

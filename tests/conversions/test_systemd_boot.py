@@ -39,7 +39,7 @@ def test_a_guest_with_systemd_boot(place: Place) -> None:
 
 
 def test_the_source_does_not_boot_from_virtio() -> None:
-    """The test above would prove nothing if it did: firmware and loader come up, and then the kernel sees no disk."""
+    """Otherwise the test above would prove nothing. Firmware and loader come up; then the kernel sees no disk."""
     booted = boot([systemd_boot_guest()], firmware="uefi", until=rf"{MARKER} ", timeout=BOOT_TIMEOUT)
     assert not booted.reached
     assert "ALERT!" in booted.reason, booted.tail()

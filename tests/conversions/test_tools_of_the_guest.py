@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An initramfs that cannot be extended is rebuilt by the guest's own tool, in the appliance; the guest boots with it.
+"""An initramfs that cannot be extended is rebuilt by the guest's own tool, and the guest boots with it.
 
-What cannot be extended here is compressed with lzop, which the guest's kernel reads and nobody on the host does.
+Here it is compressed with lzop: the guest's kernel can read that, and the conversion cannot.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def test_the_guests_own_tool(place: Place, name: str, boot_device: str, pattern:
 
 
 def pack_with_lzop(disk: Path, device: str, pattern: str, work: Path) -> None:
-    """Compress every initramfs of a guest otherwise."""
+    """Recompress every initramfs of a guest with lzop."""
     with mounted(disk, device) as handle:
         for path in handle.glob_expand(pattern):
             plain, new = work / "plain", work / "new"

@@ -11,8 +11,8 @@ import pytest
 
 from guests.boot import boot
 from runs import Place, said
-from secrets_shown import watched
-from vcenter import PASSWORD, USER, running_vcenter
+from v2v_core.testing import watch_for_secret
+from vcenter_simulator import PASSWORD, USER, running_vcenter
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ def test_from_vcenter(place: Place, unchanged_vmware_guest: Path) -> None:
         expiring = threading.Thread(target=expire_sessions)
         expiring.start()
         try:
-            with watched(PASSWORD, seconds=0.5) as shown:
+            with watch_for_secret(PASSWORD, seconds=0.5) as shown:
                 done = place.run(
                     *("virt-v2v", "-i", "libvirt", "-ic", uri, "-ip", vcenter.password_file),
                     *("-io", f"ca-file={vcenter.certificate}", "from vcenter"),

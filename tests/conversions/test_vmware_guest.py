@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from guests.boot import boot
-from guests.look import difference, guest_tree_digest, read_files
+from guests.look import Entry, difference, files_and_digest, guest_tree_digest
 from runs import Fingerprint, Place, new_place, said
 
 pytestmark = pytest.mark.slow
@@ -33,6 +33,9 @@ DIFFERS_BY_CHANCE = (
     "/boot/initrd.img-*",  # has the times of the files in it; that both boot is seen elsewhere
     "/lost+found",
 )
+
+HAVE_NAMES_OF_DISKS = ("/etc/fstab", "/etc/default/grub", "/boot/grub/grub.cfg", "/boot/grub/device.map")
+DPKG_STATUS = "/var/lib/dpkg/status"
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,20 @@ def by_helpers(shared_place: Place, vmware_guest: Path) -> Converted:
     return Converted(out / "guest-sda", out / "guest.xml", done.stdout)
 
 
+@dataclass(frozen=True)
+class LookedInto:
+    """What is in a converted guest: some of its files, and a digest of nearly all."""
+
+    files: dict[str, bytes]
+    digest: dict[str, Entry]
+
+
+@pytest.fixture(scope="module")
+def result(by_virt_v2v: Converted) -> LookedInto:
+    """Look into the guest that ``virt-v2v`` made, once for all tests."""
+    return LookedInto(*files_and_digest([by_virt_v2v.disk], [*HAVE_NAMES_OF_DISKS, DPKG_STATUS], DIFFERS_BY_CHANCE))
+
+
 def test_the_source_does_not_boot_on_virtio_and_the_result_does(by_virt_v2v: Converted, vmware_guest: Path) -> None:
     assert not boot([vmware_guest]).reached
     booted = boot([by_virt_v2v.disk])
@@ -100,9 +117,8 @@ def test_the_source_does_not_boot_on_virtio_and_the_result_does(by_virt_v2v: Con
     assert booted.facts["failed"] == "0", booted.tail()
 
 
-def test_no_old_name_of_a_disk_is_left(by_virt_v2v: Converted) -> None:
-    paths = ["/etc/fstab", "/etc/default/grub", "/boot/grub/grub.cfg", "/boot/grub/device.map"]
-    files = read_files([by_virt_v2v.disk], paths)
+def test_no_old_name_of_a_disk_is_left(result: LookedInto) -> None:
+    files = {path: result.files[path] for path in HAVE_NAMES_OF_DISKS if path in result.files}
     assert {"/etc/fstab", "/etc/default/grub", "/boot/grub/grub.cfg"} <= files.keys()
     for path, content in files.items():
         lines = [line for line in content.decode().splitlines() if not line.lstrip().startswith("#")]
@@ -110,8 +126,8 @@ def test_no_old_name_of_a_disk_is_left(by_virt_v2v: Converted) -> None:
     assert b"root=/dev/vda1" in files["/boot/grub/grub.cfg"]
 
 
-def test_the_hypervisor_tools_are_gone(by_virt_v2v: Converted) -> None:
-    (status,) = read_files([by_virt_v2v.disk], ["/var/lib/dpkg/status"]).values()
+def test_the_hypervisor_tools_are_gone(result: LookedInto) -> None:
+    status = result.files[DPKG_STATUS]
     installed = re.search(rb"^Package: open-vm-tools\nStatus: install ok installed$", status, re.MULTILINE)
     assert installed is None
 
@@ -131,9 +147,8 @@ def test_the_words_that_others_read(by_virt_v2v: Converted) -> None:
     assert re.search(r"^\[[ .0-9]*\] Finishing off", by_virt_v2v.words, re.MULTILINE)
 
 
-def test_the_helpers_make_the_same_guest(by_virt_v2v: Converted, by_helpers: Converted) -> None:
-    one = guest_tree_digest([by_virt_v2v.disk], exclude=DIFFERS_BY_CHANCE)
+def test_the_helpers_make_the_same_guest(by_virt_v2v: Converted, result: LookedInto, by_helpers: Converted) -> None:
     other = guest_tree_digest([by_helpers.disk], exclude=DIFFERS_BY_CHANCE)
-    assert len(one) > 1000
-    assert difference(one, other) == {}
+    assert len(result.digest) > 1000
+    assert difference(result.digest, other) == {}
     assert by_helpers.xml.read_text().replace("by-helpers", "by-virt-v2v") == by_virt_v2v.xml.read_text()

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The guest as an OVA, as a VMX file, and as a VMX file on a host that is reached over ssh."""
+"""The guest as an OVA, and as a VMX file on a host that is reached over ssh.
+
+A local VMX file is converted by the installed wheels: ``tests/packaging/test_installed_conversion.py``.
+"""
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,7 +14,7 @@ import pytest
 from guests.boot import boot
 from ova_files import descriptor, manifest, pack, stream_optimized
 from runs import Fingerprint, Place, said
-from ssh_server import running_sshd
+from v2v_core.testing import running_sshd
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +35,7 @@ ethernet0.address = "{MAC}"
 
 
 def converted(place: Place, *words: str | Path, name: str) -> Path:
-    """Convert to a local guest, see what libvirt is told about it, and give the disk."""
+    """Convert to a local guest, check its domain XML, and return its disk."""
     out = place.root / "out"
     out.mkdir(exist_ok=True)
     done = place.run("virt-v2v", *words, "-o", "local", "-os", out, "-of", "qcow2")
@@ -61,17 +63,6 @@ def test_an_ova_converts_and_boots(place: Place, unchanged_vmware_guest: Path) -
     assert booted.reached, booted.tail()
     assert booted.facts["failed"] == "0", booted.tail()
     assert booted.mounts["/"] == "/dev/vda1"
-
-
-def test_a_local_vmx_file_converts(place: Place, unchanged_vmware_guest: Path) -> None:
-    directory = place.root / "guest"
-    directory.mkdir()
-    argv = ["qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=monolithicFlat"]
-    subprocess.run([*argv, unchanged_vmware_guest, directory / "guest.vmdk"], check=True)
-    (directory / "guest.vmx").write_text(VMX)
-    before = Fingerprint.of(directory / "guest-flat.vmdk")
-    converted(place, "-i", "vmx", directory / "guest.vmx", name="from a vmx file")
-    assert Fingerprint.of(directory / "guest-flat.vmdk") == before
 
 
 def test_a_vmx_file_over_ssh_converts(place: Place, unchanged_vmware_guest: Path) -> None:

@@ -30,7 +30,7 @@ def image(place: Place) -> Path:
 
 
 def refuse(place: Place, *argv: str | Path, code: int | None = None, **more: str) -> str:
-    """Run a command that must fail with an error line, a hint, and no traceback; give the error."""
+    """Run a command that must fail with one error line and no traceback, and return its stderr."""
     done = place.run(*argv, **more)
     assert done.returncode not in {0, -9, -11}, said(done)
     assert "Traceback" not in done.stderr + done.stdout, said(done)
@@ -109,7 +109,7 @@ def test_two_operating_systems_without_a_choice(place: Place, out: Path) -> None
 
 @pytest.fixture
 def full(place: Place) -> Iterator[Path]:
-    """Give a file system with a little space."""
+    """Yield a file system with 8 MiB of space."""
     directory = place.root / "full"
     directory.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", directory], check=True)
@@ -130,7 +130,7 @@ def test_no_space_at_the_target_for_a_preallocated_disk(place: Place, image: Pat
 
 
 def test_no_space_at_the_target_while_copying(place: Place, full: Path) -> None:
-    """A sparse disk may be larger than the space that is free; that it is full shows while copying."""
+    """A sparse disk may be larger than the free space; the copy finds out that it does not fit."""
     source = place.root / "disk.img"
     source.write_bytes(os.urandom(16 * 1024 * 1024))
     write_distribution(place.root, "v2v-fakes", ENTRY_POINTS)
@@ -146,7 +146,7 @@ def test_target_directory_does_not_exist(place: Place, image: Path) -> None:
 
 
 def test_target_directory_cannot_be_written(place: Place, out: Path) -> None:
-    """Root may write everywhere, except where the file system itself is read-only."""
+    """Root may write everywhere, except on a read-only file system."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", out], check=True)
     try:
         error = refuse(place, *convert(blank(place.root / "disk.img"), out), code=5)
@@ -187,7 +187,7 @@ def test_unknown_output_option_and_format(place: Place, out: Path, image: Path) 
 
 
 def test_nbdkit_is_missing(place: Place, out: Path, image: Path) -> None:
-    """A PATH with everything on it but nbdkit."""
+    """Everything but nbdkit is on PATH."""
     without = place.root / "bin"
     without.mkdir()
     for name in ("qemu-img", "qemu-nbd", "nbdinfo", "nbdcopy"):
@@ -219,7 +219,7 @@ def test_the_output_would_replace_the_source(place: Place, out: Path) -> None:
     ],
 )
 def test_steps_out_of_their_order(place: Place, command: tuple[str, ...], image: Path) -> None:
-    """A directory that is not there is not made; what an earlier step did not leave is named."""
+    """A missing directory is not created; what an earlier step should have left is named."""
     directory = place.root / "run"
     assert "does not exist" in refuse(place, *command, "--dir", directory, code=2)
     assert not directory.exists()
@@ -235,7 +235,7 @@ def test_steps_out_of_their_order(place: Place, command: tuple[str, ...], image:
 
 
 def test_nbd_server_that_is_not_there(place: Place) -> None:
-    error = refuse(place, "virt-v2v", "-i", "disk", f"nbd+unix:///?socket={place.root}/nobody", "-o", "null", code=4)
-    assert "nobody" in error
+    error = refuse(place, "virt-v2v", "-i", "disk", f"nbd+unix:///?socket={place.root}/no-server", "-o", "null", code=4)
+    assert "no-server" in error
     assert "connect" in error
     assert "check that the server runs" in error

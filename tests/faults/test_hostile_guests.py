@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Guests that mean harm: the host's files stay its own, memory and time are bounded, no terminal obeys their words."""
+"""Hostile guests reach no file of the host and no terminal; memory and time are bounded."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from phony.tree import plant, write
 from runs import Place
 
 _MIB = 1024 * 1024
-#: What the converter may take: seconds, where no hardware virtualization helps and somebody else is busy as well; bytes
-#: of memory, and of temporary files.
+#: What the converter may use: seconds, on a busy machine without hardware virtualization; bytes of memory; bytes of
+#: temporary files.
 TIME_LIMIT, MEMORY_LIMIT, DISK_LIMIT = 600, 400 * _MIB, 3 * 1024 * _MIB
 #: Files in one directory: six times as many as are looked at. To make more takes mke2fs minutes.
 CROWD = 3_000
@@ -37,7 +37,7 @@ ESCAPES = "\x1b]0;owned\x07\x1b[31mred\x1b[2J\x9b1m"
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a conversion came to, and what it took."""
+    """How a conversion ended, and the most that it used."""
 
     code: int
     words: str
@@ -48,7 +48,7 @@ class Outcome:
 
     @property
     def errors(self) -> list[str]:
-        """Give the lines with errors."""
+        """Return the lines with errors."""
         return [line for line in self.words.splitlines() if ": error: " in line]
 
 
@@ -98,7 +98,7 @@ def convert(place: Place, disk: Path) -> Outcome:
 
 
 def _memory(place: Place) -> int:
-    """Give the most that one of our own processes has needed so far; the appliance's is its own."""
+    """Return the peak memory, in bytes, of the largest of our own processes; the appliance is not counted."""
     peaks = [0]
     for entry in Path("/proc").iterdir():
         try:
@@ -113,7 +113,7 @@ def _memory(place: Place) -> int:
 
 
 def _size(directory: Path) -> int:
-    """Give the room that the files of a directory take; they come and go."""
+    """Return the bytes on disk of the files below a directory, which come and go meanwhile."""
     total = 0
     for parent, _, names in os.walk(directory):
         for name in names:
@@ -125,7 +125,7 @@ def _size(directory: Path) -> int:
 
 
 def see_harmless(outcome: Outcome, bait: Bait | None = None) -> None:
-    """See that nothing was too much and that no words reach a terminal that it would obey."""
+    """Check that memory and disk stayed within their limits and that no control character was printed."""
     assert outcome.memory < MEMORY_LIMIT
     assert outcome.disk < DISK_LIMIT
     assert "Traceback" not in outcome.words, outcome.words[-3000:]
@@ -171,7 +171,7 @@ def bait(place: Place) -> Iterator[Bait]:
 
 
 def out_of(bait: Bait) -> str:
-    """Give a relative path to the bait from anywhere in the guest's tree."""
+    """Return a relative path that leads from anywhere in the guest's tree to the bait."""
     return "../" * 12 + str(bait.file).lstrip("/")
 
 
@@ -226,7 +226,7 @@ mknod /etc/smartd.conf p
 
 @pytest.mark.slow
 def test_links_pipes_devices_and_escape_sequences(place: Place, bait: Bait) -> None:
-    """The guest is converted all the same: what cannot be edited is left alone, and said so."""
+    """The guest is converted all the same. A file that cannot be edited is left as it is, with a warning."""
     disk = make(place, debian.DEBIAN7, lambda root: links_and_nodes(root, bait), _NODES)
     outcome = convert(place, disk)
     see_harmless(outcome, bait)
@@ -241,7 +241,7 @@ def test_links_pipes_devices_and_escape_sequences(place: Place, bait: Bait) -> N
 
 
 def see_nowhere(found: Found, bait: Bait) -> None:
-    """See that the secret of the host is in no file of the guest."""
+    """Check that the secret of the host is in no file of the guest."""
     for parent, _, names in os.walk(found.root):
         for path in (Path(parent, name) for name in names):
             if path.is_file() and not path.is_symlink() and path.stat().st_size < 16 * _MIB:
@@ -249,7 +249,7 @@ def see_nowhere(found: Found, bait: Bait) -> None:
 
 
 def zeros(size: int) -> bytes:
-    """Compress so many zeros without taking the time for it: after a full flush, the same comes again."""
+    """Return so many zeros, compressed, without compressing them all: after a full flush, the output repeats itself."""
     compressor = zlib.compressobj(9, wbits=31)
     first = compressor.compress(b"") + compressor.flush(zlib.Z_FULL_FLUSH)
     once = compressor.compress(bytes(64 * _MIB)) + compressor.flush(zlib.Z_FULL_FLUSH)
@@ -303,7 +303,7 @@ def bombs_and_crowds(root: Path, bait: Bait, images: dict[str, bytes]) -> None:
 
 @pytest.mark.zoo
 def test_bombs_crowds_and_lies(place: Place, bait: Bait) -> None:
-    """Kernels that nobody needs have images that nobody can unpack; the one that boots is converted."""
+    """Old kernels have images that cannot be unpacked; the kernel that boots is converted."""
     images = {
         "2.6.1": zeros(10 * 1024 * _MIB),
         "2.6.2": gzip.compress(bytes(256 * _MIB)) * 40,
@@ -323,7 +323,7 @@ def test_bombs_crowds_and_lies(place: Place, bait: Bait) -> None:
 
 
 def nothing_to_convert(root: Path, bait: Bait) -> None:
-    """Take away what the conversion cannot do without."""
+    """Replace the files that the conversion cannot do without."""
     (root / "boot/grub/grub.cfg").unlink()
     os.mkfifo(root / "boot/grub/grub.cfg")
     (root / "var/lib/dpkg/status").unlink()
@@ -336,7 +336,7 @@ def nothing_to_convert(root: Path, bait: Bait) -> None:
 
 @pytest.mark.slow
 def test_what_cannot_be_read_stands_in_the_way(place: Place, bait: Bait) -> None:
-    """All of it is named together, and no file is changed."""
+    """Everything that stands in the way is named together, and no file is changed."""
     disk = make(place, debian.DEBIAN7, lambda root: nothing_to_convert(root, bait))
     outcome = convert(place, disk)
     see_harmless(outcome, bait)

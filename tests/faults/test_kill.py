@@ -26,8 +26,8 @@ LIMIT = 30.0
 def kill_in(place: Place, step: Step, argv: list[str | Path], *, at: str = "", after: float = 0.0, **more: str) -> None:
     """Run a conversion, and kill its supervisor in a step.
 
-    :param at: the beginning of the message to wait for; empty: as soon as the step has begun.
-    :param after: seconds more.
+    :param at: the beginning of the message to wait for; empty: kill as soon as the step has begun.
+    :param after: seconds to wait then.
     """
     process = place.start(*argv, **more)
     try:
@@ -61,7 +61,7 @@ def wait_for(place: Place, process: subprocess.Popen[str], step: Step, at: str =
 
 
 def libguestfs_sockets() -> set[Path]:
-    """List the directories of sockets that no emulator has: those that one has are somebody else's, who is at work."""
+    """Return the socket directories of libguestfs that no emulator uses; others belong to another conversion."""
     commands = []
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):

@@ -19,15 +19,14 @@ from pathlib import Path
 import pytest
 
 from engine_simulator import PASSWORD, EngineSimulator, Fault, running_engine
-from relay import Relay, relay_to
 from runs import Place, said
-from v2v_core.testing import write_distribution
+from v2v_core.testing import Relay, relay_to, write_distribution
 from v2v_core.testing.fake_plugins import ENTRY_POINTS, MARKER
 
 pytestmark = pytest.mark.slow
 
 SIZE = 64 * 1024 * 1024
-#: ``-o rhv-upload`` for people in a hurry: the engine's time is a few seconds.
+#: ``-o rhv-upload`` that waits only a few seconds for the engine.
 HURRIED = """\
 from v2v_output_rhv.upload.plugin import UploadOutput
 from v2v_output_rhv.upload.settings import Limits
@@ -47,7 +46,7 @@ def servers() -> Iterator[EngineSimulator]:
 
 @pytest.fixture
 def engine(servers: EngineSimulator) -> Iterator[EngineSimulator]:
-    """Give an engine that has something of somebody else's, and see at the end that it is as it was."""
+    """Yield an engine with a machine and a disk of another user, and check at the end that they were not changed."""
     servers.start_over()
     machine, disk = servers.add_machine("neighbour"), servers.add_disk("loose disk")
     before = [dataclasses.astuple(thing) for thing in (machine, disk, servers.state.disks[machine.disks[0]])]
@@ -61,7 +60,7 @@ def engine(servers: EngineSimulator) -> Iterator[EngineSimulator]:
 
 @pytest.fixture
 def wire(engine: EngineSimulator) -> Iterator[Relay]:
-    """Give the wire between this machine and the host."""
+    """Yield a relay between this machine and the host."""
     with relay_to(engine.daemon.port) as relay:
         engine.host.port = relay.port
         yield relay
@@ -69,7 +68,7 @@ def wire(engine: EngineSimulator) -> Iterator[Relay]:
 
 @pytest.fixture
 def source(place: Place) -> Path:
-    """Give a disk without a hole."""
+    """Return a disk image without holes."""
     image = place.root / "guest.img"
     image.write_bytes(os.urandom(SIZE))
     write_distribution(place.root, "v2v-fakes", ENTRY_POINTS)
@@ -93,14 +92,14 @@ def convert(place: Place, engine: EngineSimulator, source: Path, *more: str) -> 
 
 
 def ours(engine: EngineSimulator) -> set[str]:
-    """Give the ids of what is in the engine and not the neighbour's."""
+    """Return the ids of the disks and machines in the engine that this run created."""
     engine.state.catch_up()
     disks = {disk.id for disk in engine.state.disks.values() if "uploaded by v2v" in disk.description}
     return disks | {machine.id for machine in engine.state.machines.values() if machine.name == "guest"}
 
 
 def refused(done: subprocess.CompletedProcess[str], code: int, *causes: str) -> None:
-    """See that a run failed with its cause and a remedy, in words for people."""
+    """Check that a run failed with its causes and a hint, and without a traceback."""
     assert done.returncode == code, said(done)
     for cause in causes:
         assert cause in done.stderr, said(done)
@@ -149,7 +148,7 @@ def after_bytes(relay: Relay, happen: object, *, part: float = 0.5) -> None:
 
 @pytest.mark.parametrize("more", [[], ["--copier", "nbdcopy"]], ids=["recommended", "nbdcopy"])
 def test_all_goes_well(place: Place, engine: EngineSimulator, source: Path, wire: Relay, more: list[str]) -> None:
-    """The other tests would prove nothing if this failed. They use the copier that is recommended."""
+    """Without this, the other tests would prove nothing. They use the recommended copier."""
     done = convert(place, engine, source, *more)
     assert done.returncode == 0, said(done)
     (machine,) = [found for found in engine.state.machines.values() if found.name == "guest"]
@@ -226,7 +225,7 @@ def test_wire_is_cut_and_back(place: Place, engine: EngineSimulator, source: Pat
 
 
 def test_ticket_expires(place: Place, engine: EngineSimulator, source: Path, wire: Relay) -> None:
-    """Each request makes a ticket last longer; so it expires when the wire is cut for longer than it is good for."""
+    """Each request extends the ticket, so it expires only when the wire is cut for longer than its validity."""
     engine.host.validity = 2
     after_bytes(wire, lambda: wire.cut(seconds=4))
     done = convert(place, engine, source)
@@ -265,7 +264,7 @@ def test_finalize_fails(place: Place, engine: EngineSimulator, source: Path, end
 
 
 def test_supervisor_is_killed(place: Place, engine: EngineSimulator, source: Path, wire: Relay) -> None:
-    """``kill -9`` at 50 %: somebody else cleans up."""
+    """``kill -9`` at 50 %: the warden cleans up."""
     process = place.start(*argv(engine, source), PYTHONPATH=str(place.root))
     after_bytes(wire, process.kill)
     assert process.wait(60) == -9
@@ -280,7 +279,7 @@ def test_supervisor_is_killed(place: Place, engine: EngineSimulator, source: Pat
 def test_supervisor_is_killed_while_it_waits_for_the_engine(
     place: Place, engine: EngineSimulator, source: Path, call: str
 ) -> None:
-    """The engine has done it, and nobody heard."""
+    """The engine has carried out the call, and its answer never arrived."""
     process = place.start(*argv(engine, source), PYTHONPATH=str(place.root))
 
     def kill() -> None:
@@ -296,7 +295,7 @@ def test_supervisor_is_killed_while_it_waits_for_the_engine(
 
 
 def test_name_is_taken_meanwhile(place: Place, engine: EngineSimulator, source: Path, wire: Relay) -> None:
-    """It is free before the conversion, and somebody takes it while the disk is copied."""
+    """The name is free before the conversion, and another user takes it while the disk is copied."""
     taken = []
     after_bytes(wire, lambda: taken.append(engine.add_machine("guest")))
     done = convert(place, engine, source)
@@ -319,7 +318,7 @@ def test_storage_is_full_before(place: Place, engine: EngineSimulator, source: P
 
 
 def test_storage_gets_full(place: Place, engine: EngineSimulator, source: Path) -> None:
-    """While the disk is copied: the daemon says no more than that it failed."""
+    """While the disk is copied. The daemon only reports that it failed."""
     engine.host.backing = "full"
     done = convert(place, engine, source)
     refused(done, 7, "disk 1 could not be copied", "ovirt-imageio failed", "perhaps the storage is full")

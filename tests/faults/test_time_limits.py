@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Guests that make the conversion wait: a program that never ends, an fstab that takes libguestfs minutes."""
+"""Guests that keep the conversion waiting: a program that never ends, an fstab that takes libguestfs minutes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ exit "$status"
 
 @pytest.fixture
 def request_for(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
-    """Give what makes a request to convert a guest, which is served meanwhile."""
+    """Yield a function that converts a guest, and the reporter of its conversions."""
     for name, value in appliance_environment().items():
         monkeypatch.setenv(name, value)
     reporter = FakeReporter()
@@ -80,7 +80,7 @@ def request_for(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simpl
 
 
 def without(recipe: Phony, command: str, executables: dict[str, str]) -> Phony:
-    """Give a guest with other programs in place of a command that is written down."""
+    """Return a guest with other programs instead of a command that records its calls."""
     commands = tuple(path for path in recipe.commands if path != command)
     return dataclasses.replace(recipe, commands=commands, executables={**recipe.executables, **executables})
 

@@ -34,7 +34,7 @@ LOGIN = r"\S+ login: "
 # What the initramfs of a guest with an encrypted root asks for, and systemd for any other one.
 PASSPHRASE = {r"(?i:please (?:unlock disk|enter passphrase))[^\n]*:": LUKS_PASSPHRASE}
 
-# What a console shows that will show no login prompt any more. Nobody answers it: the guest sits there for ever.
+# What a console shows that will not show a login prompt any more: the guest waits for an answer that never comes.
 _HOPELESS = (
     r"ALERT!",
     r"Kernel panic",
@@ -104,11 +104,11 @@ def boot(
     kernel: Sequence[str | Path] = (),
     answers: Mapping[str, str] = PASSPHRASE,
 ) -> BootResult:
-    """Boot the disks and wait until the console matches the expression, or something ends all hope for it.
+    """Boot the disks and wait until the console matches the expression, or shows that it never will.
 
     Where the emulator was so slow that the kernel found no timer, that says nothing of the guest: it is booted again.
 
-    :param nics: the MAC addresses of virtio NICs, each on a network where there is nobody else.
+    :param nics: the MAC addresses of virtio NICs, each on a network without any other machine.
     :param kernel: the kernel, its initramfs and its arguments, in place of the disk's boot loader.
     :param answers: what to type on the console by the expression of the question.
 

@@ -213,7 +213,7 @@ def _leave_disks(recipe: Recipe, work: Path, facts: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file, waiting for whoever else holds it."""
+    """Hold the lock file; wait while another process holds it."""
     with path.open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield

@@ -51,7 +51,7 @@ def no_os(
 
 
 def partitioned(target: Path, *, size: int = 16, label: Literal["dos", "gpt"] = "dos") -> Path:
-    """Make a raw image with a partition table and one partition that nobody has formatted."""
+    """Make a raw image with a partition table and one partition, which is not formatted."""
     _truncate(target, size)
     _write_table(target, Disk(label, size, (Volume("ext4"),)))
     return target

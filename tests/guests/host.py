@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class HostError(RuntimeError):
-    """Say which program failed, how, and what it said last."""
+    """A program of the host failed; the text has its exit code and the end of its output."""
 
 
 def tethered(arguments: Sequence[str | Path]) -> list[str]:

@@ -104,7 +104,7 @@ class Recipe:
 
     @property
     def encrypted(self) -> bool:
-        """Say whether a start asks for a passphrase."""
+        """Return whether the guest asks for a passphrase when it boots."""
         return any(isinstance(layer, Luks) for layer in self.layers)
 
 

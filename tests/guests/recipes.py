@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The guests that there are."""
+"""All guests, by name."""
 
 from __future__ import annotations
 

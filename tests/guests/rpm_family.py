@@ -110,7 +110,7 @@ def rebrand(recipe: Recipe, root: Path, grub: Path) -> None:
     for pattern in _DEBIAN_ONLY:
         for path in root.glob(pattern):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    # Debian's rpm has its database in the home directory of whoever calls it.
+    # Debian's rpm has its database in the home directory of the user who calls it.
     macros = root / "usr/lib/rpm/macros"
     macros.write_text(re.sub(r"(?m)^(%_dbpath\s+).*$", r"\1%{_var}/lib/rpm", macros.read_text()))
     _name_it(brand, root)

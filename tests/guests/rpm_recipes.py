@@ -11,7 +11,7 @@ _VMWARE = ("mptspi", "mptsas", "vmw_pvscsi", "ata_piix", "sd_mod", "xfs")
 _KERNELS = ("linux-image-amd64", "linux-image-cloud-amd64")
 
 _GUESTS = (
-    # The default layout. The kernel which is the default has no virtio drivers, as one that somebody built himself.
+    # The default layout. The default kernel has no virtio drivers, like one that the administrator has built.
     Recipe(
         name="rhel9-like-bls",
         suite="bookworm",

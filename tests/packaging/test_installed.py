@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a user gets from pip: plugins are there when their distribution is, and a broken one hurts nobody else."""
+"""What a user gets from pip: a plugin is there when its distribution is; a broken one does not affect the others."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ def storage(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def never_imported(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Give the variable that the broken plugin looks at; fail if it was imported."""
+    """Yield the environment variable that the broken plugin reads; fail if that plugin was imported."""
     trace = tmp_path / "imported"
     yield {"V2V_BROKEN_WAS_IMPORTED": str(trace)}
     assert not trace.exists(), "the broken plugin was imported without being asked for"
 
 
-def test_every_distribution_has_a_wheel_with_its_code_and_its_types(site: Site) -> None:
-    wheels = {path.name.partition("-")[0]: path for path in (site.place / "wheels").glob("*.whl")}
-    assert len(wheels) == len(MEMBERS) + len(OUTSIDE)
-    for name in ("v2v_core", *(f"v2v_{member.name}" for member in MEMBERS if member.name != "core")):
-        names = zipfile.ZipFile(wheels[name]).namelist()
+def test_every_distribution_has_a_wheel_with_its_code_and_its_types(wheels: Path) -> None:
+    built = {path.name.partition("-")[0]: path for path in wheels.glob("*.whl")}
+    assert len(built) == len(MEMBERS) + len(OUTSIDE)
+    for name in (f"v2v_{member.name}" for member in MEMBERS):
+        names = zipfile.ZipFile(built[name]).namelist()
         assert f"{name}/__init__.py" in names
         assert f"{name}/py.typed" in names
         assert not [entry for entry in names if "/tests/" in entry or entry.startswith("tests/")]
-    core = zipfile.ZipFile(wheels["v2v_core"]).namelist()
+    core = zipfile.ZipFile(built["v2v_core"]).namelist()
     assert "v2v_core/metadata/schema/metadata.rng" in core
     assert "v2v_core/testing/output_contract.py" in core
 
@@ -142,9 +142,9 @@ def test_unknown_mode_lists_what_is_installed(site: Site, guest: Path, never_imp
     assert "hint: 'v2v plugins list' lists what is installed\n" in done.stderr
 
 
-def test_plugin_is_gone_when_its_distribution_is(site: Site) -> None:
+def test_plugin_is_gone_when_its_distribution_is(site: Site, wheels: Path) -> None:
     python = str(site.place / "venv/bin/python")
-    (wheel,) = (site.place / "wheels").glob("v2v_output_outside-*.whl")
+    (wheel,) = wheels.glob("v2v_output_outside-*.whl")
     site.succeed(python, "-m", "pip", "uninstall", "-q", "-y", "v2v-output-outside")
     try:
         assert "v2v-output-outside" not in site.succeed("v2v", "plugins", "list")

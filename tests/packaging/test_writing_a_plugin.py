@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``docs/writing-a-plugin.md``: its files are written, its commands are run, and the plugins that come of it work."""
+"""The files of ``docs/writing-a-plugin.md`` are written, its commands are run, and the resulting plugins work."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from packaging_site import ROOT, Site
 pytestmark = pytest.mark.slow
 
 PAGE = (ROOT / "docs/writing-a-plugin.md").read_text()
-#: A fenced block: language, what is behind it on the line, content.
+#: A fenced block: language, the rest of the line, content.
 BLOCKS = re.findall(r"^```(\w+)(?: ([^\n]*))?\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 MB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
 def walked(site: Site) -> dict[str, str]:
-    """Write every file of the page and run every command that is to be run; give what these said."""
+    """Write every file of the page, run every command that is marked to be run, and return their output."""
     for _language, about, content in BLOCKS:
         if about.startswith("file="):
             path = site.place / about.removeprefix("file=")

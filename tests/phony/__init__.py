@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Phony guests: what cannot be booted here has its files, its databases, and commands that write down their calls."""
+"""Phony guests, for what cannot be booted here: real files, real databases, and commands that record their calls."""

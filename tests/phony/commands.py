@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The commands of a phony guest: shell scripts that write down how they were called, and do the least that shows."""
+"""The commands of a phony guest: shell scripts that record how they were called, and do only what a test can see."""
 
 from __future__ import annotations
 
@@ -315,7 +315,7 @@ exit 127
 
 
 def script(name: str, variant: str = "") -> str:
-    """Give the script of a command; one that is not known writes down its calls and succeeds."""
+    """Return the script of a command; an unknown command records its calls and succeeds."""
     return _PRELUDE + (_EFFECTS.get(f"{name}/{variant}") or _EFFECTS.get(name, "exit 0\n"))
 
 
@@ -329,7 +329,7 @@ class Call:
 
 
 def read_calls(log: bytes) -> list[Call]:
-    """Read what the commands wrote down."""
+    """Return the calls that the commands recorded."""
     calls = []
     for line in log.decode().splitlines():
         words = line.split("\t")

@@ -47,5 +47,5 @@ LOADED_ON_XEN = ("xenblk", "jbd", "ext3")
 
 
 def compressed(modules: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """Give the modules as a distribution has them that compresses each with xz."""
+    """Return the modules with the paths that they have where each is compressed with xz."""
     return {f"{path}.xz": required for path, required in modules.items()}

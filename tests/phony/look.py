@@ -36,22 +36,22 @@ class Found:
         return place.read_bytes()
 
     def text(self, path: str) -> str:
-        """Read a file of text."""
+        """Return the content of a text file."""
         return self.read(path).decode()
 
     def names(self, directory: str) -> list[str]:
-        """List a directory; one that is not there is empty."""
+        """Return the sorted names in a directory; none if it does not exist."""
         place = self._resolve(directory)
         return sorted(entry.name for entry in place.iterdir()) if place is not None and place.is_dir() else []
 
     def link(self, path: str) -> str | None:
-        """Give the target of a link, or None."""
+        """Return the target of a symbolic link, or None."""
         parent, _, name = path.rpartition("/")
         place = self._resolve(parent)
         return str((place / name).readlink()) if place is not None and (place / name).is_symlink() else None
 
     def calls(self, name: str | None = None) -> list[Call]:
-        """Give the calls of a command, or of all."""
+        """Return the recorded calls of a command, or of all commands."""
         return [call for call in read_calls(self.read(CALLS)) if name in {None, call.name}]
 
     def _resolve(self, path: str) -> Path | None:
@@ -82,9 +82,9 @@ class Found:
 
 @contextmanager
 def looked_into(disk: Path, without: Sequence[str] = ()) -> Iterator[Found]:
-    """Give the files of the first partition of a disk.
+    """Yield the files of the first partition of a disk.
 
-    :param without: files that are not brought over, since they are too large.
+    :param without: paths of files that are left out because they are too large.
     """
     with tempfile.TemporaryDirectory(prefix="v2v-look.", dir=disk.parent) as name:
         raw, part, root = Path(name, "raw"), Path(name, "part"), Path(name, "root")

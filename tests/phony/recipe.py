@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a phony guest is made of: the words that ``recipes`` are written in."""
+"""The records that describe a phony guest."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Kernel:
 
     @property
     def image(self) -> str:
-        """Give the path of the kernel."""
+        """Return the path of the kernel."""
         return f"/boot/vmlinuz-{self.version}"
 
 
@@ -80,5 +80,5 @@ class Phony:
 
     @property
     def all_packages(self) -> tuple[Package, ...]:
-        """Give the packages with those of the kernels."""
+        """Return the packages, those of the kernels included."""
         return (*self.packages, *(kernel.package for kernel in self.kernels))

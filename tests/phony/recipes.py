@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The phony guests that there are, by name."""
+"""All phony guests, by name."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ EndSection
 
 
 def _files(name: str, root: str, swap: str, *, filesystem: str = "ext4") -> dict[str, str]:
-    """Give what all of them have."""
+    """Return the files that all guests of the family have."""
     return {
         "/etc/fstab": f"{root} / {filesystem} defaults 1 1\n{swap} swap swap defaults 0 0\n"
         "proc /proc proc defaults 0 0\n",

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 @contextmanager
 def converted(place: Place, name: str) -> Iterator[Found]:
-    """Convert a guest, and give its files."""
+    """Convert a guest, and yield its files."""
     disk = build(PHONIES[name], place.root / "guest.img")
     done = place.run("v2v", "convert", "--in-place", disk)
     assert done.returncode == 0, said(done)
@@ -37,7 +37,7 @@ def converted(place: Place, name: str) -> Iterator[Found]:
 
 
 def see_converted(found: Found, name: str) -> None:
-    """See what is true of every converted guest."""
+    """Check what is true of every converted guest."""
     recipe = PHONIES[name]
     fstab = found.text("/etc/fstab")
     old = re.compile(r"/dev/(?:hd|sd|xvd)[a-z]")
@@ -54,7 +54,7 @@ def see_converted(found: Found, name: str) -> None:
 
 
 def initramfs_of(found: Found, path: str) -> set[str]:
-    """Give the names of the modules in an image."""
+    """Return the names of the modules in an initramfs."""
     import gzip
 
     data = found.read(path)
@@ -63,12 +63,12 @@ def initramfs_of(found: Found, path: str) -> set[str]:
 
 
 def see_virtio(found: Found, path: str) -> None:
-    """See that a kernel can reach a virtio disk with an image."""
+    """Check that an initramfs has what a kernel needs to reach a virtio disk."""
     assert {"virtio_pci", "virtio_blk"} <= initramfs_of(found, path), path
 
 
 def installed(found: Found) -> set[str]:
-    """Name the packages that the guest's own rpm still knows."""
+    """Return the packages that are still in the guest's rpm database."""
     return {line.split()[0] for line in found.text("/var/lib/phony/packages").splitlines()}
 
 
@@ -105,7 +105,7 @@ def test_centos5_boots_xen_by_default(place: Place) -> None:
         assert "xvc0" not in entry
         inittab = found.text("/etc/inittab")
         assert "agetty ttyS0" in inittab
-        # What xe-guest-utilities had commented out.
+        # xe-guest-utilities had commented it out
         assert re.search(r"^1:2345:respawn:/sbin/mingetty tty1", inittab, re.MULTILINE)
         assert "ttyS0" in found.text("/etc/securetty").split()
         assert not {"xe-guest-utilities", "xe-guest-utilities-xenstore"} & installed(found)
@@ -145,7 +145,7 @@ def test_rhel6_with_grub_legacy_and_dracut(place: Place) -> None:
 
 
 def see_first_boot(found: Found) -> None:
-    """See that something installs the guest agent at the first boot, and starts by whatever the guest starts by."""
+    """Check that a script installs the guest agent at the first boot, started by the guest's own init system."""
     levels = [f"/etc/{place}rc3.d" for place in ("", "rc.d/", "init.d/")]
     begun = [name for level in levels for name in found.names(level) if re.match(r"S\d\d.*v2v|S\d\dguestfs", name)]
     wants = [

@@ -63,12 +63,12 @@ def write(root: Path, path: str, content: str | bytes, mode: int = 0o644) -> Non
 
 
 def below(root: Path, path: str) -> Path:
-    """Give a path of the guest on the host."""
+    """Return where a path of the guest is on the host."""
     return root / path.lstrip("/")
 
 
 def executable(machine: str, kind: int, content: bytes = b"") -> bytes:
-    """Give an ELF header of a machine's, and some content; kind is 1 for modules, 2 for programs."""
+    """Return an ELF header for a machine, followed by the content; kind is 1 for modules, 2 for programs."""
     bits, number = _MACHINES[machine]
     head = b"\x7fELF" + bytes((bits, 1, 1)) + bytes(9)
     layout, size = ("<HHIQQQIHHHHHH", 64) if bits == 2 else ("<HHIIIIIHHHHHH", 52)
@@ -129,7 +129,7 @@ def _plant_kernel(recipe: Phony, kernel: Kernel, root: Path) -> None:
 
 
 def module(recipe: Phony, path: str) -> bytes:
-    """Give the content of a module, compressed as its name says."""
+    """Return the content of a module, compressed as the suffix of its name says."""
     content = executable(recipe.machine, 1, f"license=GPL\0name={_name(path)}\0".encode())
     return lzma.compress(content, check=lzma.CHECK_CRC32) if path.endswith(".xz") else content
 

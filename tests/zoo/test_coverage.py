@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The zoo is worth its time as long as it has one of everything."""
+"""The zoo has at least one guest of every kind."""
 
 from __future__ import annotations
 

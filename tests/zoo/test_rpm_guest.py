@@ -31,13 +31,13 @@ BOOT_TIMEOUT = 900
 
 _ENTRIES = "/boot/loader/entries/*.conf"
 
-#: What no conversion has to do with, and a dozen thousand files of it.
+#: Some ten thousand files that a conversion has nothing to do with.
 _ALL_THE_REST = ("/usr/*", "/var/cache/*", "/var/log/*", "/lost+found")
 
 
 @dataclass
 class Converted:
-    """A guest before and after its conversion: the disk, its files, and what it said when it was booted."""
+    """A guest before and after its conversion: the disks, their files, and the result of booting it."""
 
     recipe: Recipe
     source: Path
@@ -46,12 +46,12 @@ class Converted:
 
     @cached_property
     def before(self) -> dict[str, Entry]:
-        """Return what its files were."""
+        """Return the digest of its files before the conversion."""
         return guest_tree_digest([self.source], exclude=_ALL_THE_REST)
 
     @cached_property
     def after(self) -> dict[str, Entry]:
-        """Return what its files are now."""
+        """Return the digest of its files after the conversion."""
         return guest_tree_digest([self.disk], exclude=_ALL_THE_REST)
 
     def files(self, *paths: str) -> dict[str, str]:

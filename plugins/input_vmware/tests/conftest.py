@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vcenter import Vcenter, running_vcenter
+from vcenter_simulator import Vcenter, running_vcenter
 
 
 @pytest.fixture(scope="module")

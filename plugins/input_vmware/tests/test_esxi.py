@@ -13,8 +13,8 @@ import pytest
 from v2v_core.api import NbdkitPlugin
 from v2v_core.testing import InputExample, InputPluginContract
 from v2v_input_vmware.vcenter.plugin import VcenterInput
-from vcenter import ROOT, Vcenter, running_vcenter
 from vcenter_input import refused, setup
+from vcenter_simulator import ROOT, Vcenter, running_vcenter
 
 # pyvmomi leaves the socket of a failed login to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -17,11 +17,10 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from limits import bounded
 from ova_files import descriptor, stream_optimized
 from v2v_core.api import InputResult, InputSetupRequest, QemuImage, SourceError
 from v2v_core.serving.qemu_nbd import block_node, json_name
-from v2v_core.testing import FakeReporter
+from v2v_core.testing import FakeReporter, bounded
 from v2v_input_vmware.ova.plugin import OvaInput
 
 MIB = 1024 * 1024

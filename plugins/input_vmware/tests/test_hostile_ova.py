@@ -25,9 +25,8 @@ from pathlib import Path
 import pytest
 
 from ova_files import descriptor, manifest, pack, stream_optimized
-from secrets_shown import in_files
 from v2v_core.api import InputSetupRequest, SourceError
-from v2v_core.testing import FakeReporter
+from v2v_core.testing import FakeReporter, files_with_secret
 from v2v_input_vmware.ova.plugin import OvaInput
 
 MIB = 1024 * 1024
@@ -386,4 +385,4 @@ def test_nothing_of_the_host_reaches_the_output(tmp_path: Path, kind: str) -> No
     (error,) = [line for line in done.stderr.splitlines() if " error: " in line]
     assert "refers to" in error
     assert list(out.iterdir()) == []
-    assert in_files(work, SECRET[:18].decode()) == []
+    assert files_with_secret(work, SECRET[:18].decode()) == []

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limits import bounded
 from v2v_core.api import Bus, Cpu, Firmware, Guest, Nic, Removable, SourceDisk, SourceError, Topology
+from v2v_core.testing import bounded
 from v2v_input_vmware.ova.ovf import Descriptor, OvfDisk, parse_ovf
 
 _DISK = """

@@ -14,12 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from secrets_shown import in_files, watched
-from ssh_server import running_sshd
 from v2v_core.api import UsageError
+from v2v_core.testing import files_with_secret, running_sshd, watch_for_secret
 from v2v_input_vmware.vcenter.address import parse_address
 from v2v_input_vmware.vcenter.password import find_password
-from vcenter import PASSWORD, Vcenter
+from vcenter_simulator import PASSWORD, Vcenter
 
 CONTENT = b"not secret" * 104_857 + b"123456"
 COOKIE = "the cookie of somebody's session"
@@ -45,7 +44,7 @@ def over_https(vcenter: Vcenter, guest: str) -> Words:
 @pytest.fixture
 def over_vddk(vcenter: Vcenter, guest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Words:
     """Give the words of the input over VDDK, of which a stand-in takes the place."""
-    stand_in = Path(sys.modules["vcenter"].__file__ or "").parent / "vddk_stand_in"
+    stand_in = Path(__file__).parent / "vddk_stand_in"
     monkeypatch.setenv("PATH", f"{stand_in}:{os.environ['PATH']}")
     monkeypatch.setenv("V2V_VDDK_STAND_IN", str(tmp_path / "vddk"))
     (tmp_path / "vddk").mkdir()
@@ -82,14 +81,14 @@ def test_nobody_sees_the_password(
     monkeypatch.setenv("XDG_STATE_HOME", str(v2v_short_path / "state"))
     helper = [programs / f"helper-v2v-input-{mode}", "--dir", run, "-v", *words]
     try:
-        with watched(PASSWORD) as shown:
+        with watch_for_secret(PASSWORD) as shown:
             done = subprocess.run(helper, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             target = v2v_short_path / "copied"
             subprocess.run(["nbdcopy", "--", f"nbd+unix:///?socket={run}/in1", str(target)], check=True)
             # longer than the watcher sleeps, with servers that are logged in
             time.sleep(0.3)
-        holding, with_cookie = (in_files(v2v_short_path, secret) for secret in (PASSWORD, COOKIE))
+        holding, with_cookie = (files_with_secret(v2v_short_path, secret) for secret in (PASSWORD, COOKIE))
         modes = {path.stat().st_mode & 0o777 for path in holding}
     finally:
         subprocess.run([programs / "helper-v2v-cleanup", "--dir", run], check=True, capture_output=True)
@@ -102,7 +101,7 @@ def test_nobody_sees_the_password(
     # an option is in the argument list that the user typed, and nowhere after that
     assert COOKIE not in done.stdout + done.stderr
     assert {path.parent for path in with_cookie} <= {run / "input"}
-    assert in_files(v2v_short_path, PASSWORD) == []
+    assert files_with_secret(v2v_short_path, PASSWORD) == []
 
 
 @pytest.mark.parametrize("transport", ["over_https", pytest.param("over_ssh", marks=AS_ROOT)])
@@ -115,14 +114,14 @@ def test_a_failure_does_not_show_it(
     words[words.index("-ip") + 1] = str(wrong)
     monkeypatch.setenv("XDG_STATE_HOME", str(v2v_short_path / "state"))
     program = Path(sys.executable).with_name("virt-v2v")
-    with watched("wrong and secret") as shown:
+    with watch_for_secret("wrong and secret") as shown:
         argv = [program, "-i", mode, *words, "-v", "-x", "-o", "null"]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "password" in done.stderr
     assert shown == set()
     assert "wrong and secret" not in done.stdout + done.stderr
-    assert in_files(v2v_short_path, "wrong and secret") == [wrong]
+    assert files_with_secret(v2v_short_path, "wrong and secret") == [wrong]
 
 
 def test_from_a_file(tmp_path: Path) -> None:

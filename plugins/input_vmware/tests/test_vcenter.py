@@ -19,8 +19,8 @@ from v2v_input_vmware.vcenter.datastore import folder_path
 from v2v_input_vmware.vcenter.inventory import datacenter_of, find_vm, path_of, properties
 from v2v_input_vmware.vcenter.machine import VmDisk
 from v2v_input_vmware.vcenter.plugin import VcenterInput
-from vcenter import USER, Vcenter, running_vcenter
 from vcenter_input import served, setup
+from vcenter_simulator import USER, Vcenter, running_vcenter
 
 # pyvmomi leaves the socket of a failed login to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -16,8 +16,8 @@ import pytest
 from v2v_core.api import NbdkitPlugin, SourceError, UsageError
 from v2v_input_vmware.vcenter import session
 from v2v_input_vmware.vcenter.machine import Machine, guest_of
-from vcenter import STRANGER, Vcenter
 from vcenter_input import refused, setup
+from vcenter_simulator import STRANGER, Vcenter
 
 # pyvmomi leaves the socket of a failed login to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

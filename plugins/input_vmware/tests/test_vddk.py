@@ -16,8 +16,8 @@ import pytest
 from v2v_core.api import NbdkitPlugin, OptionValues, UsageError
 from v2v_input_vmware.vcenter import vddk as vddk_module
 from v2v_input_vmware.vcenter.plugin import VcenterInput
-from vcenter import PASSWORD, Vcenter
 from vcenter_input import refused, served, setup
+from vcenter_simulator import PASSWORD, Vcenter
 
 # pyvmomi leaves the socket of a failed login to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -43,7 +43,7 @@ def thumbprint_of(vcenter: Vcenter) -> str:
 @pytest.fixture
 def vddk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put the stand-in for nbdkit's vddk plugin on PATH."""
-    here = Path(sys.modules["vcenter"].__file__ or "").parent / "vddk_stand_in"
+    here = Path(__file__).parent / "vddk_stand_in"
     monkeypatch.setenv("PATH", f"{here}:{os.environ['PATH']}")
     directory = tmp_path / "vddk"
     directory.mkdir()

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limits import bounded
 from v2v_cli.render.print_source import print_source
 from v2v_core.api import (
     Bus,
@@ -26,7 +25,7 @@ from v2v_core.api import (
     UsageError,
 )
 from v2v_core.serving.qemu_nbd import block_node, json_name
-from v2v_core.testing import FakeReporter
+from v2v_core.testing import FakeReporter, bounded
 from v2v_input_vmware.vmx.guest import VmxDisk, genid, guest_of
 from v2v_input_vmware.vmx.plugin import VmxInput
 from v2v_input_vmware.vmx.syntax import parse_vmx

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ssh_server import Sshd, running_sshd
 from v2v_core.api import InputSetupRequest, OptionValues, SourceError, UsageError
-from v2v_core.testing import FakeReporter, InputExample, InputPluginContract
+from v2v_core.testing import FakeReporter, InputExample, InputPluginContract, Sshd, running_sshd
 from v2v_input_vmware.vmx import ssh
 from v2v_input_vmware.vmx.plugin import VmxInput
 

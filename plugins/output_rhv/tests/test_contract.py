@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from export_domains import DOMAIN_ID, SERVER, as_root, make_domain, simulate_mount
 
+from export_domains import DOMAIN_ID, SERVER, as_root, make_domain, simulate_mount
 from v2v_core.api import OutputResult
 from v2v_core.testing import OutputExample, OutputPluginContract
 from v2v_output_rhv.export_domain.plugin import ExportDomainOutput

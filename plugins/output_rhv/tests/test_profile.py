@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ovf_examples import BOTH, EXAMPLES, read, with_target
 
+from ovf_examples import BOTH, EXAMPLES, read, with_target
 from v2v_core import metadata
 from v2v_core.api import Bus, DestinationError, Firmware, Guest, SourceDisk, TargetDisk
 from v2v_core.conversion_dir import ConversionDir

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from export_domains import SERVER, as_root, make_domain, simulate_mount, tree
 
+from export_domains import SERVER, as_root, make_domain, simulate_mount, tree
 from v2v_core.api import mounts_below
 from v2v_core.testing.leftovers import VARIABLE, still_there
 

@@ -5,6 +5,10 @@
 * The fixtures of ``v2v_core.testing.fixtures`` (``v2v_directory``, ``v2v_report``, ``v2v_disk`` …) are there in every
   pytest run, as a pytest plugin; nothing of it is imported before a test asks for it.
 * The fakes are real plugins: an input, a converter, a copier and an output that need nothing but nbdkit and qemu.
+* Servers on loopback: ``Certificates`` for those that speak TLS, ``running_sshd``, and ``relay_to``, a connection that
+  can be cut. They need openssl(1) and sshd(8), which are not installed with the kit.
+* ``bounded`` limits memory, file sizes and CPU time of code that reads untrusted data. ``watch_for_secret`` and
+  ``files_with_secret`` look for a secret in all processes and in files.
 
 ``docs/writing-a-plugin.md`` shows how they are used.
 """
@@ -15,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from v2v_core.testing.certificates import Certificates
     from v2v_core.testing.distributions import forget_entry_points, write_distribution
     from v2v_core.testing.endpoints import read_endpoint, write_endpoint
     from v2v_core.testing.fake_plugins import (
@@ -30,10 +35,15 @@ if TYPE_CHECKING:
     )
     from v2v_core.testing.fakes import FakeLedger, FakeReporter
     from v2v_core.testing.input_contract import InputExample, InputPluginContract
+    from v2v_core.testing.limits import bounded
     from v2v_core.testing.output_contract import OutputExample, OutputPluginContract
+    from v2v_core.testing.relay import Relay, relay_to
+    from v2v_core.testing.secret_watch import files_with_secret, processes_with_secret, watch_for_secret
+    from v2v_core.testing.ssh_server import Sshd, running_sshd
 
 __all__ = [
     "MARKER",
+    "Certificates",
     "FailingCopy",
     "FakeConvert",
     "FakeCopy",
@@ -47,14 +57,23 @@ __all__ = [
     "InputPluginContract",
     "OutputExample",
     "OutputPluginContract",
+    "Relay",
+    "Sshd",
+    "bounded",
     "failing",
+    "files_with_secret",
     "forget_entry_points",
+    "processes_with_secret",
     "read_endpoint",
+    "relay_to",
+    "running_sshd",
+    "watch_for_secret",
     "write_distribution",
     "write_endpoint",
 ]
 
 _MODULES = {
+    "certificates": ("Certificates",),
     "distributions": ("forget_entry_points", "write_distribution"),
     "endpoints": ("read_endpoint", "write_endpoint"),
     "fake_plugins": (
@@ -70,7 +89,11 @@ _MODULES = {
     ),
     "fakes": ("FakeLedger", "FakeReporter"),
     "input_contract": ("InputExample", "InputPluginContract"),
+    "limits": ("bounded",),
     "output_contract": ("OutputExample", "OutputPluginContract"),
+    "relay": ("Relay", "relay_to"),
+    "secret_watch": ("files_with_secret", "processes_with_secret", "watch_for_secret"),
+    "ssh_server": ("Sshd", "running_sshd"),
 }
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from export_domains import SERVER, Run, make_domain, simulate_mount
 
+from export_domains import SERVER, Run, make_domain, simulate_mount
 from v2v_core.api import mounts_below
 from v2v_output_rhv.export_domain.plugin import ExportDomainOutput
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from export_domains import DOMAIN_ID, MIB, Run, as_root, ext4, killed_before, make_domain, record_to, recorded, tree
 
+from export_domains import DOMAIN_ID, MIB, Run, as_root, ext4, killed_before, make_domain, record_to, recorded, tree
 from v2v_core.api import DestinationError
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from export_domains import DOMAIN_ID, SERVER, SQUASHED, Run, as_root, as_user, tree
 
+from export_domains import DOMAIN_ID, SERVER, SQUASHED, Run, as_root, as_user, tree
 from v2v_output_rhv.export_domain.ownership import acting_as_vdsm
 
 

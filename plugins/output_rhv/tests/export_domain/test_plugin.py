@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from export_domains import DOMAIN_ID, MIB, Run, as_root, as_user, ext4, make_domain, tree
 from lxml import etree
+
+from export_domains import DOMAIN_ID, MIB, Run, as_root, as_user, ext4, make_domain, tree
 from ovf_examples import CREATED
 from ovf_examples import place as place_of
-
 from v2v_core.api import DestinationError, UsageError, V2VError
 from v2v_output_rhv.export_domain.ownership import VdsmFiles
 from v2v_output_rhv.volumes import volume_metadata

@@ -8,10 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from export_domains import DOMAIN_ID, SERVER, Run, as_root, tree
 from hypothesis import given
 from hypothesis import strategies as st
 
+from export_domains import DOMAIN_ID, SERVER, Run, as_root, tree
 from v2v_core.api import DestinationError, OutputSettings, mounts_below
 from v2v_output_rhv.export_domain.storage import Storage
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
-from ovf_examples import EXAMPLES, GIB, Example, Ovf, attributes, place, read
 
+from ovf_examples import EXAMPLES, GIB, Example, Ovf, attributes, place, read
 from v2v_core.api import (
     Capabilities,
     Cpu,

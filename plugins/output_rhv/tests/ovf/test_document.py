@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from lxml import etree
+
 from ovf_examples import (
     BOTH,
     CREATED,
@@ -35,7 +36,6 @@ from ovf_examples import (
     with_source,
     with_target,
 )
-
 from v2v_core.api import Bus, DestinationError, Firmware, TargetDisk
 from v2v_output_rhv.ovf import Flavour, build_ovf
 from v2v_output_rhv.ovf.tree import NAMESPACES

@@ -7,8 +7,8 @@ import uuid
 from dataclasses import replace
 
 import pytest
-from ovf_examples import BOTH, EXAMPLES, NO_UUID, STORAGE_ID, TIME, file_of, read, with_source, with_target
 
+from ovf_examples import BOTH, EXAMPLES, NO_UUID, STORAGE_ID, TIME, file_of, read, with_source, with_target
 from v2v_core.api import Capabilities, Cpu, Topology
 from v2v_output_rhv.ovf import Flavour
 from v2v_output_rhv.ovf.tree import NAMESPACES

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from certificates import Certificates
 from engine_simulator import EngineSimulator, running_engine
 from imageio_daemon import ImageioDaemon, running_imageio
+from v2v_core.testing import Certificates
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from certificates import Certificates
 from imageio_daemon import ImageioDaemon
-from relay import Relay, relay_to
+from v2v_core.testing import Certificates, Relay, relay_to
 from v2v_output_rhv.upload.connections import Connections, Policy, Refused
 
 SIZE = 4 * 1024 * 1024

@@ -13,13 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imageio_daemon import ImageioDaemon, exported_full
-from relay import Relay, relay_to
 from v2v_core import processes
 from v2v_core.api import CopyError, CopyRequest, NbdkitFilter, NbdkitPlugin, QemuImage, Step
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.reporting import StepReport
 from v2v_core.serving import serve_source
-from v2v_core.testing import FakeReporter
+from v2v_core.testing import FakeReporter, Relay, relay_to
 from v2v_output_rhv.upload import copier
 from v2v_output_rhv.upload.address import Address, address_file, read_address, write_address
 from v2v_output_rhv.upload.copier import ImageioCopier

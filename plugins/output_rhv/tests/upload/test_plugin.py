@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from certificates import Certificates
 from engine_simulator import EngineSimulator, Fault
 from engine_simulator.running import HARDWARE_ID
 from engine_simulator.state import Transfer
@@ -22,7 +21,7 @@ from v2v_core.api import DestinationError, NbdkitPlugin, OutputSettings, UsageEr
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.discovery import Role
 from v2v_core.plugins import check_plugin
-from v2v_core.testing import FakeReporter
+from v2v_core.testing import Certificates, FakeReporter
 from v2v_core.testing.output_contract import _CONTENTS, OutputRun
 from v2v_output_rhv.upload.address import address_file, read_address
 from v2v_output_rhv.upload.plugin import UploadOutput

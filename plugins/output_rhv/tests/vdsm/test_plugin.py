@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lxml import etree
+
 from export_domains import (
     DOMAIN_ID,
     MIB,
@@ -25,8 +27,6 @@ from export_domains import (
     recorded,
     tree,
 )
-from lxml import etree
-
 from v2v_core.api import DestinationError, NbdkitPlugin, OptionError, QemuImage, UsageError
 from v2v_core.discovery import Role
 from v2v_core.plugins import check_plugin

@@ -39,7 +39,7 @@ class Api:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def log_in(self, form: dict[str, str]) -> dict[str, Any]:
-        """Give a token."""
+        """Answer with a token."""
         self._trouble("token")
         if (form.get("username"), form.get("password")) != (self.user, self.password):
             return {"error_code": "access_denied", "error": "Cannot authenticate user No valid profile found."}
@@ -104,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def log_message(self, *_words: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -151,7 +151,7 @@ class EngineServer(ThreadingHTTPServer):
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that go, or that do not trust us."""
+        """Log nothing about clients that hang up or that do not trust the certificate."""
         import sys
 
         if not isinstance(sys.exc_info()[1], (OSError, socket.timeout)):

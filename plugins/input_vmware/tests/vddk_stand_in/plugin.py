@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A stand-in for nbdkit-vddk-plugin(1): takes its parameters, writes them down, and serves a local file.
+"""A stand-in for nbdkit-vddk-plugin(1): takes its parameters, records them, and serves a local file.
 
-It cannot show that VMware's library works, only what it would be told. ``V2V_VDDK_STAND_IN`` names a directory: the
-file ``disk`` in it is served; each start adds a line of JSON to ``parameters``, ``handles`` has the greatest number of
-handles that were open at once. A file ``trouble`` in it has what the dynamic linker says about the library.
+It cannot show that VMware's library works, only which parameters it would get. ``V2V_VDDK_STAND_IN`` names a directory.
+The file ``disk`` in it is served. Each start adds a line of JSON to ``parameters``; ``handles`` has the greatest number
+of handles that were open at once. A file ``trouble`` in it has what the dynamic linker says about the library.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def config(key: str, value: str) -> None:
 
 
 def config_complete() -> None:
-    """Write the parameters down."""
+    """Record the parameters."""
     if "libdir" in given and not Path(given["libdir"]).is_dir():
         raise RuntimeError("libvixDiskLib.so.7: cannot open shared object file: No such file or directory")
     shown = dict(given)
@@ -57,7 +57,7 @@ def open(readonly: bool) -> int:  # noqa: A001 - nbdkit's name
 
 
 def get_size(handle: int) -> int:
-    """Give its size."""
+    """Return the size of the file, in bytes."""
     return os.fstat(handle).st_size
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from certificates import Certificates
 from engine_simulator.faults import Behaviour, Fault, FaultTable
 from engine_simulator.resources import Resources
 from engine_simulator.server import Api, Listener
@@ -18,6 +17,7 @@ from engine_simulator.state import Cluster, DataCenter, Disk, Host, Machine, Sta
 from engine_simulator.storage import make_image, read_image
 from engine_simulator.transfers import VALIDITY, TransferHost
 from imageio_daemon import ImageioDaemon, running_imageio
+from v2v_core.testing import Certificates
 
 USER, PASSWORD = "admin@internal", "pass word with 'quotes' & more"
 HARDWARE_ID = "5e3f2a10-0000-4000-8000-00000000beef"
@@ -42,22 +42,22 @@ class EngineSimulator:
 
     @property
     def state(self) -> State:
-        """What there is."""
+        """Everything that the engine knows."""
         return self.api.resources.state
 
     @property
     def behaviour(self) -> Behaviour:
-        """How things end."""
+        """How jobs and transfers end."""
         return self.api.resources.behaviour
 
     @property
     def uri(self) -> str:
-        """Give what -oc takes."""
+        """Return the value of -oc."""
         return f"https://{USER}@localhost:{self.port}/ovirt-engine/api"
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Give the words of the command line that name the engine, the password, the storage and the authority."""
+        """Return the words of a command line that name the engine, the password file, the storage and the authority."""
         ca_file = f"rhv-cafile={self.certificates.authority}"
         return ("-oc", self.uri, "-op", str(self.password_file), "-os", "data1", "-oo", ca_file)
 
@@ -68,15 +68,15 @@ class EngineSimulator:
 
     @property
     def calls(self) -> list[str]:
-        """Give the calls that were made."""
+        """Return the API calls that were made, in order."""
         return self.api.calls
 
     def domain(self, name: str) -> StorageDomain:
-        """Give a storage domain by name."""
+        """Return a storage domain by name."""
         return next(domain for domain in self.state.storage_domains.values() if domain.name == name)
 
     def add_disk(self, name: str, **more: str) -> Disk:
-        """Put a disk into data1 that is somebody else's."""
+        """Add a disk of another user to the storage domain ``data1``."""
         domain = self.domain("data1")
         disk = Disk(
             id=more.get("id", ""),
@@ -95,7 +95,7 @@ class EngineSimulator:
         return disk
 
     def add_machine(self, name: str) -> Machine:
-        """Put a virtual machine into the engine that is somebody else's."""
+        """Add a virtual machine of another user, with one disk."""
         disk = self.add_disk(f"{name}-disk")
         cluster = next(iter(self.state.clusters))
         machine = Machine(disk.image_id, name, cluster, [disk.id], b"", {})
@@ -103,17 +103,17 @@ class EngineSimulator:
         return machine
 
     def content(self, disk_id: str) -> bytes:
-        """Give what a guest reads from a disk."""
+        """Return the content of a disk, as its guest reads it."""
         return read_image(self.state.disks[disk_id])
 
     def running_transfers(self) -> list[Transfer]:
-        """Give the transfers that data can be sent to."""
+        """Return the transfers that accept data now."""
         with self.api.lock:
             self.state.catch_up()
             return [transfer for transfer in self.state.transfers.values() if transfer.phase == "transferring"]
 
     def start_over(self, *, backing: str = "nbd") -> None:
-        """Be as new: no disks, no transfers, no faults; the servers stay.
+        """Forget all disks, transfers and faults; the servers keep running.
 
         :param backing: of raw images: ``nbd`` or ``file``.
         """

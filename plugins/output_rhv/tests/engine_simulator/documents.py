@@ -136,7 +136,7 @@ def fault(reason: str, detail: str) -> Element:
 
 
 def text(document: Element, path: str) -> str | None:
-    """Give the text of an element of a request."""
+    """Return the text of an element of a request."""
     found = document.findtext(path)
     return found.strip() if found is not None else None
 

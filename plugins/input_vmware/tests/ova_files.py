@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""OVA packages as ovftool makes them: streamOptimized VMDKs, a descriptor, a manifest, packed without compression."""
+"""Making OVA packages as ovftool does: streamOptimized VMDKs, a descriptor, a manifest, all in one archive."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _ENVELOPE = """\
 def descriptor(
     disks: Mapping[str, Path | int], *, name: str = "packed guest", mac: str = "00:50:56:01:02:03", gzip: bool = False
 ) -> bytes:
-    """Write the descriptor of a guest.
+    """Return the OVF descriptor of a guest.
 
     :param disks: by the name in the package, the file or its size in bytes.
     """
@@ -64,14 +64,14 @@ def descriptor(
 
 
 def stream_optimized(image: Path, target: Path, image_format: str = "raw") -> Path:
-    """Make the VMDK that ovftool would write."""
+    """Make a streamOptimized VMDK of an image, as ovftool does."""
     argv = ["qemu-img", "convert", "-f", image_format, "-O", "vmdk", "-o", "subformat=streamOptimized", image, target]
     subprocess.run(argv, check=True)
     return target
 
 
 def sparse_vmdk(target: Path, size: int) -> Path:
-    """Make a VMDK of so many bytes of which all is allocated and nothing written ("Virtual Disk Format 5.0")."""
+    """Make a VMDK of so many bytes, all allocated and none written ("Virtual Disk Format 5.0")."""
     sector, grain, entries = 512, 128, 512
     grains = -(-size // (sector * grain))
     tables = -(-grains // entries)
@@ -96,7 +96,7 @@ def sparse_vmdk(target: Path, size: int) -> Path:
 
 
 def manifest(files: Sequence[Path], algorithm: str = "sha256") -> str:
-    """Write the manifest of files as ovftool does."""
+    """Return the manifest of files as ovftool writes it."""
     lines = []
     for path in files:
         with path.open("rb") as stream:
@@ -106,7 +106,7 @@ def manifest(files: Sequence[Path], algorithm: str = "sha256") -> str:
 
 
 def pack(directory: Path, target: Path) -> Path:
-    """Pack a directory as its suffix says: .ova and .tar plainly, .gz, .xz, .zip. The descriptor comes first."""
+    """Pack a directory as the suffix of the target says: .ova, .tar, .gz, .xz or .zip. The descriptor comes first."""
     names = sorted(directory.iterdir(), key=lambda path: (path.suffix not in {".ovf"}, path.suffix != ".mf", path.name))
     if target.suffix == ".zip":
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:

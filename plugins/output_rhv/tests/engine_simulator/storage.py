@@ -43,7 +43,7 @@ def remove_image(disk: Disk) -> None:
 
 @contextlib.contextmanager
 def raw_image(disk: Disk) -> Iterator[Path]:
-    """Give what a guest reads from a disk as a raw image."""
+    """Yield the content of a disk, as its guest reads it, in a raw image."""
     kind = "qcow2" if disk.format == "cow" else "raw"
     raw = disk.image.with_suffix(".raw")
     try:
@@ -54,6 +54,6 @@ def raw_image(disk: Disk) -> Iterator[Path]:
 
 
 def read_image(disk: Disk) -> bytes:
-    """Give what a guest reads from a disk."""
+    """Return the content of a disk, as its guest reads it."""
     with raw_image(disk) as raw:
         return raw.read_bytes()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A wire that can be cut: a relay between a client and a server on loopback, which counts what the client sends."""
+"""A TCP relay between a client and a server on loopback, whose connections a test can break."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Relay:
-    """A relay to a port.
+    """A relay to a port on loopback; ``relay_to`` runs one.
 
-    :param at: what happens when so many bytes were sent, in order.
+    :param target: the server's port. :param port: the relay's own port, to which clients connect.
+    :param sent: bytes that clients have sent so far. :param connections: connections that were made so far.
+    :param at: for a number of sent bytes, what to call as soon as so many were sent; each is called once.
     """
 
     target: int
@@ -27,7 +29,7 @@ class Relay:
     _refusing: bool = False
 
     def cut(self, *, seconds: float) -> None:
-        """Break every connection, and take no new one for a while."""
+        """Break every connection, and refuse new ones for so many seconds."""
         self._refusing = True
         self._break()
         timer = threading.Timer(seconds, self._mend)
@@ -91,7 +93,7 @@ class Relay:
 
 @contextlib.contextmanager
 def relay_to(port: int) -> Iterator[Relay]:
-    """Run a relay to a port on loopback."""
+    """Run a relay to a port on loopback; when the block ends, its connections are broken."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         relay = Relay(port, int(listener.getsockname()[1]))
         thread = threading.Thread(target=relay._serve, args=(listener,), daemon=True)

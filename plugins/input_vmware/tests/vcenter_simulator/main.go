@@ -7,7 +7,7 @@
 //     unquotes the names of datacenter and datastore twice, as the real one does;
 //   - a user without any role (stranger@vsphere.local), whose login lacks a privilege;
 //   - POST /control/expire ends all sessions, for /folder and for SOAP's side of the tests' own bookkeeping;
-//   - GET /control/count tells how often somebody has logged in;
+//   - GET /control/count returns the number of logins;
 //   - POST /control/folder?status=N makes /folder answer with that status, 0 with files again;
 //   - POST /control/consolidate?vm=M says of a machine that its disks need consolidation;
 //   - POST /control/map?vm=M&mode=physicalMode makes raw device mappings of the disks of a machine;
@@ -182,14 +182,14 @@ const envelope = `<?xml version="1.0" encoding="UTF-8"?>
  xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
 <soapenv:Body>%s</soapenv:Body></soapenv:Envelope>`
 
-// noConfiguration is what the property collector says to somebody who lacks the privilege.
+// noConfiguration is the answer of the property collector to a user who lacks the privilege.
 const noConfiguration = `<RetrievePropertiesExResponse xmlns="urn:vim25"><returnval><objects>
 <obj type="VirtualMachine">%[1]s</obj><missingSet><path>config</path><fault>
 <fault xsi:type="NoPermission"><object type="VirtualMachine">%[1]s</object><privilegeId>System.Read</privilegeId></fault>
 <localizedMessage>Permission to perform this operation was denied.</localizedMessage></fault></missingSet>
 </objects></returnval></RetrievePropertiesExResponse>`
 
-// noRole is what the session manager says to somebody who has no role anywhere.
+// noRole is the answer of the session manager to a user who has no role anywhere.
 const noRole = `<soapenv:Fault><faultcode>ServerFaultCode</faultcode>
 <faultstring>Permission to perform this operation was denied.</faultstring><detail>
 <NoPermissionFault xmlns="urn:vim25" xsi:type="NoPermission"><object type="Folder">group-d1</object>

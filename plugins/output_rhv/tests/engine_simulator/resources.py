@@ -298,7 +298,7 @@ ROUTES: tuple[tuple[str, re.Pattern[str], str, str], ...] = tuple(
 
 
 def searched(query: Query, key: str) -> str | None:
-    """Give what a search asks for: ``KEY=WORD`` or ``KEY="WORD"`` and nothing else."""
+    """Return the value that a search asks for; ``KEY=WORD`` and ``KEY="WORD"`` are understood, and nothing else."""
     search = query.get("search")
     if search is None:
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A vCenter to test against: govmomi's simulator (``vcenter_simulator/main.go``), with machines made by the test."""
+"""Building and running the simulator, and making machines in it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from guests.build import cache_directory
-
-SOURCE = Path(__file__).parent / "vcenter_simulator" / "main.go"
+SOURCE = Path(__file__).parent / "main.go"
 
 USER, PASSWORD = "administrator@vsphere.local", "pass word with 'quotes' & more"
-#: Whom an ESXi host lets in.
+#: The user whom an ESXi host lets in.
 ROOT = "root"
-#: Whom it knows and who has no role.
+#: A user whom the vCenter knows, without any role.
 STRANGER = "stranger@vsphere.local"
 
 #: Where Debian's package has govmomi.
@@ -40,26 +38,26 @@ class Vcenter:
 
     @property
     def user(self) -> str:
-        """Give the name of who may log in."""
+        """Return the name of the user who may log in."""
         return ROOT if self.esx else USER
 
     @property
     def uri(self) -> str:
-        """Give what -ic takes."""
+        """Return the value of -ic for the user who may log in."""
         return self.uri_for(self.user)
 
     def uri_for(self, user: str, scheme: str = "https") -> str:
-        """Give what -ic takes for a user."""
+        """Return the value of -ic for a user."""
         return f"{scheme}://{user.replace('@', '%40')}@localhost:{self.port}/"
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Give the words that name the server, the password and the certificate."""
+        """Return the words of a command line that name the server, the password file and the certificate."""
         return ("-ic", self.uri, "-ip", str(self.password_file), "-io", f"ca-file={self.certificate}")
 
     @contextlib.contextmanager
     def service(self) -> Iterator[Any]:
-        """Log in, whatever the certificate is for."""
+        """Log in with pyvmomi; the host name in the certificate is not checked."""
         from pyVim.connect import Disconnect, SmartConnect
 
         context = ssl.create_default_context(cafile=self.certificate)
@@ -80,10 +78,10 @@ class Vcenter:
         backing: Callable[[str], Any] | None = None,
         **settings: Any,
     ) -> str:
-        """Make a virtual machine of raw images, which are linked into the datastore as flat VMDKs; give its moref.
+        """Make a virtual machine of raw images, which are linked into the datastore as flat VMDKs; return its moref.
 
-        :param devices: beside the disks, one paravirtual SCSI controller (key 1000) and one NIC.
-        :param places: of the disks: the keys of their controllers, and their numbers there.
+        :param devices: in addition to the disks, one paravirtual SCSI controller (key 1000) and one NIC.
+        :param places: for each disk the key of its controller and its unit number there.
         :param backing: makes the backing of a disk from the path of its file. :param settings: of vim.vm.ConfigSpec.
         """
         from pyVim.task import WaitForTask
@@ -135,7 +133,7 @@ class Vcenter:
             return str(task.info.result._moId)
 
     def control(self, what: str) -> str:
-        """Ask the simulator for what no vCenter has (see its source): ``expire`` all sessions, ``count`` the logins."""
+        """Call an interface that only the simulator has: ``expire`` all sessions, ``count`` logins (``main.go``)."""
         context = ssl.create_default_context(cafile=self.certificate)
         with urllib.request.urlopen(f"https://localhost:{self.port}/control/{what}", context=context) as answer:
             return str(answer.read().decode())
@@ -148,8 +146,11 @@ def _flat(path: str) -> Any:
 
 
 def built() -> Path:
-    """Build the simulator, once for each version of its source, and give the program."""
-    cache = cache_directory()
+    """Build the simulator, once for each version of its source, and return the path of the program.
+
+    It is kept where ``V2V_TEST_CACHE`` says, by default in ``~/.cache/v2v-test-guests``.
+    """
+    cache = Path(os.environ.get("V2V_TEST_CACHE") or Path.home() / ".cache" / "v2v-test-guests")
     cache.mkdir(parents=True, exist_ok=True)
     program = cache / f"vcenter-simulator-{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]}"
     if not program.exists():
@@ -166,8 +167,9 @@ def running_vcenter(
 ) -> Iterator[Vcenter]:
     """Run a vCenter, or an ESXi host, on loopback.
 
-    :param datastore: its name, in place of the simulator's. :param datacenters: how many a vCenter has; with more than
-        one, machines are made by the test itself. :param name: in its certificate.
+    :param directory: must not exist yet. :param datastore: name of the datastore, instead of the simulator's default.
+    :param datacenters: how many the vCenter has; with more than one, ``add_vm`` cannot be used.
+    :param name: host name in the certificate.
     """
     program = built()
     directory.mkdir(mode=0o700)

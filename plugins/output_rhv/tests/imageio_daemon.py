@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from certificates import Certificates
+from v2v_core.testing import Certificates
 
 #: Seconds until the daemon must listen.
 _START_LIMIT = 30.0
@@ -50,7 +50,7 @@ args = ("{directory}/daemon.log",)
 class ImageioDaemon:
     """A daemon in a directory of its own, whose path must be short: there are sockets in it.
 
-    :param local: it offers its Unix socket to clients on this machine, as it does by default.
+    :param local: whether it offers its Unix socket to clients on this machine, as it does by default.
     """
 
     directory: Path
@@ -61,17 +61,17 @@ class ImageioDaemon:
 
     @property
     def log(self) -> str:
-        """Give what the daemon wrote."""
+        """Return the daemon's log so far."""
         path = self.directory / "daemon.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
     @property
     def control(self) -> Path:
-        """Give the control socket."""
+        """Return the path of the control socket."""
         return self.directory / "control.sock"
 
     def url(self, ticket_id: str) -> str:
-        """Give the URL that a client uses."""
+        """Return the URL that a client uses with a ticket."""
         return f"https://localhost:{self.port}/images/{ticket_id}"
 
     def start(self) -> None:
@@ -104,7 +104,7 @@ class ImageioDaemon:
         self.port = int(found.group(1))
 
     def stop(self) -> None:
-        """Kill it: nobody is told."""
+        """Kill it, without a chance to close its connections."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -120,7 +120,7 @@ class ImageioDaemon:
         inactivity_timeout: int = 3600,
         sparse: bool = True,
     ) -> str:
-        """Install a ticket as vdsm does for an upload, and give its id.
+        """Install a ticket as vdsm does for an upload, and return its id.
 
         :param backing: ``file:///path``, ``nbd:unix:/path``, or, for a daemon that is a proxy, ``https://…``.
         """
@@ -144,7 +144,7 @@ class ImageioDaemon:
             client.mod_ticket(ticket_id, {"timeout": timeout})
 
     def ticket(self, ticket_id: str) -> dict[str, Any]:
-        """Give what the daemon knows of a ticket."""
+        """Return the daemon's information about a ticket."""
         with self._client() as client:
             return dict(client.get_ticket(ticket_id))
 
@@ -161,7 +161,7 @@ class ImageioDaemon:
 
 @contextlib.contextmanager
 def running_imageio(directory: Path, certificates: Certificates, *, local: bool = True) -> Iterator[ImageioDaemon]:
-    """Run a daemon in a directory, which is made."""
+    """Run a daemon in a directory, which must not exist yet."""
     directory.mkdir(mode=0o700)
     daemon = ImageioDaemon(directory, certificates, local)
     daemon.start()
@@ -173,7 +173,7 @@ def running_imageio(directory: Path, certificates: Certificates, *, local: bool 
 
 @contextlib.contextmanager
 def exported(image: Path, image_format: str, socket: Path) -> Iterator[str]:
-    """Serve an image as vdsm does for a transfer, with qemu-nbd, and give what a ticket says about it."""
+    """Serve an image with qemu-nbd, as vdsm does for a transfer; yield the address that a ticket names."""
     argv = ["qemu-nbd", "--persistent", "--shared=8", f"--socket={socket}", f"--format={image_format}"]
     argv += ["--discard=unmap", "--detect-zeroes=unmap", "--cache=writeback", str(image)]
     with _serving(argv, socket):
@@ -182,7 +182,7 @@ def exported(image: Path, image_format: str, socket: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def exported_full(image: Path, socket: Path) -> Iterator[str]:
-    """Serve a raw image on storage that has no space left: every write fails as the kernel lets it fail."""
+    """Serve a raw image on full storage: every write fails with ENOSPC; yield the address that a ticket names."""
     argv = ["nbdkit", "--foreground", "--unix", str(socket), "--filter=error", "file", str(image)]
     argv += ["error-pwrite=ENOSPC", "error-pwrite-rate=100%"]
     with _serving(argv, socket):

@@ -12,7 +12,7 @@ from typing import Any
 
 
 def new_id() -> str:
-    """Give an id as the engine does."""
+    """Return a new id of the engine's kind."""
     return str(uuid.uuid4())
 
 

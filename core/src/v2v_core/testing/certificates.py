@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An authority, and a certificate of it for this machine on loopback: made by openssl, for servers of tests."""
+"""A certificate authority and a certificate for this machine, made by openssl(1) for a test's server on loopback."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _KEY = ("-newkey", "rsa:2048", "-nodes", "-days", "2")
 
 @dataclass(frozen=True)
 class Certificates:
-    """The authority's certificate, and a server's certificate and key."""
+    """Paths of the authority's certificate, and of the server's certificate and key, in PEM format."""
 
     authority: Path
     certificate: Path
@@ -20,7 +20,10 @@ class Certificates:
 
     @classmethod
     def make(cls, directory: Path) -> Certificates:
-        """Make them in a directory that does not exist yet."""
+        """Make an authority and a certificate for ``localhost`` and ``127.0.0.1``, valid for two days.
+
+        :param directory: must not exist yet; it is created for this user only.
+        """
         directory.mkdir(mode=0o700)
         made = cls(directory / "authority.pem", directory / "certificate.pem", directory / "key.pem")
         authority_key = directory / "authority.key"

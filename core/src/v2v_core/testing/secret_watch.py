@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where every user of a machine, or whoever reads logs, could see a secret."""
+"""Looking for a secret where other users of the machine, or readers of logs, would find it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def in_processes(secret: str) -> set[str]:
-    """List the argument lists and environments of all processes that hold a secret."""
-    found = set()
+def processes_with_secret(secret: str) -> set[str]:
+    """Return the argument lists and environments of all processes, as far as readable, that contain a secret."""
+    showing = set()
     for entry in os.listdir("/proc"):  # noqa: PTH208 - names are all that is needed
         if not entry.isdigit():
             continue
@@ -20,31 +20,36 @@ def in_processes(secret: str) -> set[str]:
             with contextlib.suppress(OSError):
                 data = Path("/proc", entry, place).read_bytes()
                 if secret.encode() in data:
-                    found.add(f"{place} of {data[:80]!r}")
-    return found
+                    showing.add(f"{place} of {data[:80]!r}")
+    return showing
 
 
 @contextlib.contextmanager
-def watched(secret: str, seconds: float = 0.02) -> Iterator[set[str]]:
-    """Look again and again while something runs; what was found is there at the end."""
-    found: set[str] = set()
+def watch_for_secret(secret: str, seconds: float = 0.02) -> Iterator[set[str]]:
+    """Look through all processes again and again while the block runs.
+
+    The set is filled meanwhile with what ``processes_with_secret`` returns; it is complete when the block has ended.
+
+    :param seconds: between two looks.
+    """
+    showing: set[str] = set()
     stopped = threading.Event()
 
     def look() -> None:
         while not stopped.wait(seconds):
-            found.update(in_processes(secret))
+            showing.update(processes_with_secret(secret))
 
     looking = threading.Thread(target=look)
     looking.start()
     try:
-        yield found
+        yield showing
     finally:
         stopped.set()
         looking.join()
 
 
-def in_files(directory: Path, secret: str) -> list[Path]:
-    """List the files below a directory that hold a secret."""
+def files_with_secret(directory: Path, secret: str) -> list[Path]:
+    """Return the regular files below a directory that contain a secret, sorted; symbolic links are not followed."""
     holding = []
     for path in directory.rglob("*"):
         with contextlib.suppress(OSError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The input ``-i vcenter`` as tests call it: on a simulator, with its password and certificate."""
+"""Calling the input ``-i vcenter`` in tests, with the address, password and certificate of a simulator."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ import pytest
 from v2v_core.api import InputResult, InputSetupRequest, NbdkitPlugin, OptionValues, SourceError
 from v2v_core.testing import FakeReporter
 from v2v_input_vmware.vcenter.plugin import VcenterInput
-from vcenter import PASSWORD, Vcenter
+from vcenter_simulator import PASSWORD, Vcenter
 
 
 def setup(
     vcenter: Vcenter, tmp_path: Path, name: str, *, options: dict[str, str] | None = None, **more: Any
 ) -> tuple[InputResult, FakeReporter]:
-    """Set the input up for a guest.
+    """Call the setup hook for a guest, and return its result and what it reported.
 
-    :param options: of -io; without them, the certificate of the simulator is trusted.
+    :param options: of -io, instead of the one that makes the simulator's certificate trusted.
     """
     report = FakeReporter()
     values = {"ca-file": str(vcenter.certificate)} if options is None else options
@@ -39,7 +39,7 @@ def setup(
 
 
 def refused(*arguments: Any, **more: Any) -> tuple[str, str]:
-    """Set the input up, which must be refused in one line with a remedy, and give both."""
+    """Call the setup hook, which must refuse with one line and a hint, and return both."""
     with pytest.raises(SourceError) as caught:
         setup(*arguments, **more)
     error = caught.value
@@ -51,7 +51,7 @@ def refused(*arguments: Any, **more: Any) -> tuple[str, str]:
 
 @contextlib.contextmanager
 def served(result: InputResult, tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
-    """Run the server of the first disk as core does, and give its socket."""
+    """Run the server of the first disk as core does; yield its socket and its process."""
     from v2v_core.serving.nbdkit import nbdkit_argv
 
     disk = result.disks[0]

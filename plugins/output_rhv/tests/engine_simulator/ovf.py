@@ -13,7 +13,7 @@ _CPU, _MEMORY, _NIC, _DRIVE = "3", "4", "10", "17"
 
 
 def read_ovf(data: bytes) -> tuple[str, str, dict[str, Any]]:
-    """Give id and name of the machine, and its hardware."""
+    """Return the id, the name and the hardware of the machine."""
     try:
         root = etree.fromstring(data, etree.XMLParser(resolve_entities=False, no_network=True))
     except etree.XMLSyntaxError as err:
@@ -50,7 +50,7 @@ def read_ovf(data: bytes) -> tuple[str, str, dict[str, Any]]:
 
 
 def disks_of(hardware: dict[str, Any]) -> list[str]:
-    """Give the ids of the disks, where the engine's reader for its API looks for them."""
+    """Return the ids of the disks, from where the engine's own reader looks for them."""
     return [disk["diskId"] for disk in hardware["disks"]]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A real ssh server of the tests' own, on loopback."""
+"""An OpenSSH server on loopback, with keys of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Sshd:
-    """A running sshd: who may log in, with which key, and the file with the key of the host."""
+    """A running sshd.
+
+    :param port: on loopback. :param user: who may log in. :param identity: the user's private key.
+    :param known_hosts: a file that has the server's key, in the format of sshd(8).
+    """
 
     port: int
     user: str
@@ -23,24 +27,26 @@ class Sshd:
     known_hosts: Path
 
     def uri(self, path: str) -> str:
-        """Give the URI of a file."""
+        """Return the ssh URI of a file on the server."""
         return f"ssh://{self.user}@localhost:{self.port}{path}"
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Give the -io options to log in with."""
+        """Return the words of a command line (``-io …``) that log in with the key."""
         return ("-io", f"ssh-identity={self.identity}", "-io", f"ssh-known-hosts={self.known_hosts}")
 
 
-#: Puts a shadow file of our own over the machine's, for this sshd and its children alone (unshare(1)).
+#: Mounts a shadow file over the machine's, seen by this sshd and its children alone (unshare(1)).
 _WITH_SHADOW = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/shadow && exec "$@"')
 
 
 @contextlib.contextmanager
 def running_sshd(directory: Path, *, password: str | None = None) -> Iterator[Sshd]:
-    """Run an sshd that lets this user in by key; its files are in a directory of its own.
+    """Run an sshd that lets the user of this process log in with a key.
 
-    :param password: it lets root in, by this password and by no key. Only root can run it.
+    :param directory: must not exist yet; keys, configuration and known hosts are written into it.
+    :param password: lets root log in with this password, and with no key. Only root can run such a server.
+    :raises RuntimeError: it does not answer within 20 seconds.
     """
     directory.mkdir(mode=0o700)
     for name in ("host", "user"):
@@ -57,7 +63,7 @@ def running_sshd(directory: Path, *, password: str | None = None) -> Iterator[Ss
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {directory}/host\nPidFile none\nStrictModes no\nUsePAM no\n"
         f"AuthorizedKeysFile {directory}/authorized_keys\nPermitRootLogin yes\nSubsystem sftp internal-sftp\n"
     )
-    # its child processes look for this directory
+    # sshd refuses to serve without its directory for privilege separation
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     argv = ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)]
     if password is not None:

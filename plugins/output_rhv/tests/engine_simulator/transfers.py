@@ -11,7 +11,7 @@ from typing import Any
 from engine_simulator.state import Disk, Transfer
 from imageio_daemon import ImageioDaemon, exported, exported_full
 
-#: Seconds for which a ticket is good if nobody uses it (``ImageTransferHostTicketValidityInSeconds``).
+#: Seconds for which a ticket is valid without being used (``ImageTransferHostTicketValidityInSeconds``).
 VALIDITY = 300
 
 
@@ -34,7 +34,7 @@ class TransferHost:
         self._sockets = tempfile.TemporaryDirectory(prefix="v2v-nbd.", dir="/tmp")
 
     def open(self, transfer: Transfer, disk: Disk) -> None:
-        """Give the image free for writing to whoever has the ticket."""
+        """Serve the image, and install the ticket that allows to write to it."""
         stack = contextlib.ExitStack()
         self._exports[transfer.id] = stack
         image_format = "qcow2" if disk.format == "cow" else "raw"
@@ -68,14 +68,14 @@ class TransferHost:
             stack.close()
 
     def urls(self, transfer: Transfer) -> tuple[str, str]:
-        """Give what the engine shows: the URL of the host, and that of the proxy."""
+        """Return the URLs that the engine shows: that of the host, and that of the proxy."""
         url = self._daemon.url(transfer.ticket)
         if self.port is not None:
             url = url.replace(f":{self._daemon.port}/", f":{self.port}/")
         return url, self._proxy.url(transfer.ticket)
 
     def ticket(self, transfer: Transfer) -> dict[str, Any]:
-        """Give what the daemon knows of a transfer."""
+        """Return the daemon's information about a transfer."""
         return self._daemon.ticket(transfer.ticket)
 
     def expire(self, transfer: Transfer) -> None:
