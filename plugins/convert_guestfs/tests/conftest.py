@@ -228,9 +228,10 @@ def serve_blank(serve: Callable[[Path], DiskEndpoint], tmp_path: Path) -> Callab
 
 
 def _close_encrypted(handle: Any, *volume_groups: str) -> None:
+    devices = handle.list_dm_devices()
     for group in volume_groups:
         handle.vg_activate(False, [group])
-    for device in handle.list_dm_devices():
+    for device in devices:
         handle.cryptsetup_close(device)
 
 

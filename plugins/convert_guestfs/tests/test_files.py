@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from v2v_convert_guestfs.files import GuestFiles
-from v2v_convert_guestfs.inspection import _printable
+from v2v_convert_guestfs.inspection import _text_of_guest
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConvertRequest, ConvertSettings, Guest
 from v2v_core.testing import FakeReporter
@@ -77,4 +77,4 @@ def test_what_a_guest_calls_itself_fits_into_xml(given: str | Exception, words: 
             raise given
         return given
 
-    assert _printable(ask, "/dev/sda1") == words
+    assert _text_of_guest(ask, "/dev/sda1") == words

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from v2v_core.api import visible
+
 #: Lines that are kept for an error message: a kernel panic has about 50.
 _KEPT = 200
 #: Characters of a line, in the log as well: a line of the console should never end, in the worst case.
@@ -65,7 +67,7 @@ class Console:
         )
 
     def _take(self, line: str) -> None:
-        clean = "".join(char if char.isprintable() else " " for char in _ESCAPES.sub("", line))[:_LINE_LIMIT].rstrip()
+        clean = visible(_ESCAPES.sub("", line))[:_LINE_LIMIT].rstrip()
         if clean:
             self._lines.append(clean)
             self._log(f"appliance: {clean}")

@@ -68,7 +68,7 @@ def _add(session: Session, archive: tarfile.TarFile, place: str, name: str) -> N
         else:
             session.report.warning(f"{place} does not exist in the guest: it is not collected")
     except (RuntimeError, UnicodeDecodeError) as err:
-        session.not_done(f"{place} in the guest is not collected, or not all of it", err)
+        session.warn(f"{place} in the guest is not collected, or not all of it", err)
 
 
 def _add_file(handle: Any, archive: tarfile.TarFile, real: str, name: str) -> None:

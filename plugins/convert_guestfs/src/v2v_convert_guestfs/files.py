@@ -173,7 +173,7 @@ class GuestFiles:
                 return False
             self._handle.rm_f(path)
         except RuntimeError as err:
-            self._session.not_done(f"{path} in the guest cannot be removed", err)
+            self._session.warn(f"{path} in the guest cannot be removed", err)
             return False
         self._session.changed(path, what, why)
         return True

@@ -19,7 +19,7 @@ _LONG_FILES = (
     "look for one that has thousands of them"
 )
 #: Characters of a guest's name for itself.
-_WORDS_LIMIT = 200
+_TEXT_LIMIT = 200
 
 
 def inspect(session: Session, blockers: Blockers) -> None:
@@ -48,9 +48,9 @@ def inspect(session: Session, blockers: Blockers) -> None:
             arch=str(handle.inspect_get_arch(root)),
             major_version=int(handle.inspect_get_major_version(root)),
             minor_version=int(handle.inspect_get_minor_version(root)),
-            osinfo=_known_or_none(_printable(handle.inspect_get_osinfo, root)),
-            product_name=_known_or_none(_printable(handle.inspect_get_product_name, root)),
-            product_variant=_known_or_none(_printable(handle.inspect_get_product_variant, root)),
+            osinfo=_known_or_none(_text_of_guest(handle.inspect_get_osinfo, root)),
+            product_name=_known_or_none(_text_of_guest(handle.inspect_get_product_name, root)),
+            product_variant=_known_or_none(_text_of_guest(handle.inspect_get_product_variant, root)),
             package_format=_known_or_none(handle.inspect_get_package_format(root)),
             package_management=_known_or_none(handle.inspect_get_package_management(root)),
             mountpoints=tuple(sorted(mountpoints.items(), key=lambda item: (len(item[0]), item[0]))),
@@ -124,7 +124,7 @@ def _ask_user(roots: list[str], described: list[str]) -> str:
 
 def _describe(session: Session, root: str) -> str:
     try:
-        name = _known_or_none(_printable(session.handle.inspect_get_product_name, root))
+        name = _known_or_none(_text_of_guest(session.handle.inspect_get_product_name, root))
     except RuntimeError:
         name = None
     return f"{root} ({name})" if name else root
@@ -151,13 +151,13 @@ def _nothing_found(session: Session) -> tuple[str, str]:
     )
 
 
-def _printable(ask: Callable[[str], object], root: str) -> str:
+def _text_of_guest(ask: Callable[[str], object], root: str) -> str:
     """Ask libguestfs for a text from the guest; return it on one line, cut, without control characters."""
     try:
         text = str(ask(root))
     except UnicodeDecodeError as err:
         text = err.object.decode("utf-8", "replace")
-    return visible(text[:_WORDS_LIMIT]).strip()
+    return visible(text[:_TEXT_LIMIT]).strip()
 
 
 def _known_or_none(value: object) -> str | None:

@@ -38,7 +38,7 @@ def mount_guest(session: Session, blockers: Blockers, *, untouched: bool) -> Non
         try:
             _mount(session, device, place, untouched=untouched)
         except RuntimeError as err:
-            session.not_done(f"{device} cannot be mounted on {place} in the guest, it is left alone", err)
+            session.warn(f"{device} cannot be mounted on {place} in the guest, it is left alone", err)
 
 
 def _mount(session: Session, device: str, place: str, *, untouched: bool) -> None:

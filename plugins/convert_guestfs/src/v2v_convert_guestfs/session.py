@@ -126,7 +126,7 @@ class Session:
             self._timeout = next(iter(good), "")
         return (self._timeout, str(seconds)) if self._timeout else ()
 
-    def not_done(self, what: str, error: BaseException) -> None:
+    def warn(self, what: str, error: BaseException) -> None:
         """Warn that a step failed that the guest can do without."""
         self.report.warning(f"{what}: {brief(error)}")
 

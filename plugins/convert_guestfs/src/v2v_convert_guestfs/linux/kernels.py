@@ -212,7 +212,7 @@ def _modules_in(session: Session, directory: str) -> dict[str, str]:
     try:
         return modules_below(str(path) for path in session.handle.find(directory))
     except (RuntimeError, UnicodeDecodeError) as err:
-        session.not_done(f"the modules in {directory} of the guest cannot be listed", err)
+        session.warn(f"the modules in {directory} of the guest cannot be listed", err)
         return {}
 
 

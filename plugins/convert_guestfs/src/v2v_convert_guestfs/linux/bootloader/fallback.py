@@ -70,7 +70,7 @@ def ensure(session: Session, files: GuestFiles) -> None:
     try:
         done = [_ensure(session, files, root, suffix, vendors) for suffix in suffixes]
     except RuntimeError as err:
-        session.not_done(f"the fallback loader in {root}/BOOT in the guest could not be written", err)
+        session.warn(f"the fallback loader in {root}/BOOT in the guest could not be written", err)
         return
     if not any(done):
         session.report.warning(

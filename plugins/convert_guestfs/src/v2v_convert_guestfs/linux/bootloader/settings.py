@@ -91,7 +91,7 @@ def remember_flavour(session: Session, files: GuestFiles, kernel: Kernel) -> Non
     try:
         owners = session.run(["rpm", "-qf", "--queryformat", "%{NAME}\\n", kernel.image]).split()
     except RuntimeError as err:
-        session.not_done(f"DEFAULTKERNEL in {_SYSCONFIG_KERNEL} in the guest stays as it is", err)
+        session.warn(f"DEFAULTKERNEL in {_SYSCONFIG_KERNEL} in the guest stays as it is", err)
         return
     package = next((name for name in owners if re.fullmatch(r"kernel(?:-[A-Za-z0-9_+.-]{1,60})?", name, re.A)), None)
     if package is not None:

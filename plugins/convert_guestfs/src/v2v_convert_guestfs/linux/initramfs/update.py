@@ -165,7 +165,7 @@ def _carry(session: Session, files: GuestFiles, examined: Examination, names: De
                 raise ArchiveError("it was damaged by the change")
             upload(session, files, examined, target)
     except (ArchiveError, OSError, RuntimeError, ConversionError) as err:
-        session.not_done(
+        session.warn(
             f"the initramfs of the kernel {examined.kernel.version} does not contain the names of NICs, so they get "
             "their names only later in the boot; rebuild the initramfs in the converted guest to correct this",
             err,

@@ -57,7 +57,7 @@ class Dpkg:
             try:
                 self._session.run(["dpkg", "--triggers-only", *quick], environment)
             except RuntimeError as err:
-                self._session.not_done("the triggers of removed packages have not been run", err)
+                self._session.warn("the triggers of removed packages have not been run", err)
         for name in sorted(pending & _SLOW_TRIGGERS):
             self._session.report.debug(f"the triggers of {name} stay pending until the guest runs apt")
 

@@ -52,7 +52,7 @@ def _remove_tools(session: Session, packages: PackageManager, names: list[str]) 
         packages.remove(names)
     except RuntimeError as err:
         left = [name for name in names if name in packages.installed]
-        session.not_done(f"the packages {', '.join(left)} cannot be removed from the guest", err)
+        session.warn(f"the packages {', '.join(left)} cannot be removed from the guest", err)
     for name in names:
         if name not in packages.installed:
             session.changed(name, "package removed", _WHY)
