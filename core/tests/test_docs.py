@@ -25,6 +25,7 @@ SPECS = (
 )
 HOOKS = {name: spec for specs in SPECS for name, spec in vars(specs).items() if name.startswith("v2v_")}
 ORDER = [
+    "v2v_convert_check",
     "v2v_input_setup",
     "v2v_output_check",
     "v2v_convert",

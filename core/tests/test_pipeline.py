@@ -18,8 +18,17 @@ from pathlib import Path
 import pytest
 
 from v2v_core.conversion_dir import ConversionDir
-from v2v_core.errors import ConversionError, DestinationError, Interrupted, OptionError, PluginNotFound, V2VError
+from v2v_core.errors import (
+    ConversionError,
+    DestinationError,
+    Interrupted,
+    OptionError,
+    PluginNotFound,
+    UsageError,
+    V2VError,
+)
 from v2v_core.events import Event, EventKind, Step
+from v2v_core.hookspecs import ConvertSettings
 from v2v_core.pipeline import convert_in_place, print_source, run
 from v2v_core.settings import CopyChoice, InputChoice, OutputChoice, RunChoice
 from v2v_core.testing import MARKER
@@ -43,6 +52,7 @@ import faulthandler, pickle, sys
 # one that does not end says where it is, and fails its test
 faulthandler.dump_traceback_later(25, exit=True)
 from v2v_core.errors import V2VError
+from v2v_core.hookspecs import ConvertSettings
 from v2v_core.pipeline import run
 try:
     run(pickle.load(open(sys.argv[1], "rb")))
@@ -231,6 +241,20 @@ def test_unknown_input_is_found_before_anything_is_done(choice: RunChoice, nothi
     nothing_left()
 
 
+@pytest.mark.parametrize("whole", [run, convert_in_place])
+def test_setting_that_makes_no_sense_is_found_before_anything_is_done(
+    choice: RunChoice, nothing_left: Callable[[], None], whole: Callable[..., object]
+) -> None:
+    settings = ConvertSettings(extra={"nonsense": True})
+    heard: list[Event] = []
+    with pytest.raises(UsageError, match="the setting nonsense makes no sense"):
+        whole(
+            dataclasses.replace(choice, convert=dataclasses.replace(choice.convert, settings=settings)), [heard.append]
+        )
+    assert heard == []
+    nothing_left()
+
+
 def test_unknown_option_leaves_nothing(choice: RunChoice, nothing_left: Callable[[], None]) -> None:
     output = dataclasses.replace(choice.output, options=(("colour", "blue"),))
     with pytest.raises(OptionError, match="option 'colour': unknown"):
@@ -326,6 +350,7 @@ def test_environment_and_temporary_files_of_the_process_are_as_before(choice: Ru
     (tmp_path / "choice").write_bytes(pickle.dumps(dataclasses.replace(choice, copy=CopyChoice(mode="nbdcopy"))))
     code = """
 import dataclasses, json, os, pickle, sys, tempfile
+from v2v_core.hookspecs import ConvertSettings
 from v2v_core.pipeline import run
 choice = pickle.load(open(sys.argv[1], "rb"))
 before = dict(os.environ)

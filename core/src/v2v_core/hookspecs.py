@@ -498,6 +498,23 @@ class ConvertHooks(Protocol):
     """The role ``convert``: what makes the guest boot on KVM."""
 
     @hookspec(firstresult=True)
+    def v2v_convert_check(self, request: ConvertSettings) -> None:
+        """Check the settings without a look at the guest. Optional.
+
+        Called before the source is opened, and again before the conversion. Only the converter knows the names in
+        ``request.extra``.
+
+        Example::
+
+            @hookimpl
+            def v2v_convert_check(self, request: ConvertSettings) -> None:
+                if "licence_file" in request.extra and not Path(request.extra["licence_file"]).is_file():
+                    raise UsageError("the licence file does not exist", hint="name another one")
+
+        :raises UsageError: a setting makes no sense.
+        """
+
+    @hookspec(firstresult=True)
     def v2v_convert(self, request: ConvertRequest) -> ConvertResult:
         """Change the guest on ``request.disks`` so that it boots on KVM, and say what it can do.
 

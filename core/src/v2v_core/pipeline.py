@@ -34,7 +34,9 @@ def run(
 
     :raises V2VError: what went wrong; nothing is left behind, neither here nor at the destination.
     """
-    load_plugin(Role.OUTPUT, choice.output.mode)  # an unknown mode is found before anything is done
+    # an unknown mode, or a setting that makes no sense, is found before anything is done
+    load_plugin(Role.OUTPUT, choice.output.mode)
+    load_plugin(Role.CONVERT, choice.convert.mode).convert_check(choice.convert.settings)
     sinks = (*sinks, *_observers(choice.observers))
     with _run_directory(choice, sinks, at_end) as directory:
         input_setup.run(directory, choice.input, sinks)
@@ -56,6 +58,7 @@ def convert_in_place(
 
     :raises V2VError: what went wrong; the guest may be half converted then, there is no way back.
     """
+    load_plugin(Role.CONVERT, choice.convert.mode).convert_check(choice.convert.settings)
     sinks = (*sinks, *_observers(choice.observers))
     with _run_directory(choice, sinks, at_end) as directory:
         input_setup.run(directory, choice.input, sinks)

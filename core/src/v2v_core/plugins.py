@@ -35,6 +35,7 @@ from v2v_core.hookspecs import (
     AbortResult,
     ConvertRequest,
     ConvertResult,
+    ConvertSettings,
     CopyRequest,
     CopyResult,
     InputAbortRequest,
@@ -107,6 +108,11 @@ class LoadedPlugin:
     def output_check(self, request: OutputCheckRequest) -> None:
         """Call ``v2v_output_check``."""
         self._call("v2v_output_check", request, type(None), DestinationError)
+
+    def convert_check(self, settings: ConvertSettings) -> None:
+        """Call ``v2v_convert_check``, which a plugin need not have."""
+        if self.manager.hook.v2v_convert_check.get_hookimpls():
+            self._call("v2v_convert_check", settings, type(None), ConversionError)
 
     def convert(self, request: ConvertRequest) -> ConvertResult:
         """Call ``v2v_convert``."""

@@ -26,7 +26,7 @@ from v2v_core.errors import (
     V2VError,
 )
 from v2v_core.events import Event, EventKind, Step
-from v2v_core.hookspecs import OwnedObject
+from v2v_core.hookspecs import ConvertSettings, OwnedObject
 from v2v_core.model import Bus
 from v2v_core.settings import CopyChoice, InputChoice, RunChoice
 from v2v_core.steps import cleanup, convert, copy, input_setup, output_check, output_finalize, output_setup
@@ -171,6 +171,16 @@ def test_convert_changes_the_disks_and_writes_the_target(choice: RunChoice, v2v_
     for name in ("in1", "in2"):
         assert read_endpoint(uri(v2v_directory, name)).startswith(MARKER)
         assert not read_endpoint(uri(v2v_directory, name.replace("in", "base"))).startswith(MARKER)
+
+
+def test_usage_error_of_a_converter_is_one_in_the_process_apart(
+    choice: RunChoice, v2v_directory: ConversionDir
+) -> None:
+    input_setup.run(v2v_directory, choice.input)
+    settings = ConvertSettings(extra={"nonsense": True})
+    with pytest.raises(V2VError, match="makes no sense") as refused:
+        convert_apart(v2v_directory, dataclasses.replace(choice.convert, settings=settings))
+    assert refused.value.exit_code == UsageError.exit_code
 
 
 def test_convert_names_a_disk_that_is_not_served(choice: RunChoice, v2v_directory: ConversionDir) -> None:

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from v2v_cli.options.declaration import Group, Use, flag, option
 from v2v_cli.options.values import (
     at_least,
-    guest_directories,
     key_selectors,
     keys_in,
-    new_file,
     one_of,
+    path,
     root_choice,
 )
 from v2v_core.errors import UsageError
@@ -107,19 +106,18 @@ class Conversion(Group):
         flag("--keys-from-stdin", help="Read keys from standard input, one a line; each is tried on every disk."),
     ] = False
     collect: Annotated[
-        tuple[tuple[str, str], ...],
+        tuple[str, ...],
         option(
             "--collect",
             metavar="PATH[:NAME]",
             use=Use.EACH,
-            parse=guest_directories,
             help="Save a directory of the guest, as it is before the conversion, under NAME in the archive of "
             "--collect-output. Repeatable.",
         ),
     ] = ()
     collect_output: Annotated[
         Path | None,
-        option("--collect-output", metavar="FILE.tar.xz", parse=new_file, help="Archive that --collect writes."),
+        option("--collect-output", metavar="FILE.tar.xz", parse=path, help="Archive that --collect writes."),
     ] = None
     memory: Annotated[
         int | None,
@@ -171,15 +169,14 @@ class Conversion(Group):
     def _collected(self) -> dict[str, Any]:
         if not self.collect and self.collect_output is None:
             return {}
-        if not self.collect or self.collect_output is None:
-            given, lacking = ("--collect", "--collect-output") if self.collect else ("--collect-output", "--collect")
-            raise UsageError(f"{given} needs {lacking}", hint="write --collect /etc --collect-output FILE.tar.xz")
         if not self._converter_can("collect-option"):
             raise UsageError(
                 f"--collect: the converter {self.converter} cannot save directories of the guest",
                 hint="leave --collect out, or choose another converter with --converter",
             )
-        return {"collect": [list(pair) for pair in self.collect], "collect_output": str(self.collect_output)}
+        # the converter itself knows what makes sense (v2v_convert_check)
+        output = None if self.collect_output is None else str(self.collect_output.absolute())
+        return {"collect": list(self.collect), "collect_output": output}
 
     def _converter_can(self, capability: str) -> bool:
         from v2v_core.discovery import Role, installed, words

@@ -131,24 +131,3 @@ def keys_in(stream: TextIO | None) -> tuple[str, ...]:
     if not keys:
         raise UsageError("--keys-from-stdin: there is no key on standard input")
     return keys
-
-
-def guest_directories(option: str, words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Split ``PATH[:NAME]`` into an absolute path in the guest and a name that does not lead out of an archive."""
-    pairs = []
-    for word in words:
-        place, _, name = word.partition(":")
-        if not place.startswith("/"):
-            raise UsageError(f"{option}: {place!r} is not an absolute path in the guest")
-        if name.startswith("/") or ".." in name.split("/"):
-            raise UsageError(f"{option}: {name!r} leads out of the archive")
-        pairs.append((place, "" if name == "." else name))
-    return tuple(pairs)
-
-
-def new_file(option: str, word: str) -> Path:
-    """Return the absolute path of a file whose directory exists."""
-    named = Path(word).absolute()
-    if not named.parent.is_dir() or named.is_dir():
-        raise UsageError(f"{option}: {named} cannot be written", hint="name a file in a directory that exists")
-    return named

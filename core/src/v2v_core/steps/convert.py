@@ -35,6 +35,7 @@ def run(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSi
         served.check_served(disks)
         profile = profile_of_output(directory)
         plugin = load_plugin(Role.CONVERT, choice.mode)
+        plugin.convert_check(choice.settings)
         result = plugin.convert(
             ConvertRequest(
                 directory=directory.private("convert"),

@@ -23,6 +23,7 @@ from v2v_core.api import (
     ConvertHooks,
     ConvertRequest,
     ConvertResult,
+    ConvertSettings,
     CopyError,
     CopyHooks,
     CopyRequest,
@@ -109,6 +110,12 @@ class FakeConvert(ConvertHooks):
     api_version = 1
     summary = "a fake conversion, for tests"
     fail_in: str | None = None
+
+    @hookimpl
+    def v2v_convert_check(self, request: ConvertSettings) -> None:
+        """Refuse the setting ``nonsense``."""
+        if "nonsense" in request.extra:
+            raise UsageError("the setting nonsense makes no sense", hint="leave it out")
 
     @hookimpl
     def v2v_convert(self, request: ConvertRequest) -> ConvertResult:

@@ -24,16 +24,15 @@ class GuestfsConvert(ConvertHooks, ProbeHooks):
     capabilities = ("convert:linux", "collect-option")
     options: tuple[PluginOption, ...] = ()
 
-    def check_settings(self, settings: ConvertSettings) -> None:
-        """Check ``settings.extra``, whose names only this converter knows, without a look at the guest.
-
-        A command line may call this before the source is opened. ``v2v_convert`` does the same at its beginning.
+    @hookimpl
+    def v2v_convert_check(self, request: ConvertSettings) -> None:
+        """Check ``--collect``, whose names in ``extra`` only this converter knows.
 
         :raises UsageError: a setting makes no sense.
         """
         from v2v_convert_guestfs.settings import parse_collect
 
-        parse_collect(settings.extra)
+        parse_collect(request.extra)
 
     @hookimpl
     def v2v_convert(self, request: ConvertRequest) -> ConvertResult:
@@ -44,7 +43,6 @@ class GuestfsConvert(ConvertHooks, ProbeHooks):
         from v2v_convert_guestfs.conversion import convert
         from v2v_convert_guestfs.host.kvm import with_emulation
 
-        self.check_settings(request.settings)
         return convert(with_emulation(request))
 
     @hookimpl

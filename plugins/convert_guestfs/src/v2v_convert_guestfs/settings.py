@@ -10,7 +10,7 @@ from typing import Any
 
 from v2v_core.api import UsageError
 
-#: Names in ``extra``: a list of PATH[:NAME], each as a string or split into a pair; and the archive.
+#: Names in ``extra``: a list of PATH[:NAME], and the archive.
 _COLLECT, _OUTPUT = "collect", "collect_output"
 _EXAMPLE = "write --collect /etc --collect-output FILE.tar.xz"
 
@@ -47,12 +47,7 @@ def parse_collect(extra: Mapping[str, Any]) -> Collect | None:
 
 
 def _place(value: object) -> tuple[str, str]:
-    if isinstance(value, str):
-        path, _, name = value.partition(":")
-    elif isinstance(value, list | tuple) and len(value) == 2:
-        path, name = map(str, value)
-    else:
-        raise UsageError(f"--collect: {value!r} is not a path in the guest", hint=_EXAMPLE)
+    path, _, name = str(value).partition(":")
     if not path.startswith("/"):
         raise UsageError(f"--collect: {path!r} is not an absolute path in the guest", hint=_EXAMPLE)
     if name.startswith("/") or ".." in name.split("/"):
