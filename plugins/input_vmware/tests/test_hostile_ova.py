@@ -249,6 +249,40 @@ def test_a_link_out_of_the_directory(tmp_path: Path, disk: Path) -> None:
     assert "link out of its directory" in refusal(tmp_path / "ova", tmp_path)
 
 
+def test_descriptor_and_manifest_that_are_links(tmp_path: Path, disk: Path) -> None:
+    """What is not understood in them would be shown, line by line."""
+    (tmp_path / "host-secret").write_bytes(SECRET)
+    directory = tmp_path / "ova"
+    directory.mkdir()
+    disk.rename(directory / "disk.vmdk")
+    (directory / "g.ovf").write_bytes(descriptor({"disk.vmdk": directory / "disk.vmdk"}))
+    (directory / "g.mf").symlink_to(tmp_path / "host-secret")
+    report = FakeReporter()
+    (tmp_path / "private").mkdir()
+    request = InputSetupRequest(directory=tmp_path / "private", arguments=(str(directory),), report=report)
+    OvaInput().v2v_input_setup(request)
+    assert "secret" not in " ".join(report.warnings)
+    (directory / "g.ovf").rename(tmp_path / "g.ovf")
+    (directory / "g.ovf").symlink_to(tmp_path / "g.ovf")
+    assert "link out of the directory" in refusal(directory, tmp_path)
+
+
+def test_a_manifest_does_not_tell_checksums_of_the_host(tmp_path: Path, disk: Path) -> None:
+    """A wrong one would be answered with the right one."""
+    (tmp_path / "host-secret").write_bytes(SECRET)
+    directory = tmp_path / "ova"
+    directory.mkdir()
+    disk.rename(directory / "disk.vmdk")
+    (directory / "g.ovf").write_bytes(descriptor({"disk.vmdk": directory / "disk.vmdk"}))
+    (directory / "link").symlink_to(tmp_path / "host-secret")
+    (directory / "g.mf").write_text(f"SHA256(link)= {'0' * 64}\n")
+    report = FakeReporter()
+    (tmp_path / "private").mkdir()
+    request = InputSetupRequest(directory=tmp_path / "private", arguments=(str(directory),), report=report)
+    OvaInput().v2v_input_setup(request)
+    assert report.warnings == ["g.mf, line 1: the file 'link' is not in the OVA"]
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_descriptor_whose_extent_is_a_file_of_the_host(tmp_path: Path, packed: bool) -> None:
     (tmp_path / "host-secret").write_bytes(SECRET)
@@ -356,19 +390,32 @@ def test_one_descriptor(tmp_path: Path, disk: Path, count: int) -> None:
     assert "OVF descriptor" in refusal(path, tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["extent", "backing"])
-def test_nothing_of_the_host_reaches_the_output(tmp_path: Path, kind: str) -> None:
-    """The whole command: one line, no output, and the secret is in no file."""
+@pytest.mark.parametrize("kind", ["extent", "nested", "backing", "data"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_nothing_of_the_host_reaches_the_output(tmp_path: Path, kind: str, packed: bool) -> None:
+    """The whole command: one line, no output, and the secret is in no file.
+
+    It is started where the file of the host lies, against which qemu resolves the name of a data file.
+    """
     (tmp_path / "host-secret").write_bytes(SECRET.ljust(MIB))
     directory, out, work = tmp_path / "ova", tmp_path / "out", tmp_path / "work"
     for made in (directory, out, work):
         made.mkdir()
     disk = directory / "disk.vmdk"
+    flat = (
+        '# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType="monolithicFlat"\n'
+        f'RW {MIB // 512} FLAT "{tmp_path}/host-secret" 0\nddb.adapterType = "lsilogic"\n'
+    )
     if kind == "extent":
-        disk.write_text(
-            '# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType="monolithicFlat"\n'
-            f'RW {MIB // 512} FLAT "{tmp_path}/host-secret" 0\nddb.adapterType = "lsilogic"\n'
-        )
+        disk.write_text(flat)
+    elif kind == "nested":
+        disk.write_text(flat.replace(f'FLAT "{tmp_path}/host-secret" 0', 'SPARSE "extent"'))
+        header = struct.pack("<4sIIQQQQ", b"KDMV", 1, 3, 0, 128, 1, 2).ljust(512, b"\0")
+        (directory / "extent").write_bytes(header + flat.encode().ljust(1024, b"\0"))
+    elif kind == "data":
+        argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-o", "data_file=host-secret,data_file_raw=on", disk, "1M"]
+        subprocess.run(argv, check=True, cwd=directory)
+        (directory / "host-secret").write_bytes(b"harmless".ljust(MIB))
     else:
         argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", tmp_path / "host-secret", disk, "1M"]
         subprocess.run(argv, check=True)
@@ -376,11 +423,12 @@ def test_nothing_of_the_host_reaches_the_output(tmp_path: Path, kind: str) -> No
     program = Path(sys.executable).with_name("virt-v2v")
     places = {"VIRT_V2V_TMPDIR": str(work), "XDG_STATE_HOME": str(work)}
     done = subprocess.run(
-        [program, "-i", "ova", pack(directory, tmp_path / "g.ova"), "-o", "local", "-os", out],
+        [program, "-i", "ova", pack(directory, tmp_path / "g.ova") if packed else directory, "-o", "local", "-os", out],
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, **places},
+        cwd=tmp_path,
     )
     assert done.returncode != 0
     (error,) = [line for line in done.stderr.splitlines() if " error: " in line]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from v2v_core.api import (
     Guest,
     InputSetupRequest,
     Nic,
+    OptionValues,
     QemuImage,
     Removable,
     SourceError,
@@ -329,6 +331,41 @@ def test_a_disk_whose_extent_is_a_file_of_the_host_is_refused(vmx: Path, tmp_pat
     disk.write_text(disk.read_text().replace("disk-flat.vmdk", "/etc/hostname"))
     with pytest.raises(SourceError, match="refers to a file outside"):
         setup(vmx, tmp_path)
+
+
+def test_a_disk_that_is_not_an_ordinary_file_is_refused(vmx: Path, tmp_path: Path) -> None:
+    """A device node in the directory of an unpacked guest would be a disk of the host."""
+    disk = vmx.parent / "disk-flat.vmdk"
+    disk.unlink()
+    os.mkfifo(disk)
+    with pytest.raises(SourceError, match="a device or another special file") as caught:
+        setup(vmx, tmp_path)
+    assert "scsi0:0" in caught.value.message
+    (vmx.parent / "disk.vmdk").unlink()
+    os.mkfifo(vmx.parent / "disk.vmdk")
+    with pytest.raises(SourceError, match="neither a file nor a block device"):
+        setup(vmx, tmp_path)
+
+
+def test_a_name_that_no_file_can_have(vmx: Path, tmp_path: Path) -> None:
+    vmx.write_text('displayName = "g"\nscsi0:0.fileName = "disk|00.vmdk"\n')
+    with pytest.raises(SourceError, match="scsi0:0"):
+        setup(vmx, tmp_path)
+    values = {"allow-external-files": ("true",)}
+    with pytest.raises(SourceError, match="scsi0:0"):
+        setup(vmx, tmp_path, options=OptionValues(values=values))
+
+
+def test_a_vmx_file_that_is_a_link_out_of_its_directory(vmx: Path, tmp_path: Path) -> None:
+    """What it says and is not understood would be shown, line by line."""
+    (tmp_path / "host-secret").write_text("secret of the host\n")
+    vmx.unlink()
+    vmx.symlink_to(tmp_path / "host-secret")
+    report = FakeReporter()
+    request = InputSetupRequest(directory=tmp_path, arguments=(str(vmx),), report=report)
+    with pytest.raises(SourceError, match="leads out of its directory"):
+        VmxInput().v2v_input_setup(request)
+    assert report.warnings == []
 
 
 def test_a_disk_that_is_no_vmdk_is_refused(vmx: Path, tmp_path: Path) -> None:

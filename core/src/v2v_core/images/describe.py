@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
+import shlex
 import stat
 import struct
 from pathlib import Path
 
 from v2v_core.errors import CommandError, SourceError
+from v2v_core.images.parents import check_has_no_parent
 from v2v_core.images.references import References, read_references
 from v2v_core.model import QemuImage
 from v2v_core.programs import require_program, run_program
@@ -34,6 +37,12 @@ _MAGIC: tuple[tuple[str, int, bytes], ...] = (
 FORMATS = ("raw", "qcow2", "vmdk", "vhdx", "vdi", "vpc")
 #: The formats whose tables ``qemu-img check`` can follow: a file that was cut short is noticed.
 _CHECKED = frozenset({"qcow2", "vmdk", "vdi", "vhdx"})
+# as qemu tells an address from a file name (path_has_protocol in block.c)
+_PROTOCOL = re.compile(r"[^/:]*:")
+_UNTRUSTED = (
+    "an image that comes from somebody else must not open files of this machine; make one whole image of it where it "
+    "comes from"
+)
 #: How deep a chain of backing files may be.
 _DEEPEST = 64
 
@@ -50,20 +59,35 @@ def describe_image(
     """Describe an image or block device, after looking at everything that can be wrong with it.
 
     :param image_format: how it is opened, or None to go by its magic number.
-    :param external: files that its header names may be opened.
-    :param within: they may if they lie in this directory or below it, links resolved.
+    :param external: the user trusts the image: the files that its header names may be opened.
+    :param within: otherwise, the directory of a package that somebody else made. The image and the files that its
+        header names must lie in it or below it, links resolved. None: its header may name no file.
     :param window: the part of the file that is the image: where it begins, and its length; bytes.
     :raises SourceError: it cannot be used.
     """
     if depth > _DEEPEST:
         raise SourceError(f"{path}: the chain of backing files is deeper than {_DEEPEST}", hint="commit some of them")
+    if external:
+        within = None
     size = _check_file(path)
+    if within is not None:
+        _check_lies_in(path, path, within)
     start, size = window or (0, size)
     image_format = image_format or detect_format(path, start)
     references = read_references(path, image_format, size, start=start)
-    if references.any and not external:
+    if external:
+        _check_data_file(path, references)
+    else:
         _check_references(path, image_format, references, within)
-    backing = _backing(path, references, depth, within) if references.backing is not None else None
+    backing = None
+    if references.backing is not None:
+        backing = describe_image(
+            _backing_path(path, references),
+            references.backing_format,
+            external=external,
+            within=within,
+            depth=depth + 1,
+        )
     image = QemuImage(
         path=path,
         format=image_format,
@@ -71,6 +95,7 @@ def describe_image(
         offset=start if window else None,
         size=size if window else None,
     )
+    check_has_no_parent(path, image_format, start)
     if image_format == "vdi":
         _check_vdi_length(path, size)
     if image_format in _CHECKED:
@@ -78,28 +103,76 @@ def describe_image(
     return image
 
 
+def _check_data_file(path: Path, references: References) -> None:
+    """Check the external data file of an image that the user trusts.
+
+    :raises SourceError: qemu would resolve its name in a way that the image cannot mean.
+    """
+    if references.data_file is not None and not references.data_file.startswith("/"):
+        raise SourceError(
+            f"{path} keeps its data in {references.data_file!r}, which is not an absolute path: qemu would look for it "
+            "in the current directory and not beside the image",
+            hint=f"name it in full: qemu-img amend -f qcow2 -o data_file=/PATH/TO/FILE {shlex.quote(str(path))}",
+        )
+
+
 def _check_references(path: Path, image_format: str, references: References, within: Path | None) -> None:
+    """Check the files that an untrusted image names.
+
+    :raises SourceError: it names one that must not be opened.
+    """
+    if not references.any:
+        return
     if within is None:
         raise SourceError(
             f"{path}: this {image_format} image refers to another file: {references.describe()}",
             hint="if you trust it, add: -io allow-external-files; or make one whole image of it with qemu-img convert",
         )
-    outside = [name for name in references.names() if not _lies_in(path.parent / name, within)]
-    if outside:
+    if references.data_file is not None:
+        # qemu resolves its name against the current directory: nothing in the package can be meant
         raise SourceError(
-            f"{path}: this {image_format} image refers to a file outside {within}: {outside[0]!r}",
-            hint="an image that comes from somebody else must not open files of this machine; make one whole image of "
-            "it where it comes from",
+            f"{path}: this {image_format} image refers to an external data file, {references.data_file!r}",
+            hint=_UNTRUSTED,
         )
+    for name in references.beside():
+        _check_lies_in(path, path.parent / name, within)
+    for extent in references.extents:
+        if extent.sparse:
+            _check_extent(path, path.parent / extent.name)
 
 
-def _lies_in(path: Path, directory: Path) -> bool:
-    """Tell whether a path leads to something in a directory when all links are followed."""
+def _check_lies_in(path: Path, named: Path, within: Path) -> None:
+    """Check that a path leads to an ordinary file of a directory when all links are followed; it may be missing.
+
+    :raises SourceError: it leads elsewhere, or to a device.
+    """
     try:
-        return path.resolve().is_relative_to(directory.resolve())
+        inside = named.resolve().is_relative_to(within.resolve())
+        ordinary = named.is_file() or not named.exists()
     except (OSError, RuntimeError, ValueError):
         # a loop of links, or a name that no file can have
-        return False
+        inside = ordinary = False
+    if not inside:
+        what = f"this image refers to a file outside {within}: {str(named)!r}"
+        raise SourceError(
+            f"{path} is a link that leads out of {within}" if named == path else f"{path}: {what}", hint=_UNTRUSTED
+        )
+    if not ordinary:
+        raise SourceError(f"{named} is a device or another special file, and not a disk image", hint=_UNTRUSTED)
+
+
+def _check_extent(path: Path, extent: Path) -> None:
+    """Check that a sparse extent is one: qemu also takes it for a descriptor, and opens the files that it names.
+
+    :raises SourceError: it names files.
+    """
+    if not extent.exists():
+        return  # qemu says so
+    nested = read_references(extent, "vmdk", extent.stat().st_size)
+    if nested.any:
+        raise SourceError(
+            f"{path}: its extent {extent.name!r} refers to another file: {nested.describe()}", hint=_UNTRUSTED
+        )
 
 
 def detect_format(path: Path, start: int = 0) -> str:
@@ -123,6 +196,8 @@ def _check_file(path: Path) -> int:
         status = path.stat()
     except OSError as err:
         raise _unreadable(path, err) from err
+    except ValueError as err:
+        raise SourceError(f"{str(path)!r} is not the name of a file: {err}", hint="check the name") from err
     if stat.S_ISBLK(status.st_mode):
         return 0
     if not stat.S_ISREG(status.st_mode):
@@ -135,16 +210,28 @@ def _check_file(path: Path) -> int:
     return status.st_size
 
 
-def _backing(path: Path, references: References, depth: int, within: Path | None) -> QemuImage:
-    if references.backing_format is None:
+def _backing_path(path: Path, references: References) -> Path:
+    """Return the path of the backing file, which qemu resolves against the directory of the image that names it.
+
+    :raises SourceError: it is not a file, or its format is not known.
+    """
+    name, image_format = references.backing or "", references.backing_format
+    if _PROTOCOL.match(name) and references.backing_format != "vmdk":
         raise SourceError(
-            f"{path}: its header names the backing file {references.backing} without its format",
-            hint=f"write it down: qemu-img rebase -u -F raw|qcow2 -b {references.backing} {path}",
+            f"{path}: its backing file {name!r} is an address for qemu, and not the name of a file",
+            hint="make one whole image of it with qemu-img convert",
         )
-    assert references.backing is not None  # noqa: S101 - the caller looked
-    # as qemu does: relative to the image that names it
-    below = path.parent / references.backing
-    return describe_image(below, references.backing_format, external=within is None, within=within, depth=depth + 1)
+    if image_format is None:
+        raise SourceError(
+            f"{path}: its header names the backing file {name!r} without its format",
+            hint=f"write it down: qemu-img rebase -u -F raw|qcow2 -b {shlex.quote(name)} {shlex.quote(str(path))}",
+        )
+    if image_format not in FORMATS:
+        raise SourceError(
+            f"{path}: its backing file {name!r} has the format {image_format!r}, which cannot be read",
+            hint="make one whole image of it with qemu-img convert",
+        )
+    return path.parent / name
 
 
 def _check_image(image: QemuImage) -> None:

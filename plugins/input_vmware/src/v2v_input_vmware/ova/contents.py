@@ -40,6 +40,11 @@ def _descriptor(package: Package) -> str:
         for name in package.files
         if name.lower().endswith(".ovf") and not posixpath.basename(name).startswith("._")
     ]
+    if not found and (linked := sorted(name for name in package.outside if name.lower().endswith(".ovf"))):
+        raise SourceError(
+            f"{package.origin}: the OVF descriptor {linked[0]!r} is a link out of the directory: it is refused",
+            hint="put the descriptor itself into the directory",
+        )
     if len(found) != 1:
         listed = ", ".join(repr(name[:60]) for name in sorted(found)[:3])
         raise SourceError(
@@ -61,16 +66,18 @@ def _image(package: Package, folder: str, disk: OvfDisk, number: int, scratch: P
             # A VMDK of random data is larger than its disk, by its tables and by what compression adds.
             limit = min(limit, disk.capacity + disk.capacity // 16 + 16 * 1024 * 1024)
         part = unpack_gzip(part, scratch / f"disk{number}", limit=limit, what=what)
+    # what was unpacked lies in no directory of the package: it may name no file
+    within = None if disk.gzip else package.directory
     window = None if part.offset is None else (part.offset, part.size)
     try:
-        return describe_image(part.path, None, within=package.directory, window=window)
+        return describe_image(part.path, None, within=within, window=window)
     except SourceError as err:
         raise SourceError(f"{what} is refused: {err.message}", hint=_hint(err)) from err
 
 
 def _hint(err: SourceError) -> str | None:
     if "refers to" in err.message:
-        return "a disk of an OVA is one whole file: export the guest again"
+        return "a disk of an OVA is one whole file: export the guest again, with all disks consolidated"
     return err.hint
 
 
@@ -85,6 +92,11 @@ def _file_of(package: Package, folder: str, disk: OvfDisk) -> tuple[str, Part]:
             f"the OVF descriptor names a disk outside of the OVA, {disk.href[:80]!r}: it is refused",
             hint="all disks of an OVA are in the OVA",
         )
+    if name in package.outside:
+        raise SourceError(
+            f"the disk {disk.href[:80]!r} of the OVA is a link out of its directory: it is refused",
+            hint="put the disk itself beside the OVF descriptor",
+        )
     if name not in package.files:
         snapshot = re.compile(re.escape(name) + r"\.([0-9]{1,18})")
         numbered = [(int(match[1]), other) for other in package.files if (match := snapshot.fullmatch(other))]
@@ -94,13 +106,7 @@ def _file_of(package: Package, folder: str, disk: OvfDisk) -> tuple[str, Part]:
                 hint="the OVA is not complete: export or download it again",
             )
         name = max(numbered)[1]
-    part = package.files[name]
-    if package.directory is not None and not part.path.resolve().is_relative_to(package.directory.resolve()):
-        raise SourceError(
-            f"the disk {disk.href[:80]!r} of the OVA is a link out of its directory: it is refused",
-            hint="put the disk itself beside the OVF descriptor",
-        )
-    return name, part
+    return name, package.files[name]
 
 
 def _check_size(package: Package, what: str, disk: OvfDisk, part: Part) -> None:

@@ -72,11 +72,13 @@ class Package:
     """The files of a package by their names (``dir/guest.ovf``).
 
     :param directory: the package is this directory; disks may name extents in it. None for an archive.
+    :param outside: the names in the directory that are links out of it; they are in no other list.
     """
 
     origin: Path
     files: dict[str, Part] = field(default_factory=dict)
     directory: Path | None = None
+    outside: frozenset[str] = frozenset()
 
 
 def open_package(path: Path, scratch: Path) -> Package:
@@ -126,16 +128,23 @@ def open_package(path: Path, scratch: Path) -> Package:
 
 
 def _directory(path: Path) -> Package:
+    """List the ordinary files of a directory. A link may lead to one of them, and to nothing else of this machine."""
     files: dict[str, Part] = {}
+    outside = set()
+    root = path.resolve()
     for below, directories, names in os.walk(path):
         directories.sort()
         for name in sorted(names):
             found = Path(below, name)
             _count(files)
-            # Links are followed when the file is used, by who knows where they may lead.
-            if found.is_file():
-                files[found.relative_to(path).as_posix()] = Part(found, found.stat().st_size)
-    return Package(path, files, directory=path)
+            if not found.is_file():
+                continue
+            relative = found.relative_to(path).as_posix()
+            if found.resolve().is_relative_to(root):
+                files[relative] = Part(found, found.stat().st_size)
+            else:
+                outside.add(relative)
+    return Package(path, files, directory=path, outside=frozenset(outside))
 
 
 def _tar_in_place(path: Path, length: int) -> dict[str, Part]:

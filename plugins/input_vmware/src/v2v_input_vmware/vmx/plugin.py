@@ -63,10 +63,15 @@ class VmxInput:
 
 def _local(request: InputSetupRequest) -> InputResult:
     path = Path(request.arguments[0]).absolute()
+    external = request.options.flag("allow-external-files")
+    if not external and path.is_symlink() and not _lies_in(path, path.parent):
+        raise SourceError(
+            f"{path} is a link that leads out of its directory",
+            hint="name the VMX file itself; if you trust it, add: -io allow-external-files",
+        )
     vmx = parse_vmx(_read(path), request.report.warning)
     guest, disks = guest_of(vmx, path.stem or "unknown", request.report.warning)
     _check(vmx, disks, str(path))
-    external = request.options.flag("allow-external-files")
     services = tuple(_describe(path.parent, disk, external=external) for disk in disks)
     return InputResult(guest=guest, disks=services)
 
@@ -85,6 +90,10 @@ def _over_ssh(request: InputSetupRequest) -> InputResult:
     _check(vmx, disks, server.path)
     services: list[DiskService] = []
     for disk in disks:
+        if any(ord(char) < 32 for char in disk.file):
+            raise SourceError(
+                f"the disk {disk.device} has control characters in its name, {disk.file!r}", hint="correct the VMX file"
+            )
         flat = ssh.flat_path(server.path, disk.file)
         ssh.check_exists(server, flat, disk.device, request.directory)
         services.append(ssh.service(server, flat))
@@ -126,7 +135,7 @@ def _check(vmx: Vmx, disks: tuple[VmxDisk, ...], path: str) -> None:
 
 def _describe(directory: Path, disk: VmxDisk, *, external: bool) -> DiskService:
     path = directory / disk.file
-    if not external and not path.resolve().is_relative_to(directory.resolve()):
+    if not external and not _lies_in(path, directory):
         raise SourceError(
             f"the disk {disk.device} of the VMX file, {disk.file}, lies outside {directory}",
             hint="if you trust the VMX file, add: -io allow-external-files",
@@ -135,3 +144,12 @@ def _describe(directory: Path, disk: VmxDisk, *, external: bool) -> DiskService:
         return describe_image(path, "vmdk", external=external, within=directory)
     except SourceError as err:
         raise SourceError(f"the disk {disk.device} of the VMX file: {err.message}", hint=err.hint) from err
+
+
+def _lies_in(path: Path, directory: Path) -> bool:
+    """Return whether a path leads to something in a directory when all links are followed."""
+    try:
+        return path.resolve().is_relative_to(directory.resolve())
+    except (OSError, RuntimeError, ValueError):
+        # a loop of links, or a name that no file can have
+        return False
