@@ -92,7 +92,8 @@ def cookie_command(directory: Path, address: Address, trust: Trust, password: st
     }
     configuration = write_secret(directory / "session.json", json.dumps(settings))
     # no script of its own: nothing can be executed where temporary files are on some machines
-    return shlex.join([sys.executable, "-m", "v2v_input_vmware.vcenter.cookie", str(configuration)])
+    # -P: and none of the current directory's, in which anybody may have put a json.py
+    return shlex.join([sys.executable, "-P", "-m", "v2v_input_vmware.vcenter.cookie", str(configuration)])
 
 
 def service(address: Address, trust: Trust, path: str, cookie: str) -> NbdkitPlugin:
