@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``--print-source`` of OVA and VMX: the text that scripts written for virt-v2v compare, as the command prints it.
 
-That of vCenter is in ``test_vcenter.py`` and ``test_esxi.py``.
+That of vCenter is in ``vcenter/test_plugin.py`` and ``vcenter/test_esxi.py``.
 """
 
 from __future__ import annotations

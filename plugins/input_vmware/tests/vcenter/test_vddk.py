@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from v2v_core.api import NbdkitPlugin, OptionValues, UsageError
-from v2v_input_vmware.vcenter import vddk as vddk_module
 from v2v_input_vmware.vcenter.plugin import VcenterInput
+from v2v_input_vmware.vcenter.settings import OPTIONS as DECLARED
 from vcenter import PASSWORD, Vcenter
 from vcenter_input import refused, served, setup
 
@@ -99,7 +99,8 @@ def test_what_the_plugin_is_told(vcenter: Vcenter, guest: str, tmp_path: Path, v
 
 def test_every_option_is_in_this_file() -> None:
     others = {"file", "libdir", "thumbprint"}
-    assert {option.name for option in vddk_module.OPTIONS} == {f"vddk-{name}" for name in {*OPTIONS, *others}}
+    vddk = {option.name for option in DECLARED if option.name.startswith("vddk-")}
+    assert vddk == {f"vddk-{name}" for name in {*OPTIONS, *others}}
     assert [option.name for option in VcenterInput.options if option.secret] == ["vddk-cookie"]
 
 
@@ -115,7 +116,7 @@ def test_its_options_are_listed(words: tuple[str, ...]) -> None:
     program = Path(sys.executable).with_name(words[0])
     done = subprocess.run([program, *words[1:], "-io", "?"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for option in vddk_module.OPTIONS:
+    for option in DECLARED:
         assert f"-io {option.name}=VALUE" in done.stdout
 
 

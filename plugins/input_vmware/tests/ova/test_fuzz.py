@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Packages and VMDKs with arbitrary headers: they open, or it is said why not, within limits; nothing else is opened.
 
-The descriptors are in ``test_ovf.py`` and ``test_vmx.py``.
+The descriptors are in ``test_ovf.py`` and ``vmx/test_syntax.py``.
 """
 
 from __future__ import annotations

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From the settings of a VMX file to the metadata: every field."""
+
+from __future__ import annotations
+
+import pytest
+
+from v2v_core.api import Bus, Cpu, Firmware, Guest, Nic, Removable, Topology
+from v2v_input_vmware.vmx.guest import VmxDisk, genid, guest_of
+from v2v_input_vmware.vmx.syntax import parse_vmx
+
+
+def read(text: str | bytes) -> tuple[Guest, tuple[VmxDisk, ...], list[str]]:
+    warnings: list[str] = []
+    data = text if isinstance(text, bytes) else text.encode()
+    guest, disks = guest_of(parse_vmx(data, warnings.append), "from-file", warnings.append)
+    return guest, disks, warnings
+
+
+def guest_with(text: str) -> Guest:
+    guest, _, warnings = read('displayName = "g"\n' + text)
+    assert warnings == []
+    return guest
+
+
+def test_defaults() -> None:
+    guest, disks, warnings = read("")
+    assert guest == Guest(
+        name="from-file", hypervisor="vmware", memory=32 * 1024 * 1024, cpu=Cpu(count=1), firmware=Firmware.BIOS
+    )
+    assert disks == ()
+    assert "displayName" in warnings[0]
+
+
+def test_simple_fields() -> None:
+    guest = guest_with('memSize = "2048"\nnumvcpus = "4"\nfirmware = "efi"\nuefi.secureBoot.enabled = "TRUE"\n')
+    assert guest.memory == 2048 * 1024 * 1024
+    assert guest.cpu == Cpu(count=4)
+    assert guest.firmware is Firmware.UEFI
+    assert guest.secure_boot
+    assert guest_with('firmware = "bios"').firmware is Firmware.BIOS
+    assert not guest_with('uefi.secureBoot.enabled = "FALSE"').secure_boot
+
+
+def test_cpu_topology() -> None:
+    cpu = guest_with('numvcpus = "8"\ncpuid.coresPerSocket = "4"').cpu
+    assert cpu.topology == Topology(sockets=2, cores=4, threads=1)
+    guest, _, warnings = read('displayName = "g"\nnumvcpus = "2"\ncpuid.coresPerSocket = "4"')
+    assert guest.cpu == Cpu(count=2)
+    assert len(warnings) == 1
+
+
+def test_unknown_firmware_and_sound_are_told() -> None:
+    guest, _, warnings = read('displayName = "g"\nfirmware = "openfirmware"\nsound.virtualDev = "gus"')
+    assert (guest.firmware, guest.sound) == (Firmware.BIOS, None)
+    assert len(warnings) == 2
+
+
+@pytest.mark.parametrize(("device", "model"), [("sb16", "sb16"), ("es1371", "es1370"), ("hdaudio", "ich6")])
+def test_sound(device: str, model: str) -> None:
+    assert guest_with(f'sound.virtualDev = "{device}"').sound == model
+
+
+def test_genid() -> None:
+    assert genid(0x0123456789ABCDEF, 0x1122334455667788) == "89abcdef-4567-0123-8877-665544332211"
+    assert genid(-2, -(1 << 63)) == "fffffffe-ffff-ffff-0000-000000000080"
+    assert genid(1, None) is None
+    guest = guest_with('vm.genid = "81985529216486895"\nvm.genidX = "1234605616436508552"')
+    assert guest.genid == "89abcdef-4567-0123-8877-665544332211"
+
+
+def test_disks_in_their_order() -> None:
+    text = """\
+ide0:0.deviceType = "ata-hardDisk"
+ide0:0.fileName = "ide.vmdk"
+ide0:1.fileName = "not-a-disk-without-its-type.vmdk"
+sata0:1.fileName = "sata.vmdk"
+sata0:2.deviceType = "cdrom-image"
+sata0:2.fileName = "cd.iso"
+nvme0:0.fileName = "nvme.vmdk"
+nvme0:1.fileName = "odd.vmdk"
+nvme0:1.deviceType = "disk"
+scsi1:0.fileName = "scsi-second.vmdk"
+scsi0:10.fileName = "scsi-tenth.vmdk"
+scsi0:10.deviceType = "plainDisk"
+scsi0:2.fileName = "scsi.vmdk"
+scsi0:2.deviceType = "scsi-hardDisk"
+scsi0:3.fileName = "cd"
+scsi0:3.deviceType = "scsi-cdrom"
+scsi0:4.deviceType = "disk"
+"""
+    guest, disks, _ = read(text)
+    assert [disk.file for disk in disks] == [
+        "scsi.vmdk",
+        "scsi-tenth.vmdk",
+        "scsi-second.vmdk",
+        "nvme.vmdk",
+        "sata.vmdk",
+        "ide.vmdk",
+    ]
+    assert [disk.bus for disk in guest.disks] == [Bus.SCSI, Bus.SCSI, Bus.SCSI, Bus.NVME, Bus.SATA, Bus.IDE]
+    assert guest.disks[0].origin == "scsi0:2, scsi.vmdk"
+
+
+@pytest.mark.parametrize(
+    ("device", "kind", "is_disk"),
+    [
+        *(("scsi0:0", kind, True) for kind in ("", "disk", "plainDisk", "rawDisk", "scsi-hardDisk", "SCSI-HARDDISK")),
+        *(("scsi0:0", kind, False) for kind in ("cdrom-image", "cdrom-raw", "atapi-cdrom", "scsi-passthru")),
+        ("nvme0:0", "", True),
+        ("nvme0:0", "disk", False),
+        ("sata0:0", "", True),
+        ("sata0:0", "disk", True),
+        ("sata0:0", "cdrom-image", False),
+        ("ide0:0", "", False),
+        ("ide0:0", "disk", False),
+        ("ide0:0", "ata-hardDisk", True),
+    ],
+)
+def test_which_device_types_are_disks(device: str, kind: str, is_disk: bool) -> None:
+    named = f'{device}.deviceType = "{kind}"\n' if kind else ""
+    assert bool(guest_with(f'{device}.fileName = "a.vmdk"\n{named}').disks) is is_disk
+
+
+def test_removables() -> None:
+    guest = guest_with(
+        'ide1:0.deviceType = "atapi-cdrom"\nide0:1.deviceType = "cdrom-image"\nide1:1.deviceType = "cdrom-raw"\n'
+        # as with virt-v2v, only those on IDE count
+        'sata0:0.deviceType = "cdrom-image"\nscsi0:5.deviceType = "cdrom-image"\nfloppy0.fileName = "a.flp"\n'
+    )
+    assert guest.removables == (
+        Removable(kind="cdrom", bus=Bus.IDE, slot=1),
+        Removable(kind="cdrom", bus=Bus.IDE, slot=2),
+        Removable(kind="cdrom", bus=Bus.IDE, slot=3),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "tpm"),
+    [
+        ('vtpm.present = "TRUE"', "2.0"),
+        ('managedvm.autoAddVTPM = "software"', "2.0"),
+        ('vtpm.present = "FALSE"', None),
+        ("", None),
+    ],
+)
+def test_tpm(text: str, tpm: str | None) -> None:
+    assert guest_with(text).tpm == tpm
+
+
+def test_operating_system() -> None:
+    assert guest_with('guestOS = "debian11-64"').os == "debian11-64"
+
+
+def test_boot_order() -> None:
+    names = "".join(f'scsi0:{number}.fileName = "{number}.vmdk"\n' for number in range(3))
+    guest = guest_with(f'{names}bios.bootOrder = "hdd,cdrom"\nbios.hddOrder = "SCSI0:2, scsi0:0,scsi0:2,ide0:0"\n')
+    assert [disk.boot_order for disk in guest.disks] == [2, None, 1]
+    assert [disk.boot_order for disk in guest_with(names).disks] == [None, None, None]
+
+
+def test_namespaces_that_are_absent() -> None:
+    """With everything below them; a controller and its devices are names of their own."""
+    guest = guest_with(
+        'scsi0.present = "FALSE"\nscsi0:0.fileName = "a.vmdk"\nscsi0:1.present = "false"\nscsi0:1.fileName = "b"\n'
+        'ethernet0.present = "FALSE"\nethernet0.address = "00:50:56:00:00:02"\nuefi.secureBoot.present = "FALSE"\n'
+        'uefi.secureBoot.enabled = "TRUE"\n'
+    )
+    assert [disk.origin for disk in guest.disks] == ["scsi0:0, a.vmdk"]
+    assert guest.nics == ()
+    assert not guest.secure_boot
+
+
+def test_nics() -> None:
+    guest = guest_with("""\
+ethernet1.virtualDev = "VMXNET3"
+ethernet1.generatedAddress = "00:0c:29:00:00:01"
+ethernet1.connectionType = "bridged"
+ethernet0.present = "TRUE"
+ethernet0.virtualDev = "e1000"
+ethernet0.networkName = "VM Network"
+ethernet0.addressType = "static"
+ethernet0.address = "00:50:56:00:00:02"
+ethernet0.generatedAddress = "00:0c:29:00:00:02"
+ethernet2.present = "FALSE"
+ethernet2.networkName = "gone"
+""")
+    assert guest.nics == (
+        Nic(network="VM Network", kind="network", mac="00:50:56:00:00:02", model="e1000"),
+        Nic(network="ethernet1", kind="bridge", mac="00:0c:29:00:00:01", model="vmxnet3"),
+    )
