@@ -53,6 +53,6 @@ def test_an_image_with_a_parent_is_refused(whole: tuple[Path, str], in_archive: 
         window = (512, path.stat().st_size)
         path.write_bytes(b"x" * 512 + path.read_bytes())
     for external in (False, True):
-        with pytest.raises(SourceError, match=r"differs from another .* image, its parent") as caught:
+        with pytest.raises(SourceError, match=r"differences from another .* image, its parent") as caught:
             describe_image(path, None, external=external, window=window)
-        assert "merge it" in (caught.value.hint or "")
+        assert "merge the two" in (caught.value.hint or "")

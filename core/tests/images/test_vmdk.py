@@ -56,7 +56,7 @@ def test_what_comes_after_the_first_nul_is_not_read() -> None:
 def test_an_embedded_descriptor_names_its_own_file() -> None:
     """As VMware's tools and others write it for stream-optimized disks, whatever the name and the access."""
     assert parse_descriptor(b'RDONLY 2 SPARSE "call-me-stream.vmdk"\n', embedded=True) == Descriptor()
-    with pytest.raises(ValueError, match="one of 2 extents"):
+    with pytest.raises(ValueError, match="one of the 2 extents"):
         parse_descriptor(b'RW 2 SPARSE "a"\nRW 2 SPARSE "b"\n', embedded=True)
 
 

@@ -115,7 +115,7 @@ def test_image_that_was_cut_short(tmp_path: Path, image_format: str) -> None:
     disk = tmp_path / "disk"
     subprocess.run(["qemu-img", "convert", "-O", image_format, tmp_path / "raw", disk], check=True)
     os.truncate(disk, disk.stat().st_size // 2 // 512 * 512)
-    with pytest.raises(SourceError, match=f"no whole {image_format} image") as caught:
+    with pytest.raises(SourceError, match=f"not a complete {image_format} image") as caught:
         set_up(tmp_path, disk)
     assert caught.value.hint is not None
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Images of vpc, vhdx and vdi that hold only what differs from a parent, which qemu cannot open.
+"""Recognize vpc, vhdx and vdi images that hold only the differences from a parent, which qemu cannot open.
 
-qemu reads such a VHD as if the parent were all zeros, and refuses the other two with messages that do not say why.
-Formats: Microsoft's "Virtual Hard Disk Image Format Specification", MS-VHDX 2.2.3 and 2.6.2, VirtualBox VDICore.h.
+qemu reads such a VHD as if the parent were all zeros. It refuses the other two with messages that do not give the
+reason. Formats: Microsoft's "Virtual Hard Disk Image Format Specification", MS-VHDX 2.2.3 and 2.6.2, VirtualBox VDICore.h.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _VHDX_TABLE = 64 * 1024
 
 
 def check_has_no_parent(path: Path, image_format: str, start: int = 0) -> None:
-    """Check that an image can be read without another one.
+    """Check that an image has no parent.
 
-    :param start: where the image begins in the file, bytes.
-    :raises SourceError: it has a parent.
+    :param start: offset of the image in the file, in bytes.
+    :raises SourceError: the image has a parent.
     """
     readers = {"vpc": _vpc, "vhdx": _vhdx, "vdi": _vdi}
     reader = readers.get(image_format)
@@ -38,13 +38,13 @@ def check_has_no_parent(path: Path, image_format: str, start: int = 0) -> None:
     except OSError as err:
         raise SourceError(f"{path}: {err.strerror}") from err
     except (struct.error, OverflowError):
-        # too short for its format, or with an offset that no file has: qemu notices
+        # the file is too short, or an offset is impossible: qemu-img check reports that
         return
     if has_parent:
         raise SourceError(
-            f"{path} holds only what differs from another {image_format} image, its parent, and cannot be read without",
-            hint="merge it into its parent with the program that made it (Hyper-V: Merge-VHD, VirtualBox: VBoxManage "
-            "clonemedium), and convert the result",
+            f"{path} holds only the differences from another {image_format} image, its parent, and is not complete without it",
+            hint="merge the two with the program that made them (Hyper-V: Merge-VHD, VirtualBox: VBoxManage clonemedium), "
+            "and convert the result",
         )
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the header of an image says about other files, read without opening any.
+"""Read which other files the header of an image names, without opening them.
 
-Own code, because every tool that could be asked opens these files in order to answer. Formats: qemu
-docs/interop/qcow2.txt, and ``vmdk``. Images of vhdx, vdi and vpc can have parents, which qemu never opens: see
-``parents``.
+This is code of our own because qemu-img opens the named files before it lists them. The format of qcow2 is specified in
+qemu's docs/interop/qcow2.txt; for VMDK see ``vmdk``. Images of vhdx, vdi and vpc can have parents, which qemu never
+opens: see ``parents``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from v2v_core.errors import SourceError
 from v2v_core.images.vmdk import LONGEST_DESCRIPTOR, Descriptor, Extent, parse_descriptor, read_sparse_header
 
-#: No header or descriptor is larger than this, in bytes.
+#: The largest header or descriptor, in bytes.
 _LARGEST = 1024 * 1024
 _QCOW2_DATA_FILE = 1 << 2
 _QCOW2_BACKING_FORMAT = 0xE2792ACA
@@ -26,7 +26,7 @@ _QCOW2_DATA_FILE_NAME = 0x44415441
 class References:
     """The other files that a header names.
 
-    :param data_file: qemu resolves it against its current directory, the others against the directory of the image.
+    :param data_file: qemu resolves this name against its current directory, the others against that of the image.
     """
 
     backing: str | None = None
@@ -44,7 +44,7 @@ class References:
         return [name for name in (self.backing, *(extent.name for extent in self.extents)) if name is not None]
 
     def describe(self) -> str:
-        """Return a list of them for an error."""
+        """Return the names as text for an error message."""
         named = [("backing file", self.backing), ("data file", self.data_file)]
         named += [("extent", extent.name) for extent in self.extents[:3]]
         return ", ".join(f"{what} {name!r}" for what, name in named if name is not None)
@@ -53,7 +53,8 @@ class References:
 def read_references(path: Path, image_format: str, size: int, *, start: int = 0) -> References:
     """Read which other files the header of an image names.
 
-    :param size: of the image, bytes; 0 for a device. :param start: where it begins in the file, bytes.
+    :param size: of the image, in bytes; 0 for a device.
+    :param start: offset of the image in the file, in bytes.
     :raises SourceError: the header is damaged.
     """
     if image_format not in {"qcow2", "vmdk"}:
@@ -68,7 +69,7 @@ def read_references(path: Path, image_format: str, size: int, *, start: int = 0)
     except (struct.error, ValueError) as err:
         raise SourceError(
             f"{path} cannot be read as a {image_format} image: {err}",
-            hint="if it has another format, name that with -if; or make one whole image of it with qemu-img convert",
+            hint="if it has another format, name it with -if; or copy it into one self-contained image with qemu-img convert",
         ) from err
 
 
@@ -112,21 +113,21 @@ def _qcow2_extensions(head: bytes, offset: int) -> dict[int, bytes]:
 
 def _vmdk(path: Path, head: bytes, size: int, base: int) -> References:
     if head.startswith(b"COWD"):
-        # ESX's own sparse extents; the name of a parent lies at a fixed place that qemu does not look at
+        # a sparse extent of ESX, in which qemu does not look for a parent
         return References()
     if not head.startswith(b"KDMV"):
         return _from_descriptor(parse_descriptor(head))
     header = read_sparse_header(head)
     if not header.descriptor_offset:
         return References()
-    # without a capacity qemu takes the file for a mere descriptor, whose size it does not look at
+    # if the capacity is 0, qemu only reads the descriptor, and ignores the size in the header
     embedded = header.capacity != 0
     length = header.descriptor_size if embedded else LONGEST_DESCRIPTOR + 1
     end = header.descriptor_offset + header.descriptor_size
     if header.descriptor_size > _LARGEST or end > max(size, len(head)):
         raise ValueError("the descriptor lies outside the file")
     if size:
-        # in an archive, another file follows
+        # in an archive, the next file follows
         length = min(length, size - header.descriptor_offset)
     with path.open("rb") as stream:
         stream.seek(base + header.descriptor_offset)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""VMDK descriptors: which files the extents of a disk lie in (VMware "Virtual Disk Format 5.0").
+"""Read VMDK descriptors, which name the files of a disk's extents (VMware "Virtual Disk Format 5.0").
 
-The reader is stricter than qemu's, which looks for extents with sscanf(3) (vmdk_parse_extents in block/vmdk.c) and so
-takes many a line for an extent that no program of VMware's would write. Such lines are errors here. Every name that
-qemu opens is therefore found, and read as qemu reads it.
+qemu reads the lines of extents with sscanf(3) (vmdk_parse_extents in block/vmdk.c) and so accepts lines that VMware's
+programs never write. This reader treats such lines as errors. It therefore finds every name that qemu would open, and
+reads each name as qemu does.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import re
 import struct
 from dataclasses import dataclass
 
-#: Bytes of a descriptor that qemu reads (vmdk_read_desc); what comes after them it does not see.
+#: Bytes of a descriptor that qemu reads (vmdk_read_desc); it ignores the rest.
 LONGEST_DESCRIPTOR = 1024 * 1024 - 1
 _SECTOR = 512
-#: Extents that are the bytes of the disk, without any header.
+#: Extents that hold the bytes of the disk without a header.
 _RAW_TYPES = frozenset({"FLAT", "VMFS"})
 _SPARSE_TYPES = frozenset({"SPARSE", "VMFSSPARSE", "SESPARSE"})
 _SPACE = r"[ \t\n\v\f\r]"
-# A line that qemu may take for an extent: its first word is an access mode.
+# Lines that qemu may read as an extent: their first word is an access mode.
 _MAYBE_EXTENT = re.compile(rf"{_SPACE}*(RW|RDONLY|NOACCESS)(?:{_SPACE}|\Z)")
 # RW 4192256 SPARSE "disk-s001.vmdk"     RW 63 FLAT "disk-flat.vmdk" 0      RW 2 ZERO
 _EXTENT = re.compile(
@@ -36,7 +36,7 @@ _LONGEST_NAME = 511
 class Extent:
     """A file that holds a part of a disk.
 
-    :param sparse: it has a header of its own, which qemu reads.
+    :param sparse: the file has a header, which qemu reads.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class SparseHeader:
-    """The header of a sparse extent, as far as it says where a descriptor is.
+    """The fields of a sparse extent's header that locate its descriptor.
 
     :param capacity: sectors; 0 makes qemu open the extents that the descriptor names.
     :param descriptor_offset: bytes from the start of the file; 0 if there is no descriptor.
@@ -68,7 +68,7 @@ class SparseHeader:
 def read_sparse_header(head: bytes) -> SparseHeader:
     """Read the header of a sparse extent.
 
-    :raises struct.error: it is too short.
+    :raises struct.error: the header is too short.
     """
     # magic, version, flags, capacity, grain size, offset and size of the descriptor; all in sectors
     capacity, _, offset, size = struct.unpack_from("<QQQQ", head, 12)
@@ -78,17 +78,17 @@ def read_sparse_header(head: bytes) -> SparseHeader:
 def parse_descriptor(data: bytes, *, embedded: bool = False) -> Descriptor:
     """Read a descriptor.
 
-    :param embedded: it lies in the file of its one extent, so that qemu opens no file that it names.
-    :raises ValueError: it is too long, or has an extent that qemu cannot open or would leave out.
+    :param embedded: the descriptor lies in the file of its only extent; qemu then ignores the names in it.
+    :raises ValueError: it is too long, or has an extent that qemu cannot open or would skip.
     """
-    # C's strings end at the first NUL
+    # a string of C ends at the first NUL
     data = data.split(b"\0", 1)[0]
     if len(data) > LONGEST_DESCRIPTOR:
         raise ValueError(f"the descriptor is longer than {LONGEST_DESCRIPTOR} bytes")
     text = data.decode("utf-8", "surrogateescape")
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if _MAYBE_EXTENT.match(line)]
     if embedded and len(lines) > 1:
-        raise ValueError(f"it is one of {len(lines)} extents, and the descriptor of them all is within it")
+        raise ValueError(f"it is only one of the {len(lines)} extents that its descriptor lists")
     extents = () if embedded else tuple(_extent(line, number) for number, line in lines)
     parent = _PARENT.search(text)
     name = parent["file"].strip() if parent is not None and not _NO_PARENT.search(text) else None
@@ -101,9 +101,7 @@ def _extent(line: str, number: int) -> Extent:
         raise ValueError(f"line {number} of the descriptor is not an extent: {line.strip()[:80]!r}")
     access, kind, name = match["access"], match["type"], match["file"]
     if access != "RW" or kind not in _RAW_TYPES | _SPARSE_TYPES:
-        raise ValueError(
-            f"the extent in line {number} of the descriptor, {access} {kind}, is of a kind that is not read"
-        )
+        raise ValueError(f"the extent in line {number} of the descriptor, {access} {kind}, is of an unsupported kind")
     if name is None or len(name.encode("utf-8", "surrogateescape")) > _LONGEST_NAME:
         raise ValueError(f"the extent in line {number} of the descriptor has no usable file name")
     return Extent(name, sparse=kind in _SPARSE_TYPES)
