@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Images with a parent that qemu cannot open: the bytes that say so are set in images of qemu-img's."""
+"""Images with a parent that qemu cannot open, made by setting the bytes that say so in images of qemu-img."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_whole_image_has_no_parent(whole: tuple[Path, str]) -> None:
 
 @pytest.mark.parametrize("in_archive", [False, True])
 def test_an_image_with_a_parent_is_refused(whole: tuple[Path, str], in_archive: bool) -> None:
-    """qemu-img converts such a VHD without a word, with zeros in place of what the parent has."""
+    """qemu-img converts such a VHD without a warning, with zeros in place of the data of the parent."""
     path, image_format = whole
     differing(path, image_format)
     window = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What image headers say about other files: real images of qemu-img's, and headers made to deceive."""
+"""References to other files in image headers: real images made by qemu-img, and headers made to deceive."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_text_descriptor_that_names_a_host_file_is_seen(tmp_path: Path) -> None:
 
 
 def test_sparse_header_without_capacity_is_a_descriptor(tmp_path: Path) -> None:
-    """qemu then opens the named extents, though the type is SPARSE and the descriptor is embedded."""
+    """qemu then opens the named extents, although the type is SPARSE and the descriptor is embedded."""
     descriptor = b'# Disk DescriptorFile\nparentCID=ffffffff\nRW 1 SPARSE "/etc/hostname"\n'
     header = struct.pack("<4sIIQQQQ", b"KDMV", 1, 3, 0, 128, 1, 1).ljust(512, b"\0")
     path = tmp_path / "evil.vmdk"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Images made to have qemu serve a file of the host. Each trap works on qemu alone, and is refused here.
+"""Traps: images that make qemu serve a file of the host. Each trap works on qemu alone, and must be refused.
 
-An image of a package may name files of the package's directory. A trap is a name that a reader of the header takes for
-such a file, or overlooks, and that qemu resolves to another one.
+An image of a package may name files in the package's directory. A trap hides another name from the check, or has a name
+that the check and qemu resolve to different files.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def sparse_header(*, capacity: int, descriptor_size: int) -> bytes:
 
 
 def relative_data_file(disk: Path, secret: Path) -> None:
-    """qemu resolves the name against its current directory, where the file of the host lies."""
+    """qemu resolves the name against its current directory, which has the file of the host."""
     (disk.parent / secret.name).write_bytes(b"harmless".ljust(MIB))
     qemu_img("create", "-f", "qcow2", "-o", f"data_file={secret.name},data_file_raw=on", disk, "1M", cwd=disk.parent)
     (disk.parent / secret.name).write_bytes(b"harmless".ljust(MIB))
@@ -59,12 +59,12 @@ def no_quote_at_the_end(disk: Path, secret: Path) -> None:
 
 
 def a_line_within_quotes(disk: Path, secret: Path) -> None:
-    """A reader that pairs the quotes takes the extent for a part of the name before it."""
+    """A parser that pairs the quotes takes the extent for a part of the preceding name."""
     disk.write_text(descriptor(f'RW {SECTORS} ZERO "\nRW {SECTORS} FLAT "{secret}" 0\n'))
 
 
 def a_name_of_more_than_511_bytes(disk: Path, secret: Path) -> None:
-    """qemu cuts the name; whole, it leads into the directory again."""
+    """qemu truncates the name. The whole name leads back into the directory."""
     cut = f".{os.path.relpath(secret, disk.parent).rjust(510, '/')}"
     name = f"{cut}/../../{disk.parent.name}/harmless"
     (disk.parent / "harmless").write_bytes(b"harmless".ljust(MIB))
@@ -72,7 +72,7 @@ def a_name_of_more_than_511_bytes(disk: Path, secret: Path) -> None:
 
 
 def an_extent_that_is_a_descriptor(disk: Path, secret: Path) -> None:
-    """A sparse extent without a capacity: qemu opens what its own descriptor names."""
+    """qemu opens the files that the descriptor of a sparse extent names if the capacity of the extent is 0."""
     disk.write_text(
         descriptor(f'RW {SECTORS} SPARSE "extent.vmdk"\n').replace("monolithicFlat", "twoGbMaxExtentSparse")
     )
@@ -81,13 +81,13 @@ def an_extent_that_is_a_descriptor(disk: Path, secret: Path) -> None:
 
 
 def a_descriptor_without_a_size(disk: Path, secret: Path) -> None:
-    """qemu reads the embedded descriptor to its end, whatever the header says of its size."""
+    """qemu reads the embedded descriptor to its end, whatever size the header has for it."""
     inner = descriptor(f'RW {SECTORS} FLAT "{secret}" 0\n').encode()
     disk.write_bytes(sparse_header(capacity=0, descriptor_size=0) + inner.ljust(1024, b"\0"))
 
 
 def a_descriptor_of_a_mebibyte(disk: Path, secret: Path) -> None:
-    """qemu reads a byte less than a MiB, and so another name."""
+    """qemu reads one byte less than 1 MiB, and thus a shorter name."""
     (disk.parent / "sub").mkdir()
     line = f'RW {SECTORS} VMFS "{secret}'
     head = descriptor("").replace("monolithicFlat", "vmfs")
@@ -111,7 +111,7 @@ def an_absolute_backing_file(disk: Path, secret: Path) -> None:
 
 
 def a_parent_with_an_extent_elsewhere(disk: Path, secret: Path) -> None:
-    """The disk itself is harmless; what it is based on is not."""
+    """The disk itself is harmless, but its backing file is not."""
     (disk.parent / "parent.vmdk").write_text(descriptor(f'RW {SECTORS} FLAT "{secret}" 0\n'))
     qemu_img("create", "-f", "vmdk", "-F", "vmdk", "-b", "parent.vmdk", disk, cwd=disk.parent)
 
@@ -148,7 +148,7 @@ def qemu_img(*words: str | Path, cwd: Path | None = None) -> str:
 
 
 def served(image: QemuImage, cwd: Path) -> bytes:
-    """Return what qemu reads from an image, started in a directory as its server is."""
+    """Return what qemu reads from an image that is opened as core opens it."""
     target = cwd / "served"
     qemu_img("convert", "-U", "-O", "raw", json_name(block_node(image)), target, cwd=cwd)
     try:
@@ -165,7 +165,7 @@ def by_qemu_alone(disk: Path, cwd: Path) -> bytes:
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
-    """Write a file of the host, in the directory in which the servers are started."""
+    """Create a file of the host, in the directory in which the servers are started."""
     host = tmp_path / "host"
     host.mkdir()
     (host / "secret").write_bytes((SECRET * (MIB // len(SECRET) + 1))[:MIB])
@@ -179,11 +179,11 @@ def test_traps(trap: Trap, tmp_path: Path, secret: Path, monkeypatch: pytest.Mon
     package.mkdir()
     disk = package / "disk.vmdk"
     trap(disk, secret)
-    assert SECRET in by_qemu_alone(disk, secret.parent), "the trap works on qemu"
+    assert SECRET in by_qemu_alone(disk, secret.parent), "the trap does not work on this qemu"
     try:
         image = describe_image(disk, None, within=package)
     except SourceError as err:
         assert err.hint
         return
     assert SECRET not in served(image, secret.parent)
-    pytest.fail("it is harmless, and not refused")
+    pytest.fail("the image is harmless, but not refused")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Descriptors of VMDKs: lines that VMware's programs write, lines that it does not, and what qemu makes of both."""
+"""VMDK descriptors: lines that VMware's programs write, other lines, and how qemu reads both."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_extents(line: str, extent: Extent) -> None:
     ],
 )
 def test_extents_that_qemu_leaves_out_or_reads_otherwise(line: str) -> None:
-    """A disk without a part of it would be converted in silence."""
+    """Without an error, a part of the disk would be missing in the converted guest."""
     with pytest.raises(ValueError, match=r"extent|descriptor"):
         parse_descriptor(f"version=1\n{line}\n".encode())
 
@@ -54,7 +54,7 @@ def test_what_comes_after_the_first_nul_is_not_read() -> None:
 
 
 def test_an_embedded_descriptor_names_its_own_file() -> None:
-    """As VMware's tools and others write it for stream-optimized disks, whatever the name and the access."""
+    """Programs write any name and access mode into the descriptors of stream-optimized disks."""
     assert parse_descriptor(b'RDONLY 2 SPARSE "call-me-stream.vmdk"\n', embedded=True) == Descriptor()
     with pytest.raises(ValueError, match="one of the 2 extents"):
         parse_descriptor(b'RW 2 SPARSE "a"\nRW 2 SPARSE "b"\n', embedded=True)
@@ -89,7 +89,7 @@ def test_every_file_that_qemu_opens_is_found(lines: list[str]) -> None:
 
 
 def opened_by_qemu(data: bytes) -> list[bytes]:
-    """Return the file names that qemu takes from a descriptor."""
+    """Return the file names that qemu reads from a descriptor."""
     sscanf = ctypes.CDLL(None).sscanf
     opened = []
     lines = data.split(b"\0")[0].split(b"\n")

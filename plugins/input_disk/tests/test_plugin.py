@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``-i disk``: arguments and images, good and bad."""
+"""``-i disk``: arguments and images that are accepted or refused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def make(path: Path, image_format: str, *more: str | Path) -> Path:
 
 
 @pytest.mark.parametrize("image_format", ["raw", "qcow2", "vmdk", "vhdx", "vdi"])
-def test_format_is_told_by_its_magic(tmp_path: Path, image_format: str) -> None:
+def test_format_is_detected_by_its_magic_number(tmp_path: Path, image_format: str) -> None:
     disk = make(tmp_path / "disk", image_format)
     assert detect_format(disk) == image_format
     assert set_up(tmp_path, disk).disks == (QemuImage(path=disk, format=image_format),)
@@ -135,7 +135,7 @@ def test_backing_file_is_refused_and_named(tmp_path: Path) -> None:
 
 
 def test_data_file_is_opened_by_its_absolute_name_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """qemu resolves it against its current directory, wherever the image lies."""
+    """qemu resolves a relative name against its current directory, not against that of the image."""
     monkeypatch.chdir(tmp_path)
     named = make(tmp_path / "named", "qcow2", "-o", f"data_file={tmp_path}/data,data_file_raw=on")
     with pytest.raises(SourceError, match="refers to another file: data file"):
@@ -144,7 +144,7 @@ def test_data_file_is_opened_by_its_absolute_name_only(tmp_path: Path, monkeypat
     subprocess.run(["qemu-img", "amend", "-f", "qcow2", "-o", "data_file=data", named], check=True)
     with pytest.raises(SourceError, match="not an absolute path") as caught:
         set_up(tmp_path, named, external=True)
-    # the hint helps
+    # following the hint helps
     hint = (caught.value.hint or "").replace("/PATH/TO/FILE", str(tmp_path / "data"))
     subprocess.run(hint[hint.index("qemu-img") :].split(), check=True)
     assert set_up(tmp_path, named, external=True).disks
@@ -177,7 +177,7 @@ def test_allowed_backing_chain_is_described_to_its_end(tmp_path: Path) -> None:
 def test_backing_file_without_a_format_is_never_guessed(tmp_path: Path) -> None:
     base = make(tmp_path / "base", "qcow2")
     top = make(tmp_path / "top", "qcow2", "-F", "qcow2", "-b", base)
-    # the header extension with the format is overwritten with an unknown one of the same length
+    # turn the header extension with the format into an unknown one
     data = top.read_bytes()
     top.write_bytes(data.replace(b"\xe2\x79\x2a\xca", b"\x11\x11\x11\x11", 1))
     with pytest.raises(SourceError, match="without its format"):

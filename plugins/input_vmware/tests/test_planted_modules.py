@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Python files in the directory in which a command is started: nothing of them runs, where a password is in reach."""
+"""Python files in the current directory are never run, because programs that read passwords could run them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Words = list[str | Path]
 
 
 class Directory:
-    """A directory with modules that write down that they were run."""
+    """A directory with modules that record that they were run."""
 
     def __init__(self, path: Path) -> None:
         self.path, self._ran = path, path / "ran"
@@ -90,7 +90,7 @@ def ova_words(tmp_path: Path) -> Words:
 
 
 def test_the_renewal_of_a_session(vcenter: Vcenter, guest: str, tmp_path: Path, planted: Directory) -> None:
-    """nbdkit runs the script by a shell, in the directory in which the server was started."""
+    """nbdkit runs the script through a shell, in the directory in which the server was started."""
     result, _ = setup(vcenter, tmp_path, guest)
     (disk,) = result.disks
     assert isinstance(disk, NbdkitPlugin)

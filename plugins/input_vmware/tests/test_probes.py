@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the inputs find on a machine, with and without nbdkit, its plugins and pyVmomi."""
+"""The findings of the inputs with and without nbdkit, its plugins and pyVmomi."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def findings() -> dict[str, Finding]:
 
 @pytest.fixture
 def nbdkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Put an nbdkit on PATH whose plugins are in an empty directory, and return that."""
+    """Put a fake nbdkit on PATH, and return the empty directory that it names for plugins."""
     program, plugins = tmp_path / "bin/nbdkit", tmp_path / "plugins"
     program.parent.mkdir()
     plugins.mkdir()
@@ -41,7 +41,7 @@ def test_all_is_there(nbdkit: Path) -> None:
     assert found["nbdkit plugin curl"].detail == str(nbdkit / "nbdkit-curl-plugin.so")
 
 
-def test_what_is_missing_is_told_with_a_remedy(nbdkit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_parts_are_reported_with_a_remedy(nbdkit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing(name: str) -> ModuleSpec | None:
         return None
 
@@ -63,5 +63,5 @@ def test_packages_need_nothing() -> None:
     assert not hasattr(OvaInput, "v2v_probe")
 
 
-def test_whose_uris_are_taken() -> None:
+def test_uri_schemes() -> None:
     assert VcenterInput.uri_schemes == ("vpx", "esx")

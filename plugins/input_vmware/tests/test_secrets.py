@@ -17,14 +17,14 @@ from ssh_server import running_sshd
 from vcenter import PASSWORD, Vcenter
 
 CONTENT = b"not secret" * 104_857 + b"123456"
-COOKIE = "the cookie of somebody's session"
+COOKIE = "the cookie of a session"
 
 Words = list[str | Path]
 
 
 @pytest.fixture(scope="module")
 def guest(vcenter: Vcenter, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Give the name of a machine."""
+    """Create a machine and return its name."""
     image = tmp_path_factory.mktemp("images") / "image"
     image.write_bytes(CONTENT)
     vcenter.add_vm("my guest", [image])
@@ -33,13 +33,13 @@ def guest(vcenter: Vcenter, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def over_https(vcenter: Vcenter, guest: str) -> Words:
-    """Give the words of the input over https."""
+    """Return the arguments of the input over https."""
     return ["vcenter", *vcenter.options, guest]
 
 
 @pytest.fixture
 def over_vddk(vcenter: Vcenter, guest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Words:
-    """Give the words of the input over VDDK, of which a stand-in takes the place."""
+    """Return the arguments of the input over VDDK, with a stand-in for VDDK."""
     stand_in = Path(sys.modules["vcenter"].__file__ or "").parent / "vddk_stand_in"
     monkeypatch.setenv("PATH", f"{stand_in}:{os.environ['PATH']}")
     monkeypatch.setenv("V2V_VDDK_STAND_IN", str(tmp_path / "vddk"))
@@ -50,7 +50,7 @@ def over_vddk(vcenter: Vcenter, guest: str, tmp_path: Path, monkeypatch: pytest.
 
 @pytest.fixture
 def over_ssh(tmp_path: Path) -> Iterator[Words]:
-    """Give the words of the input over ssh, of a real sshd that takes the password and no key."""
+    """Return the arguments of the input over ssh, for a real sshd that accepts only the password."""
     place = tmp_path / "datastore"
     place.mkdir()
     (place / "disk-flat.vmdk").write_bytes(CONTENT)
@@ -65,13 +65,13 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="sshd looks a password up
 
 
 @pytest.mark.parametrize("transport", ["over_https", "over_vddk", pytest.param("over_ssh", marks=AS_ROOT)])
-def test_nobody_sees_the_password(
+def test_the_password_is_not_visible_to_other_users(
     transport: str,
     request: pytest.FixtureRequest,
     v2v_short_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The input step, its servers, a copy from them, and the cleanup, all in processes of their own."""
+    """Run the input step, a copy from its servers, and the cleanup, each in a process of its own."""
     mode, *words = request.getfixturevalue(transport)
     run, programs = v2v_short_path / "run", Path(sys.executable).parent
     monkeypatch.setenv("XDG_STATE_HOME", str(v2v_short_path / "state"))
@@ -82,7 +82,7 @@ def test_nobody_sees_the_password(
             assert done.returncode == 0, done.stderr
             target = v2v_short_path / "copied"
             subprocess.run(["nbdcopy", "--", f"nbd+unix:///?socket={run}/in1", str(target)], check=True)
-            # longer than the watcher sleeps, with servers that are logged in
+            # longer than the watcher sleeps, while the servers are logged in
             time.sleep(0.3)
         holding, with_cookie = (in_files(v2v_short_path, secret) for secret in (PASSWORD, COOKIE))
         modes = {path.stat().st_mode & 0o777 for path in holding}
@@ -91,10 +91,10 @@ def test_nobody_sees_the_password(
     assert shown == set()
     assert target.read_bytes() == CONTENT
     assert PASSWORD not in done.stdout + done.stderr
-    # the servers read it there: to log in again, perhaps days later
+    # the servers read it there when they log in again
     assert {path.parent for path in holding} == {run / "input"}
     assert modes == {0o600}
-    # an option is in the argument list that the user typed, and nowhere after that
+    # the option is only in the argument list that the user typed
     assert COOKIE not in done.stdout + done.stderr
     assert {path.parent for path in with_cookie} <= {run / "input"}
     assert in_files(v2v_short_path, PASSWORD) == []

@@ -113,9 +113,10 @@ def _check_data_file(path: Path, references: References) -> None:
     """
     if references.data_file is not None and not references.data_file.startswith("/"):
         raise SourceError(
-            f"{path} keeps its data in {references.data_file!r}, which is not an absolute path: qemu would look for it "
+            f"{path} keeps its data in {references.data_file!r}, which is not an absolute path: qemu looks for it "
             "in the current directory instead of the directory of the image",
-            hint=f"store the absolute path: qemu-img amend -f qcow2 -o data_file=/PATH/TO/FILE {shlex.quote(str(path))}",
+            hint="store the absolute path: "
+            f"qemu-img amend -f qcow2 -o data_file=/PATH/TO/FILE {shlex.quote(str(path))}",
         )
 
 

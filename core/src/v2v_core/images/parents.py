@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Recognize vpc, vhdx and vdi images that hold only the differences from a parent, which qemu cannot open.
 
-qemu reads such a VHD as if the parent were all zeros. It refuses the other two with messages that do not give the
-reason. Formats: Microsoft's "Virtual Hard Disk Image Format Specification", MS-VHDX 2.2.3 and 2.6.2, VirtualBox VDICore.h.
+qemu reads such a VHD as if the parent were all zeros, and refuses the other two without giving the reason. Formats:
+Microsoft's "Virtual Hard Disk Image Format Specification", MS-VHDX 2.2.3 and 2.6.2, VirtualBox VDICore.h.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def check_has_no_parent(path: Path, image_format: str, start: int = 0) -> None:
         return
     if has_parent:
         raise SourceError(
-            f"{path} holds only the differences from another {image_format} image, its parent, and is not complete without it",
-            hint="merge the two with the program that made them (Hyper-V: Merge-VHD, VirtualBox: VBoxManage clonemedium), "
-            "and convert the result",
+            f"{path} holds only the differences from another {image_format} image, its parent",
+            hint="merge the two with the program that made them (Hyper-V: Merge-VHD, VirtualBox: VBoxManage "
+            "clonemedium), and convert the result",
         )
 
 

@@ -10,7 +10,7 @@ from v2v_core.api import Finding, Package, Status, V2VError, install, present_or
 
 
 def probe_vcenter() -> tuple[Finding, ...]:
-    """Look for what reads a vCenter or an ESXi host."""
+    """Look for what ``-i vcenter`` needs."""
     # not imported: it takes a second to load
     spec = find_spec("pyVmomi")
     return (
@@ -31,12 +31,12 @@ def probe_vcenter() -> tuple[Finding, ...]:
 
 
 def probe_vmx() -> tuple[Finding, ...]:
-    """Look for what reads disks over ssh."""
+    """Look for what ``-i vmx -it ssh`` needs."""
     return _probe_nbdkit_plugin("ssh", "ESXi over ssh", install(Package("nbdkit", "nbdkit-ssh-plugin")))
 
 
 def _probe_nbdkit_plugin(name: str, purpose: str, remedy: str) -> tuple[Finding, ...]:
-    """Look for a plugin in the directory that nbdkit names itself; without nbdkit, there is nothing to say about it."""
+    """Look for a plugin in the directory that nbdkit names itself. Without nbdkit, return no finding."""
     try:
         printed = run_program(["nbdkit", "--dump-config"], timeout=10)
     except V2VError:

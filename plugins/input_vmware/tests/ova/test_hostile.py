@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""OVAs made to harm: each is refused with the reason, within a bounded time, memory and disk, and left as it is.
+"""Hostile OVAs: each is refused with a reason, within limits of time, memory and disk space, and is not changed.
 
 Each is opened in a process of its own under limits of the kernel: its memory, the CPU that it may use, and the files
 that it may write.
@@ -56,7 +56,7 @@ def _confined(path: Path, directory: Path, answer: Path) -> None:
 
 
 def looked_at(path: Path) -> list[tuple[object, ...]]:
-    """Give what must not change of a package: mode, owner, time, size of each file, and the content of small ones."""
+    """Return mode, owner, times and size of each file of a package, and the content of small files."""
     found: list[tuple[object, ...]] = []
     for each in sorted([path, *path.rglob("*")]):
         status = each.lstat()
@@ -69,7 +69,7 @@ def looked_at(path: Path) -> list[tuple[object, ...]]:
 
 
 def refusal(path: Path, tmp_path: Path) -> str:
-    """Open an OVA under limits, see that it is refused and unchanged, and give what was said."""
+    """Open an OVA under limits, assert that it is refused and unchanged, and return the message."""
     private, answer = tmp_path / "private", tmp_path / "answer"
     private.mkdir(exist_ok=True)
     before = looked_at(path)
@@ -166,7 +166,7 @@ def test_a_zip_of_a_later_version(tmp_path: Path, disk: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["gz", "xz", "zip"])
 def test_bombs(tmp_path: Path, suffix: str) -> None:
-    """A terabyte of zeros, as far as the archive says; what is there of it is enough to see whether it is unpacked."""
+    """An archive that claims to hold a terabyte of zeros, and holds enough of them to show whether it is unpacked."""
     size = 1024 * 1024 * MIB
     info = tarfile.TarInfo("disk.vmdk")
     info.size = size
@@ -250,7 +250,7 @@ def test_a_link_out_of_the_directory(tmp_path: Path, disk: Path) -> None:
 
 
 def test_descriptor_and_manifest_that_are_links(tmp_path: Path, disk: Path) -> None:
-    """What is not understood in them would be shown, line by line."""
+    """A warning would show each line of the linked file that cannot be parsed."""
     (tmp_path / "host-secret").write_bytes(SECRET)
     directory = tmp_path / "ova"
     directory.mkdir()
@@ -268,7 +268,7 @@ def test_descriptor_and_manifest_that_are_links(tmp_path: Path, disk: Path) -> N
 
 
 def test_a_manifest_does_not_tell_checksums_of_the_host(tmp_path: Path, disk: Path) -> None:
-    """A wrong one would be answered with the right one."""
+    """The error for a wrong checksum contains the right one."""
     (tmp_path / "host-secret").write_bytes(SECRET)
     directory = tmp_path / "ova"
     directory.mkdir()
@@ -393,9 +393,9 @@ def test_one_descriptor(tmp_path: Path, disk: Path, count: int) -> None:
 @pytest.mark.parametrize("kind", ["extent", "nested", "backing", "data"])
 @pytest.mark.parametrize("packed", [False, True])
 def test_nothing_of_the_host_reaches_the_output(tmp_path: Path, kind: str, packed: bool) -> None:
-    """The whole command: one line, no output, and the secret is in no file.
+    """Run the whole command: it prints one error, writes no output, and no file contains the secret.
 
-    It is started where the file of the host lies, against which qemu resolves the name of a data file.
+    It is started in the directory of the file of the host, against which qemu resolves the name of a data file.
     """
     (tmp_path / "host-secret").write_bytes(SECRET.ljust(MIB))
     directory, out, work = tmp_path / "ova", tmp_path / "out", tmp_path / "work"

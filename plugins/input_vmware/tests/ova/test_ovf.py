@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The OVF descriptor: every field that is read, and what is refused."""
+"""OVF descriptors: every field that is read, and contents that are refused."""
 
 from __future__ import annotations
 

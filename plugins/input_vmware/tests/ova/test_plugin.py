@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""OVA packages of every kind: what their disks read as, and that a large one is opened by its headers only."""
+"""OVA packages of every kind: the content of their disks, and that opening one only reads its headers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def setup(path: Path, tmp_path: Path, **more: object) -> tuple[InputResult, Fake
 
 @pytest.fixture
 def unpacked(tmp_path: Path) -> Path:
-    """Make the directory of an OVA with a disk and a manifest."""
+    """Create the directory of an OVA with a disk and a manifest."""
     directory = tmp_path / "unpacked"
     directory.mkdir()
     (tmp_path / "raw").write_bytes(CONTENT)
@@ -147,7 +147,7 @@ def test_manifests(unpacked: Path, tmp_path: Path, algorithm: str) -> None:
     assert setup(unpacked, tmp_path, options=skip)[0].disks
 
 
-def test_what_a_manifest_says_and_nobody_understands(unpacked: Path, tmp_path: Path) -> None:
+def test_lines_of_a_manifest_that_cannot_be_parsed(unpacked: Path, tmp_path: Path) -> None:
     (unpacked / "guest.mf").write_text("CRC32(guest.ovf)= 12345678\nSHA1(gone)= 00\n")
     warnings = setup(unpacked, tmp_path)[1].warnings
     assert "unable to parse line" in warnings[0]
@@ -155,7 +155,7 @@ def test_what_a_manifest_says_and_nobody_understands(unpacked: Path, tmp_path: P
 
 
 def test_a_large_package_is_opened_by_its_headers(tmp_path: Path) -> None:
-    """What is read of the package is the same for 200 MB and for 20 GB."""
+    """The number of bytes that are read is the same for 200 MB and for 20 GB."""
     read = {}
     for size in (200 * MIB, 20 * 1024 * MIB):
         ova = tmp_path / f"{size}.ova"
@@ -171,7 +171,7 @@ def test_a_large_package_is_opened_by_its_headers(tmp_path: Path) -> None:
             stream.seek(512 + (len(text) + 511) // 512 * 512)
             stream.write(header)
             stream.truncate(stream.tell() + size + 1024)
-        # the first time, modules are loaded as well
+        # the first run also loads modules
         setup(ova, tmp_path)
         before = _bytes_read()
         result, _ = setup(ova, tmp_path)
@@ -186,9 +186,9 @@ def test_a_large_package_is_opened_by_its_headers(tmp_path: Path) -> None:
 
 
 def test_a_large_vmdk_is_opened_by_its_headers(unpacked: Path, tmp_path: Path) -> None:
-    """What the kernel has read of the package, for whichever process, does not grow with it either."""
+    """The number of bytes that the kernel reads, for any process, does not grow with the package either."""
     resident = {}
-    # not in memory, as /tmp may be
+    # /tmp may be in memory
     with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
         for size in (200 * MIB, 20 * 1024 * MIB):
             disk, ova = Path(directory, "disk.vmdk"), Path(directory, "g.ova")
@@ -211,11 +211,11 @@ def test_a_large_vmdk_is_opened_by_its_headers(unpacked: Path, tmp_path: Path) -
 
 
 def _append(archive: Path, disk: Path) -> None:
-    """Append a file with holes to a tar file, as a file without any, but without writing them."""
+    """Append a file with holes to a tar file as a file without holes, but leave the holes unwritten."""
     info = tarfile.TarInfo(disk.name)
     info.size = disk.stat().st_size
     with archive.open("r+b") as stream, disk.open("rb") as source:
-        # before the two blocks of zeros at the end, and what fills the last record
+        # before the two blocks of zeros at the end and the padding of the last record
         with tarfile.open(archive) as found:
             (member,) = found.getmembers()
         stream.seek(member.offset_data + (member.size + 511) // 512 * 512)
@@ -228,13 +228,13 @@ def _append(archive: Path, disk: Path) -> None:
 
 
 def _resident(path: Path) -> int:
-    """Give the bytes of a file that the kernel has in memory (fincore(1))."""
+    """Return the number of bytes of a file that the kernel has in memory (fincore(1))."""
     argv = ["fincore", "--bytes", "--noheadings", "--output", "RES", path]
     return int(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
 
 
 def _bytes_read() -> int:
-    """Give the bytes that this process has read so far (proc(5), rchar)."""
+    """Return the number of bytes that this process has read so far (proc(5), rchar)."""
     return int(Path("/proc/self/io").read_text().split()[1])
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where the password comes from: a file, the keyring, the terminal."""
+"""Find the password in a file, in the keyring, and on the terminal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vcenter import PASSWORD, Vcenter
 
 @pytest.fixture(scope="module")
 def guest(vcenter: Vcenter, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Make a machine and return its name."""
+    """Create a machine and return its name."""
     image = tmp_path_factory.mktemp("images") / "image"
     image.write_bytes(b"\0" * 1024 * 1024)
     vcenter.add_vm("my guest", [image])
@@ -37,7 +37,7 @@ def test_from_a_file(tmp_path: Path) -> None:
 
 
 def test_from_the_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the environment, through the package keyring; its back end here is one of the test's."""
+    """Use the package keyring with a back end of this test."""
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     import keyring
     from keyring.backend import KeyringBackend
@@ -64,7 +64,7 @@ def test_from_the_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
             ("https://me%40vsphere.local@vc.example.com/", True),
         ):
             vault.broken = broken
-            # nobody to ask: pytest has no terminal
+            # pytest has no terminal to ask on
             with pytest.raises(UsageError, match="is not known"):
                 find_password(parse_address(uri), None)
     finally:
@@ -72,7 +72,7 @@ def test_from_the_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_from_the_terminal(vcenter: Vcenter, guest: str, read_until: Callable[[int, str], str]) -> None:
-    """It is asked for, and what is typed is not shown."""
+    """The program asks for the password and does not echo it."""
     program = Path(sys.executable).with_name("virt-v2v")
     argv = [program, "-i", "vcenter", "-ic", vcenter.uri, "-io", f"ca-file={vcenter.certificate}", guest]
     environment = {**os.environ, "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}
@@ -90,7 +90,7 @@ def test_from_the_terminal(vcenter: Vcenter, guest: str, read_until: Callable[[i
 
 @pytest.fixture
 def read_until() -> Callable[[int, str], str]:
-    """Give what reads from a terminal until a text comes, or, for none, until the other side ends."""
+    """Return a function that reads from a terminal until a text appears or, for an empty text, until it is closed."""
 
     def read(terminal: int, text: str) -> str:
         seen = ""
@@ -101,7 +101,7 @@ def read_until() -> Callable[[int, str], str]:
             try:
                 data = os.read(terminal, 4096)
             except OSError:
-                # Linux says EIO when the other side is closed
+                # Linux returns EIO when the other side is closed
                 break
             seen += data.decode()
         return seen

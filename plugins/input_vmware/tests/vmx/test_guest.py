@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From the settings of a VMX file to the metadata: every field."""
+"""Every field of the metadata that is read from a VMX file."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_boot_order() -> None:
 
 
 def test_namespaces_that_are_absent() -> None:
-    """With everything below them; a controller and its devices are names of their own."""
+    """``present`` covers the names below it. A controller and its devices have separate names."""
     guest = guest_with(
         'scsi0.present = "FALSE"\nscsi0:0.fileName = "a.vmdk"\nscsi0:1.present = "false"\nscsi0:1.fileName = "b"\n'
         'ethernet0.present = "FALSE"\nethernet0.address = "00:50:56:00:00:02"\nuefi.secureBoot.present = "FALSE"\n'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``-i vmx`` with a local file: what is read, and what is refused."""
+"""``-i vmx`` with a local file: files that are read, and files that are refused."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_what_is_no_vmx_file_is_refused(vmx: Path, tmp_path: Path, content: str)
 
 
 def test_a_snapshot_is_read_with_what_lies_below(vmx: Path, tmp_path: Path) -> None:
-    """As VMware Workstation leaves them: the VMX file names the last of a chain."""
+    """VMware Workstation leaves such chains: the VMX file names the last image."""
     below, above = vmx.parent / "disk.vmdk", vmx.parent / "disk-000001.vmdk"
     subprocess.run(["qemu-io", "-f", "vmdk", "-c", "write -P 0x41 0 64k", below], check=True, capture_output=True)
     argv = ["qemu-img", "create", "-q", "-f", "vmdk", "-F", "vmdk", "-b", below.name, above.name]
@@ -93,7 +93,7 @@ def test_a_disk_whose_extent_is_a_file_of_the_host_is_refused(vmx: Path, tmp_pat
 
 
 def test_a_disk_that_is_not_an_ordinary_file_is_refused(vmx: Path, tmp_path: Path) -> None:
-    """A device node in the directory of an unpacked guest would be a disk of the host."""
+    """A device node in the directory of an unpacked guest could be a disk of the host."""
     disk = vmx.parent / "disk-flat.vmdk"
     disk.unlink()
     os.mkfifo(disk)
@@ -116,7 +116,7 @@ def test_a_name_that_no_file_can_have(vmx: Path, tmp_path: Path) -> None:
 
 
 def test_a_vmx_file_that_is_a_link_out_of_its_directory(vmx: Path, tmp_path: Path) -> None:
-    """What it says and is not understood would be shown, line by line."""
+    """A warning would show each line of the linked file that cannot be parsed."""
     (tmp_path / "host-secret").write_text("secret of the host\n")
     vmx.unlink()
     vmx.symlink_to(tmp_path / "host-secret")
@@ -141,7 +141,7 @@ def test_what_does_not_go_together(vmx: Path, tmp_path: Path, more: dict[str, ob
 
 
 def test_print_source(vmx: Path, tmp_path: Path) -> None:
-    """The text of --print-source, as scripts compare it."""
+    """Scripts compare the text of --print-source."""
     vmx.write_text("""\
 displayName = "a guest"
 memSize = "2048"

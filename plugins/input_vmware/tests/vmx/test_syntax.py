@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The syntax of VMX files, and files of no syntax at all."""
+"""The syntax of VMX files, and arbitrary bytes in their place."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From the package to the guest: find the descriptor, verify the manifest, describe the disks."""
+"""Read a package: find its descriptor, verify its manifests, describe its disks."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from v2v_input_vmware.ova.package import Package, Part, open_package, room_in, u
 
 
 def describe_guest(request: InputSetupRequest, path: Path) -> InputResult:
-    """Describe the guest of a package, and how its disks are opened.
+    """Describe the guest of a package and how its disks are opened.
 
-    :raises SourceError: the package, or a disk in it, is damaged or not harmless.
+    :raises SourceError: the package or one of its disks is damaged, or refers to files outside the package.
     """
     scratch = (request.temporary or request.directory) / "ova"
     scratch.mkdir(mode=0o700, exist_ok=True)
-    for left in scratch.iterdir():
-        # of an earlier try of this step
-        left.unlink()
+    for leftover in scratch.iterdir():
+        # an earlier attempt of this step left it
+        leftover.unlink()
     package = open_package(path, scratch)
     name = _descriptor(package)
     descriptor = parse_ovf(package.files[name].read_small(), path.stem or "unknown", request.report.warning)
@@ -35,25 +35,25 @@ def describe_guest(request: InputSetupRequest, path: Path) -> InputResult:
 
 
 def _descriptor(package: Package) -> str:
-    found = [
+    descriptors = [
         name
         for name in package.files
         if name.lower().endswith(".ovf") and not posixpath.basename(name).startswith("._")
     ]
-    if not found and (linked := sorted(name for name in package.outside if name.lower().endswith(".ovf"))):
+    if not descriptors and (linked := sorted(name for name in package.outside if name.lower().endswith(".ovf"))):
         raise SourceError(
-            f"{package.origin}: the OVF descriptor {linked[0]!r} is a link out of the directory: it is refused",
+            f"{package.origin}: the OVF descriptor {linked[0]!r} is a link out of the directory",
             hint="put the descriptor itself into the directory",
         )
-    if len(found) != 1:
-        listed = ", ".join(repr(name[:60]) for name in sorted(found)[:3])
+    if len(descriptors) != 1:
+        listed = ", ".join(repr(name[:60]) for name in sorted(descriptors)[:3])
         raise SourceError(
-            f"{package.origin} has {len(found)} OVF descriptors ({listed}), and one is expected"
-            if found
+            f"{package.origin} has {len(descriptors)} OVF descriptors ({listed}), but exactly one is expected"
+            if descriptors
             else f"{package.origin} has no OVF descriptor (a file *.ovf)",
-            hint="name the OVA itself, or the directory that it was unpacked into",
+            hint="name the OVA file, or the directory that it was unpacked into",
         )
-    return found[0]
+    return descriptors[0]
 
 
 def _image(package: Package, folder: str, disk: OvfDisk, number: int, scratch: Path) -> QemuImage:
@@ -63,10 +63,10 @@ def _image(package: Package, folder: str, disk: OvfDisk, number: int, scratch: P
     if disk.gzip:
         limit = room_in(scratch)
         if disk.capacity is not None:
-            # A VMDK of random data is larger than its disk, by its tables and by what compression adds.
+            # a VMDK of random data is larger than its disk: its tables and failed compression add to it
             limit = min(limit, disk.capacity + disk.capacity // 16 + 16 * 1024 * 1024)
         part = unpack_gzip(part, scratch / f"disk{number}", limit=limit, what=what)
-    # what was unpacked lies in no directory of the package: it may name no file
+    # an unpacked disk does not lie in the package any more, and may not name files
     within = None if disk.gzip else package.directory
     window = None if part.offset is None else (part.offset, part.size)
     try:
@@ -77,24 +77,26 @@ def _image(package: Package, folder: str, disk: OvfDisk, number: int, scratch: P
 
 def _hint(err: SourceError) -> str | None:
     if "refers to" in err.message:
-        return "a disk of an OVA is one whole file: export the guest again, with all disks consolidated"
+        return "export the guest again, so that each disk is one self-contained file"
     return err.hint
 
 
 def _file_of(package: Package, folder: str, disk: OvfDisk) -> tuple[str, Part]:
-    """Find the file of a disk; if it is not there, the last of the snapshots beside it (``disk.vmdk.000000001``).
+    """Return the name and the file of a disk. Without such a file, the latest snapshot beside it is taken.
 
-    :raises SourceError: there is none, or it lies outside of the package.
+    Snapshots are called ``disk.vmdk.000000001``.
+
+    :raises SourceError: there is no such file, or it lies outside the package.
     """
     name = posixpath.normpath(posixpath.join(folder, disk.href))
     if posixpath.isabs(disk.href) or name == ".." or name.startswith("../"):
         raise SourceError(
-            f"the OVF descriptor names a disk outside of the OVA, {disk.href[:80]!r}: it is refused",
-            hint="all disks of an OVA are in the OVA",
+            f"the OVF descriptor names a disk outside the OVA, {disk.href[:80]!r}",
+            hint="put the disk beside the OVF descriptor, and correct its href there",
         )
     if name in package.outside:
         raise SourceError(
-            f"the disk {disk.href[:80]!r} of the OVA is a link out of its directory: it is refused",
+            f"the disk {disk.href[:80]!r} of the OVA is a link out of its directory",
             hint="put the disk itself beside the OVF descriptor",
         )
     if name not in package.files:
@@ -102,8 +104,8 @@ def _file_of(package: Package, folder: str, disk: OvfDisk) -> tuple[str, Part]:
         numbered = [(int(match[1]), other) for other in package.files if (match := snapshot.fullmatch(other))]
         if not numbered:
             raise SourceError(
-                f"the disk {disk.href[:80]!r} that the OVF descriptor names is not in {package.origin}",
-                hint="the OVA is not complete: export or download it again",
+                f"the disk {disk.href[:80]!r}, which the OVF descriptor names, is not in {package.origin}",
+                hint="the OVA is incomplete: export or download it again",
             )
         name = max(numbered)[1]
     return name, package.files[name]
@@ -112,7 +114,7 @@ def _file_of(package: Package, folder: str, disk: OvfDisk) -> tuple[str, Part]:
 def _check_size(package: Package, what: str, disk: OvfDisk, part: Part) -> None:
     if disk.size is not None and disk.size != part.size:
         raise SourceError(
-            f"{what} has {part.size} bytes, and the OVF descriptor says {disk.size}",
-            hint="the OVA is cut short or was changed: export or download it again; if you know better, correct "
+            f"{what} has {part.size} bytes, but the OVF descriptor says {disk.size}",
+            hint="the OVA is truncated or was changed: export or download it again; if the disk is right, correct "
             f"ovf:size in the descriptor of {package.origin}",
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Manifests: the checksums of the files of a package (DSP0243 section 6: ``SHA256(file)= hex``)."""
+"""Verify manifests, which hold the checksums of a package's files (DSP0243 section 6: ``SHA256(file)= hex``)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _CHUNK = 4 * 1024 * 1024
 
 
 def verify(package: Package, warn: Callable[[str], None]) -> int:
-    """Verify all files that manifests name; give how many there were.
+    """Verify all files that manifests name, and return their number.
 
-    :param warn: is called with lines that are not understood, and with files that are missing.
-    :raises SourceError: a checksum is not that of the file.
+    :param warn: called for each line that cannot be parsed and each file that is missing.
+    :raises SourceError: a file has another checksum.
     """
     verified = 0
     for manifest in sorted(name for name in package.files if name.lower().endswith(".mf")):
@@ -52,7 +52,7 @@ def _check(package: Package, name: str, algorithm: str, expected: str, manifest:
             left -= len(data)
     if digest.hexdigest() != expected:
         raise SourceError(
-            f"-i ova: corrupt OVA {package.origin}: the {algorithm.upper()} of {name} is {digest.hexdigest()}, and "
+            f"-i ova: corrupt OVA {package.origin}: the {algorithm.upper()} of {name} is {digest.hexdigest()}, but "
             f"{manifest} says {expected}",
-            hint="it was damaged on its way, or changed: export or download it again",
+            hint="the file was damaged or changed: export or download the OVA again",
         )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The OVF descriptor: DMTF DSP0243 (Open Virtualization Format), resource types of CIM_ResourceAllocationSettingData.
+"""Read OVF descriptors: DMTF DSP0243 (Open Virtualization Format), with CIM_ResourceAllocationSettingData for devices.
 
-Elements are found by their names without regard to the version of the name space: OVF 1 and 2 differ in it only, for
-what is read here.
+Elements are found by their local names. OVF 1 and 2 have different namespaces, but do not differ in the elements that
+are read here.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PROCESSOR, _MEMORY, _NIC, _FLOPPY, _DISK = "3", "4", "10", "14", "17"
 _CDROMS = frozenset({"15", "16"})
 _TPM = "vmware.vtpm"
 _CONTROLLERS = {"5": Bus.IDE, "6": Bus.SCSI, "20": Bus.SATA}
-#: Of one virtual machine; VMware's limits add up to less.
+#: Devices of one virtual machine; VMware's limits add up to fewer.
 _MOST_DEVICES = 1000
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _BYTES = re.compile(r"byte\s*\*\s*2\s*\^\s*([0-9]{1,2})", re.IGNORECASE)
@@ -43,11 +43,13 @@ _UNITS = {"bytes": 1, "kilobytes": 1024, "megabytes": _MIB, "gigabytes": 1024 * 
 
 @dataclass(frozen=True, kw_only=True)
 class OvfDisk:
-    """A disk as the descriptor has it.
+    """A disk as the descriptor describes it.
 
-    :param href: of its file, relative to the descriptor. :param gzip: the file is compressed.
-    :param boot_order: its place among the disks that the firmware tries, from 1, if the descriptor says.
-    :param size: bytes of the file, if the descriptor says. :param capacity: bytes of the disk, if it says.
+    :param href: name of its file, relative to the descriptor.
+    :param boot_order: position among the disks that the firmware tries, from 1; None if unknown.
+    :param gzip: the file is compressed.
+    :param size: of the file, in bytes; None if unknown.
+    :param capacity: of the disk, in bytes; None if unknown.
     """
 
     bus: Bus | None
@@ -60,7 +62,7 @@ class OvfDisk:
 
 @dataclass(frozen=True, kw_only=True)
 class Descriptor:
-    """What a descriptor says."""
+    """The guest and the disks that a descriptor describes."""
 
     guest: Guest
     disks: tuple[OvfDisk, ...]
@@ -69,9 +71,9 @@ class Descriptor:
 def parse_ovf(data: bytes, fallback_name: str, warn: Callable[[str], None]) -> Descriptor:
     """Read a descriptor.
 
-    :param fallback_name: of the guest, if the descriptor does not say.
-    :param warn: is called with what it says and what has no meaning here.
-    :raises SourceError: it is none, or something in it contradicts itself.
+    :param fallback_name: name of the guest if the descriptor has none.
+    :param warn: called for each setting that is ignored.
+    :raises SourceError: the descriptor is not usable.
     """
     try:
         root = parse_untrusted_xml(data)
@@ -79,17 +81,19 @@ def parse_ovf(data: bytes, fallback_name: str, warn: Callable[[str], None]) -> D
         raise SourceError(f"the OVF descriptor of the OVA is not usable: {err}", hint="export the guest again") from err
     systems = _all(root, "VirtualSystem")
     if not systems:
-        raise SourceError("the OVF descriptor of the OVA describes no virtual machine", hint="export the guest again")
+        raise SourceError(
+            "the OVF descriptor of the OVA does not describe a virtual machine", hint="export the guest again"
+        )
     if len(systems) > 1:
         raise SourceError(
-            f"the OVA holds {len(systems)} virtual machines, and one can be converted at a time",
-            hint="export each virtual machine by itself",
+            f"the OVA holds {len(systems)} virtual machines, but only one can be converted at a time",
+            hint="export each virtual machine separately",
         )
     system = systems[0]
     items = _items(root, system)
     name = _name(system)
     if not name:
-        warn(f"the OVF descriptor has no name: the guest is called {fallback_name}")
+        warn(f"the OVF descriptor has no name for the guest: it is called {fallback_name}")
     controllers = {item.values.get("InstanceID", ""): _CONTROLLERS.get(item.kind) for item in items}
     disks = _disks(root, items, controllers, _boot_order(system), warn)
     guest = Guest(
@@ -115,7 +119,7 @@ def parse_ovf(data: bytes, fallback_name: str, warn: Callable[[str], None]) -> D
 
 @dataclass(frozen=True)
 class _Item:
-    """A device: the texts of its elements by their names."""
+    """A device: the text of each child element, by its local name."""
 
     values: dict[str, str]
 
@@ -136,22 +140,23 @@ class _Item:
 
 
 def _items(root: etree._Element, system: etree._Element) -> list[_Item]:
-    """List the devices: those of every deployment configuration, and those of the one that is the default."""
+    """Return the devices that all deployment configurations share, and those of the default configuration."""
     configurations = _all(root, "Configuration")
     default = next((c for c in configurations if _attribute(c, "default") == "true"), None)
     if default is None and configurations:
         default = configurations[0]
     chosen = _attribute(default, "id") if default is not None else None
-    found = []
+    items = []
     for element in system.iter("{*}Item", "{*}StorageItem", "{*}EthernetPortItem"):
         only = _attribute(element, "configuration")
         if only is None or chosen in only.split():
-            found.append(_Item.of(element))
-    if len(found) > _MOST_DEVICES:
+            items.append(_Item.of(element))
+    if len(items) > _MOST_DEVICES:
         raise SourceError(
-            f"the OVF descriptor of the OVA has {len(found)} devices", hint="no virtual machine has so many"
+            f"the OVF descriptor of the OVA has {len(items)} devices",
+            hint="no virtual machine has so many: export the guest again",
         )
-    return found
+    return items
 
 
 def _name(system: etree._Element) -> str | None:
@@ -169,7 +174,7 @@ def _memory(items: list[_Item]) -> int:
 
 
 def _unit(text: str | None, default: int) -> int:
-    """Give the bytes of a unit: ``byte * 2^20`` (DSP0004 annex C), ``MegaBytes``; 2^60 is the largest."""
+    """Return the bytes of a unit, 2^60 at most: ``byte * 2^20`` (DSP0004 annex C), or ``MegaBytes``."""
     if text is None:
         return default
     programmatic = _BYTES.fullmatch(text.strip())
@@ -184,7 +189,7 @@ def _cpu(items: list[_Item], system: etree._Element, warn: Callable[[str], None]
     if cores is None:
         return Cpu(count=count)
     if not _NUMBER.fullmatch(cores) or not 0 < int(cores) <= count:
-        warn(f"CoresPerSocket in the OVF descriptor is {cores[:20]!r}, and there are {count} CPUs: it is left out")
+        warn(f"CoresPerSocket in the OVF descriptor is {cores[:20]!r}, but there are {count} CPUs: it is ignored")
         return Cpu(count=count)
     return Cpu(count=count, topology=Topology(sockets=count // int(cores), cores=int(cores), threads=1))
 
@@ -197,19 +202,19 @@ def _firmware(system: etree._Element) -> Firmware:
     if value not in known:
         raise SourceError(
             f"the firmware {value[:20]!r} in the OVF descriptor is unknown",
-            hint="bios and efi are known: export the guest again, or correct vmw:Config key=firmware",
+            hint="it must be bios or efi: export the guest again, or correct vmw:Config key=firmware",
         )
     return known[value]
 
 
 def _config(system: etree._Element, key: str) -> str | None:
-    """Give a setting of VMware's, in small letters."""
-    found = (element for element in _all(system, "Config") if _attribute(element, "key") == key)
-    return next(((_attribute(element, "value") or "").lower() for element in found), None)
+    """Return a setting of VMware's in lower case, or None."""
+    settings = (element for element in _all(system, "Config") if _attribute(element, "key") == key)
+    return next(((_attribute(element, "value") or "").lower() for element in settings), None)
 
 
 def _boot_order(system: etree._Element) -> dict[str, int]:
-    """Give the places of the disks that VMware's sections name, by their InstanceIDs."""
+    """Return the positions of disks in the boot order of VMware's sections, by InstanceID."""
     sections = (each for each in _all(system, "BootOrderSection") if _attribute(each, "type") == "disk")
     named = dict.fromkeys(name for each in sections if (name := _attribute(each, "instanceId")))
     return {name: place for place, name in enumerate(named, 1)}
@@ -232,7 +237,7 @@ def _disks(
         match = re.fullmatch(r"(?:ovf:)?/disk/(.+)", resource)
         if match is None:
             raise SourceError(
-                f"a disk in the OVF descriptor has the HostResource {resource[:60]!r}, which names no disk",
+                f"a disk in the OVF descriptor has the HostResource {resource[:60]!r}, which does not name a disk",
                 hint="export the guest again",
             )
         disk = disks.get(match[1])
@@ -255,12 +260,12 @@ def _disk(disk: etree._Element, file: etree._Element, bus: Bus | None) -> OvfDis
         raise SourceError("a file in the OVF descriptor has no name (href)", hint="export the guest again")
     if compression not in {"identity", "gzip"}:
         raise SourceError(
-            f"the disk {href[:80]!r} of the OVA is compressed as {compression[:20]!r}, which is unknown",
-            hint="gzip is known: export the guest without compression",
+            f"the disk {href[:80]!r} of the OVA is compressed with {compression[:20]!r}, which is not supported",
+            hint="only gzip is supported: export the guest without compression",
         )
     if _attribute(file, "chunkSize"):
         raise SourceError(
-            f"the disk {href[:80]!r} of the OVA is cut into chunks, which is not supported",
+            f"the disk {href[:80]!r} of the OVA is split into chunks, which is not supported",
             hint="export the guest without chunks",
         )
     size, capacity = _attribute(file, "size") or "", _attribute(disk, "capacity") or ""
@@ -287,7 +292,7 @@ def _removables(
     found = []
     for item in items:
         if item.kind == _FLOPPY:
-            # most have no controller in the descriptor: there is nothing to tell
+            # most descriptors have no controller for it, so there is no warning
             found.append(Removable(kind="floppy", bus=controllers.get(item.get("Parent") or ""), slot=_slot(item)))
         elif item.kind in _CDROMS:
             found.append(Removable(kind="cdrom", bus=_bus(item, controllers, warn), slot=_slot(item)))
@@ -323,7 +328,7 @@ def _local(element: etree._Element) -> str:
 
 
 def _attribute(element: etree._Element, name: str) -> str | None:
-    """Give an attribute, whether it is written with a prefix or without one."""
+    """Return an attribute, with or without a namespace, or None."""
     for key, value in element.attrib.items():
         if etree.QName(str(key)).localname == name:
             return str(value)

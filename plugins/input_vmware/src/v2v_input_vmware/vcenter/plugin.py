@@ -26,12 +26,12 @@ class VcenterInput:
 
     @hookimpl
     def v2v_input_setup(self, request: InputSetupRequest) -> InputResult:
-        """Describe one guest of the inventory."""
+        """Describe one guest of the inventory and how its disks are served."""
         return _setup(request, VcenterSettings.of(request))
 
 
 def _setup(request: InputSetupRequest, settings: VcenterSettings) -> InputResult:
-    # pyvmomi takes a second to load
+    # imported here because pyvmomi takes a second to load
     from v2v_input_vmware.vcenter import datastore, vddk
     from v2v_input_vmware.vcenter.checks import check_machine
     from v2v_input_vmware.vcenter.inventory import datacenter_of, find_vm

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Disks through VMware's VDDK library, which nbdkit-vddk-plugin(1) loads: the fastest way, and it knows snapshots.
+"""Read disks through VMware's VDDK library, which nbdkit-vddk-plugin(1) loads.
 
-Each disk has a server with one handle of its own: several handles on one disk get in each other's way.
+It is the fastest way, and it can read snapshots. Each disk has a server of its own with a single handle, because
+several handles on one disk obstruct each other.
 """
 
 from __future__ import annotations
@@ -43,16 +44,16 @@ def check_library(settings: VddkSettings) -> None:
         if "nbdkit-vddk-plugin" in err.stderr_tail:
             raise SourceError(
                 "nbdkit has no plugin for VDDK",
-                hint="install nbdkit-vddk-plugin (Fedora, RHEL); Debian has none: build nbdkit from source, or convert "
-                "over https, without -it vddk",
+                hint="install nbdkit-vddk-plugin (Fedora, RHEL); Debian has no such package: build nbdkit, or "
+                "convert over https, without -it vddk",
             ) from err
         if "cannot open shared object file" in err.stderr_tail:
             raise SourceError(
-                "VMware's VDDK library is not found", hint=f"{_LIBRARY}-io vddk-libdir=DIRECTORY"
+                "VMware's VDDK library was not found", hint=f"{_LIBRARY}-io vddk-libdir=DIRECTORY"
             ) from err
-        said = [line.strip() for line in err.stderr_tail.splitlines() if line.strip()]
+        reasons = [line.strip() for line in err.stderr_tail.splitlines() if line.strip()]
         raise SourceError(
-            f"nbdkit's plugin for VDDK does not work: {said[-1][-300:] if said else err.message}",
+            f"nbdkit's plugin for VDDK does not work: {reasons[-1][-300:] if reasons else err.message}",
             hint=f"{_LIBRARY}-io vddk-libdir=DIRECTORY",
         ) from err
 
@@ -90,7 +91,7 @@ def _service(
         ),
         secrets=(("password", password), *((("cookie", cookie),) if cookie is not None else ())),
         filters=(
-            # each connection would be a handle of its own
+            # each connection would open a handle of its own
             NbdkitFilter(name="multi-conn", parameters=(("multi-conn-mode", "disable"),)),
             # very large reads exhaust the memory of the server (nbdkit-vddk-plugin(1))
             NbdkitFilter(name="blocksize", parameters=(("minblock", "512"), ("maxdata", "2M"))),

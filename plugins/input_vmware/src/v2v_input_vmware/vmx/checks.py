@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is checked of a VMX file before its disks are opened: that it is one, and that it names no file elsewhere."""
+"""Check a VMX file before its disks are opened: that it is one, and that its disks lie beside it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ LIMIT = 1024 * 1024
 
 
 def read(path: Path) -> bytes:
-    """Read a local VMX file.
+    """Return the content of a local VMX file.
 
-    :raises SourceError: it cannot be read, or is something else.
+    :raises SourceError: the file cannot be read, or is not a VMX file.
     """
     try:
         if not path.is_file():
@@ -33,9 +33,9 @@ def read(path: Path) -> bytes:
 
 
 def check_link(path: Path) -> None:
-    """Check that a VMX file is no link out of its directory, whose lines would be shown where they are not understood.
+    """Check that a VMX file is not a link out of its directory: warnings would show lines of the file there.
 
-    :raises SourceError: it is one.
+    :raises SourceError: it is such a link.
     """
     if path.is_symlink() and not _lies_in(path, path.parent):
         raise SourceError(
@@ -45,12 +45,12 @@ def check_link(path: Path) -> None:
 
 
 def check_is_vmx(data: bytes, path: str) -> None:
-    """Check that a file is text of the size of a VMX file.
+    """Check that a file is a text file of a plausible size.
 
-    :raises SourceError: it is something else.
+    :raises SourceError: it is a disk, a binary file, or too large.
     """
     if data.startswith((b"VMDK", b"KDMV", b"COWD", b"# Disk DescriptorFile")):
-        raise SourceError(f"{path} is a disk, and not a VMX file", hint="name the .vmx file that lies beside it")
+        raise SourceError(f"{path} is a disk, not a VMX file", hint="name the .vmx file beside it")
     if len(data) > LIMIT or b"\0" in data:
         raise SourceError(f"{path} is not a VMX file", hint="name the .vmx file of the guest")
 
@@ -58,20 +58,23 @@ def check_is_vmx(data: bytes, path: str) -> None:
 def check_content(vmx: Vmx, disks: tuple[VmxDisk, ...], path: str) -> None:
     """Check that a VMX file has settings and disks.
 
-    :raises SourceError: it has none.
+    :raises SourceError: it has no settings or no disks, or is encrypted.
     """
     if not vmx.values:
-        raise SourceError(f"{path} is not a VMX file: nothing in it is understood", hint="name the .vmx file itself")
+        raise SourceError(
+            f"{path} is not a VMX file: none of its lines can be parsed", hint="name the .vmx file of the guest"
+        )
     if not disks and vmx.get("encryption.data") is not None:
-        raise SourceError(f"{path} is encrypted", hint="remove the encryption in VMware, and convert it then")
+        raise SourceError(f"{path} is encrypted", hint="remove the encryption in VMware before converting the guest")
     if not disks:
         raise SourceError(
-            f"{path} names no disk", hint="check that it is the whole file: disks are lines as scsi0:0.fileName"
+            f"{path} does not name a disk",
+            hint='check that the file is complete: disks are lines like scsi0:0.fileName = "disk.vmdk"',
         )
 
 
 def check_place(directory: Path, disk: VmxDisk) -> None:
-    """Check that a disk lies in the directory of its VMX file or below it, all links followed.
+    """Check that a disk, with all links resolved, lies in the directory of its VMX file or below it.
 
     :raises SourceError: it lies elsewhere.
     """
@@ -83,9 +86,9 @@ def check_place(directory: Path, disk: VmxDisk) -> None:
 
 
 def check_name(disk: VmxDisk) -> None:
-    """Check that the file of a disk on a server has a name that can be asked for.
+    """Check the name of a disk's file on a server.
 
-    :raises SourceError: it has control characters.
+    :raises SourceError: it contains control characters.
     """
     if any(ord(char) < 32 for char in disk.file):
         raise SourceError(
@@ -97,5 +100,5 @@ def _lies_in(path: Path, directory: Path) -> bool:
     try:
         return path.resolve().is_relative_to(directory.resolve())
     except (OSError, RuntimeError, ValueError):
-        # a loop of links, or a name that no file can have
+        # a loop of links, or a name that is not valid for a file
         return False

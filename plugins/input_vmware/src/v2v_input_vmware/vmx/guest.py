@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From the settings of a VMX file to the metadata of the guest."""
+"""Read the guest and its disks from the settings of a VMX file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from v2v_core.api import Bus, Cpu, Firmware, Guest, Nic, Removable, SourceDisk, 
 from v2v_input_vmware.vmx.syntax import Vmx
 
 _MIB = 1024 * 1024
-#: MiB: what VMware takes for a machine whose VMX file says nothing.
+#: VMware's default if the VMX file does not set the memory, in MiB.
 _DEFAULT_MEMORY = 32
 _SCSI_DISKS = frozenset({None, "disk", "plaindisk", "rawdisk", "scsi-harddisk"})
-#: In the order in which the disks are numbered: the bus, its devices, and the device types that are disks.
+#: In the order in which the disks are numbered: bus, names of its devices, and device types that are disks.
 _DISKS: tuple[tuple[Bus, str, frozenset[str | None]], ...] = (
     (Bus.SCSI, r"scsi(\d{1,4}):(\d{1,4})", _SCSI_DISKS),
     (Bus.NVME, r"nvme(\d{1,4}):(\d{1,4})", frozenset({None})),
@@ -27,7 +27,7 @@ _SOUND = {"sb16": "sb16", "es1371": "es1370", "hdaudio": "ich6"}
 
 @dataclass(frozen=True)
 class VmxDisk:
-    """A disk as the VMX file has it: its device (``scsi0:0``) and the name of its file."""
+    """A disk in the VMX file: its device (``scsi0:0``) and the name of its file."""
 
     bus: Bus
     device: str
@@ -37,8 +37,8 @@ class VmxDisk:
 def guest_of(vmx: Vmx, fallback_name: str, warn: Callable[[str], None]) -> tuple[Guest, tuple[VmxDisk, ...]]:
     """Read the guest and its disks.
 
-    :param fallback_name: its name if the file does not say.
-    :param warn: is called with what the file says and what has no meaning here.
+    :param fallback_name: name of the guest if the file has none.
+    :param warn: called for each setting that is ignored.
     """
     name = vmx.get("displayName")
     if not name:
@@ -71,15 +71,15 @@ def guest_of(vmx: Vmx, fallback_name: str, warn: Callable[[str], None]) -> tuple
 
 
 def _boot_order(vmx: Vmx) -> dict[str, int]:
-    """Give the places of disks in the boot order of the BIOS, by their devices."""
+    """Return the positions of disks in the boot order of the BIOS by their devices."""
     named = dict.fromkeys(name.strip().lower() for name in (vmx.get("bios.hddOrder") or "").split(",") if name.strip())
     return {name: place for place, name in enumerate(named, 1)}
 
 
 def genid(low: int | None, high: int | None) -> str | None:
-    """Put the generation id together from its halves, which are signed 64-bit numbers.
+    """Return the generation id that two signed 64-bit numbers make up.
 
-    The first half is written as VMware shows it, the second byte by byte from its end.
+    The first one is in big-endian order by fields of the UUID, the second one is in little-endian order.
     """
     if low is None or high is None:
         return None
@@ -92,7 +92,7 @@ def _memory(vmx: Vmx, warn: Callable[[str], None]) -> int:
     megabytes = vmx.number("memSize")
     if megabytes is None or megabytes <= 0:
         if vmx.get("memSize") is not None:
-            warn(f"memSize in the VMX file is not a number of megabytes: {_DEFAULT_MEMORY} are taken")
+            warn(f"memSize in the VMX file is not a number of megabytes: the guest gets {_DEFAULT_MEMORY}")
         megabytes = _DEFAULT_MEMORY
     return megabytes * _MIB
 
@@ -105,7 +105,7 @@ def _cpu(vmx: Vmx, warn: Callable[[str], None]) -> Cpu:
     if cores is None:
         return Cpu(count=count)
     if cores <= 0 or count // cores == 0:
-        warn(f"cpuid.coresPerSocket in the VMX file is {cores}, and there are {count} CPUs: it is left out")
+        warn(f"cpuid.coresPerSocket in the VMX file is {cores}, but there are {count} CPUs: it is ignored")
         return Cpu(count=count)
     return Cpu(count=count, topology=Topology(sockets=count // cores, cores=cores, threads=1))
 
@@ -115,7 +115,7 @@ def _firmware(vmx: Vmx, warn: Callable[[str], None]) -> Firmware:
     known = {None: Firmware.BIOS, "bios": Firmware.BIOS, "efi": Firmware.UEFI}
     lowered = value.strip().lower() if value is not None else None
     if lowered not in known:
-        warn(f"the firmware {value!r} in the VMX file is unknown: BIOS is taken")
+        warn(f"the firmware {value!r} in the VMX file is unknown: the guest gets BIOS")
     return known.get(lowered, Firmware.BIOS)
 
 

@@ -37,7 +37,7 @@ class VmxInput:
 
     @hookimpl
     def v2v_input_setup(self, request: InputSetupRequest) -> InputResult:
-        """Describe the guest of a VMX file."""
+        """Describe the guest of a VMX file and how its disks are served."""
         settings = VmxSettings.of(request)
         if settings.server is not None:
             return _over_ssh(request, settings.server)
