@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from v2v_core.api import Bus, Cpu, Firmware, Guest, Nic, Removable, Topology
@@ -73,7 +75,7 @@ def test_disks_in_their_order() -> None:
     text = """\
 ide0:0.deviceType = "ata-hardDisk"
 ide0:0.fileName = "ide.vmdk"
-ide0:1.fileName = "not-a-disk-without-its-type.vmdk"
+ide0:1.fileName = "a-disk-without-its-type.vmdk"
 sata0:1.fileName = "sata.vmdk"
 sata0:2.deviceType = "cdrom-image"
 sata0:2.fileName = "cd.iso"
@@ -95,40 +97,89 @@ scsi0:4.deviceType = "disk"
         "scsi-tenth.vmdk",
         "scsi-second.vmdk",
         "nvme.vmdk",
+        "odd.vmdk",
         "sata.vmdk",
         "ide.vmdk",
+        "a-disk-without-its-type.vmdk",
     ]
-    assert [disk.bus for disk in guest.disks] == [Bus.SCSI, Bus.SCSI, Bus.SCSI, Bus.NVME, Bus.SATA, Bus.IDE]
+    assert [disk.bus for disk in guest.disks] == [*[Bus.SCSI] * 3, *[Bus.NVME] * 2, Bus.SATA, *[Bus.IDE] * 2]
     assert guest.disks[0].origin == "scsi0:2, scsi.vmdk"
 
 
+@pytest.mark.parametrize("device", ["scsi0:0", "nvme0:0", "sata0:0", "ide0:0", "IDE1:1"])
 @pytest.mark.parametrize(
-    ("device", "kind", "is_disk"),
+    "kind",
     [
-        *(("scsi0:0", kind, True) for kind in ("", "disk", "plainDisk", "rawDisk", "scsi-hardDisk", "SCSI-HARDDISK")),
-        *(("scsi0:0", kind, False) for kind in ("cdrom-image", "cdrom-raw", "atapi-cdrom", "scsi-passthru")),
-        ("nvme0:0", "", True),
-        ("nvme0:0", "disk", False),
-        ("sata0:0", "", True),
-        ("sata0:0", "disk", True),
-        ("sata0:0", "cdrom-image", False),
-        ("ide0:0", "", False),
-        ("ide0:0", "disk", False),
-        ("ide0:0", "ata-hardDisk", True),
+        "",
+        "disk",
+        "plainDisk",
+        "rawDisk",
+        "scsi-hardDisk",
+        "ata-hardDisk",
+        "SCSI-HARDDISK",
+        "nvme-hardDisk",
+        "sata-disk",
     ],
 )
-def test_which_device_types_are_disks(device: str, kind: str, is_disk: bool) -> None:
+def test_every_drive_with_a_file_is_a_disk(device: str, kind: str) -> None:
+    """Every program writes other types.
+
+    libguestfs/virt-v2v#5: an IDE disk without a type. vmware/terraform-provider-vsphere#1189: IDE and ``disk``.
+    libguestfs/virt-v2v#36: a disk that was moved from SCSI to SATA. hashicorp/vagrant-vmware-desktop#116: NVMe.
+    """
     named = f'{device}.deviceType = "{kind}"\n' if kind else ""
-    assert bool(guest_with(f'{device}.fileName = "a.vmdk"\n{named}').disks) is is_disk
+    guest = guest_with(f'{device}.present = "TRUE"\n{device}.fileName = "a.vmdk"\n{named}')
+    assert [disk.origin for disk in guest.disks] == [f"{device.lower()}, a.vmdk"]
+    assert guest.removables == ()
+
+
+@pytest.mark.parametrize("device", ["scsi0:0", "sata0:0", "ide0:0"])
+@pytest.mark.parametrize(
+    ("kind", "file"),
+    [
+        *((kind, file) for kind in ("cdrom-image", "cdrom-raw", "atapi-cdrom") for file in ("a.iso", "", "x.vmdk")),
+        ("scsi-cdrom", "/dev/scd0"),
+        ("", "tools.ISO"),
+        ("", "auto detect"),
+        ("", "/dev/cdrom"),
+    ],
+)
+def test_cdroms_are_not_disks(device: str, kind: str, file: str) -> None:
+    named = f'{device}.deviceType = "{kind}"\n' if kind else ""
+    guest = guest_with(f'{device}.present = "TRUE"\n{device}.fileName = "{file}"\n{named}')
+    assert guest.disks == ()
+    assert [drive.kind for drive in guest.removables] == ["cdrom"]
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        ('scsi0:1.fileName = "/dev/sg2"\nscsi0:1.deviceType = "scsi-passthru"', "scsi0:1 .* a device of the host"),
+        ('sata0:1.present = "TRUE"', "sata0:1 .* has no fileName"),
+        ('usb:0.fileName = "stick.vmdk"', "'stick.vmdk' of usb:0 .* not supported"),
+    ],
+)
+def test_drives_that_are_left_out_are_reported(text: str, warning: str) -> None:
+    guest, _, warnings = read(f'displayName = "g"\n{text}\n')
+    assert guest.disks == ()
+    (reported,) = warnings
+    assert re.search(warning, reported)
+
+
+def test_a_mapped_lun_is_a_disk() -> None:
+    """Its descriptor says that the data is on a LUN, and is refused with that reason."""
+    guest = guest_with('scsi0:1.fileName = "lun.vmdk"\nscsi0:1.deviceType = "scsi-passthru-rdm"')
+    assert [disk.origin for disk in guest.disks] == ["scsi0:1, lun.vmdk"]
 
 
 def test_removables() -> None:
     guest = guest_with(
         'ide1:0.deviceType = "atapi-cdrom"\nide0:1.deviceType = "cdrom-image"\nide1:1.deviceType = "cdrom-raw"\n'
-        # as with virt-v2v, only those on IDE count
-        'sata0:0.deviceType = "cdrom-image"\nscsi0:5.deviceType = "cdrom-image"\nfloppy0.fileName = "a.flp"\n'
+        'sata1:2.deviceType = "cdrom-image"\nscsi0:5.deviceType = "cdrom-image"\nfloppy0.fileName = "a.flp"\n'
     )
     assert guest.removables == (
+        Removable(kind="cdrom", bus=Bus.SCSI, slot=5),
+        Removable(kind="cdrom", bus=Bus.SATA, slot=32),
         Removable(kind="cdrom", bus=Bus.IDE, slot=1),
         Removable(kind="cdrom", bus=Bus.IDE, slot=2),
         Removable(kind="cdrom", bus=Bus.IDE, slot=3),

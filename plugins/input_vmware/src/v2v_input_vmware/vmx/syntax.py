@@ -48,6 +48,12 @@ class Vmx:
                 devices[tuple(int(number) for number in match.groups())] = match[0]
         return sorted(devices.items())
 
+    def files(self) -> list[tuple[str, str]]:
+        """Return the devices that have a file, and its name, in the order of the VMX file."""
+        return [
+            (key.removesuffix(".filename"), value) for key, value in self.values.items() if key.endswith(".filename")
+        ]
+
 
 def parse_vmx(data: bytes, warn: Callable[[str], None]) -> Vmx:
     """Parse a VMX file. Lines that cannot be parsed are skipped with a warning.
