@@ -132,6 +132,31 @@ def test_a_flat_disk_in_a_directory(tmp_path: Path, unpacked: Path) -> None:
     assert len(setup(unpacked, tmp_path)[0].disks) == 1
 
 
+class TestEmptyDisk(InputPluginContract):
+    """A package whose second disk has no file."""
+
+    plugin_class = OvaInput
+    in_place = False
+
+    @pytest.fixture
+    def example(self, unpacked: Path) -> InputExample:
+        text = (unpacked / "guest.ovf").read_text()
+        disk = '<Disk ovf:capacity="3" ovf:capacityAllocationUnits="byte * 2^20" ovf:diskId="empty"/></DiskSection>'
+        drive = (
+            "<Item><rasd:AddressOnParent>5</rasd:AddressOnParent><rasd:HostResource>ovf:/disk/empty</rasd:HostResource>"
+            "<rasd:InstanceID>70</rasd:InstanceID><rasd:Parent>3</rasd:Parent><rasd:ResourceType>17</rasd:ResourceType>"
+            "</Item></VirtualHardwareSection>"
+        )
+        text = text.replace("</DiskSection>", disk).replace("</VirtualHardwareSection>", drive)
+        (unpacked / "guest.ovf").write_text(text)
+        (unpacked / "guest.mf").unlink()
+        return InputExample(
+            arguments=(str(unpacked),),
+            contents=(CONTENT, b"\0" * 3 * MIB),
+            files=(unpacked / "guest-disk1.vmdk",),
+        )
+
+
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha512"])
 def test_manifests(unpacked: Path, tmp_path: Path, algorithm: str) -> None:
     text = manifest([unpacked / "guest.ovf", unpacked / "guest-disk1.vmdk"], algorithm)

@@ -7,9 +7,18 @@ import posixpath
 import re
 from pathlib import Path
 
-from v2v_core.api import InputResult, InputSetupRequest, QemuImage, SourceError, describe_image
+from v2v_core.api import (
+    DiskService,
+    InputResult,
+    InputSetupRequest,
+    NbdkitPlugin,
+    QemuImage,
+    SourceError,
+    describe_image,
+)
 from v2v_input_vmware.ova import manifest
-from v2v_input_vmware.ova.ovf import OvfDisk, parse_ovf
+from v2v_input_vmware.ova.drives import OvfDisk
+from v2v_input_vmware.ova.ovf import parse_ovf
 from v2v_input_vmware.ova.package import Package, Part, open_package, room_in, unpack_gzip
 
 
@@ -30,8 +39,10 @@ def describe_guest(request: InputSetupRequest, path: Path) -> InputResult:
         request.report.message("Verifying the checksums of the OVA")
         manifest.verify(package, request.report.warning)
     folder = posixpath.dirname(name)
-    images = tuple(_image(package, folder, disk, number, scratch) for number, disk in enumerate(descriptor.disks, 1))
-    return InputResult(guest=descriptor.guest, disks=images)
+    services = tuple(
+        _service(package, folder, disk, number, scratch) for number, disk in enumerate(descriptor.disks, 1)
+    )
+    return InputResult(guest=descriptor.guest, disks=services)
 
 
 def _descriptor(package: Package) -> str:
@@ -56,8 +67,15 @@ def _descriptor(package: Package) -> str:
     return descriptors[0]
 
 
-def _image(package: Package, folder: str, disk: OvfDisk, number: int, scratch: Path) -> QemuImage:
-    name, part = _file_of(package, folder, disk)
+def _service(package: Package, folder: str, disk: OvfDisk, number: int, scratch: Path) -> DiskService:
+    if disk.href is None:
+        # zeros, which take no space; what the conversion writes is in the overlay
+        return NbdkitPlugin(name="null", parameters=(("size", str(disk.capacity)),))
+    return _image(package, folder, disk, disk.href, number, scratch)
+
+
+def _image(package: Package, folder: str, disk: OvfDisk, href: str, number: int, scratch: Path) -> QemuImage:
+    name, part = _file_of(package, folder, href)
     what = f"disk {number} of the OVA ({name})"
     _check_size(package, what, disk, part)
     if disk.gzip:
@@ -81,22 +99,22 @@ def _hint(err: SourceError) -> str | None:
     return err.hint
 
 
-def _file_of(package: Package, folder: str, disk: OvfDisk) -> tuple[str, Part]:
+def _file_of(package: Package, folder: str, href: str) -> tuple[str, Part]:
     """Return the name and the file of a disk. Without such a file, the latest snapshot beside it is taken.
 
     Snapshots are called ``disk.vmdk.000000001``.
 
     :raises SourceError: there is no such file, or it lies outside the package.
     """
-    name = posixpath.normpath(posixpath.join(folder, disk.href))
-    if posixpath.isabs(disk.href) or name == ".." or name.startswith("../"):
+    name = posixpath.normpath(posixpath.join(folder, href))
+    if posixpath.isabs(href) or name == ".." or name.startswith("../"):
         raise SourceError(
-            f"the OVF descriptor names a disk outside the OVA, {disk.href[:80]!r}",
+            f"the OVF descriptor names a disk outside the OVA, {href[:80]!r}",
             hint="put the disk beside the OVF descriptor, and correct its href there",
         )
     if name in package.outside:
         raise SourceError(
-            f"the disk {disk.href[:80]!r} of the OVA is a link out of its directory",
+            f"the disk {href[:80]!r} of the OVA is a link out of its directory",
             hint="put the disk itself beside the OVF descriptor",
         )
     if name not in package.files:
@@ -104,7 +122,7 @@ def _file_of(package: Package, folder: str, disk: OvfDisk) -> tuple[str, Part]:
         numbered = [(int(match[1]), other) for other in package.files if (match := snapshot.fullmatch(other))]
         if not numbered:
             raise SourceError(
-                f"the disk {disk.href[:80]!r}, which the OVF descriptor names, is not in {package.origin}",
+                f"the disk {href[:80]!r}, which the OVF descriptor names, is not in {package.origin}",
                 hint="the OVA is incomplete: export or download it again",
             )
         name = max(numbered)[1]
