@@ -361,7 +361,18 @@ def test_ten_thousand_files(tmp_path: Path) -> None:
     assert "files" in refusal(path, tmp_path)
 
 
-@pytest.mark.parametrize("href", ["../disk.vmdk", "/etc/hostname", "a/../../disk.vmdk", ".."])
+@pytest.mark.parametrize(
+    "href",
+    [
+        "../disk.vmdk",
+        "/etc/hostname",
+        "a/../../disk.vmdk",
+        "..",
+        "%2e%2e/disk.vmdk",
+        "%2Fetc%2Fhostname",
+        "a/%2e%2e/..%2fdisk",
+    ],
+)
 @pytest.mark.parametrize("packed", [False, True])
 def test_names_that_lead_out_of_the_package(tmp_path: Path, disk: Path, href: str, packed: bool) -> None:
     directory = tmp_path / "ova"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import os
 import subprocess
@@ -170,6 +171,79 @@ def test_manifests(unpacked: Path, tmp_path: Path, algorithm: str) -> None:
         setup(unpacked, tmp_path)
     skip = OptionValues(values={"skip-manifest": ("true",)})
     assert setup(unpacked, tmp_path, options=skip)[0].disks
+
+
+def digest(path: Path, algorithm: str = "sha256") -> str:
+    return hashlib.new(algorithm, path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("form", "algorithm"),
+    [
+        ("SHA256({name})= {digest}", "sha256"),
+        ("SHA2-256({name})= {digest}", "sha256"),
+        ("SHA-256({name})= {digest}", "sha256"),
+        ("SHA-1({name})= {digest}", "sha1"),
+        ("SHA2-512(./{name})= {digest}", "sha512"),
+        ("SHA256 ({name}) = {digest}", "sha256"),
+        ("{digest}  {name}", "sha256"),
+        ("{digest} *{name}", "sha1"),
+    ],
+)
+def test_forms_of_manifest_lines(unpacked: Path, tmp_path: Path, form: str, algorithm: str) -> None:
+    """home-assistant/operating-system#3654: openssl 3. libguestfs/virt-v2v#192: OLVM, with hyphens and ``./``.
+
+    bottlerocket-os/bottlerocket#2705: sha256sum with ``--tag``.
+    """
+    disk = unpacked / "guest-disk1.vmdk"
+    line = form.format(name=disk.name, digest=digest(disk, algorithm))
+    (unpacked / "guest.mf").write_text(f"\ufeff{line}\n", encoding="utf-8")
+    assert setup(unpacked, tmp_path)[1].warnings == []
+    (unpacked / "guest.mf").write_text(form.format(name=disk.name, digest=digest(disk, algorithm)[::-1]))
+    with pytest.raises(SourceError, match="corrupt OVA") as caught:
+        setup(unpacked, tmp_path)
+    assert "-io skip-manifest" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_manifest_that_names_itself(unpacked: Path, tmp_path: Path, packed: bool) -> None:
+    """home-assistant/operating-system#826: ``openssl sha256 *`` read the manifest while it was empty."""
+    itself = f"SHA256(guest.mf)= {hashlib.sha256(b'').hexdigest()}\n"
+    (unpacked / "guest.mf").write_text(itself + (unpacked / "guest.mf").read_text())
+    path = pack(unpacked, tmp_path / "g.ova") if packed else unpacked
+    assert setup(path, tmp_path)[1].warnings == []
+
+
+@pytest.mark.parametrize(
+    ("href", "name"),
+    [
+        ("my%20disk.vmdk", "my disk.vmdk"),
+        ("my disk.vmdk", "my disk.vmdk"),
+        ("my%20disk.vmdk", "my%20disk.vmdk"),
+        ("B%C3%BCcher.vmdk", "Bücher.vmdk"),
+        ("Bu\u0308cher.vmdk", "B\u00fccher.vmdk"),
+        ("./disk.vmdk", "disk.vmdk"),
+        ("disk%2B1.vmdk", "disk+1.vmdk"),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_href_is_a_uri_reference(unpacked: Path, tmp_path: Path, href: str, name: str, packed: bool) -> None:
+    """GoogleCloudPlatform/compute-image-tools#1163 and #1068: names with spaces. libguestfs/virt-v2v#192: ``./``."""
+    disk = (unpacked / "guest-disk1.vmdk").rename(unpacked / name)
+    (unpacked / "guest.ovf").write_bytes(descriptor({href: disk}))
+    (unpacked / "guest.mf").write_text(f"SHA256({href})= {digest(disk)}\n", encoding="utf-8")
+    result, report = setup(pack(unpacked, tmp_path / "g.ova") if packed else unpacked, tmp_path)
+    assert report.warnings == []
+    assert len(result.disks) == 1
+
+
+@pytest.mark.parametrize(("href", "remedy"), [("https://example.com/d.vmdk", "download it"), ("d.vmdk", "incomplete")])
+def test_a_disk_that_is_not_in_the_package(unpacked: Path, tmp_path: Path, href: str, remedy: str) -> None:
+    (unpacked / "guest.ovf").write_bytes(descriptor({href: 5}))
+    (unpacked / "guest.mf").unlink()
+    with pytest.raises(SourceError, match="is not in") as caught:
+        setup(unpacked, tmp_path)
+    assert remedy in (caught.value.hint or "")
 
 
 def test_lines_of_a_manifest_that_cannot_be_parsed(unpacked: Path, tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ from v2v_core.api import (
 from v2v_input_vmware.ova import manifest
 from v2v_input_vmware.ova.drives import OvfDisk
 from v2v_input_vmware.ova.ovf import parse_ovf
-from v2v_input_vmware.ova.package import Package, Part, open_package, room_in, unpack_gzip
+from v2v_input_vmware.ova.package import Package, Part, names_of_reference, open_package, room_in, unpack_gzip
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 def describe_guest(request: InputSetupRequest, path: Path) -> InputResult:
@@ -106,27 +108,30 @@ def _file_of(package: Package, folder: str, href: str) -> tuple[str, Part]:
 
     :raises SourceError: there is no such file, or it lies outside the package.
     """
-    name = posixpath.normpath(posixpath.join(folder, href))
-    if posixpath.isabs(href) or name == ".." or name.startswith("../"):
+    names = names_of_reference(folder, href)
+    if any(posixpath.isabs(name) or name == ".." or name.startswith("../") for name in names):
         raise SourceError(
             f"the OVF descriptor names a disk outside the OVA, {href[:80]!r}",
             hint="put the disk beside the OVF descriptor, and correct its href there",
         )
-    if name in package.outside:
+    if any(name in package.outside for name in names):
         raise SourceError(
             f"the disk {href[:80]!r} of the OVA is a link out of its directory",
             hint="put the disk itself beside the OVF descriptor",
         )
-    if name not in package.files:
-        snapshot = re.compile(re.escape(name) + r"\.([0-9]{1,18})")
+    found = package.find(folder, href)
+    if found is None:
+        snapshot = re.compile("(?:" + "|".join(map(re.escape, names)) + r")\.([0-9]{1,18})")
         numbered = [(int(match[1]), other) for other in package.files if (match := snapshot.fullmatch(other))]
-        if not numbered:
-            raise SourceError(
-                f"the disk {href[:80]!r}, which the OVF descriptor names, is not in {package.origin}",
-                hint="the OVA is incomplete: export or download it again",
-            )
-        name = max(numbered)[1]
-    return name, package.files[name]
+        found = max(numbered)[1] if numbered else None
+    if found is None:
+        raise SourceError(
+            f"the disk {href[:80]!r}, which the OVF descriptor names, is not in {package.origin}",
+            hint="download it, put it beside the OVF descriptor, and correct its href there"
+            if _URL.match(href)
+            else "the OVA is incomplete: export or download it again",
+        )
+    return found, package.files[found]
 
 
 def _check_size(package: Package, what: str, disk: OvfDisk, part: Part) -> None:

@@ -15,6 +15,7 @@ import posixpath
 import shutil
 import stat
 import tarfile
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
+from urllib.parse import unquote
 
 from v2v_core.api import SourceError
 from v2v_input_vmware.ova.streams import Bounded, Budgeted, Readable, Window, Xz
@@ -79,6 +81,27 @@ class Package:
     files: dict[str, Part] = field(default_factory=dict)
     directory: Path | None = None
     outside: frozenset[str] = frozenset()
+
+    def find(self, folder: str, reference: str) -> str | None:
+        """Return the name of the file that a URI reference in a file of a folder means, or None.
+
+        Programs that write descriptors and manifests do not agree on percent-encoding, nor on the Unicode form of
+        names. The name as it is written comes first.
+        """
+        names = names_of_reference(folder, reference)
+        for name in names:
+            if name in self.files:
+                return name
+        normalized = {unicodedata.normalize("NFC", name) for name in names}
+        alike = [name for name in self.files if unicodedata.normalize("NFC", name) in normalized]
+        return alike[0] if len(alike) == 1 else None
+
+
+def names_of_reference(folder: str, reference: str) -> list[str]:
+    """Return the names that a URI reference (RFC 3986) can mean: as it is written, and percent-decoded."""
+    return list(
+        dict.fromkeys(posixpath.normpath(posixpath.join(folder, text)) for text in (reference, unquote(reference)))
+    )
 
 
 def open_package(path: Path, scratch: Path) -> Package:
