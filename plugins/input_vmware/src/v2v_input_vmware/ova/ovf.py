@@ -21,6 +21,7 @@ from v2v_core.api import (
 )
 from v2v_input_vmware.ova.drives import OvfDisk, read_controllers, read_disks, read_removables
 from v2v_input_vmware.ova.elements import CORRECT, NUMBER, Item, all_named, attribute, bytes_of_unit, local
+from v2v_input_vmware.ova.virtualbox import VirtualBoxMachine, mac_address, read_virtualbox
 
 _MIB = 1024 * 1024
 _DEFAULT_MEMORY = 1024 * _MIB
@@ -60,7 +61,8 @@ def parse_ovf(data: bytes, fallback_name: str, warn: Callable[[str], None]) -> D
         )
     system = systems[0]
     items = _items(root, system)
-    name = _name(system)
+    virtualbox = read_virtualbox(system)
+    name = _name(system, virtualbox)
     if not name:
         warn(f"the OVF descriptor has no name for the guest: it is called {fallback_name}")
     controllers = read_controllers(items)
@@ -70,18 +72,16 @@ def parse_ovf(data: bytes, fallback_name: str, warn: Callable[[str], None]) -> D
         hypervisor="vmware",
         memory=_memory(items),
         cpu=_cpu(items, system, warn),
-        firmware=_firmware(system),
+        firmware=_firmware(system, virtualbox),
         secure_boot=_config(system, "bootOptions.efiSecureBootEnabled") == "true",
         disks=tuple(
             SourceDisk(index=i, bus=disk.bus, origin=disk.label, boot_order=disk.boot_order)
             for i, disk in enumerate(disks, 1)
         ),
         removables=read_removables(items, controllers, warn),
-        nics=_nics(items),
-        tpm="2.0" if any(item.get("ResourceSubType") == _TPM for item in items) else None,
-        os=next(
-            (name for each in all_named(system, "OperatingSystemSection") if (name := attribute(each, "osType"))), None
-        ),
+        nics=_nics(items, virtualbox),
+        tpm="2.0" if any(item.get("ResourceSubType") == _TPM for item in items) else virtualbox.tpm,
+        os=_os(system) or virtualbox.os,
     )
     return Descriptor(guest=guest, disks=disks)
 
@@ -106,11 +106,17 @@ def _items(root: etree._Element, system: etree._Element) -> list[Item]:
     return items
 
 
-def _name(system: etree._Element) -> str | None:
-    for element in system:
-        if isinstance(element.tag, str) and local(element) == "Name":
-            return (element.text or "").strip() or None
-    return None
+def _name(system: etree._Element, virtualbox: VirtualBoxMachine) -> str | None:
+    names = [element for element in system if isinstance(element.tag, str) and local(element) == "Name"]
+    texts = [(element.text or "").strip() for element in names[:1]]
+    texts.append((virtualbox.name or "").strip())
+    texts += [(element.text or "").strip() for element in all_named(system, "VirtualSystemIdentifier")[:1]]
+    return next((text for text in texts if text), None)
+
+
+def _os(system: etree._Element) -> str | None:
+    sections = all_named(system, "OperatingSystemSection")
+    return next((name for section in sections if (name := attribute(section, "osType"))), None)
 
 
 def _memory(items: list[Item]) -> int:
@@ -133,10 +139,10 @@ def _cpu(items: list[Item], system: etree._Element, warn: Callable[[str], None])
     return Cpu(count=count, topology=Topology(sockets=count // int(cores), cores=int(cores), threads=1))
 
 
-def _firmware(system: etree._Element) -> Firmware:
+def _firmware(system: etree._Element, virtualbox: VirtualBoxMachine) -> Firmware:
     value = _config(system, "firmware")
     if value is None:
-        return Firmware.UNKNOWN
+        return virtualbox.firmware
     known = {"bios": Firmware.BIOS, "efi": Firmware.UEFI}
     if value not in known:
         raise SourceError(
@@ -159,15 +165,18 @@ def _boot_order(system: etree._Element) -> dict[str, int]:
     return {name: place for place, name in enumerate(named, 1)}
 
 
-def _nics(items: list[Item]) -> tuple[Nic, ...]:
+def _nics(items: list[Item], virtualbox: VirtualBoxMachine) -> tuple[Nic, ...]:
+    cards = [item for item in items if item.kind == _NIC]
+    # VirtualBox writes one item for each enabled adapter, in the order of the slots
+    macs = virtualbox.macs if len(virtualbox.macs) == len(cards) else (None,) * len(cards)
     nics = []
-    for number, item in enumerate(item for item in items if item.kind == _NIC):
+    for number, (item, mac) in enumerate(zip(cards, macs, strict=True)):
         connection, model = item.get("Connection"), item.get("ResourceSubType")
         nics.append(
             Nic(
                 network=connection or f"eth{number}",
                 kind="bridge" if connection else "network",
-                mac=item.get("Address"),
+                mac=mac_address(item.get("Address") or "") or mac,
                 model=model.lower() if model else None,
             )
         )
