@@ -265,6 +265,8 @@ def test_descriptor_and_manifest_that_are_links(tmp_path: Path, disk: Path) -> N
     (directory / "g.ovf").rename(tmp_path / "g.ovf")
     (directory / "g.ovf").symlink_to(tmp_path / "g.ovf")
     assert "link out of the directory" in refusal(directory, tmp_path)
+    (directory / "other.ovf").write_bytes((tmp_path / "g.ovf").read_bytes())
+    assert "link out of the directory" in refusal(directory / "g.ovf", tmp_path)
 
 
 def test_a_manifest_does_not_tell_checksums_of_the_host(tmp_path: Path, disk: Path) -> None:
@@ -380,6 +382,7 @@ def test_names_that_lead_out_of_the_package(tmp_path: Path, disk: Path, href: st
     (directory / "g.ovf").write_bytes(descriptor({href: disk}))
     path = pack(directory, tmp_path / "g.ova") if packed else directory
     assert "outside" in refusal(path, tmp_path)
+    assert "outside" in refusal(directory / "g.ovf", tmp_path)
 
 
 @pytest.mark.parametrize("suffix", ["", ".ova", ".gz", ".zip"])

@@ -133,6 +133,38 @@ def test_a_flat_disk_in_a_directory(tmp_path: Path, unpacked: Path) -> None:
     assert len(setup(unpacked, tmp_path)[0].disks) == 1
 
 
+class TestDescriptor(InputPluginContract):
+    """The descriptor of an unpacked package is named."""
+
+    plugin_class = OvaInput
+    in_place = False
+
+    @pytest.fixture
+    def example(self, unpacked: Path) -> InputExample:
+        return InputExample(
+            arguments=(str(unpacked / "guest.ovf"),), contents=(CONTENT,), files=(unpacked / "guest-disk1.vmdk",)
+        )
+
+
+def test_a_descriptor_among_other_files(unpacked: Path, tmp_path: Path) -> None:
+    """As in a directory of downloads: only the manifest of the descriptor counts, and only folders with its disks."""
+    (unpacked / "disks").mkdir()
+    disk = (unpacked / "guest-disk1.vmdk").rename(unpacked / "disks/a disk.vmdk")
+    (unpacked / "guest.ovf").write_bytes(descriptor({"disks/a%20disk.vmdk": disk}))
+    (unpacked / "guest.mf").write_text(f"SHA256(guest.ovf)= {digest(unpacked / 'guest.ovf')}\n")
+    (unpacked / "other.ovf").write_text("<Envelope/>")
+    (unpacked / "other.mf").write_text("not a manifest\n")
+    result, report = setup(unpacked / "guest.ovf", tmp_path)
+    assert report.warnings == []
+    assert [image.path for image in result.disks if isinstance(image, QemuImage)] == [disk]
+    with pytest.raises(SourceError, match="2 OVF descriptors") as caught:
+        setup(unpacked, tmp_path)
+    assert "FILE.ovf" in (caught.value.hint or "")
+    (unpacked / "guest.mf").write_text(f"SHA256(guest.ovf)= {'0' * 64}\n")
+    with pytest.raises(SourceError, match="corrupt OVA"):
+        setup(unpacked / "guest.ovf", tmp_path)
+
+
 class TestEmptyDisk(InputPluginContract):
     """A package whose second disk has no file."""
 

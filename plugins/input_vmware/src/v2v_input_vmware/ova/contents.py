@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from v2v_core.api import (
@@ -37,6 +38,9 @@ def describe_guest(request: InputSetupRequest, path: Path) -> InputResult:
     package = open_package(path, scratch)
     name = _descriptor(package)
     descriptor = parse_ovf(package.files[name].read_small(), path.stem or "unknown", request.report.warning)
+    for disk in descriptor.disks if package.descriptor is not None else ():
+        for named in names_of_reference("", disk.href or ""):
+            package.include(posixpath.dirname(named))
     if not request.options.flag("skip-manifest"):
         request.report.message("Verifying the checksums of the OVA")
         manifest.verify(package, request.report.warning)
@@ -48,25 +52,33 @@ def describe_guest(request: InputSetupRequest, path: Path) -> InputResult:
 
 
 def _descriptor(package: Package) -> str:
-    descriptors = [
-        name
-        for name in package.files
-        if name.lower().endswith(".ovf") and not posixpath.basename(name).startswith("._")
-    ]
-    if not descriptors and (linked := sorted(name for name in package.outside if name.lower().endswith(".ovf"))):
+    if package.descriptor is not None:
+        descriptors = [package.descriptor] if package.descriptor in package.files else []
+        linked = [package.descriptor]
+    else:
+        descriptors = _descriptors(package.files)
+        linked = _descriptors(package.outside)
+    if not descriptors and linked:
         raise SourceError(
             f"{package.origin}: the OVF descriptor {linked[0]!r} is a link out of the directory",
             hint="put the descriptor itself into the directory",
         )
     if len(descriptors) != 1:
-        listed = ", ".join(repr(name[:60]) for name in sorted(descriptors)[:3])
+        listed = ", ".join(repr(name[:60]) for name in descriptors[:3])
         raise SourceError(
             f"{package.origin} has {len(descriptors)} OVF descriptors ({listed}), but exactly one is expected"
             if descriptors
             else f"{package.origin} has no OVF descriptor (a file *.ovf)",
-            hint="name the OVA file, or the directory that it was unpacked into",
+            hint="name the one to convert: -i ova DIRECTORY/FILE.ovf; an archive must be unpacked for that"
+            if descriptors
+            else "name the OVA file, the directory that it was unpacked into, or the .ovf file",
         )
     return descriptors[0]
+
+
+def _descriptors(names: Iterable[str]) -> list[str]:
+    # programs for the Macintosh put a file ._NAME beside each file
+    return sorted(n for n in names if n.lower().endswith(".ovf") and not posixpath.basename(n).startswith("._"))
 
 
 def _service(package: Package, folder: str, disk: OvfDisk, number: int, scratch: Path) -> DiskService:

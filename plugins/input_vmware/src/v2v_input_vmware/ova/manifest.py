@@ -31,7 +31,7 @@ def verify(package: Package, warn: Callable[[str], None]) -> int:
     :raises SourceError: a file has another checksum.
     """
     verified = 0
-    for manifest in sorted(name for name in package.files if name.lower().endswith(".mf")):
+    for manifest in package.manifests:
         text = package.files[manifest].read_small().decode("utf-8-sig", "replace")
         for number, line in enumerate(text.splitlines(), 1):
             if not line.strip():

@@ -75,12 +75,46 @@ class Package:
 
     :param directory: the directory that is the package, in which disks may name extents; None for an archive.
     :param outside: names in the directory that are links out of it. They are not in ``files``.
+    :param descriptor: the user named this descriptor in ``directory``, of which only it and its disks count.
     """
 
     origin: Path
     files: dict[str, Part] = field(default_factory=dict)
     directory: Path | None = None
-    outside: frozenset[str] = frozenset()
+    outside: set[str] = field(default_factory=set)
+    descriptor: str | None = None
+
+    @property
+    def manifests(self) -> list[str]:
+        """The names of the manifests."""
+        if self.descriptor is None:
+            return sorted(name for name in self.files if name.lower().endswith(".mf"))
+        own = f"{self.descriptor[:-4]}.mf"
+        return [own] if own in self.files else []
+
+    def include(self, folder: str) -> None:
+        """Add the files of a folder of the directory, without those of folders below it."""
+        if self.directory is None or folder.startswith(("/", "..")):
+            return
+        try:
+            names = sorted(os.listdir(self.directory / folder))  # noqa: PTH208 - no path of it is needed
+        except OSError:
+            # a disk that it should have is reported as missing
+            return
+        for name in names:
+            self.add(posixpath.normpath(posixpath.join(folder, name)))
+
+    def add(self, name: str) -> None:
+        """Add a file of the directory, unless it is not a regular file. A link may not lead out of the directory."""
+        if self.directory is None:
+            return
+        path = self.directory / name
+        if not path.is_file():
+            return
+        if path.resolve().is_relative_to(self.directory.resolve()):
+            self.files[name] = Part(path, path.stat().st_size)
+        else:
+            self.outside.add(name)
 
     def find(self, folder: str, reference: str) -> str | None:
         """Return the name of the file that a URI reference in a file of a folder means, or None.
@@ -118,6 +152,8 @@ def open_package(path: Path, scratch: Path) -> Package:
             raise SourceError(f"{path} is neither a file nor a directory", hint="name the .ova file or its directory")
         with path.open("rb") as stream:
             head = stream.read(512)
+        if path.suffix.lower() == ".ovf" and head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+            return _beside(path)
         if head[257:262] == b"ustar":
             return Package(path, _tar_in_place(path, status.st_size))
         if head.startswith(b"PK\x03\x04"):
@@ -146,28 +182,26 @@ def open_package(path: Path, scratch: Path) -> Package:
         ) from err
     raise SourceError(
         f"{path} is not an OVA: it is neither a directory nor a tar, tar.gz, tar.xz or zip file",
-        hint="name the .ova file; for a single disk, use -i disk",
+        hint="name the .ova or .ovf file; for a single disk, use -i disk",
     )
 
 
 def _directory(path: Path) -> Package:
     """Return the regular files of a directory. Links may lead to them, but not out of the directory."""
-    files: dict[str, Part] = {}
-    outside = set()
-    root = path.resolve()
+    package = Package(path, directory=path)
     for below, directories, names in os.walk(path):
         directories.sort()
         for name in sorted(names):
-            found = Path(below, name)
-            _count(files)
-            if not found.is_file():
-                continue
-            relative = found.relative_to(path).as_posix()
-            if found.resolve().is_relative_to(root):
-                files[relative] = Part(found, found.stat().st_size)
-            else:
-                outside.add(relative)
-    return Package(path, files, directory=path, outside=frozenset(outside))
+            _count(package.files)
+            package.add(Path(below, name).relative_to(path).as_posix())
+    return package
+
+
+def _beside(path: Path) -> Package:
+    """Return the files in the directory of a descriptor. Those of other folders are included when it names them."""
+    package = Package(path, directory=path.parent, descriptor=path.name)
+    package.include("")
+    return package
 
 
 def _tar_in_place(path: Path, length: int) -> dict[str, Part]:

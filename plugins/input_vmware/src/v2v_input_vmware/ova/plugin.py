@@ -12,7 +12,7 @@ class OvaInput:
     """Guests from OVA packages."""
 
     api_version = 1
-    summary = "an OVA package: a directory, or a tar, tar.gz, tar.xz or zip file"
+    summary = "an OVA package: a directory, its .ovf file, or a tar, tar.gz, tar.xz or zip file"
     options = (
         PluginOption(
             name="skip-manifest",
@@ -26,7 +26,7 @@ class OvaInput:
         """Describe the guest of an OVA and how its disks are served."""
         if len(request.arguments) != 1:
             raise UsageError(
-                "-i ova is expecting one OVA file or directory",
+                "-i ova is expecting one OVA file, OVF file or directory",
                 hint="for example: virt-v2v -i ova guest.ova -o local -os /var/tmp",
             )
         if request.in_place:
