@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -77,8 +78,38 @@ def test_a_missing_disk_is_named(vmx: Path, tmp_path: Path) -> None:
         setup(vmx, tmp_path)
 
 
+@pytest.mark.parametrize("external", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/vmfs/volumes/5e3f/other guest/data.vmdk",
+        "/vmfs/volumes/5e3f/guest/disk.vmdk",
+        "C:\\VMs\\guest\\disk.vmdk",
+        "..\\base\\disk.vmdk",
+        "../base/data.vmdk",
+    ],
+)
+def test_a_disk_that_was_elsewhere_on_the_old_host(vmx: Path, tmp_path: Path, name: str, external: bool) -> None:
+    """Following the hint helps, and allow-external-files, which cannot help, is not in it."""
+    vmx.write_text(f'displayName = "g"\nscsi0:0.fileName = "{name}"\n')
+    values = {"allow-external-files": ("true",)} if external else {}
+    with pytest.raises(SourceError, match=r"scsi0:0 .* there is no such file on this machine") as caught:
+        setup(vmx, tmp_path, options=OptionValues(values=values))
+    hint = caught.value.hint or ""
+    assert "allow-external" not in hint
+    assert "-it ssh" in hint
+    assert ("lies beside" in hint) is name.endswith("disk.vmdk")
+    (setting,) = re.findall(r'scsi0:0\.fileName = "[^"]*"', hint)
+    if "copy it" in hint:
+        (vmx.parent / "disk.vmdk").rename(vmx.parent / "data.vmdk")
+    vmx.write_text(f'displayName = "g"\n{setting}\n')
+    assert setup(vmx, tmp_path)[1].warnings == []
+
+
 @pytest.mark.parametrize("name", ["/etc/hostname", "../other/disk.vmdk"])
 def test_a_disk_elsewhere_is_refused(vmx: Path, tmp_path: Path, name: str) -> None:
+    (vmx.parent.parent / "other").mkdir()
+    (vmx.parent.parent / "other/disk.vmdk").touch()
     vmx.write_text(f'displayName = "g"\nscsi0:0.fileName = "{name}"\n')
     with pytest.raises(SourceError, match="lies outside") as caught:
         setup(vmx, tmp_path)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from v2v_core.api import SourceError
@@ -83,6 +84,35 @@ def check_place(directory: Path, disk: VmxDisk) -> None:
             f"the disk {disk.device} of the VMX file, {disk.file}, lies outside {directory}",
             hint="if you trust the VMX file, add: -io allow-external-files",
         )
+
+
+def check_exists(directory: Path, disk: VmxDisk) -> None:
+    """Check that a disk is on this machine. The VMX file of a guest that was copied may name a place on its old host.
+
+    :raises SourceError: it is not; the hint says what to write into the VMX file.
+    """
+    path = directory / disk.file
+    try:
+        if path.exists():
+            return
+    except (OSError, ValueError):
+        # a name that is not valid for a file
+        pass
+    name = re.split(r"[/\\]", disk.file)[-1]
+    setting = f'{disk.device}.fileName = "{name}"'
+    if name == disk.file:
+        raise SourceError(
+            f"the disk {disk.device} of the VMX file: {path}: No such file or directory",
+            hint=f"copy it and the files that belong to it into {directory}",
+        )
+    if name and (directory / name).is_file():
+        remedy = f"if it is the one that lies beside the VMX file, write there: {setting}"
+    else:
+        remedy = f"copy it and the files that belong to it into {directory}, and write into the VMX file: {setting}"
+    raise SourceError(
+        f"the disk {disk.device} of the VMX file, {disk.file}: there is no such file on this machine",
+        hint=f"{remedy}; or read the guest from its ESXi host, with -it ssh",
+    )
 
 
 def check_name(disk: VmxDisk) -> None:

@@ -72,6 +72,7 @@ def _over_ssh(request: InputSetupRequest, server: ssh.Server) -> InputResult:
 
 def _describe(directory: Path, disk: VmxDisk, *, external: bool) -> DiskService:
     path = directory / disk.file
+    checks.check_exists(directory, disk)
     if not external:
         checks.check_place(directory, disk)
     try:
