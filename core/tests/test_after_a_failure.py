@@ -146,7 +146,7 @@ def test_kill_9_and_then_a_target_that_does_not_answer_forgets_nothing(
     assert [thing.identity for thing in directory.ledger.owned()][:2] == disks
     (kept,) = kept_logs.place().iterdir()
     assert "the engine does not answer" in (kept / "cleanup.log").read_text()
-    assert disks[1] in (kept / "ledger.jsonl").read_text()
+    assert disks[1] in (kept / "owned.jsonl").read_text()
     assert list((v2v_short_path / "l").iterdir()) == [], "the overlays need not wait"
 
     down.unlink()

@@ -64,7 +64,7 @@ def test_truncated_qcow2(place: Place, out: Path) -> None:
     subprocess.run(["qemu-img", "convert", "-O", "qcow2", raw, disk], check=True)
     os.truncate(disk, 2 * 1024 * 1024)
     before = Fingerprint.of(disk)
-    assert "no whole qcow2 image" in refuse(place, *convert(disk, out), code=4)
+    assert "not a complete qcow2 image" in refuse(place, *convert(disk, out), code=4)
     assert Fingerprint.of(disk) == before
     assert list(out.iterdir()) == []
 

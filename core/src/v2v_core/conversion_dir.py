@@ -111,7 +111,10 @@ class ConversionDir:
         try:
             if large is not None:
                 shutil.rmtree(large)
-            shutil.rmtree(self.path)
+            # under another name first: a run that begins at the same path meanwhile finds nothing, and not half of it
+            dying = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.removed")
+            self.path.rename(dying)
+            shutil.rmtree(dying)
         except OSError as err:
             raise V2VError(f"cannot remove the conversion directory {self.path}: {err}") from err
 

@@ -126,6 +126,7 @@ class InputAbortRequest:
 
     :param directory: private to the plugin. :param connection: ``-ic``. :param transport: ``-it``.
     :param password_file: ``-ip``.
+    :param options: those that are not declared secret; what is needed of these, setup leaves in ``directory``.
     :param owned: what the ledger holds, in the order of creation; delete only what is here.
     """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
 import os
 import shutil
 import time
@@ -31,7 +32,9 @@ def place() -> Path:
 
 
 def keep(directory: ConversionDir, error: BaseException | None) -> None:
-    """Copy the logs, the events and the ledger of a run that failed, and say in a note of the error where they are.
+    """Copy the logs and the events of a run that failed, and say in a note of the error where they are.
+
+    What the run still owns is written down beside them.
 
     Does its best: without space for logs, the error itself is still reported. A second call for the same directory
     brings the copy up to date.
@@ -47,12 +50,24 @@ def keep(directory: ConversionDir, error: BaseException | None) -> None:
         kept = _place_of(directory)
         shutil.copytree(directory.path / "log", kept, dirs_exist_ok=True)
         kept.chmod(0o700)
-        for name in ("events.jsonl", "ledger.jsonl"):
-            if (directory.path / name).exists():
-                shutil.copy(directory.path / name, kept)
+        if directory.events.exists():
+            shutil.copy(directory.events, kept)
+        _keep_ledger(directory, kept)
         if error is not None:
             error.add_note(f"logs: {kept}")
         _drop_old(kept)
+
+
+def _keep_ledger(directory: ConversionDir, kept: Path) -> None:
+    """Write down what is still owned, and by which plugin. Its options stay behind: they may be secret."""
+    lines = [
+        json.dumps({"role": owner.role, "mode": owner.choice.mode, "kind": thing.kind, "identity": thing.identity})
+        for owner in directory.ledger.owners()
+        if not owner.settled
+        for thing in owner.objects
+    ]
+    if lines:
+        (kept / "owned.jsonl").write_text("\n".join(lines) + "\n", encoding="ascii")
 
 
 def _place_of(directory: ConversionDir) -> Path:

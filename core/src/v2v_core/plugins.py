@@ -89,12 +89,20 @@ class LoadedPlugin:
     uri_schemes: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
 
-    def check_options(self, given: RawOptions) -> OptionValues:
+    def check_options(self, given: RawOptions, *, required: bool = True) -> OptionValues:
         """Check ``-io`` or ``-oo`` against what the plugin declares.
 
+        :param required: an option that is declared so must be there.
         :raises OptionError: unknown, missing, given twice, or not a truth value where one is needed.
         """
-        return check_options(f"-{'i' if self.role is Role.INPUT else 'o'} {self.name}", self.options, given)
+        return check_options(
+            f"-{'i' if self.role is Role.INPUT else 'o'} {self.name}", self.options, given, required=required
+        )
+
+    def without_secrets(self, given: RawOptions) -> RawOptions:
+        """Return the options whose values are not secret, as the plugin declares them."""
+        secret = {word for option in self.options if option.secret for word in (option.name, *option.aliases)}
+        return tuple((key, value) for key, value in given if key not in secret)
 
     def input_setup(self, request: InputSetupRequest) -> InputResult:
         """Call ``v2v_input_setup``."""
@@ -267,7 +275,9 @@ def _words(plugin: object, name: str, blame: str) -> tuple[str, ...]:
     return words
 
 
-def check_options(mode: str, declared: tuple[PluginOption, ...], given: RawOptions) -> OptionValues:
+def check_options(
+    mode: str, declared: tuple[PluginOption, ...], given: RawOptions, *, required: bool = True
+) -> OptionValues:
     """Check options against a declaration.
 
     :raises OptionError: unknown, missing, given twice, or not a truth value where one is needed.
@@ -283,7 +293,7 @@ def check_options(mode: str, declared: tuple[PluginOption, ...], given: RawOptio
             raise OptionError(mode, key, "given more than once")
         values[option.name] = (*values.get(option.name, ()), _checked_value(mode, option, key, value))
     for option in declared:
-        if option.required and option.name not in values:
+        if required and option.required and option.name not in values:
             raise OptionError(mode, option.name, "is required")
     return OptionValues(values=values)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Images in a part of a file, and images that may name files of one directory only."""
+"""Images in a part of a file, and images that may only name files in one directory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def qemu_img(*words: str | Path) -> None:
 
 @pytest.fixture
 def flat(tmp_path: Path) -> Path:
-    """Make a VMDK of a descriptor and an extent, in a directory of their own."""
+    """Create a VMDK of a descriptor and an extent in a directory of its own."""
     directory = tmp_path / "guest"
     directory.mkdir()
     qemu_img("create", "-f", "vmdk", "-o", "subformat=monolithicFlat", directory / "disk.vmdk", "10M")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What image headers say about other files: real images of qemu-img's, and headers made to deceive."""
+"""References to other files in image headers: real images made by qemu-img, and headers made to deceive."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def test_data_file_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("subformat", ["monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat"])
 def test_external_extents_are_read(tmp_path: Path, subformat: str) -> None:
     qemu_img("create", "-f", "vmdk", "-o", f"subformat={subformat}", tmp_path / "disk.vmdk", "1M")
-    extents = references(tmp_path / "disk.vmdk", "vmdk").extents
-    assert len(extents) == 1
-    assert extents[0].startswith("disk-")
+    (extent,) = references(tmp_path / "disk.vmdk", "vmdk").extents
+    assert extent.name.startswith("disk-")
+    assert extent.sparse is subformat.endswith("Sparse")
 
 
 def test_parent_of_a_vmdk_is_read(tmp_path: Path) -> None:
@@ -79,16 +79,16 @@ def test_text_descriptor_that_names_a_host_file_is_seen(tmp_path: Path) -> None:
         "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\n"
         'createType="monolithicFlat"\nRW 1 FLAT "/etc/hostname" 0\n'
     )
-    assert references(path, "vmdk").extents == ("/etc/hostname",)
+    assert [extent.name for extent in references(path, "vmdk").extents] == ["/etc/hostname"]
 
 
 def test_sparse_header_without_capacity_is_a_descriptor(tmp_path: Path) -> None:
-    """qemu then opens the named extents, though the type is SPARSE and the descriptor is embedded."""
+    """qemu then opens the named extents, although the type is SPARSE and the descriptor is embedded."""
     descriptor = b'# Disk DescriptorFile\nparentCID=ffffffff\nRW 1 SPARSE "/etc/hostname"\n'
     header = struct.pack("<4sIIQQQQ", b"KDMV", 1, 3, 0, 128, 1, 1).ljust(512, b"\0")
     path = tmp_path / "evil.vmdk"
     path.write_bytes(header + descriptor.ljust(512, b"\0"))
-    assert references(path, "vmdk").extents == ("/etc/hostname",)
+    assert [extent.name for extent in references(path, "vmdk").extents] == ["/etc/hostname"]
 
 
 def test_descriptor_outside_the_file_is_refused(tmp_path: Path) -> None:

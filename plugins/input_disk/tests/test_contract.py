@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``-i disk`` keeps the contract of inputs."""
+"""Run the contract of inputs on ``-i disk``."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``-i disk``: arguments and images, good and bad."""
+"""``-i disk``: arguments and images that are accepted or refused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def make(path: Path, image_format: str, *more: str | Path) -> Path:
 
 
 @pytest.mark.parametrize("image_format", ["raw", "qcow2", "vmdk", "vhdx", "vdi"])
-def test_format_is_told_by_its_magic(tmp_path: Path, image_format: str) -> None:
+def test_format_is_detected_by_its_magic_number(tmp_path: Path, image_format: str) -> None:
     disk = make(tmp_path / "disk", image_format)
     assert detect_format(disk) == image_format
     assert set_up(tmp_path, disk).disks == (QemuImage(path=disk, format=image_format),)
@@ -115,14 +115,14 @@ def test_image_that_was_cut_short(tmp_path: Path, image_format: str) -> None:
     disk = tmp_path / "disk"
     subprocess.run(["qemu-img", "convert", "-O", image_format, tmp_path / "raw", disk], check=True)
     os.truncate(disk, disk.stat().st_size // 2 // 512 * 512)
-    with pytest.raises(SourceError, match=f"no whole {image_format} image") as caught:
+    with pytest.raises(SourceError, match=f"not a complete {image_format} image") as caught:
         set_up(tmp_path, disk)
     assert caught.value.hint is not None
 
 
 def test_damaged_header(tmp_path: Path) -> None:
     (tmp_path / "disk").write_bytes(b"QFI\xfb" + b"\xff" * 508)
-    with pytest.raises(SourceError, match="header is damaged: unknown version"):
+    with pytest.raises(SourceError, match="cannot be read as a qcow2 image: unknown version"):
         set_up(tmp_path, tmp_path / "disk")
 
 
@@ -132,6 +132,35 @@ def test_backing_file_is_refused_and_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"backing file '.*secret'") as caught:
         set_up(tmp_path, disk)
     assert "allow-external-files" in (caught.value.hint or "")
+
+
+def test_data_file_is_opened_by_its_absolute_name_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """qemu resolves a relative name against its current directory, not against that of the image."""
+    monkeypatch.chdir(tmp_path)
+    named = make(tmp_path / "named", "qcow2", "-o", f"data_file={tmp_path}/data,data_file_raw=on")
+    with pytest.raises(SourceError, match="refers to another file: data file"):
+        set_up(tmp_path, named)
+    assert set_up(tmp_path, named, external=True).disks == (QemuImage(path=named, format="qcow2"),)
+    subprocess.run(["qemu-img", "amend", "-f", "qcow2", "-o", "data_file=data", named], check=True)
+    with pytest.raises(SourceError, match="not an absolute path") as caught:
+        set_up(tmp_path, named, external=True)
+    # following the hint helps
+    hint = (caught.value.hint or "").replace("/PATH/TO/FILE", str(tmp_path / "data"))
+    subprocess.run(hint[hint.index("qemu-img") :].split(), check=True)
+    assert set_up(tmp_path, named, external=True).disks
+
+
+@pytest.mark.parametrize(("name", "backing_format", "why"), [
+    ("nbd://localhost/x", "raw", "an address for qemu"),
+    ('json:{"driver":"file","filename":"/etc/hostname"}', "raw", "an address for qemu"),
+    ("base", "qed", "format 'qed'"),
+])  # fmt: skip
+def test_backing_files_that_are_not_opened(tmp_path: Path, name: str, backing_format: str, why: str) -> None:
+    make(tmp_path / "base", "qed")
+    disk = make(tmp_path / "disk", "qcow2", "-u", "-F", backing_format, "-b", name)
+    with pytest.raises(SourceError, match=why) as caught:
+        set_up(tmp_path, disk, external=True)
+    assert caught.value.hint
 
 
 def test_allowed_backing_chain_is_described_to_its_end(tmp_path: Path) -> None:
@@ -148,7 +177,7 @@ def test_allowed_backing_chain_is_described_to_its_end(tmp_path: Path) -> None:
 def test_backing_file_without_a_format_is_never_guessed(tmp_path: Path) -> None:
     base = make(tmp_path / "base", "qcow2")
     top = make(tmp_path / "top", "qcow2", "-F", "qcow2", "-b", base)
-    # the header extension with the format is overwritten with an unknown one of the same length
+    # turn the header extension with the format into an unknown one
     data = top.read_bytes()
     top.write_bytes(data.replace(b"\xe2\x79\x2a\xca", b"\x11\x11\x11\x11", 1))
     with pytest.raises(SourceError, match="without its format"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The simulated servers of these tests, one for each file of tests; each test adds its own machines."""
+"""The simulated servers of these tests: one per test file, to which each test adds its own machines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def esxi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vcenter]:
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    """Give a raw image of a MiB."""
+    """Create a raw image of 1 MiB."""
     path = tmp_path / "image"
     path.write_bytes(b"image" * 209_715 + b"\0")
     return path

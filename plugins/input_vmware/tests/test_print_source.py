@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``--print-source`` of OVA and VMX: the text that scripts written for virt-v2v compare, as the command prints it.
 
-That of vCenter is in ``test_vcenter.py`` and ``test_esxi.py``.
+That of vCenter is in ``vcenter/test_plugin.py`` and ``vcenter/test_esxi.py``.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ NICs:
 
 
 def printed(*words: str | Path) -> str:
-    """Run the command; give what it prints, without the lines of the stages, which scripts leave out by their ``[``."""
+    """Run the command and return its output without the lines of the stages, which scripts skip by their ``[``."""
     program = Path(sys.executable).with_name("virt-v2v")
     done = subprocess.run([program, *words, "--print-source"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -163,7 +163,7 @@ def printed(*words: str | Path) -> str:
 
 @pytest.fixture
 def disks(tmp_path: Path) -> Path:
-    """Give a directory with two disks."""
+    """Create a directory with two disks."""
     directory = tmp_path / "guest"
     directory.mkdir()
     for name in ("a.vmdk", "b.vmdk"):

@@ -52,13 +52,15 @@ def refused(*arguments: Any, **more: Any) -> tuple[str, str]:
 @contextlib.contextmanager
 def served(result: InputResult, tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
     """Run the server of the first disk as core does; yield its socket and its process."""
-    from v2v_core.serving.nbdkit import nbdkit_argv
+    from v2v_core.serving.nbdkit import nbdkit_argv, secrets_in_files
 
     disk = result.disks[0]
     assert isinstance(disk, NbdkitPlugin)
     secrets, socket = tmp_path / "secrets", tmp_path / "socket"
     secrets.mkdir(mode=0o700, exist_ok=True)
-    argv = nbdkit_argv(disk, socket, readonly=True, secrets=secrets)
+    service = secrets_in_files(disk, secrets, "in1")
+    assert isinstance(service, NbdkitPlugin)
+    argv = nbdkit_argv(service, socket, readonly=True)
     server = subprocess.Popen(argv, env={**os.environ, **dict(disk.environment)})
     try:
         deadline = time.monotonic() + 60

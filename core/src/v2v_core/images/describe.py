@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From the path of an image to the description of how it is opened: which format, and nothing but this one file.
+"""Describe how a local image is opened: its format, and the one file that it consists of.
 
-The format comes from ``-if`` or from the magic number. A raw disk whose guest wrote the header of another format into
-it is then opened as that format, but whatever a header says, no second file is opened because of it: images that name
-one are refused, unless the user allows it.
+The format comes from ``-if`` or from the magic number. A guest can write the header of another format to the start of
+its raw disk, and the disk is then opened in that format. No header can make qemu open a second file, though: an image
+that names one is refused unless the user allows it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import re
+import shlex
 import stat
 import struct
 from pathlib import Path
 
 from v2v_core.errors import CommandError, SourceError
+from v2v_core.images.parents import check_has_no_parent
 from v2v_core.images.references import References, read_references
 from v2v_core.model import QemuImage
 from v2v_core.programs import require_program, run_program
@@ -34,6 +37,11 @@ _MAGIC: tuple[tuple[str, int, bytes], ...] = (
 FORMATS = ("raw", "qcow2", "vmdk", "vhdx", "vdi", "vpc")
 #: The formats whose tables ``qemu-img check`` can follow: a file that was cut short is noticed.
 _CHECKED = frozenset({"qcow2", "vmdk", "vdi", "vhdx"})
+# as qemu tells an address from a file name (path_has_protocol in block.c)
+_PROTOCOL = re.compile(r"[^/:]*:")
+_UNTRUSTED = (
+    "a package must not open files of this machine: create it again so that each disk is one self-contained image"
+)
 #: How deep a chain of backing files may be.
 _DEEPEST = 64
 
@@ -47,23 +55,42 @@ def describe_image(
     window: tuple[int, int] | None = None,
     depth: int = 0,
 ) -> QemuImage:
-    """Describe an image or block device, after looking at everything that can be wrong with it.
+    """Describe an image or block device after checking it.
 
-    :param image_format: how it is opened, or None to go by its magic number.
-    :param external: files that its header names may be opened.
-    :param within: they may if they lie in this directory or below it, links resolved.
-    :param window: the part of the file that is the image: where it begins, and its length; bytes.
-    :raises SourceError: it cannot be used.
+    :param image_format: its format, or None to detect it by its magic number.
+    :param external: the user trusts the image, so the files that its header names may be opened.
+    :param within: the directory of an untrusted package. The image and the files that its header names must lie in
+        this directory, with links resolved. Without ``within`` and ``external``, the header may not name any file.
+    :param window: the part of the file that holds the image: offset and length in bytes.
+    :param depth: how many images of the backing chain lie above this one.
+    :raises SourceError: the image is unreadable, damaged, or names a file that may not be opened.
     """
     if depth > _DEEPEST:
-        raise SourceError(f"{path}: the chain of backing files is deeper than {_DEEPEST}", hint="commit some of them")
+        raise SourceError(
+            f"{path}: the chain of backing files is deeper than {_DEEPEST}",
+            hint="commit some of them into their backing files",
+        )
+    if external:
+        within = None
     size = _check_file(path)
+    if within is not None:
+        _check_lies_in(path, path, within)
     start, size = window or (0, size)
     image_format = image_format or detect_format(path, start)
     references = read_references(path, image_format, size, start=start)
-    if references.any and not external:
+    if external:
+        _check_data_file(path, references)
+    else:
         _check_references(path, image_format, references, within)
-    backing = _backing(path, references, depth, within) if references.backing is not None else None
+    backing = None
+    if references.backing is not None:
+        backing = describe_image(
+            _backing_path(path, references),
+            references.backing_format,
+            external=external,
+            within=within,
+            depth=depth + 1,
+        )
     image = QemuImage(
         path=path,
         format=image_format,
@@ -71,6 +98,7 @@ def describe_image(
         offset=start if window else None,
         size=size if window else None,
     )
+    check_has_no_parent(path, image_format, start)
     if image_format == "vdi":
         _check_vdi_length(path, size)
     if image_format in _CHECKED:
@@ -78,35 +106,85 @@ def describe_image(
     return image
 
 
+def _check_data_file(path: Path, references: References) -> None:
+    """Check the external data file of an image that the user trusts.
+
+    :raises SourceError: its name is not absolute, so that it depends on qemu's current directory.
+    """
+    if references.data_file is not None and not references.data_file.startswith("/"):
+        raise SourceError(
+            f"{path} keeps its data in {references.data_file!r}, which is not an absolute path: qemu looks for it "
+            "in the current directory instead of the directory of the image",
+            hint="store the absolute path: "
+            f"qemu-img amend -f qcow2 -o data_file=/PATH/TO/FILE {shlex.quote(str(path))}",
+        )
+
+
 def _check_references(path: Path, image_format: str, references: References, within: Path | None) -> None:
+    """Check the files that an untrusted image names.
+
+    :raises SourceError: it names one that must not be opened.
+    """
+    if not references.any:
+        return
     if within is None:
         raise SourceError(
             f"{path}: this {image_format} image refers to another file: {references.describe()}",
-            hint="if you trust it, add: -io allow-external-files; or make one whole image of it with qemu-img convert",
+            hint="if you trust the image, add: -io allow-external-files; or copy it into one self-contained image with "
+            "qemu-img convert",
         )
-    outside = [name for name in references.names() if not _lies_in(path.parent / name, within)]
-    if outside:
+    if references.data_file is not None:
+        # qemu resolves the name against its current directory, which never is the package
         raise SourceError(
-            f"{path}: this {image_format} image refers to a file outside {within}: {outside[0]!r}",
-            hint="an image that comes from somebody else must not open files of this machine; make one whole image of "
-            "it where it comes from",
+            f"{path}: this {image_format} image refers to an external data file, {references.data_file!r}",
+            hint=_UNTRUSTED,
         )
+    for name in references.beside():
+        _check_lies_in(path, path.parent / name, within)
+    for extent in references.extents:
+        if extent.sparse:
+            _check_extent(path, path.parent / extent.name)
 
 
-def _lies_in(path: Path, directory: Path) -> bool:
-    """Tell whether a path leads to something in a directory when all links are followed."""
+def _check_lies_in(path: Path, named: Path, within: Path) -> None:
+    """Check that a path, with all links resolved, leads to a regular file in a directory. The file may be missing.
+
+    :raises SourceError: the path leads out of the directory, or to a device.
+    """
     try:
-        return path.resolve().is_relative_to(directory.resolve())
+        inside = named.resolve().is_relative_to(within.resolve())
+        ordinary = named.is_file() or not named.exists()
     except (OSError, RuntimeError, ValueError):
-        # a loop of links, or a name that no file can have
-        return False
+        # a loop of links, or a name that is not valid for a file
+        inside = ordinary = False
+    if not inside:
+        what = f"this image refers to a file outside {within}: {str(named)!r}"
+        raise SourceError(
+            f"{path} is a link that leads out of {within}" if named == path else f"{path}: {what}", hint=_UNTRUSTED
+        )
+    if not ordinary:
+        raise SourceError(f"{named} is a device or another special file, not a disk image", hint=_UNTRUSTED)
+
+
+def _check_extent(path: Path, extent: Path) -> None:
+    """Check that a sparse extent is not a descriptor in disguise, whose files qemu would open.
+
+    :raises SourceError: it names other files.
+    """
+    if not extent.exists():
+        return  # qemu-img check reports it
+    nested = read_references(extent, "vmdk", extent.stat().st_size)
+    if nested.any:
+        raise SourceError(
+            f"{path}: its extent {extent.name!r} refers to another file: {nested.describe()}", hint=_UNTRUSTED
+        )
 
 
 def detect_format(path: Path, start: int = 0) -> str:
-    """Tell the format by its magic number; what has none is raw.
+    """Return the format of an image by its magic number, or ``raw`` if it has none.
 
-    :param start: where the image begins in the file, bytes.
-    :raises SourceError: it cannot be read.
+    :param start: offset of the image in the file, in bytes.
+    :raises SourceError: the file cannot be read.
     """
     try:
         with path.open("rb") as stream:
@@ -118,42 +196,61 @@ def detect_format(path: Path, start: int = 0) -> str:
 
 
 def _check_file(path: Path) -> int:
-    """Give the size of a file in bytes, 0 for a device."""
+    """Return the size of a file in bytes, or 0 for a block device.
+
+    :raises SourceError: it is not a readable, non-empty file.
+    """
     try:
         status = path.stat()
     except OSError as err:
         raise _unreadable(path, err) from err
+    except ValueError as err:
+        raise SourceError(f"{str(path)!r} is not the name of a file: {err}", hint="check the name") from err
     if stat.S_ISBLK(status.st_mode):
         return 0
     if not stat.S_ISREG(status.st_mode):
         kind = "a directory" if stat.S_ISDIR(status.st_mode) else "neither a file nor a block device"
-        raise SourceError(f"{path} is {kind}, and not a disk image", hint="name the disk image itself")
+        raise SourceError(f"{path} is {kind}, not a disk image", hint="name the disk image itself")
     if not os.access(path, os.R_OK):
-        raise SourceError(f"{path}: permission denied", hint="make it readable for this user, or run as one who may")
+        raise SourceError(
+            f"{path}: permission denied", hint="make it readable for this user, or run as a user who may read it"
+        )
     if status.st_size == 0:
-        raise SourceError(f"{path} is empty", hint="check that the whole image was downloaded or exported")
+        raise SourceError(f"{path} is empty", hint="check that the image was downloaded or exported completely")
     return status.st_size
 
 
-def _backing(path: Path, references: References, depth: int, within: Path | None) -> QemuImage:
-    if references.backing_format is None:
+def _backing_path(path: Path, references: References) -> Path:
+    """Return the path of the backing file. A relative name belongs to the directory of the image that has it.
+
+    :raises SourceError: the name is not that of a file, or the format is missing or unsupported.
+    """
+    name, image_format = references.backing or "", references.backing_format
+    if _PROTOCOL.match(name) and references.backing_format != "vmdk":
         raise SourceError(
-            f"{path}: its header names the backing file {references.backing} without its format",
-            hint=f"write it down: qemu-img rebase -u -F raw|qcow2 -b {references.backing} {path}",
+            f"{path}: its backing file {name!r} is an address for qemu, not the name of a file",
+            hint="copy it into one self-contained image with qemu-img convert",
         )
-    assert references.backing is not None  # noqa: S101 - the caller looked
-    # as qemu does: relative to the image that names it
-    below = path.parent / references.backing
-    return describe_image(below, references.backing_format, external=within is None, within=within, depth=depth + 1)
+    if image_format is None:
+        raise SourceError(
+            f"{path}: its header names the backing file {name!r} without its format",
+            hint=f"write it down: qemu-img rebase -u -F raw|qcow2 -b {shlex.quote(name)} {shlex.quote(str(path))}",
+        )
+    if image_format not in FORMATS:
+        raise SourceError(
+            f"{path}: its backing file {name!r} has the format {image_format!r}, which is not supported",
+            hint="copy it into one self-contained image with qemu-img convert",
+        )
+    return path.parent / name
 
 
 def _check_image(image: QemuImage) -> None:
-    """Let qemu follow the tables of an image: a file that was cut short would read as zeros.
+    """Let qemu check the tables of an image, because the missing end of a truncated file would read as zeros.
 
-    :raises SourceError: it is damaged.
+    :raises SourceError: the image is damaged.
     """
     require_program("qemu-img")
-    # what lies below is checked by itself
+    # the backing file has been checked on its own
     node = block_node(dataclasses.replace(image, backing=None))
     try:
         run_program(["qemu-img", "check", "-q", "-U", json_name(node)])
@@ -163,17 +260,17 @@ def _check_image(image: QemuImage) -> None:
         if err.status == 63:  # qemu-img(1): this kind of image cannot be checked
             return
         lines = (line.strip().removeprefix("qemu-img: ") for line in err.stderr_tail.splitlines())
-        said = [line for line in lines if line]
+        reasons = [line for line in lines if line]
         raise SourceError(
-            f"{image.path} is no whole {image.format} image: {said[0] if said else err.message}",
-            hint="it was cut short or damaged: export or download it again; 'qemu-img check' says more",
+            f"{image.path} is not a complete {image.format} image: {reasons[0] if reasons else err.message}",
+            hint="the file is truncated or damaged: export or download it again; 'qemu-img check' says more",
         ) from err
 
 
 def _check_vdi_length(path: Path, size: int) -> None:
-    """See that a VDI file is as long as its header says, which ``qemu-img check`` does not look at.
+    """Check that a VDI file is as long as its header says; ``qemu-img check`` does not.
 
-    :raises SourceError: it is shorter.
+    :raises SourceError: the file is shorter.
     """
     with path.open("rb") as stream:
         head = stream.read(512)
@@ -183,14 +280,14 @@ def _check_vdi_length(path: Path, size: int) -> None:
         if size == 0 or size >= data + block * allocated:
             return
     raise SourceError(
-        f"{path} is no whole vdi image: it is shorter than its header says",
-        hint="it was cut short: export or download it again",
+        f"{path} is not a complete vdi image: it is shorter than its header says",
+        hint="the file is truncated: export or download it again",
     )
 
 
 def _unreadable(path: Path, err: OSError) -> SourceError:
     hints = {
-        FileNotFoundError: "check the path; relative ones begin at the current directory",
-        PermissionError: "make it readable for this user, or run as one who may read it",
+        FileNotFoundError: "check the path; a relative path starts at the current directory",
+        PermissionError: "make it readable for this user, or run as a user who may read it",
     }
     return SourceError(f"{path}: {err.strerror}", hint=hints.get(type(err)))

@@ -1,61 +1,60 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the header of an image says about other files, read without opening any.
+"""Read which other files the header of an image names, without opening them.
 
-Own code, because every tool that could be asked opens these files in order to answer. Formats: qemu
-docs/interop/qcow2.txt; VMware "Virtual Disk Format 5.0" (sparse extent header, embedded descriptor). vhdx, vdi and vpc
-can have parents too, which qemu cannot open: it refuses such images itself.
+This is code of our own because qemu-img opens the named files before it lists them. The format of qcow2 is specified in
+qemu's docs/interop/qcow2.txt; for VMDK see ``vmdk``. Images of vhdx, vdi and vpc can have parents, which qemu never
+opens: see ``parents``.
 """
 
 from __future__ import annotations
 
-import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 from v2v_core.errors import SourceError
+from v2v_core.images.vmdk import LONGEST_DESCRIPTOR, Descriptor, Extent, parse_descriptor, read_sparse_header
 
-#: No header or descriptor is larger than this, in bytes.
+#: The largest header or descriptor, in bytes.
 _LARGEST = 1024 * 1024
 _QCOW2_DATA_FILE = 1 << 2
 _QCOW2_BACKING_FORMAT = 0xE2792ACA
 _QCOW2_DATA_FILE_NAME = 0x44415441
-_SECTOR = 512
-# RW 4192256 SPARSE "disk-s001.vmdk"     RW 63 FLAT "disk-flat.vmdk" 0      RW 2 ZERO
-_VMDK_EXTENT = re.compile(r'^\s*(RW|RDONLY|NOACCESS)\s+\d+\s+(?P<type>[A-Z]+)\s*(?:"(?P<file>[^"]*)")?', re.MULTILINE)
-_VMDK_PARENT = re.compile(r'^\s*parentFileNameHint\s*=\s*"?(?P<file>[^"\r\n]*)', re.MULTILINE | re.IGNORECASE)
-_VMDK_NO_PARENT = re.compile(r"^\s*parentCID\s*=\s*ffffffff\s*$", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class References:
-    """The other files that a header names."""
+    """The other files that a header names.
+
+    :param data_file: qemu resolves this name against its current directory, the others against that of the image.
+    """
 
     backing: str | None = None
     backing_format: str | None = None
     data_file: str | None = None
-    extents: tuple[str, ...] = ()
+    extents: tuple[Extent, ...] = ()
 
     @property
     def any(self) -> bool:
-        """Tell whether there is one."""
+        """Whether the header names another file."""
         return self.backing is not None or self.data_file is not None or bool(self.extents)
 
-    def names(self) -> list[str]:
-        """Give the names of all of them."""
-        return [name for name in (self.backing, self.data_file, *self.extents) if name is not None]
+    def beside(self) -> list[str]:
+        """Return the names that are resolved against the directory of the image."""
+        return [name for name in (self.backing, *(extent.name for extent in self.extents)) if name is not None]
 
     def describe(self) -> str:
-        """Name them, for an error."""
+        """Return the names as text for an error message."""
         named = [("backing file", self.backing), ("data file", self.data_file)]
-        named += [("extent", extent) for extent in self.extents[:3]]
+        named += [("extent", extent.name) for extent in self.extents[:3]]
         return ", ".join(f"{what} {name!r}" for what, name in named if name is not None)
 
 
 def read_references(path: Path, image_format: str, size: int, *, start: int = 0) -> References:
     """Read which other files the header of an image names.
 
-    :param size: of the image, bytes; 0 for a device. :param start: where it begins in the file, bytes.
+    :param size: of the image, in bytes; 0 for a device.
+    :param start: offset of the image in the file, in bytes.
     :raises SourceError: the header is damaged.
     """
     if image_format not in {"qcow2", "vmdk"}:
@@ -69,8 +68,9 @@ def read_references(path: Path, image_format: str, size: int, *, start: int = 0)
         raise SourceError(f"{path}: {err.strerror}") from err
     except (struct.error, ValueError) as err:
         raise SourceError(
-            f"{path}: the {image_format} header is damaged: {err}",
-            hint="it is not a whole image of this format; check it, and -if",
+            f"{path} cannot be read as a {image_format} image: {err}",
+            hint="if it has another format, name it with -if; or copy it into one self-contained image with "
+            "qemu-img convert",
         ) from err
 
 
@@ -114,31 +114,31 @@ def _qcow2_extensions(head: bytes, offset: int) -> dict[int, bytes]:
 
 def _vmdk(path: Path, head: bytes, size: int, base: int) -> References:
     if head.startswith(b"COWD"):
-        # ESX's own sparse extents; the name of a parent lies at a fixed place that qemu does not look at
+        # a sparse extent of ESX, in which qemu does not look for a parent
         return References()
     if not head.startswith(b"KDMV"):
-        return _vmdk_descriptor(head.decode("utf-8", "surrogateescape"), embedded=False)
-    # magic, version, flags, capacity, grain size, descriptor offset and size in sectors
-    (capacity,) = struct.unpack_from("<Q", head, 12)
-    descriptor_offset, descriptor_size = struct.unpack_from("<QQ", head, 28)
-    if not descriptor_offset:
+        return _from_descriptor(parse_descriptor(head))
+    header = read_sparse_header(head)
+    if not header.descriptor_offset:
         return References()
-    start, length = descriptor_offset * _SECTOR, descriptor_size * _SECTOR
-    if length > _LARGEST or start + length > max(size, len(head)):
+    # if the capacity is 0, qemu only reads the descriptor, and ignores the size in the header
+    embedded = header.capacity != 0
+    length = header.descriptor_size if embedded else LONGEST_DESCRIPTOR + 1
+    end = header.descriptor_offset + header.descriptor_size
+    if header.descriptor_size > _LARGEST or end > max(size, len(head)):
         raise ValueError("the descriptor lies outside the file")
+    if size:
+        # in an archive, the next file follows
+        length = min(length, size - header.descriptor_offset)
     with path.open("rb") as stream:
-        stream.seek(base + start)
-        text = stream.read(length).split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
-    # without a capacity of its own qemu takes the file for a mere descriptor and opens the extents by name
-    return _vmdk_descriptor(text, embedded=bool(capacity))
+        stream.seek(base + header.descriptor_offset)
+        descriptor = parse_descriptor(stream.read(length), embedded=embedded)
+    return _from_descriptor(descriptor)
 
 
-def _vmdk_descriptor(text: str, *, embedded: bool) -> References:
-    """Read a descriptor; the one extent of an embedded one is the file itself, whatever name is written there."""
-    extents = [(match["type"], match["file"]) for match in _VMDK_EXTENT.finditer(text)]
-    named = [name for kind, name in extents if name is not None and kind != "ZERO"]
-    if embedded and len(extents) == 1 and extents[0][0] == "SPARSE":
-        named = []
-    parent = _VMDK_PARENT.search(text)
-    backing = parent["file"].strip() if parent is not None and not _VMDK_NO_PARENT.search(text) else None
-    return References(backing=backing or None, backing_format="vmdk" if backing else None, extents=tuple(named))
+def _from_descriptor(descriptor: Descriptor) -> References:
+    return References(
+        backing=descriptor.parent,
+        backing_format="vmdk" if descriptor.parent else None,
+        extents=descriptor.extents,
+    )

@@ -65,7 +65,7 @@ def _abort(directory: ConversionDir, owner: Owner, report: StepReport) -> AbortR
                 connection=choice.connection,
                 transport=choice.transport,
                 password_file=choice.password_file,
-                options=plugin.check_options(choice.options),
+                options=plugin.check_options(choice.options, required=False),
             )
         )
     return plugin.output_abort(

@@ -40,7 +40,9 @@ def run(directory: ConversionDir, choice: InputChoice, sinks: Sequence[EventSink
         _undo_earlier_attempt(directory, report)
         plugin = load_plugin(Role.INPUT, choice.mode)
         options = plugin.check_options(choice.options)
-        ledger = directory.ledger.begin(Role.INPUT, choice, words)
+        # what an abort needs of a secret, the plugin leaves in its own directory
+        recorded = dataclasses.replace(choice, options=plugin.without_secrets(choice.options))
+        ledger = directory.ledger.begin(Role.INPUT, recorded, words)
         temporary = directory.overlay / "input"
         temporary.mkdir(mode=0o700, exist_ok=True)
         result = plugin.input_setup(

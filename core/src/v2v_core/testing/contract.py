@@ -81,7 +81,7 @@ class PluginContract:
         """SDKs are imported inside the hooks: help and listing must stay fast, and work without the SDK."""
         module = self.plugin_class.__module__
         done = subprocess.run(
-            [sys.executable, "-c", _IMPORTS, module],
+            [sys.executable, "-P", "-c", _IMPORTS, module],
             capture_output=True,
             text=True,
             timeout=60,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``-i disk IMAGE…``: what is known of a guest of which there are only the disks."""
+"""``-i disk IMAGE...``: a guest of which only the disks are known."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from v2v_core.api import (
 )
 
 _URI = re.compile(r"nbds?(\+unix|\+vsock)?:", re.ASCII)
-#: What is taken off the file name to get the name of the guest.
+#: Endings of file names that are not part of the name of the guest.
 _SUFFIXES = (".img", ".ova", ".qcow2", ".raw", ".vmdk", ".vmx", ".vhdx", ".vdi", "-sda")
 
 
@@ -43,7 +43,7 @@ class DiskInput:
 
     @hookimpl
     def v2v_input_setup(self, request: InputSetupRequest) -> InputResult:
-        """Describe one guest whose disks are the arguments, in that order."""
+        """Describe a guest whose disks are the arguments, in their order."""
         if not request.arguments:
             raise UsageError(
                 "-i disk is expecting a disk image, or several if the guest has several disks",
@@ -72,7 +72,7 @@ class DiskInput:
 
 
 def guest_name(arguments: tuple[str, ...]) -> str:
-    """Give the name of the guest: that of the first image file, without what is usual at its end."""
+    """Return a name for the guest: that of the first image file, without its usual ending."""
     for argument in arguments:
         if _URI.match(argument):
             continue

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``-i ova``: an OVA package or its directory; it comes from somebody else and is trusted with nothing."""
+"""``-i ova``: an OVA package or its directory. The package is untrusted."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Streams between an archive and who reads it, so that no length that the archive states is believed."""
+"""Streams that limit what is read from an archive, whatever lengths its headers claim."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ _CHUNK = 64 * 1024
 
 
 class Readable(Protocol):
-    """What can be read."""
+    """A stream that can be read."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Give at most so many bytes, none at the end."""
+        """Return at most this many bytes; none at the end."""
 
 
 class TooLong(OSError):
-    """A header states a length that no header has."""
+    """A header claims to be longer than any header is."""
 
     def __init__(self) -> None:
         super().__init__("a header is longer than any header can be")
 
 
 class Bounded:
-    """A file in which no single read is longer than so many bytes."""
+    """A file that refuses single reads of more than a number of bytes."""
 
     def __init__(self, stream: IO[bytes], limit: int) -> None:
         self._stream, self._limit = stream, limit
 
     def read(self, size: int = -1) -> bytes:
-        """Read.
+        """Return at most this many bytes.
 
-        :raises TooLong: there is more, and it is asked for.
+        :raises TooLong: they are more than the limit.
         """
         data = self._stream.read(min(size, self._limit + 1) if size >= 0 else self._limit + 1)
         if len(data) > self._limit:
@@ -42,32 +42,32 @@ class Bounded:
         return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go somewhere."""
+        """Change the position, and return it."""
         return self._stream.seek(offset, whence)
 
     def tell(self) -> int:
-        """Tell where it is."""
+        """Return the position."""
         return self._stream.tell()
 
     def seekable(self) -> bool:
-        """Tell that it is."""
+        """Return True."""
         return True
 
 
 class Budgeted:
-    """A stream of which no more is read than was allowed last."""
+    """A stream from which no more can be read than was allowed last."""
 
     def __init__(self, stream: Readable) -> None:
         self._stream, self._left = stream, 0
 
     def allow(self, size: int) -> None:
-        """Allow so many bytes from here on."""
+        """Allow this many bytes from the current position on."""
         self._left = size
 
     def read(self, size: int = -1) -> bytes:
-        """Read.
+        """Return at most this many bytes.
 
-        :raises TooLong: what was allowed is used up.
+        :raises TooLong: the allowance is used up.
         """
         if self._left <= 0:
             raise TooLong
@@ -77,20 +77,20 @@ class Budgeted:
 
 
 class Window:
-    """The next so many bytes of a stream."""
+    """The next bytes of a stream, limited to a number."""
 
     def __init__(self, stream: IO[bytes], size: int) -> None:
         self._stream, self._left = stream, size
 
     def read(self, size: int = -1) -> bytes:
-        """Read."""
+        """Return at most this many bytes."""
         data = self._stream.read(self._left if size < 0 else min(size, self._left))
         self._left -= len(data)
         return data
 
 
 class Xz:
-    """What an xz file holds. Python's own LZMAFile takes as much memory as the file says that it needs."""
+    """The content of an xz file, with a limit on memory. LZMAFile of Python takes as much as the file asks for."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -98,14 +98,14 @@ class Xz:
         self._decompressor = self._new()
 
     def read(self, size: int = -1) -> bytes:
-        """Read.
+        """Return at most this many bytes.
 
-        :raises lzma.LZMAError: it is damaged, or wants too much memory.
-        :raises EOFError: it is cut short.
+        :raises lzma.LZMAError: the file is damaged, or needs too much memory.
+        :raises EOFError: the file is truncated.
         """
         while True:
             if self._decompressor.eof:
-                # Another stream may follow, after padding.
+                # another stream may follow, after padding
                 self._rest = (self._decompressor.unused_data or self._stream.read(_CHUNK)).lstrip(b"\0")
                 if not self._rest:
                     return b""
@@ -114,7 +114,7 @@ class Xz:
             if self._decompressor.needs_input:
                 fresh, self._rest = self._rest or self._stream.read(_CHUNK), b""
                 if not fresh:
-                    raise EOFError("the compressed file ends before its end")
+                    raise EOFError("the compressed file is truncated")
             data = self._decompressor.decompress(fresh, size)
             if data:
                 return data

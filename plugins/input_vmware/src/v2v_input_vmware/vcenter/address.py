@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where the vCenter or the ESXi host is: ``https://USER@HOST/``, or the URIs of libvirt, ``vpx://`` and ``esx://``."""
+"""Parse the address of a vCenter or an ESXi host: ``https://USER@HOST/``, or libvirt's ``vpx://`` and ``esx://``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _EXAMPLE = "for example: -ic https://administrator%40vsphere.local@vcenter.examp
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """The server, and who logs in.
+    """The server and the user who logs in.
 
-    :param datacenter: the path of a ``vpx://`` URI, which begins with the inventory path of the datacenter; or empty.
-    :param no_verify: its certificate is not verified, as the user said.
+    :param datacenter: path of a ``vpx://`` URI, which starts with the inventory path of the datacenter; else empty.
+    :param no_verify: the user does not want the certificate to be verified.
     """
 
     host: str
@@ -28,15 +28,15 @@ class Address:
 
     @property
     def authority(self) -> str:
-        """Give host and port as in a URL, the usual port left out."""
+        """Host and port as in a URL, without the default port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == 443 else f"{host}:{self.port}"
 
 
 def parse_address(uri: str | None) -> Address:
-    """Read the URI of ``-ic``.
+    """Parse the URI of ``-ic``.
 
-    :raises UsageError: it is none of these, or names no user.
+    :raises UsageError: it is missing, not such a URI, or has a password or no user.
     """
     if uri is None:
         raise UsageError("a vCenter or ESXi host must be named with -ic", hint=_EXAMPLE)
@@ -48,16 +48,16 @@ def parse_address(uri: str | None) -> Address:
     if parts.scheme not in _SCHEMES or not parts.hostname:
         raise UsageError("-ic does not name a vCenter or ESXi host", hint=_EXAMPLE)
     if parts.password is not None:
-        raise UsageError("no password may stand in the URI of -ic", hint="write it into a file and add: -ip FILE")
+        raise UsageError("the URI of -ic must not contain a password", hint="write it into a file and add: -ip FILE")
     user = unquote(parts.username) if parts.username else ("root" if parts.scheme == "esx" else None)
     if user is None:
-        raise UsageError("the URI of -ic does not say who logs in", hint=_EXAMPLE)
+        raise UsageError("the URI of -ic does not name a user", hint=_EXAMPLE)
     query = parse_qs(parts.query)
     return Address(
         host=parts.hostname,
         user=user,
         port=port or 443,
-        # vpx://HOST/Folder/Datacenter/cluster/esxi: where the datacenter ends only the inventory knows
+        # vpx://HOST/Folder/Datacenter/cluster/esxi: only the inventory tells where the datacenter ends
         datacenter=unquote(parts.path).strip("/") if parts.scheme == "vpx" else "",
         no_verify=query.get("no_verify", ["0"])[-1] == "1",
     )

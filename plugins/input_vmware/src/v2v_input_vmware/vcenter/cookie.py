@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Run by nbdkit (``cookie-script``): print the cookie of a session that lives; log in only if the last one does not."""
+"""The program that nbdkit runs as ``cookie-script``: print the cookie of a valid session, and log in if necessary."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from v2v_input_vmware.vcenter.trust import TIMEOUT, Trust
 
 
 def main(arguments: list[str]) -> int:
-    """Print the cookie. One session is shared by the servers of all disks."""
+    """Print the cookie of the session, which the servers of all disks share."""
     settings = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     address = Address(host=settings["host"], port=settings["port"], user=settings["user"])
     ca_file = settings["ca_file"]
@@ -26,15 +26,15 @@ def main(arguments: list[str]) -> int:
     with Path(f"{kept}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         cookie = kept.read_text(encoding="utf-8") if kept.exists() else ""
-        if not cookie or not _lives(address, trust, cookie, settings["probe"]):
+        if not cookie or not _is_valid(address, trust, cookie, settings["probe"]):
             cookie = _new_session(address, trust, settings)
             write_secret(kept, cookie)
     sys.stdout.write(f"{cookie}\n")
     return 0
 
 
-def _lives(address: Address, trust: Trust, cookie: str, probe: str) -> bool:
-    """Tell whether a session lives; only a refusal means that it does not."""
+def _is_valid(address: Address, trust: Trust, cookie: str, probe: str) -> bool:
+    """Return whether a session is valid: only a refusal of the server says that it is not."""
     connection = http.client.HTTPSConnection(address.host, address.port, timeout=TIMEOUT, context=trust.context())
     try:
         connection.request("HEAD", probe, headers={"Cookie": cookie})
@@ -46,10 +46,10 @@ def _lives(address: Address, trust: Trust, cookie: str, probe: str) -> bool:
 
 
 def _new_session(address: Address, trust: Trust, settings: dict[str, Any]) -> str:
-    from v2v_input_vmware.vcenter.session import explained, log_in, session_cookie
+    from v2v_input_vmware.vcenter.session import log_in, session_cookie, translated_errors
 
     password = Path(settings["password_file"]).read_text(encoding="utf-8")
-    with explained(address):
+    with translated_errors(address):
         return session_cookie(log_in(address, password, trust))
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Disks over https: the files of a datastore at ``/folder``, read by nbdkit-curl-plugin(1).
+"""Read disks over https: nbdkit-curl-plugin(1) reads files of a datastore at ``/folder``.
 
-The session that nbdkit reads with is made by a script of ours that it runs again and again: a session of vCenter ends
-after half an hour without a request, or when somebody ends it, and the copy of a disk may take a day.
+nbdkit runs our script ``cookie`` again and again to get a valid session. A session ends after half an hour without a
+request, or when an administrator ends it, and the copy of a disk can take a day.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from v2v_input_vmware.vcenter.machine import VmDisk
 from v2v_input_vmware.vcenter.password import write_secret
 from v2v_input_vmware.vcenter.trust import TIMEOUT, Trust, unreachable
 
-#: Seconds between two looks at the session; less than the time for which reads are tried again.
+#: Seconds between two checks of the session; less than the time for which failed reads are repeated.
 _RENEW = 30
-#: Seconds that the server may take for a read.
+#: The most seconds that a read may take.
 _READ_TIMEOUT = 2000
-#: What vSphere calls the file of a snapshot.
+#: The file name that vSphere gives to a snapshot.
 _SNAPSHOT = re.compile(r"-\d{6}\.vmdk$")
 _PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY")
 
 
 def folder_path(disk: VmDisk, datacenter: str) -> str:
-    """Give the path and query of a disk's data: ``disk.vmdk`` describes it, ``disk-flat.vmdk`` is it.
+    """Return the path and query of a disk's data, which ``disk-flat.vmdk`` holds; ``disk.vmdk`` only describes it.
 
-    The names of datacenter and datastore are quoted twice: the server unquotes them twice.
+    The names of datacenter and datastore are quoted twice, because the server unquotes them twice.
     """
     flat = f"{disk.path.removesuffix('.vmdk')}-flat.vmdk"
     twice = {key: quote(quote(value, safe=""), safe="") for key, value in (("dc", datacenter), ("ds", disk.datastore))}
@@ -41,9 +41,9 @@ def folder_path(disk: VmDisk, datacenter: str) -> str:
 
 
 def check_readable(address: Address, trust: Trust, path: str, cookie: str, disk: VmDisk) -> None:
-    """See that the file of a disk is there and may be read.
+    """Check that the file of a disk exists and may be read.
 
-    :raises SourceError: it is not, or may not.
+    :raises SourceError: it does not exist, or may not be read.
     """
     connection = http.client.HTTPSConnection(address.host, address.port, timeout=TIMEOUT, context=trust.context())
     try:
@@ -53,20 +53,17 @@ def check_readable(address: Address, trust: Trust, path: str, cookie: str, disk:
         raise unreachable(address, err) from err
     except http.client.HTTPException as err:
         raise SourceError(
-            f"{address.host} does not answer as a datastore does: {err}", hint="look at the logs of the server"
+            f"{address.host} does not answer like a datastore: {err}", hint="look at the logs of the server"
         ) from err
     finally:
         connection.close()
     if status == http.client.OK:
         return
-    missing = "the file is not there: look at the datastore; disks of vSAN and vVols have no such files: use -it vddk"
+    missing = "the file does not exist: look at the datastore; for disks on vSAN and vVols, use -it vddk"
     if _SNAPSHOT.search(disk.path):
-        missing = "its name is that of a snapshot: consolidate the disks (Snapshots > Consolidate), or use -it vddk"
-    hints = {
-        401: "the user may log in and not read datastores: give him Datastore.Browse and Datastore.FileManagement",
-        403: "the user may log in and not read datastores: give him Datastore.Browse and Datastore.FileManagement",
-        404: missing,
-    }
+        missing = "it has the name of a snapshot: consolidate the disks (Snapshots > Consolidate), or use -it vddk"
+    forbidden = "the user may log in but not read datastores: grant Datastore.Browse and Datastore.FileManagement"
+    hints = {401: forbidden, 403: forbidden, 404: missing}
     raise SourceError(
         f"{disk.label} ({disk.file}) cannot be read from {address.host}: HTTP status {status}",
         hint=hints.get(status, "look at the logs of the server"),
@@ -74,9 +71,9 @@ def check_readable(address: Address, trust: Trust, path: str, cookie: str, disk:
 
 
 def cookie_command(directory: Path, address: Address, trust: Trust, password: str, probe: str) -> str:
-    """Give the shell's command that prints the cookie of a session that lives, after writing what it needs.
+    """Write the settings of the program that prints the cookie, and return its command line for the shell.
 
-    :param probe: path and query of a file, to see whether a session still lives.
+    :param probe: path and query of a file, whose headers the program requests to check a session.
     """
     secret = write_secret(directory / "password", password)
     settings = {
@@ -91,12 +88,17 @@ def cookie_command(directory: Path, address: Address, trust: Trust, password: st
         "kept": str(directory / "cookie"),
     }
     configuration = write_secret(directory / "session.json", json.dumps(settings))
-    # no script of its own: nothing can be executed where temporary files are on some machines
-    return shlex.join([sys.executable, "-m", "v2v_input_vmware.vcenter.cookie", str(configuration)])
+    # A module and not a script file, because some machines forbid executing files in temporary directories.
+    # Without -P, Python would look for modules in the current directory first, where another user may have put a
+    # json.py, and this program reads the password.
+    return shlex.join([sys.executable, "-P", "-m", "v2v_input_vmware.vcenter.cookie", str(configuration)])
 
 
 def service(address: Address, trust: Trust, path: str, cookie: str) -> NbdkitPlugin:
-    """Describe how a disk is served."""
+    """Describe how a disk is served over https.
+
+    :param path: path and query of its data. :param cookie: the command that prints the cookie.
+    """
     parameters = [
         ("url", f"https://{address.authority}{path}"),
         ("protocols", "https"),
@@ -112,6 +114,6 @@ def service(address: Address, trust: Trust, path: str, cookie: str) -> NbdkitPlu
         name="curl",
         parameters=tuple(parameters),
         remote=True,
-        # the datastore is reached as the inventory was, without the proxy of the environment
+        # the inventory was read without a proxy, too
         environment=tuple((name, "") for name in _PROXIES),
     )

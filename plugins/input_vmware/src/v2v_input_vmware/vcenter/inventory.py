@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Find a virtual machine: by inventory path, name, UUID or moref."""
+"""Find a virtual machine in the inventory by path, name, UUID or moref."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from v2v_core.api import SourceError
 from v2v_input_vmware.vcenter.session import Service
 
-#: A managed object of pyvmomi, which has no types.
+#: A managed object of pyvmomi, which has no type hints.
 Managed = Any
 
 _MOREF = re.compile(r"(?:moref=|moref:)?(vm-\d+|\d+)", re.ASCII)
@@ -19,11 +19,12 @@ _DEEPEST = 100
 
 
 def find_vm(service: Service, wanted: str, place: str = "") -> Managed:
-    """Find the one virtual machine that is meant.
+    """Return the virtual machine that the user named.
 
-    :param place: a path that begins with the path of its datacenter, as ``vpx://`` URIs have it: tells machines of one
-        name apart.
-    :raises SourceError: there is none, or more than one.
+    :param wanted: its inventory path, name, UUID or moref.
+    :param place: a path that starts with the path of its datacenter, as in a ``vpx://`` URI. It selects among machines
+        of the same name.
+    :raises SourceError: no machine matches, or several do.
     """
     content = service.RetrieveContent()
     if wanted.startswith("/"):
@@ -43,20 +44,20 @@ def find_vm(service: Service, wanted: str, place: str = "") -> Managed:
         listed = ", ".join(sorted(f"{path_of(service, vm)} ({moref})" for moref, vm in machines.items()))
         raise SourceError(
             f"there are {len(machines)} virtual machines called {wanted}: {listed}",
-            hint="name the one that is meant by its path, which begins with /, or by its moref",
+            hint="name one of them by its path, which starts with /, or by its moref",
         )
     if not machines:
         raise SourceError(
             f"there is no virtual machine {wanted}, or the user may not see it",
-            hint="name it as the inventory does, or by its path (/Datacenter/vm/Folder/Name), UUID or moref",
+            hint="give its name in the inventory, its path (/Datacenter/vm/Folder/Name), its UUID or its moref",
         )
     return next(iter(machines.values()))
 
 
 def properties(service: Service, entity: Managed, *names: str) -> dict[str, Any]:
-    """Ask for properties of an object in one request; those that are not set are None.
+    """Read properties of an object in one request. Properties that are not set are None.
 
-    :raises vim.fault.NoPermission: the user may not read one.
+    :raises vim.fault.NoPermission: the user may not read one of them.
     """
     from pyVmomi import vim, vmodl
 
@@ -70,19 +71,19 @@ def properties(service: Service, entity: Managed, *names: str) -> dict[str, Any]
     for missing in (each for content in contents for each in content.missingSet or ()):
         if isinstance(missing.fault, vim.fault.NoPermission):
             raise missing.fault
-    found = {each.name: each.val for content in contents for each in content.propSet}
-    return {name: found.get(name) for name in names}
+    values = {each.name: each.val for content in contents for each in content.propSet}
+    return {name: values.get(name) for name in names}
 
 
 def path_of(service: Service, entity: Managed) -> str:
-    """Give the inventory path of an object: ``/DC0/vm/web/guest``."""
+    """Return the inventory path of an object: ``/DC0/vm/web/guest``."""
     return "/" + "/".join(name for _, name in reversed(_upwards(service, entity)))
 
 
 def datacenter_of(service: Service, vm: Managed) -> str:
-    """Give the inventory path of the datacenter of a virtual machine, without a slash before it.
+    """Return the inventory path of the datacenter of a virtual machine, without the leading slash.
 
-    :raises SourceError: it cannot be seen.
+    :raises SourceError: the user may not see it.
     """
     from pyVmomi import vim
 
@@ -91,29 +92,30 @@ def datacenter_of(service: Service, vm: Managed) -> str:
         if isinstance(entity, vim.Datacenter):
             return "/".join(name for _, name in reversed(above[number:]))
     raise SourceError(
-        "the datacenter of the virtual machine cannot be seen", hint="give the user the right to read the datacenter"
+        "the datacenter of the virtual machine is not visible to the user",
+        hint="give the user the right to read the datacenter",
     )
 
 
 def _upwards(service: Service, entity: Managed) -> list[tuple[Managed, str]]:
-    """List the objects with their names from one up to the root of the inventory, whose name does not count."""
+    """Return an object and the objects above it with their names, without the root of the inventory."""
     from pyVmomi import vim
 
     above: list[tuple[Managed, str]] = []
     while entity is not None and len(above) < _DEEPEST:
-        # a machine in a vApp has no other parent, and a vApp has a folder beside the pool that it is in
-        above_it = {vim.VirtualMachine: ("parent", "parentVApp"), vim.VirtualApp: ("parentFolder", "parentVApp")}
-        names = above_it.get(type(entity), ("parent",))
+        # a machine in a vApp has only that as its parent; the parent of a vApp is a resource pool, not its folder
+        parents = {vim.VirtualMachine: ("parent", "parentVApp"), vim.VirtualApp: ("parentFolder", "parentVApp")}
+        names = parents.get(type(entity), ("parent",))
         try:
-            found = properties(service, entity, "name", *names)
+            values = properties(service, entity, "name", *names)
         except vim.fault.NoPermission:
-            # what lies above a machine that may be read need not be readable
+            # the user may read a machine without being allowed to read the objects above it
             break
-        parent = next((found[name] for name in names if found[name] is not None), None)
+        parent = next((values[name] for name in names if values[name] is not None), None)
         if parent is None:
             break
         # vSphere writes / \ and % in names as %2f, %5c and %25
-        above.append((entity, unquote(found["name"])))
+        above.append((entity, unquote(values["name"])))
         entity = parent
     return above
 
@@ -125,7 +127,7 @@ def _is_vm(entity: Managed) -> bool:
 
 
 def _named(content: Managed, name: str) -> list[Managed]:
-    """List the virtual machines of a name: the names of all are asked for at once."""
+    """Return the virtual machines of a name. The names of all machines are read in as few requests as possible."""
     from pyVmomi import vim, vmodl
 
     view = content.viewManager.CreateContainerView(content.rootFolder, [vim.VirtualMachine], True)
@@ -136,14 +138,16 @@ def _named(content: Managed, name: str) -> list[Managed]:
             objectSet=[collector.ObjectSpec(obj=view, skip=True, selectSet=[traversal])],
             propSet=[collector.PropertySpec(type=vim.VirtualMachine, pathSet=["name"])],
         )
-        found = []
+        machines = []
         page = content.propertyCollector.RetrievePropertiesEx([spec], collector.RetrieveOptions())
         while page is not None:
-            found += [each.obj for each in page.objects if any(name in {p.val, unquote(p.val)} for p in each.propSet)]
+            machines += [
+                each.obj for each in page.objects if any(name in {p.val, unquote(p.val)} for p in each.propSet)
+            ]
             if not page.token:
                 break
             page = content.propertyCollector.ContinueRetrievePropertiesEx(page.token)
-        return found
+        return machines
     finally:
         view.Destroy()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From the configuration of a virtual machine (vim.vm.ConfigInfo) to the metadata of the guest and its disks."""
+"""Read the guest and its disks from the configuration of a virtual machine (vim.vm.ConfigInfo)."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from v2v_input_vmware.vcenter.inventory import properties
 from v2v_input_vmware.vcenter.session import Service
 from v2v_input_vmware.vmx.guest import genid
 
-#: A managed or data object of pyvmomi, which has no types.
+#: A managed or data object of pyvmomi, which has no type hints.
 Data = Any
 
 _MIB = 1024 * 1024
 _FIRMWARE = {"bios": Firmware.BIOS, "efi": Firmware.UEFI}
-#: Drives of one controller, for the number of a drive among all: hda and hdb are on the first IDE channel.
+#: Drives per controller, to number the drives of a bus: hda and hdb are on the first IDE channel.
 _DRIVES = {Bus.IDE: 2, Bus.SATA: 30, Bus.SCSI: 15}
-#: NICs that libvirt and VMX files call otherwise than the class of vSphere.
+#: NICs that have another name in libvirt and in VMX files than their class in vSphere.
 _NIC_MODELS = {"pcnet32": "vlance"}
 _PATH = re.compile(r"\[(?P<datastore>.*?)\] ?(?P<path>.+)")
 _SHARED_BUSES = frozenset({"physicalSharing", "virtualSharing"})
-#: In the order in which their disks are numbered, as in VMX files.
+#: In the order in which the disks are numbered, as in VMX files.
 _CONTROLLERS = (("VirtualSCSIController", Bus.SCSI), ("VirtualNVMEController", Bus.NVME))
 _MORE_CONTROLLERS = (("VirtualSATAController", Bus.SATA), ("VirtualIDEController", Bus.IDE))
 
@@ -35,11 +35,15 @@ _MORE_CONTROLLERS = (("VirtualSATAController", Bus.SATA), ("VirtualIDEController
 class VmDisk:
     """A disk of the virtual machine.
 
-    :param path: in its datastore. :param file: both, as vSphere writes it: ``[datastore] dir/disk.vmdk``.
-    :param mode: ``persistent``, ``independent_persistent`` and so on. :param shared: several machines may write it.
-    :param mapping: ``physicalMode`` or ``virtualMode`` if it is a raw device mapping.
-    :param differs: the file has what differs from another one. :param encrypted: the file is encrypted.
-    :param boot_order: its place among what the firmware tries, from 1.
+    :param file: datastore and path as vSphere writes them: ``[datastore] dir/disk.vmdk``.
+    :param path: of the file in its datastore.
+    :param size: bytes.
+    :param mode: ``persistent``, ``independent_persistent`` and so on.
+    :param shared: several machines may write to the disk.
+    :param mapping: ``physicalMode`` or ``virtualMode`` if the disk is a raw device mapping.
+    :param differs: the file holds only the differences from another file.
+    :param encrypted: the file is encrypted.
+    :param boot_order: position among the disks that the firmware tries, from 1; None if unknown.
     """
 
     label: str
@@ -58,9 +62,9 @@ class VmDisk:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """A virtual machine as the inventory has it, asked for once.
+    """The properties of a virtual machine, read once from the inventory.
 
-    :param networks: the names of distributed port groups by their keys.
+    :param networks: names of distributed port groups by their keys.
     """
 
     moref: str
@@ -72,14 +76,17 @@ class Machine:
 
 
 def read_machine(service: Service, vm: Data) -> Machine:
-    """Ask for what is needed of a virtual machine."""
+    """Read the properties of a virtual machine.
+
+    :raises vim.fault.NoPermission: the user may not read one of them.
+    """
     from pyVmomi import vim
 
     found = properties(service, vm, "name", "config", "runtime", "snapshot", "network")
     named = []
     for group in found["network"] or ():
         if isinstance(group, vim.dvs.DistributedVirtualPortgroup):
-            # a port group that may not be seen has no name, and the machine can be converted all the same
+            # without permission the name of a port group stays unknown, and the machine can still be converted
             with suppress(vim.fault.NoPermission):
                 named.append(properties(service, group, "key", "name"))
     return Machine(
@@ -95,14 +102,14 @@ def read_machine(service: Service, vm: Data) -> Machine:
 def guest_of(vm: Machine, warn: Callable[[str], None]) -> tuple[Guest, tuple[VmDisk, ...]]:
     """Read the guest and its disks.
 
-    :param warn: is called with what cannot be carried over.
-    :raises SourceError: the machine cannot be read.
+    :param warn: called for each property that the target cannot have.
+    :raises SourceError: the configuration is not accessible, or a disk is not a file in a datastore.
     """
     config = vm.config
     if config is None:
         raise SourceError(
             f"the configuration of {vm.name} cannot be read: it is not accessible or not loaded",
-            hint="look at its state in the inventory: inaccessible and orphaned machines must be registered again",
+            hint="look at its state in the inventory: register inaccessible and orphaned machines again",
         )
     devices = list(config.hardware.device)
     disks = _disks(devices, _boot_order(config.bootOptions, warn))
@@ -129,12 +136,12 @@ def guest_of(vm: Machine, warn: Callable[[str], None]) -> tuple[Guest, tuple[VmD
 
 
 def _is(device: Data, name: str) -> bool:
-    """Tell whether a device is of a class, by its name: an older pyvmomi has not all of them."""
+    """Return whether a device is of a class. Classes are compared by name, because an older pyvmomi lacks some."""
     return any(each.__name__.rpartition(".")[2] == name for each in type(device).__mro__)
 
 
 def _boot_order(options: Data, warn: Callable[[str], None]) -> dict[int, int]:
-    """Give the places of disks in the boot order, by their keys."""
+    """Return the positions of disks in the boot order by their keys."""
     from pyVmomi import vim
 
     tried = list(options.bootOrder or ()) if options is not None else []
@@ -149,7 +156,7 @@ def _warn_of_host_devices(devices: list[Data], warn: Callable[[str], None]) -> N
     for device in devices:
         if _is(device, "VirtualPCIPassthrough") or _is(device, "VirtualSCSIPassthrough"):
             label = device.deviceInfo.label if device.deviceInfo is not None else f"device {device.key}"
-            warn(f"{label} is a device of the ESXi host: it is left out")
+            warn(f"{label} is a device of the ESXi host: the target does not get it")
 
 
 def _cpu(hardware: Data) -> Cpu:
@@ -206,7 +213,7 @@ def _disk(device: Data, bus: Bus | None, *, shared: bool) -> VmDisk:
     match = _PATH.fullmatch(file)
     if match is None:
         raise SourceError(
-            f"{label} of the virtual machine is no file in a datastore ({file or type(backing).__name__})",
+            f"{label} of the virtual machine is not a file in a datastore ({file or type(backing).__name__})",
             hint="detach it from the virtual machine, or copy it into a VMDK",
         )
     size = getattr(device, "capacityInBytes", None) or int(device.capacityInKB) * 1024
@@ -264,7 +271,10 @@ def _nic_model(card: Data) -> str:
 
 
 def _network(vm: Machine, backing: Data) -> str | None:
-    """Give the name of the network: of a standard switch it is there, of a distributed one the machine knows it."""
+    """Return the name of a NIC's network.
+
+    The backing has it for a standard switch. For a distributed switch it has the key of a port group.
+    """
     port = getattr(backing, "port", None)
     if port is None:
         name = getattr(backing, "deviceName", None)

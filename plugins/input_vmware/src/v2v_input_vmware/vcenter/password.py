@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The password: from the file of ``-ip``, from the keyring of the environment, or asked for on the terminal."""
+"""Find the password: in the file of ``-ip``, in the keyring of the desktop, or by asking on the terminal."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from v2v_input_vmware.vcenter.address import Address
 
 
 def find_password(address: Address, password_file: Path | None) -> str:
-    """Find the password of the user.
+    """Return the password of the user.
 
-    :raises UsageError: there is none, and nobody to ask. :raises SourceError: the file cannot be read.
+    :raises UsageError: it is not stored, and there is no terminal to ask on.
+    :raises SourceError: the file cannot be read.
     """
     if password_file is not None:
         return read_password_file(password_file, option="-ip", error=SourceError)
@@ -30,7 +31,7 @@ def find_password(address: Address, password_file: Path | None) -> str:
 
 
 def write_secret(path: Path, text: str) -> Path:
-    """Write a file that only this user reads."""
+    """Write a file that only this user may read, and return its path."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
         stream.write(text)
@@ -38,14 +39,14 @@ def write_secret(path: Path, text: str) -> Path:
 
 
 def _from_keyring(address: Address) -> str | None:
-    """Ask the keyring, if the package is installed; its service is the host."""
+    """Return the password that the keyring has for the host, if the package keyring is installed."""
     try:
         import keyring
     except ImportError:
         return None
     try:
-        found = keyring.get_password(address.host, address.user)
+        password = keyring.get_password(address.host, address.user)
     except Exception:
-        # its back ends raise what they like; a keyring that does not answer is none
+        # back ends raise exceptions of all kinds; a keyring that fails counts as no keyring
         return None
-    return str(found) if found is not None else None
+    return str(password) if password is not None else None

@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-from v2v_core.api import InputResult, InputSetupRequest, PluginOption, SourceError, UsageError, hookimpl
-from v2v_input_vmware.vcenter import vddk
-from v2v_input_vmware.vcenter.address import parse_address
-
-_THUMBPRINT, _CA_FILE = "thumbprint", "ca-file"
+from v2v_core.api import Finding, InputResult, InputSetupRequest, ProbeRequest, SourceError, hookimpl
+from v2v_input_vmware.vcenter.settings import OPTIONS, VcenterSettings
 
 
 class VcenterInput:
@@ -15,44 +12,27 @@ class VcenterInput:
 
     api_version = 1
     summary = "a guest of a vCenter or ESXi host, over https or VDDK (-it vddk)"
+    #: virt-v2v reads these through libvirt: ``-i libvirt -ic vpx://...`` is this mode.
     uri_schemes = ("vpx", "esx")
     capabilities = ("vcenter-https", "vddk")
-    options = (
-        PluginOption(
-            name=_THUMBPRINT, help="SHA-1 or SHA-256 fingerprint of the server's certificate, to trust it alone"
-        ),
-        PluginOption(name=_CA_FILE, help="file with the certificates of the authorities to trust"),
-        *vddk.OPTIONS,
-    )
+    options = OPTIONS
+
+    @hookimpl
+    def v2v_probe(self, request: ProbeRequest) -> tuple[Finding, ...]:
+        """Look for pyVmomi and nbdkit's plugins."""
+        from v2v_input_vmware.probes import probe_vcenter
+
+        return probe_vcenter()
 
     @hookimpl
     def v2v_input_setup(self, request: InputSetupRequest) -> InputResult:
-        """Describe one guest of the inventory."""
-        if len(request.arguments) != 1:
-            raise UsageError(
-                "-i vcenter is expecting the name of one guest",
-                hint="for example: virt-v2v -i vcenter -ic https://root@esxi.example.com/ -ip password-file GUEST",
-            )
-        if request.in_place:
-            raise UsageError(
-                "-i vcenter cannot convert in place", hint="the disks are VMware's: convert into a new guest"
-            )
-        if request.format is not None:
-            raise UsageError("-i vcenter cannot be used with -if", hint="leave it out")
-        if request.transport not in {None, "https", "vddk"}:
-            raise UsageError(
-                f"-i vcenter does not know the transport -it {request.transport}",
-                hint="https (the default) and vddk are known; over ssh an ESXi host is read with -i vmx -it ssh",
-            )
-        given = [name for name in request.options.values if name.startswith("vddk-")]
-        if given and request.transport != "vddk":
-            raise UsageError(f"-io {given[0]} is for -it vddk", hint="add -it vddk, or leave it out")
-        return _setup(request)
+        """Describe one guest of the inventory and how its disks are served."""
+        return _setup(request, VcenterSettings.of(request))
 
 
-def _setup(request: InputSetupRequest) -> InputResult:
-    # pyvmomi takes a second to load
-    from v2v_input_vmware.vcenter import datastore
+def _setup(request: InputSetupRequest, settings: VcenterSettings) -> InputResult:
+    # imported here because pyvmomi takes a second to load
+    from v2v_input_vmware.vcenter import datastore, vddk
     from v2v_input_vmware.vcenter.checks import check_machine
     from v2v_input_vmware.vcenter.inventory import datacenter_of, find_vm
     from v2v_input_vmware.vcenter.machine import guest_of, read_machine
@@ -60,32 +40,26 @@ def _setup(request: InputSetupRequest) -> InputResult:
     from v2v_input_vmware.vcenter.session import connected, session_cookie
     from v2v_input_vmware.vcenter.trust import check_name, fetch_certificate, find_trust, sha1_thumbprint
 
-    address = parse_address(request.connection)
-    over_vddk = request.transport == "vddk"
-    if over_vddk:
-        vddk.check_library(request.options)
-    password = find_password(address, request.password_file)
-    named = [request.options.one(name) for name in (_THUMBPRINT, "vddk-thumbprint")]
-    trust = find_trust(
-        address,
-        request.directory,
-        # the library is led to the same server
-        thumbprint=next((thumbprint for thumbprint in named if thumbprint is not None), None),
-        ca_file=request.options.one(_CA_FILE),
-    )
-    report = request.report
+    address, report = settings.address, request.report
+    if settings.vddk is not None:
+        vddk.check_library(settings.vddk)
+    password = find_password(address, settings.password_file)
+    trust = find_trust(address, request.directory, thumbprint=settings.thumbprint, ca_file=settings.ca_file)
     with connected(address, password, trust) as service:
-        vm = find_vm(service, request.arguments[0], address.datacenter)
+        vm = find_vm(service, settings.guest, address.datacenter)
         machine = read_machine(service, vm)
         guest, disks = guest_of(machine, report.warning)
-        snapshot = over_vddk and request.options.one("vddk-snapshot") is not None
-        check_machine(machine, disks, whole_files=not over_vddk, snapshot=snapshot, warn=report.warning)
-        if over_vddk:
+        check_machine(
+            machine,
+            disks,
+            whole_files=settings.vddk is None,
+            snapshot=settings.vddk is not None and settings.vddk.snapshot,
+            warn=report.warning,
+        )
+        if settings.vddk is not None:
             thumbprint = sha1_thumbprint(fetch_certificate(address, trust))
-            return InputResult(
-                guest=guest,
-                disks=vddk.services(address, machine.moref, disks, password, thumbprint, request.options),
-            )
+            services = vddk.services(address, machine.moref, disks, password, thumbprint, settings.vddk)
+            return InputResult(guest=guest, disks=services)
         if trust.pinned:
             check_name(address, trust)
         datacenter = datacenter_of(service, vm)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The connection to the server (vSphere Web Services, through pyvmomi), and what its errors mean."""
+"""Connect to the server (vSphere Web Services, through pyvmomi), and translate its errors."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from v2v_core.api import SourceError
 from v2v_input_vmware.vcenter.address import Address
 from v2v_input_vmware.vcenter.trust import TIMEOUT, Trust, fetch_certificate, sha1_thumbprint, unreachable
 
-#: A service instance of pyvmomi, which has no types.
+#: A service instance of pyvmomi, which has no type hints.
 Service = Any
 
 
 @contextmanager
 def connected(address: Address, password: str, trust: Trust) -> Iterator[Service]:
-    """Log in, and out at the end.
+    """Log in, and log out at the end.
 
-    :raises SourceError: in place of every error of pyvmomi, of the network and of TLS.
+    :raises SourceError: in place of each error of pyvmomi, the network and TLS.
     """
     from pyVim.connect import Disconnect
 
     service = None
     try:
-        with explained(address):
+        with translated_errors(address):
             service = log_in(address, password, trust)
             yield service
     finally:
@@ -37,9 +37,10 @@ def connected(address: Address, password: str, trust: Trust) -> Iterator[Service
 
 
 def log_in(address: Address, password: str, trust: Trust) -> Service:
-    """Log in; the session lives until somebody logs out, or for half an hour without a request.
+    """Log in. The session stays valid until it is logged out, or for half an hour without a request.
 
-    :raises SourceError: what answers is no vCenter and no ESXi host. Other errors are pyvmomi's: see ``explained``.
+    :raises SourceError: the server is not a vCenter or an ESXi host. Other errors are pyvmomi's: see
+        ``translated_errors``.
     """
     from pyVim.connect import SmartConnect
     from pyVmomi import vmodl
@@ -58,16 +59,16 @@ def log_in(address: Address, password: str, trust: Trust) -> Service:
     except (OSError, http.client.HTTPException, vmodl.MethodFault, vmodl.RuntimeFault):
         raise
     except Exception as err:
-        # pyvmomi raises plain ones, and those of its XML parser
+        # pyvmomi also raises plain exceptions, and those of its XML parser
         reason = next(iter(str(err).splitlines()), type(err).__name__)
         raise SourceError(
-            f"{address.host} does not answer as a vCenter or ESXi host does: {reason[:200]}",
-            hint="check the URI of -ic; a vCenter that is starting answers after some minutes",
+            f"{address.host} does not answer like a vCenter or an ESXi host: {reason[:200]}",
+            hint="check the URI of -ic; a vCenter that was just started answers after some minutes",
         ) from err
 
 
 def _wait_for_an_answer(address: Address, context: ssl.SSLContext) -> None:
-    """See that a server answers at all: pyvmomi first asks for its versions, and would wait for ever."""
+    """Wait for an answer of the server, with a time limit: pyvmomi has none for its first request."""
     connection = http.client.HTTPSConnection(address.host, address.port, timeout=TIMEOUT, context=context)
     try:
         connection.request("GET", "/sdk/vimServiceVersions.xml")
@@ -77,15 +78,15 @@ def _wait_for_an_answer(address: Address, context: ssl.SSLContext) -> None:
 
 
 def session_cookie(service: Service) -> str:
-    """Give the cookie of a session: ``vmware_soap_session="…"``."""
+    """Return the cookie of a session: ``vmware_soap_session="..."``."""
     return str(service._stub.cookie).partition(";")[0]
 
 
 @contextmanager
-def explained(address: Address) -> Iterator[None]:
-    """Turn what can go wrong on the way to the server into one line and a remedy.
+def translated_errors(address: Address) -> Iterator[None]:
+    """Translate errors of pyvmomi, the network and TLS into one line with a remedy.
 
-    :raises SourceError: in place of it.
+    :raises SourceError: in place of them.
     """
     from pyVmomi import vim, vmodl
 
@@ -93,7 +94,7 @@ def explained(address: Address) -> Iterator[None]:
         yield
     except vim.fault.InvalidLogin as err:
         raise SourceError(
-            f"{address.host} does not let {address.user} in: wrong user or password",
+            f"{address.host} refuses the login of {address.user}: wrong user or password",
             hint="check the file given with -ip and the user in the URI of -ic (administrator%40vsphere.local@...)",
         ) from err
     except vim.fault.NoPermission as err:
@@ -107,18 +108,18 @@ def explained(address: Address) -> Iterator[None]:
         raise _untrusted(address, err) from err
     except ssl.SSLError as err:
         raise SourceError(
-            f"{address.host} does not speak TLS on port {address.port} as it should: {err.reason or err}",
+            f"the TLS connection to {address.host}, port {address.port}, failed: {err.reason or err}",
             hint="check the port",
         ) from err
     except OSError as err:
         raise unreachable(address, err) from err
     except http.client.HTTPException as err:
         raise SourceError(
-            f"{address.host} does not answer as a vCenter or ESXi host does: {err}", hint="check the URI of -ic"
+            f"{address.host} does not answer like a vCenter or an ESXi host: {err}", hint="check the URI of -ic"
         ) from err
     except (vmodl.MethodFault, vmodl.RuntimeFault) as err:
         raise SourceError(
-            f"{address.host} refuses: {err.msg or type(err).__name__.rpartition('.')[2]}",
+            f"{address.host} refuses the request: {err.msg or type(err).__name__.rpartition('.')[2]}",
             hint="look at the recent tasks and events in the vSphere Client",
         ) from err
 
@@ -130,6 +131,6 @@ def _untrusted(address: Address, err: ssl.SSLCertVerificationError) -> SourceErr
         thumbprint = "its SHA-1 fingerprint"
     return SourceError(
         f"the certificate of {address.host} is not trusted: {err.verify_message}",
-        hint="name its authority with -io ca-file=FILE (vCenter offers it at /certs/download.zip); or compare the "
-        f"thumbprint with what the server's console shows and add: -io thumbprint={thumbprint}",
+        hint="name the certificate of its authority with -io ca-file=FILE (vCenter has it at /certs/download.zip); or "
+        f"compare the thumbprint with that on the server's console, and add: -io thumbprint={thumbprint}",
     )

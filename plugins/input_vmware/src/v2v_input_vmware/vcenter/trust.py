@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""TLS: the certificate is verified by the authorities of this machine, or is exactly the one that the user named."""
+"""Verify the server's certificate: by the authorities that this machine or the user trusts, or by its thumbprint."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pathlib import Path
 from v2v_core.api import SourceError, UsageError
 from v2v_input_vmware.vcenter.address import Address
 
-#: Seconds.
+#: Seconds that a connection or an answer may take.
 TIMEOUT = 60
 _ALGORITHMS = {40: "sha1", 64: "sha256"}
 
 
 @dataclass(frozen=True)
 class Trust:
-    """How the server is recognised.
+    """How the server's certificate is verified.
 
-    :param ca_file: authorities to trust, or the one certificate itself; None for those of this machine.
-    :param pinned: ``ca_file`` is the certificate of the server, whatever its name.
+    :param ca_file: the authorities to trust, or the certificate itself; None for the authorities of this machine.
+    :param pinned: ``ca_file`` is the certificate of the server, which may be for any name.
     """
 
     verify: bool = True
@@ -31,7 +31,7 @@ class Trust:
     pinned: bool = False
 
     def context(self) -> ssl.SSLContext:
-        """Make the context for a connection.
+        """Return the TLS context for a connection.
 
         :raises SourceError: the file of authorities is not usable.
         """
@@ -39,7 +39,7 @@ class Trust:
             context = ssl.create_default_context(cafile=self.ca_file)
         except (OSError, ssl.SSLError) as err:
             raise SourceError(
-                f"{self.ca_file} cannot be used as a file of certificates: {err.strerror or err}",
+                f"{self.ca_file} is not a usable file of certificates: {err.strerror or err}",
                 hint="name a file with certificates in PEM form with -io ca-file=FILE",
             ) from err
         if self.pinned:
@@ -52,11 +52,11 @@ class Trust:
 
 
 def find_trust(address: Address, directory: Path, *, thumbprint: str | None, ca_file: str | None) -> Trust:
-    """Settle how the server is recognised.
+    """Decide how the server's certificate is verified.
 
-    :param directory: where the pinned certificate is kept.
-    :raises UsageError: the thumbprint is none.
-    :raises SourceError: the server is not reached, or has another certificate.
+    :param directory: where the pinned certificate is written to.
+    :raises UsageError: the thumbprint is malformed.
+    :raises SourceError: the server cannot be reached, or has another certificate.
     """
     if thumbprint is None:
         return Trust(verify=not address.no_verify, ca_file=Path(ca_file).absolute() if ca_file else None)
@@ -69,9 +69,9 @@ def find_trust(address: Address, directory: Path, *, thumbprint: str | None, ca_
     found = hashlib.new(_ALGORITHMS[len(wanted)], certificate, usedforsecurity=False).hexdigest()
     if found != wanted:
         raise SourceError(
-            f"the certificate of {address.host} has the thumbprint {colons(found)}, and not {colons(wanted)}",
-            hint="somebody may be between this machine and the server; if its certificate was renewed, correct the "
-            "thumbprint",
+            f"the certificate of {address.host} has the thumbprint {colons(found)}, not {colons(wanted)}",
+            hint="if the certificate was renewed, correct the thumbprint; otherwise another machine may intercept the "
+            "connection",
         )
     kept = directory / "certificate.pem"
     kept.write_text(ssl.DER_cert_to_PEM_cert(certificate))
@@ -79,9 +79,11 @@ def find_trust(address: Address, directory: Path, *, thumbprint: str | None, ca_
 
 
 def check_name(address: Address, trust: Trust) -> None:
-    """See that a pinned certificate is for the name of the server, which libcurl compares however it is trusted.
+    """Check that a pinned certificate is for the name of the server: libcurl always compares names.
 
-    :raises SourceError: it is for others, as that of an ESXi host is when it was installed and not given a name.
+    The certificate of an ESXi host that was never given a name is for another name.
+
+    :raises SourceError: it is for another name.
     """
     context = trust.context()
     context.check_hostname = True
@@ -94,18 +96,18 @@ def check_name(address: Address, trust: Trust) -> None:
     except ssl.SSLCertVerificationError as err:
         raise SourceError(
             f"the certificate of {address.host} is for another name: {err.verify_message}",
-            hint="disks are read over https by a library that compares names: call the server in -ic as its "
-            "certificate does (a line in /etc/hosts may lead there), or use -it vddk, or add ?no_verify=1 to the URI",
+            hint="in -ic, use the name that the certificate has (a line in /etc/hosts can give it the address of the "
+            "server), or use -it vddk, or add ?no_verify=1 to the URI",
         ) from err
     except OSError as err:
         raise unreachable(address, err) from err
 
 
 def fetch_certificate(address: Address, trust: Trust = Trust(verify=False)) -> bytes:
-    """Fetch the certificate that the server shows.
+    """Return the certificate of the server, in DER form.
 
-    :param trust: what it must be; without it, whether to trust the certificate is somebody else's question.
-    :raises SourceError: it is not reached, or shows another certificate.
+    :param trust: how it is verified; by default it is not, and the caller has to verify it.
+    :raises SourceError: the server cannot be reached, or the verification fails.
     """
     context = trust.context()
     try:
@@ -117,24 +119,24 @@ def fetch_certificate(address: Address, trust: Trust = Trust(verify=False)) -> b
     except OSError as err:
         raise unreachable(address, err) from err
     if not certificate:
-        raise SourceError(f"{address.host} shows no certificate", hint="check that it is a vCenter or an ESXi host")
+        raise SourceError(f"{address.host} has no certificate", hint="check that it is a vCenter or an ESXi host")
     return certificate
 
 
 def sha1_thumbprint(certificate: bytes) -> str:
-    """Give the thumbprint as VMware writes it."""
+    """Return the SHA-1 thumbprint of a certificate as VMware writes it."""
     return colons(hashlib.sha1(certificate, usedforsecurity=False).hexdigest()).upper()
 
 
 def colons(digest: str) -> str:
-    """Write a fingerprint with colons."""
+    """Return a fingerprint with colons between its bytes."""
     return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))
 
 
 def unreachable(address: Address, err: OSError) -> SourceError:
-    """Say that the server is not reached."""
+    """Return the error that says that the server cannot be reached."""
     reason = "no answer in time" if isinstance(err, TimeoutError) else (err.strerror or str(err))
     return SourceError(
         f"{address.host}, port {address.port}, cannot be reached: {reason}",
-        hint="check the name, that the server is up, and that a firewall lets this machine through",
+        hint="check the name, that the server is running, and that no firewall blocks the connection",
     )

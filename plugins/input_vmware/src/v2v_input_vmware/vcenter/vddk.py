@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Disks through VMware's VDDK library, which nbdkit-vddk-plugin(1) loads: the fastest way, and it knows snapshots.
+"""Read disks through VMware's VDDK library, which nbdkit-vddk-plugin(1) loads.
 
-Each disk has a server with one handle of its own: several handles on one disk get in each other's way.
+It is the fastest way, and it can read snapshots. Each disk has a server of its own with a single handle, because
+several handles on one disk obstruct each other.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ from v2v_core.api import (
     CommandError,
     NbdkitFilter,
     NbdkitPlugin,
-    OptionValues,
-    PluginOption,
     SourceError,
     UsageError,
     require_program,
@@ -21,39 +20,18 @@ from v2v_core.api import (
 )
 from v2v_input_vmware.vcenter.address import Address
 from v2v_input_vmware.vcenter.machine import VmDisk
+from v2v_input_vmware.vcenter.settings import VddkSettings
 
 _LIBRARY = "download the Virtual Disk Development Kit from VMware's developer site, unpack it, and name its directory: "
-_HELP = {
-    "compression": "compress on the way: zlib, fastlz or skipz",
-    "config": "the library's configuration file",
-    "cookie": "log in with this cookie instead of a password",
-    "libdir": "the directory of the library (vmware-vix-disklib-distrib)",
-    "nfchostport": "port of NFC on the ESXi host",
-    "port": "port of the server, for the library",
-    "snapshot": "moref of the snapshot to read from",
-    "thumbprint": "SHA-1 thumbprint of the server",
-    "transports": "ways to read, with colons between them: file:san:hotadd:nbdssl:nbd",
-}
-OPTIONS = (
-    *(
-        PluginOption(name=f"vddk-{name}", help=f"with -it vddk: {text}", secret=name == "cookie")
-        for name, text in _HELP.items()
-    ),
-    PluginOption(
-        name="vddk-file", help="with -it vddk: path of a disk instead of that in the inventory", repeatable=True
-    ),
-)
-#: Given to the plugin as they are, in this order.
-_PASSED = ("compression", "config", "libdir", "nfchostport", "port", "snapshot", "transports")
 
 
-def check_library(options: OptionValues) -> None:
-    """See that nbdkit has the plugin, and the plugin its library.
+def check_library(settings: VddkSettings) -> None:
+    """Check that nbdkit has the plugin, and the plugin its library.
 
     :raises SourceError: one is missing; the hint says where to get it.
     """
     require_program("nbdkit")
-    libdir = options.one("vddk-libdir")
+    libdir = settings.libdir
     if libdir is not None and not Path(libdir).is_dir():
         raise SourceError(
             f"-io vddk-libdir: {libdir} is not a directory",
@@ -66,54 +44,54 @@ def check_library(options: OptionValues) -> None:
         if "nbdkit-vddk-plugin" in err.stderr_tail:
             raise SourceError(
                 "nbdkit has no plugin for VDDK",
-                hint="install nbdkit-vddk-plugin (Fedora, RHEL); Debian has none: build nbdkit from source, or convert "
-                "over https, without -it vddk",
+                hint="install nbdkit-vddk-plugin (Fedora, RHEL); Debian has no such package: build nbdkit, or "
+                "convert over https, without -it vddk",
             ) from err
         if "cannot open shared object file" in err.stderr_tail:
             raise SourceError(
-                "VMware's VDDK library is not found", hint=f"{_LIBRARY}-io vddk-libdir=DIRECTORY"
+                "VMware's VDDK library was not found", hint=f"{_LIBRARY}-io vddk-libdir=DIRECTORY"
             ) from err
-        said = [line.strip() for line in err.stderr_tail.splitlines() if line.strip()]
+        reasons = [line.strip() for line in err.stderr_tail.splitlines() if line.strip()]
         raise SourceError(
-            f"nbdkit's plugin for VDDK does not work: {said[-1][-300:] if said else err.message}",
+            f"nbdkit's plugin for VDDK does not work: {reasons[-1][-300:] if reasons else err.message}",
             hint=f"{_LIBRARY}-io vddk-libdir=DIRECTORY",
         ) from err
 
 
 def services(
-    address: Address, moref: str, disks: tuple[VmDisk, ...], password: str, thumbprint: str, options: OptionValues
+    address: Address, moref: str, disks: tuple[VmDisk, ...], password: str, thumbprint: str, settings: VddkSettings
 ) -> tuple[NbdkitPlugin, ...]:
     """Describe how the disks are served.
 
+    :param thumbprint: of the certificate that was verified.
     :raises UsageError: ``vddk-file`` does not name one file for each disk.
     """
-    files = options.all("vddk-file") or tuple(disk.file for disk in disks)
+    files = settings.files or tuple(disk.file for disk in disks)
     if len(files) != len(disks):
         raise UsageError(
             f"-io vddk-file is given {len(files)} times, and the virtual machine has {len(disks)} disks",
             hint="give it once for each disk, in their order",
         )
-    return tuple(_service(address, moref, file, password, thumbprint, options) for file in files)
+    return tuple(_service(address, moref, file, password, thumbprint, settings) for file in files)
 
 
 def _service(
-    address: Address, moref: str, file: str, password: str, thumbprint: str, options: OptionValues
+    address: Address, moref: str, file: str, password: str, thumbprint: str, settings: VddkSettings
 ) -> NbdkitPlugin:
-    passed = tuple((name, value) for name in _PASSED if (value := options.one(f"vddk-{name}")) is not None)
-    cookie = options.one("vddk-cookie")
+    cookie = settings.cookie
     return NbdkitPlugin(
         name="vddk",
         parameters=(
             ("server", address.host),
             ("vm", f"moref={moref}"),
             ("user", address.user),
-            ("thumbprint", options.one("vddk-thumbprint") or thumbprint),
+            ("thumbprint", settings.thumbprint or thumbprint),
             ("file", file),
-            *passed,
+            *settings.parameters,
         ),
         secrets=(("password", password), *((("cookie", cookie),) if cookie is not None else ())),
         filters=(
-            # each connection would be a handle of its own
+            # each connection would open a handle of its own
             NbdkitFilter(name="multi-conn", parameters=(("multi-conn-mode", "disable"),)),
             # very large reads exhaust the memory of the server (nbdkit-vddk-plugin(1))
             NbdkitFilter(name="blocksize", parameters=(("minblock", "512"), ("maxdata", "2M"))),

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From the settings of a VMX file to the metadata of the guest."""
+"""Read the guest and its disks from the settings of a VMX file."""
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,23 +12,24 @@ from v2v_core.api import Bus, Cpu, Firmware, Guest, Nic, Removable, SourceDisk, 
 from v2v_input_vmware.vmx.syntax import Vmx
 
 _MIB = 1024 * 1024
-#: MiB: what VMware takes for a machine whose VMX file says nothing.
+#: VMware's default if the VMX file does not set the memory, in MiB.
 _DEFAULT_MEMORY = 32
-_SCSI_DISKS = frozenset({None, "disk", "plaindisk", "rawdisk", "scsi-harddisk"})
-#: In the order in which the disks are numbered: the bus, its devices, and the device types that are disks.
-_DISKS: tuple[tuple[Bus, str, frozenset[str | None]], ...] = (
-    (Bus.SCSI, r"scsi(\d{1,4}):(\d{1,4})", _SCSI_DISKS),
-    (Bus.NVME, r"nvme(\d{1,4}):(\d{1,4})", frozenset({None})),
-    (Bus.SATA, r"sata(\d{1,4}):(\d{1,4})", frozenset({None, "disk"})),
-    (Bus.IDE, r"ide(\d{1,4}):(\d{1,4})", frozenset({"ata-harddisk"})),
+#: In the order in which the disks are numbered: bus, names of its devices, and devices per controller. The last one
+#: gives each drive of the bus a number of its own: hda and hdb are on the first IDE channel.
+_BUSES = (
+    (Bus.SCSI, r"scsi(\d{1,4}):(\d{1,4})", 15),
+    (Bus.NVME, r"nvme(\d{1,4}):(\d{1,4})", 15),
+    (Bus.SATA, r"sata(\d{1,4}):(\d{1,4})", 30),
+    (Bus.IDE, r"ide(\d{1,4}):(\d{1,4})", 2),
 )
-_CDROMS = frozenset({"atapi-cdrom", "cdrom-image", "cdrom-raw"})
+#: Files of CD-ROM drives that have no device type.
+_CDROM_FILES = re.compile(r"auto detect|emptybackingstring|/dev/(cdrom|sr|dvd).*|.*\.iso", re.IGNORECASE)
 _SOUND = {"sb16": "sb16", "es1371": "es1370", "hdaudio": "ich6"}
 
 
 @dataclass(frozen=True)
 class VmxDisk:
-    """A disk as the VMX file has it: its device (``scsi0:0``) and the name of its file."""
+    """A disk in the VMX file: its device (``scsi0:0``) and the name of its file."""
 
     bus: Bus
     device: str
@@ -37,13 +39,13 @@ class VmxDisk:
 def guest_of(vmx: Vmx, fallback_name: str, warn: Callable[[str], None]) -> tuple[Guest, tuple[VmxDisk, ...]]:
     """Read the guest and its disks.
 
-    :param fallback_name: its name if the file does not say.
-    :param warn: is called with what the file says and what has no meaning here.
+    :param fallback_name: name of the guest if the file has none.
+    :param warn: called for each setting that is ignored.
     """
     name = vmx.get("displayName")
     if not name:
         warn(f"the VMX file has no displayName: the guest is called {fallback_name}")
-    disks, boot_order = _disks(vmx), _boot_order(vmx)
+    (disks, removables), boot_order = _drives(vmx, warn), _boot_order(vmx)
     guest = Guest(
         name=name or fallback_name,
         hypervisor="vmware",
@@ -62,7 +64,7 @@ def guest_of(vmx: Vmx, fallback_name: str, warn: Callable[[str], None]) -> tuple
             )
             for index, disk in enumerate(disks, 1)
         ),
-        removables=_removables(vmx),
+        removables=removables,
         nics=_nics(vmx),
         tpm="2.0" if vmx.flag("vtpm.present") or vmx.get("managedvm.autoAddVTPM") else None,
         os=vmx.get("guestOS") or None,
@@ -71,15 +73,15 @@ def guest_of(vmx: Vmx, fallback_name: str, warn: Callable[[str], None]) -> tuple
 
 
 def _boot_order(vmx: Vmx) -> dict[str, int]:
-    """Give the places of disks in the boot order of the BIOS, by their devices."""
+    """Return the positions of disks in the boot order of the BIOS by their devices."""
     named = dict.fromkeys(name.strip().lower() for name in (vmx.get("bios.hddOrder") or "").split(",") if name.strip())
     return {name: place for place, name in enumerate(named, 1)}
 
 
 def genid(low: int | None, high: int | None) -> str | None:
-    """Put the generation id together from its halves, which are signed 64-bit numbers.
+    """Return the generation id that two signed 64-bit numbers make up.
 
-    The first half is written as VMware shows it, the second byte by byte from its end.
+    The first one is in big-endian order by fields of the UUID, the second one is in little-endian order.
     """
     if low is None or high is None:
         return None
@@ -92,7 +94,7 @@ def _memory(vmx: Vmx, warn: Callable[[str], None]) -> int:
     megabytes = vmx.number("memSize")
     if megabytes is None or megabytes <= 0:
         if vmx.get("memSize") is not None:
-            warn(f"memSize in the VMX file is not a number of megabytes: {_DEFAULT_MEMORY} are taken")
+            warn(f"memSize in the VMX file is not a number of megabytes: the guest gets {_DEFAULT_MEMORY}")
         megabytes = _DEFAULT_MEMORY
     return megabytes * _MIB
 
@@ -105,7 +107,7 @@ def _cpu(vmx: Vmx, warn: Callable[[str], None]) -> Cpu:
     if cores is None:
         return Cpu(count=count)
     if cores <= 0 or count // cores == 0:
-        warn(f"cpuid.coresPerSocket in the VMX file is {cores}, and there are {count} CPUs: it is left out")
+        warn(f"cpuid.coresPerSocket in the VMX file is {cores}, but there are {count} CPUs: it is ignored")
         return Cpu(count=count)
     return Cpu(count=count, topology=Topology(sockets=count // cores, cores=cores, threads=1))
 
@@ -115,7 +117,7 @@ def _firmware(vmx: Vmx, warn: Callable[[str], None]) -> Firmware:
     known = {None: Firmware.BIOS, "bios": Firmware.BIOS, "efi": Firmware.UEFI}
     lowered = value.strip().lower() if value is not None else None
     if lowered not in known:
-        warn(f"the firmware {value!r} in the VMX file is unknown: BIOS is taken")
+        warn(f"the firmware {value!r} in the VMX file is unknown: the guest gets BIOS")
     return known.get(lowered, Firmware.BIOS)
 
 
@@ -128,22 +130,31 @@ def _sound(vmx: Vmx, warn: Callable[[str], None]) -> str | None:
     return _SOUND.get(device.lower())
 
 
-def _disks(vmx: Vmx) -> tuple[VmxDisk, ...]:
-    found = []
-    for bus, pattern, kinds in _DISKS:
-        for _, device in vmx.devices(pattern):
-            kind, file = vmx.get(f"{device}.deviceType"), vmx.get(f"{device}.fileName")
-            if (kind.lower() if kind is not None else None) in kinds and file:
-                found.append(VmxDisk(bus, device, file))
-    return tuple(found)
+def _drives(vmx: Vmx, warn: Callable[[str], None]) -> tuple[tuple[VmxDisk, ...], tuple[Removable, ...]]:
+    """Return the disks and the CD-ROM drives.
 
+    Programs write many device types for disks, and often none. Every drive with a file is therefore a disk, unless it
+    is a CD-ROM drive or a device of the host.
 
-def _removables(vmx: Vmx) -> tuple[Removable, ...]:
-    return tuple(
-        Removable(kind="cdrom", bus=Bus.IDE, slot=2 * controller + target)
-        for (controller, target), device in vmx.devices(r"ide(\d{1,4}):(\d{1,4})")
-        if (vmx.get(f"{device}.deviceType") or "").lower() in _CDROMS
-    )
+    :param warn: called for each drive that is neither, and so is missing in the converted guest.
+    """
+    disks, removables, known = [], [], set()
+    for bus, pattern, drives in _BUSES:
+        for (controller, target), device in vmx.devices(pattern):
+            known.add(device)
+            kind, file = (vmx.get(f"{device}.deviceType") or "").lower(), vmx.get(f"{device}.fileName") or ""
+            if "cdrom" in kind or (not kind and _CDROM_FILES.fullmatch(file)):
+                removables.append(Removable(kind="cdrom", bus=bus, slot=drives * controller + target))
+            elif "passthru" in kind and not file.lower().endswith(".vmdk"):
+                warn(f"{device} in the VMX file is a device of the host, {file!r}: the target does not get it")
+            elif file:
+                disks.append(VmxDisk(bus, device, file))
+            elif vmx.flag(f"{device}.present"):
+                warn(f"{device} in the VMX file has no fileName: it is ignored")
+    for device, file in vmx.files():
+        if file.lower().endswith(".vmdk") and device not in known:
+            warn(f"the disk {file!r} of {device} in the VMX file is on a bus that is not supported: it is ignored")
+    return tuple(disks), tuple(removables)
 
 
 def _nics(vmx: Vmx) -> tuple[Nic, ...]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files on an ESXi host, over ssh: nbdkit-ssh-plugin(1) reads them.
+"""Read files on an ESXi host over ssh, with nbdkit-ssh-plugin(1).
 
-An ESXi host locks the descriptor of a disk and not its data: ``disk.vmdk`` names ``disk-flat.vmdk``, which is the raw
-disk and is what is read. A snapshot has no such file.
+An ESXi host locks the descriptor of a disk, ``disk.vmdk``, but not its data. The data is in ``disk-flat.vmdk``, which
+is the raw disk. A snapshot has no such file.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _TIMEOUT = 120
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """Where the files are and how one logs in.
+    """The server, how to log in, and the VMX file.
 
-    :param path: of the VMX file, on the server.
+    :param path: of the VMX file on the server.
     """
 
     host: str
@@ -38,9 +38,10 @@ class Server:
     def of(
         cls, uri: str, *, password_file: Path | None, identity: str | None = None, known_hosts: str | None = None
     ) -> Server:
-        """Read ``ssh://[USER@]HOST[:PORT]/PATH``, the path percent-encoded.
+        """Parse ``ssh://[USER@]HOST[:PORT]/PATH``, with a percent-encoded path.
 
-        :raises UsageError: it is none. :raises SourceError: the password file cannot be read.
+        :raises UsageError: it is not such a URI, or has a password.
+        :raises SourceError: the password file cannot be read.
         """
         example = "for example: ssh://root@esxi.example.com/vmfs/volumes/datastore1/guest/guest.vmx"
         try:
@@ -49,12 +50,12 @@ class Server:
         except ValueError as err:
             raise UsageError(f"{uri} is not a URI: {err}", hint=example) from err
         if parts.scheme not in {"", "ssh"} or not parts.hostname or parts.path in {"", "/"}:
-            raise UsageError(f"-i vmx -it ssh is expecting a URI that names host and file, and not {uri}", hint=example)
+            raise UsageError(f"-i vmx -it ssh is expecting a URI with a host and a file, not {uri}", hint=example)
         if parts.password is not None:
-            raise UsageError("no password may stand in the URI", hint="write it into a file and add: -ip FILE")
+            raise UsageError("the URI must not contain a password", hint="write it into a file and add: -ip FILE")
         path = unquote(parts.path)
         if any(ord(char) < 32 for char in path):
-            raise UsageError("the path in the URI has control characters", hint=example)
+            raise UsageError("the path in the URI contains control characters", hint=example)
         return cls(
             host=parts.hostname,
             path=path,
@@ -68,7 +69,7 @@ class Server:
         )
 
     def parameters(self, path: str) -> tuple[tuple[str, str], ...]:
-        """Give nbdkit's parameters for a file, without the password."""
+        """Return nbdkit's parameters for a file, without the password."""
         optional = {
             "port": str(self.port) if self.port is not None else None,
             "user": self.user,
@@ -80,26 +81,28 @@ class Server:
 
 
 def service(server: Server, path: str) -> NbdkitPlugin:
-    """Describe how a file of the server is served."""
+    """Describe how a file on the server is served."""
     secrets = (("password", server.password),) if server.password is not None else ()
     return NbdkitPlugin(name="ssh", parameters=server.parameters(path), secrets=secrets, remote=True)
 
 
 def flat_path(vmx_path: str, disk_file: str) -> str:
-    """Give the path of a disk's data on the server."""
+    """Return the path of a disk's data on the server."""
     path = posixpath.join(posixpath.dirname(vmx_path), disk_file)
     return f"{path.removesuffix('.vmdk')}-flat.vmdk"
 
 
 def fetch(server: Server, path: str, directory: Path, *, limit: int) -> bytes:
-    """Fetch a small file.
+    """Return the content of a VMX file on the server.
 
-    :param limit: bytes; a longer one is refused.
-    :raises SourceError: it cannot be had, or is longer.
+    :param limit: the most bytes that it may have.
+    :raises SourceError: it cannot be read, or is larger.
     """
     size = _run(["nbdinfo", "--size"], server, path, directory)
     if not size.strip().isdigit() or int(size) > limit:
-        raise SourceError(f"{path} on {server.host} is not a VMX file: it is too long", hint="name the .vmx file")
+        raise SourceError(
+            f"{path} on {server.host} is not a VMX file: it is too large", hint="name the .vmx file of the guest"
+        )
     target = directory / "fetched"
     _run(["nbdcopy"], server, path, directory, after=[str(target)])
     try:
@@ -109,21 +112,21 @@ def fetch(server: Server, path: str, directory: Path, *, limit: int) -> bytes:
 
 
 def check_exists(server: Server, path: str, device: str, directory: Path) -> None:
-    """Make sure that the data of a disk is there.
+    """Check that the data of a disk exists and can be read.
 
-    :raises SourceError: it is not.
+    :raises SourceError: it does not exist, or cannot be read.
     """
     try:
         _run(["nbdinfo", "--size"], server, path, directory)
     except SourceError as err:
         raise SourceError(
             f"the disk {device}: {err.message}",
-            hint="if the guest has snapshots, consolidate or delete them: only whole disks can be read over ssh",
+            hint="if the guest has snapshots, delete or consolidate them: they cannot be read over ssh",
         ) from err
 
 
 def _run(argv: list[str], server: Server, path: str, directory: Path, after: list[str] | None = None) -> str:
-    """Run a program of libnbd's on a file of the server; without retries, since a missing file stays missing."""
+    """Run a program of libnbd on a file of the server, without retries: a missing file stays missing."""
     nbdkit = ["nbdkit", "--exit-with-parent", "--readonly", "ssh"]
     nbdkit += [f"{key}={value}" for key, value in server.parameters(path)]
     secret = directory / "password"
@@ -134,24 +137,24 @@ def _run(argv: list[str], server: Server, path: str, directory: Path, after: lis
             nbdkit.append(f"password=+{secret}")
         return run_program([*argv, "--", "[", *nbdkit, "]", *(after or [])], timeout=_TIMEOUT)
     except CommandError as err:
-        raise _explained(server, path, err) from err
+        raise _translated(server, path, err) from err
     finally:
         secret.unlink(missing_ok=True)
 
 
-def _explained(server: Server, path: str, err: CommandError) -> SourceError:
-    words = [line.strip() for line in err.stderr_tail.splitlines() if line.strip()]
-    # nbdkit: ssh[1]: error: ...; what libnbd's program says after that is a consequence
-    own = [line.partition(" error: ")[2] for line in words if line.startswith("nbdkit: ") and " error: " in line]
-    reason = next(iter(own), words[-1] if words else err.message)
+def _translated(server: Server, path: str, err: CommandError) -> SourceError:
+    lines = [line.strip() for line in err.stderr_tail.splitlines() if line.strip()]
+    # the first error of nbdkit (nbdkit: ssh[1]: error: ...) is the cause of all that follow
+    own = [line.partition(" error: ")[2] for line in lines if line.startswith("nbdkit: ") and " error: " in line]
+    reason = next(iter(own), lines[-1] if lines else err.message)
     hints = {
         "host key": f"connect once with ssh to {server.host} and accept its key, or name a file that has it with "
         "-io ssh-known-hosts=FILE",
-        "no such file": "check the path: it begins with /vmfs/volumes/ on an ESXi host",
+        "no such file": "check the path: on an ESXi host, it starts with /vmfs/volumes/",
         "permission denied": "check that the user may read the file",
-        "authenticat": "check user and password (-ip FILE), or the key (-io ssh-identity=FILE), and that the host "
-        "allows it",
-        "connect": "check the name of the host, that it is reached from here, and that its ssh service is started",
+        "authenticat": "check user and password (-ip FILE) or the key (-io ssh-identity=FILE), and that the host "
+        "accepts this kind of login",
+        "connect": "check the name of the host, that this machine can reach it, and that its ssh service runs",
         "resolve": "check the name of the host",
         "plugin": "install the package with nbdkit's ssh plugin: nbdkit (Debian), nbdkit-ssh-plugin (Fedora)",
     }

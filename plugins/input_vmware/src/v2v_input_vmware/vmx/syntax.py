@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The syntax of VMX files: ``scsi0:0.fileName = "disk.vmdk"``, one a line.
+"""Parse VMX files, which have one setting per line: ``scsi0:0.fileName = "disk.vmdk"``.
 
-VMware does not publish it. What is read here: comments with ``#``, quotes around every value, ``|22`` for a character
-by its hexadecimal code, names without regard to case, dots between the parts of a name.
+VMware does not publish the syntax. This parser reads comments that start with ``#``, values in quotes, ``|22`` for a
+character by its hexadecimal code, and names in any case, with dots between their parts.
 """
 
 from __future__ import annotations
@@ -19,40 +19,46 @@ _SHOWN = 60
 
 @dataclass(frozen=True)
 class Vmx:
-    """The settings of a VMX file, by their names in lower case; those of devices that are not present are left out."""
+    """The settings of a VMX file by their names in lower case, without those of devices that are not present."""
 
     values: Mapping[str, str] = field(default_factory=dict)
 
     def get(self, name: str) -> str | None:
-        """Give a setting, or None."""
+        """Return a setting, or None."""
         return self.values.get(name.lower())
 
     def number(self, name: str) -> int | None:
-        """Give a setting as a whole number; None if it is not there or is none."""
+        """Return a setting as an integer, or None if it is missing or not an integer."""
         value = self.get(name)
         return int(value) if value is not None and re.fullmatch(r"\s*-?[0-9]{1,19}\s*", value) else None
 
     def flag(self, name: str) -> bool:
-        """Tell whether a setting is true."""
+        """Return whether a setting is true."""
         return (self.get(name) or "").strip().lower() == "true"
 
     def devices(self, pattern: str) -> list[tuple[tuple[int, ...], str]]:
-        """List the devices whose name matches, in the order of the numbers in it.
+        """Return the devices whose name matches, with the numbers in the name, and sorted by them.
 
-        :param pattern: of the whole name in lower case; its groups are the numbers.
+        :param pattern: regular expression for the whole name in lower case; its groups are the numbers.
         """
-        found: dict[tuple[int, ...], str] = {}
+        devices: dict[tuple[int, ...], str] = {}
         for key in self.values:
             match = re.fullmatch(pattern, key.split(".", 1)[0])
             if match and "." in key:
-                found[tuple(int(number) for number in match.groups())] = match[0]
-        return sorted(found.items())
+                devices[tuple(int(number) for number in match.groups())] = match[0]
+        return sorted(devices.items())
+
+    def files(self) -> list[tuple[str, str]]:
+        """Return the devices that have a file, and its name, in the order of the VMX file."""
+        return [
+            (key.removesuffix(".filename"), value) for key, value in self.values.items() if key.endswith(".filename")
+        ]
 
 
 def parse_vmx(data: bytes, warn: Callable[[str], None]) -> Vmx:
-    """Read a VMX file. What is not understood is left out, and told.
+    """Parse a VMX file. Lines that cannot be parsed are skipped with a warning.
 
-    :param warn: is called with what is wrong in a line.
+    :param warn: called for each line that is skipped.
     """
     values: dict[str, str] = {}
     for number, line in enumerate(_decoded(data).splitlines(), 1):
@@ -60,13 +66,13 @@ def parse_vmx(data: bytes, warn: Callable[[str], None]) -> Vmx:
             continue
         match = _LINE.fullmatch(line)
         if match is None:
-            warn(f"line {number} of the VMX file is not understood and left out: {line.strip()[:_SHOWN]!r}")
+            warn(f"line {number} of the VMX file cannot be parsed and is skipped: {line.strip()[:_SHOWN]!r}")
             continue
         key = match["key"].lower()
         if key in values:
-            warn(f"line {number} of the VMX file sets {key} again and is left out: the first setting counts")
+            warn(f"line {number} of the VMX file sets {key} again and is skipped: the first setting counts")
             continue
-        values[key] = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), match["value"])
+        values[key] = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), match["value"])
     return Vmx(_present(values))
 
 
@@ -84,7 +90,7 @@ def _present(values: dict[str, str]) -> dict[str, str]:
 
 
 def _decoded(data: bytes) -> str:
-    """Decode as the file says itself; UTF-8 if it does not, or names what nobody knows."""
+    """Decode a file in the encoding that it names, else in UTF-8, else in Latin-1."""
     data = data.removeprefix(b"\xef\xbb\xbf")
     named = _ENCODING.search(data)
     for encoding in ((named[1].decode("ascii"),) if named else ()) + ("utf-8",):

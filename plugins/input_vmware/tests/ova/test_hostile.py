@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""OVAs made to harm: each is refused with the reason, within a bounded time, memory and disk, and left as it is.
+"""Hostile OVAs: each is refused with a reason, within limits of time, memory and disk space, and is not changed.
 
 Each is opened in a process of its own under limits of the kernel: its memory, the CPU that it may use, and the files
 that it may write.
@@ -55,7 +55,7 @@ def _confined(path: Path, directory: Path, answer: Path) -> None:
 
 
 def looked_at(path: Path) -> list[tuple[object, ...]]:
-    """Give what must not change of a package: mode, owner, time, size of each file, and the content of small ones."""
+    """Return mode, owner, times and size of each file of a package, and the content of small files."""
     found: list[tuple[object, ...]] = []
     for each in sorted([path, *path.rglob("*")]):
         status = each.lstat()
@@ -68,7 +68,7 @@ def looked_at(path: Path) -> list[tuple[object, ...]]:
 
 
 def refusal(path: Path, tmp_path: Path) -> str:
-    """Open an OVA under limits, see that it is refused and unchanged, and give what was said."""
+    """Open an OVA under limits, assert that it is refused and unchanged, and return the message."""
     private, answer = tmp_path / "private", tmp_path / "answer"
     private.mkdir(exist_ok=True)
     before = looked_at(path)
@@ -165,7 +165,7 @@ def test_a_zip_of_a_later_version(tmp_path: Path, disk: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["gz", "xz", "zip"])
 def test_bombs(tmp_path: Path, suffix: str) -> None:
-    """A terabyte of zeros, as far as the archive says; what is there of it is enough to see whether it is unpacked."""
+    """An archive that claims to hold a terabyte of zeros, and holds enough of them to show whether it is unpacked."""
     size = 1024 * 1024 * MIB
     info = tarfile.TarInfo("disk.vmdk")
     info.size = size
@@ -248,6 +248,42 @@ def test_a_link_out_of_the_directory(tmp_path: Path, disk: Path) -> None:
     assert "link out of its directory" in refusal(tmp_path / "ova", tmp_path)
 
 
+def test_descriptor_and_manifest_that_are_links(tmp_path: Path, disk: Path) -> None:
+    """A warning would show each line of the linked file that cannot be parsed."""
+    (tmp_path / "host-secret").write_bytes(SECRET)
+    directory = tmp_path / "ova"
+    directory.mkdir()
+    disk.rename(directory / "disk.vmdk")
+    (directory / "g.ovf").write_bytes(descriptor({"disk.vmdk": directory / "disk.vmdk"}))
+    (directory / "g.mf").symlink_to(tmp_path / "host-secret")
+    report = FakeReporter()
+    (tmp_path / "private").mkdir()
+    request = InputSetupRequest(directory=tmp_path / "private", arguments=(str(directory),), report=report)
+    OvaInput().v2v_input_setup(request)
+    assert "secret" not in " ".join(report.warnings)
+    (directory / "g.ovf").rename(tmp_path / "g.ovf")
+    (directory / "g.ovf").symlink_to(tmp_path / "g.ovf")
+    assert "link out of the directory" in refusal(directory, tmp_path)
+    (directory / "other.ovf").write_bytes((tmp_path / "g.ovf").read_bytes())
+    assert "link out of the directory" in refusal(directory / "g.ovf", tmp_path)
+
+
+def test_a_manifest_does_not_tell_checksums_of_the_host(tmp_path: Path, disk: Path) -> None:
+    """The error for a wrong checksum contains the right one."""
+    (tmp_path / "host-secret").write_bytes(SECRET)
+    directory = tmp_path / "ova"
+    directory.mkdir()
+    disk.rename(directory / "disk.vmdk")
+    (directory / "g.ovf").write_bytes(descriptor({"disk.vmdk": directory / "disk.vmdk"}))
+    (directory / "link").symlink_to(tmp_path / "host-secret")
+    (directory / "g.mf").write_text(f"SHA256(link)= {'0' * 64}\n")
+    report = FakeReporter()
+    (tmp_path / "private").mkdir()
+    request = InputSetupRequest(directory=tmp_path / "private", arguments=(str(directory),), report=report)
+    OvaInput().v2v_input_setup(request)
+    assert report.warnings == ["g.mf, line 1: the file 'link' is not in the OVA"]
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_descriptor_whose_extent_is_a_file_of_the_host(tmp_path: Path, packed: bool) -> None:
     (tmp_path / "host-secret").write_bytes(SECRET)
@@ -326,7 +362,18 @@ def test_ten_thousand_files(tmp_path: Path) -> None:
     assert "files" in refusal(path, tmp_path)
 
 
-@pytest.mark.parametrize("href", ["../disk.vmdk", "/etc/hostname", "a/../../disk.vmdk", ".."])
+@pytest.mark.parametrize(
+    "href",
+    [
+        "../disk.vmdk",
+        "/etc/hostname",
+        "a/../../disk.vmdk",
+        "..",
+        "%2e%2e/disk.vmdk",
+        "%2Fetc%2Fhostname",
+        "a/%2e%2e/..%2fdisk",
+    ],
+)
 @pytest.mark.parametrize("packed", [False, True])
 def test_names_that_lead_out_of_the_package(tmp_path: Path, disk: Path, href: str, packed: bool) -> None:
     directory = tmp_path / "ova"
@@ -334,6 +381,7 @@ def test_names_that_lead_out_of_the_package(tmp_path: Path, disk: Path, href: st
     (directory / "g.ovf").write_bytes(descriptor({href: disk}))
     path = pack(directory, tmp_path / "g.ova") if packed else directory
     assert "outside" in refusal(path, tmp_path)
+    assert "outside" in refusal(directory / "g.ovf", tmp_path)
 
 
 @pytest.mark.parametrize("suffix", ["", ".ova", ".gz", ".zip"])
@@ -355,19 +403,32 @@ def test_one_descriptor(tmp_path: Path, disk: Path, count: int) -> None:
     assert "OVF descriptor" in refusal(path, tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["extent", "backing"])
-def test_nothing_of_the_host_reaches_the_output(tmp_path: Path, kind: str) -> None:
-    """The whole command: one line, no output, and the secret is in no file."""
+@pytest.mark.parametrize("kind", ["extent", "nested", "backing", "data"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_nothing_of_the_host_reaches_the_output(tmp_path: Path, kind: str, packed: bool) -> None:
+    """Run the whole command: it prints one error, writes no output, and no file contains the secret.
+
+    It is started in the directory of the file of the host, against which qemu resolves the name of a data file.
+    """
     (tmp_path / "host-secret").write_bytes(SECRET.ljust(MIB))
     directory, out, work = tmp_path / "ova", tmp_path / "out", tmp_path / "work"
     for made in (directory, out, work):
         made.mkdir()
     disk = directory / "disk.vmdk"
+    flat = (
+        '# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType="monolithicFlat"\n'
+        f'RW {MIB // 512} FLAT "{tmp_path}/host-secret" 0\nddb.adapterType = "lsilogic"\n'
+    )
     if kind == "extent":
-        disk.write_text(
-            '# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType="monolithicFlat"\n'
-            f'RW {MIB // 512} FLAT "{tmp_path}/host-secret" 0\nddb.adapterType = "lsilogic"\n'
-        )
+        disk.write_text(flat)
+    elif kind == "nested":
+        disk.write_text(flat.replace(f'FLAT "{tmp_path}/host-secret" 0', 'SPARSE "extent"'))
+        header = struct.pack("<4sIIQQQQ", b"KDMV", 1, 3, 0, 128, 1, 2).ljust(512, b"\0")
+        (directory / "extent").write_bytes(header + flat.encode().ljust(1024, b"\0"))
+    elif kind == "data":
+        argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-o", "data_file=host-secret,data_file_raw=on", disk, "1M"]
+        subprocess.run(argv, check=True, cwd=directory)
+        (directory / "host-secret").write_bytes(b"harmless".ljust(MIB))
     else:
         argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", tmp_path / "host-secret", disk, "1M"]
         subprocess.run(argv, check=True)
@@ -375,11 +436,12 @@ def test_nothing_of_the_host_reaches_the_output(tmp_path: Path, kind: str) -> No
     program = Path(sys.executable).with_name("virt-v2v")
     places = {"VIRT_V2V_TMPDIR": str(work), "XDG_STATE_HOME": str(work)}
     done = subprocess.run(
-        [program, "-i", "ova", pack(directory, tmp_path / "g.ova"), "-o", "local", "-os", out],
+        [program, "-i", "ova", pack(directory, tmp_path / "g.ova") if packed else directory, "-o", "local", "-os", out],
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, **places},
+        cwd=tmp_path,
     )
     assert done.returncode != 0
     (error,) = [line for line in done.stderr.splitlines() if " error: " in line]

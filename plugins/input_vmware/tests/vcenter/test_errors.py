@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What can be wrong with a vCenter and its machines: one line each, with the cause, and what to do."""
+"""Faults of a vCenter and its machines: each gives one line with the cause, and a remedy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONTENT = b"content." * 65536
 
 @pytest.fixture(scope="module")
 def guest(vcenter: Vcenter, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Give the moref of a machine with which nothing is wrong."""
+    """Create a machine without faults and return its moref."""
     image = tmp_path_factory.mktemp("images") / "image"
     image.write_bytes(CONTENT)
     return vcenter.add_vm("my guest", [image])
@@ -88,7 +88,7 @@ def test_a_file_of_authorities_that_is_none(vcenter: Vcenter, tmp_path: Path, co
     if content is not None:
         path.write_text(content)
     message, hint = refused(vcenter, tmp_path, "my guest", options={"ca-file": str(path)})
-    assert f"{path} cannot be used as a file of certificates" in message
+    assert f"{path} is not a usable file of certificates" in message
     assert "PEM" in hint
 
 
@@ -99,11 +99,11 @@ def test_a_thumbprint_that_is_none(vcenter: Vcenter, tmp_path: Path, thumbprint:
 
 
 def test_a_machine_that_is_not_accessible() -> None:
-    """Its files cannot be read by the host: there is no configuration."""
+    """The host cannot read its files, so that it has no configuration."""
     lost = Machine(moref="vm-1", name="lost", config=None, runtime=None, snapshot=None, networks={})
     with pytest.raises(SourceError, match="the configuration of lost cannot be read") as caught:
         guest_of(lost, print)
-    assert "registered again" in str(caught.value.hint)
+    assert "register inaccessible and orphaned machines again" in str(caught.value.hint)
 
 
 def test_unreachable(vcenter: Vcenter, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_missing_file(vcenter: Vcenter, tmp_path: Path) -> None:
 
 
 def test_a_missing_file_of_a_snapshot(vcenter: Vcenter, tmp_path: Path, image: Path) -> None:
-    """Which the inventory does not know any more; one that is there is a whole disk of a clone."""
+    """The inventory has no snapshot, but the disk has the name of one. If the file exists, it is a disk of a clone."""
     vcenter.add_vm("web-000002", [image])
     assert setup(vcenter, tmp_path, "web-000002")[0].disks
     (vcenter.datastore / "web-000002/web-000002-flat.vmdk").unlink()
@@ -179,7 +179,7 @@ def test_a_template_is_a_machine(vcenter: Vcenter, tmp_path: Path, image: Path) 
 
 @pytest.fixture
 def odd_server(vcenter: Vcenter) -> Iterator[tuple[str, list[Any]]]:
-    """Run an https server with the certificate of the vCenter; give its URI, and what it answers: status and text."""
+    """Run an https server with the certificate of the vCenter; yield its URI and its answer: [status, text]."""
     answer: list[Any] = [503, "starting"]
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -215,7 +215,7 @@ def test_what_is_another_server(
     uri, answer = odd_server
     answer[:] = [status, text]
     message, hint = refused(vcenter, tmp_path, "x", connection=uri)
-    assert "does not answer as a vCenter or ESXi host does" in message
+    assert "does not answer like a vCenter or an ESXi host" in message
     assert "-ic" in hint
 
 

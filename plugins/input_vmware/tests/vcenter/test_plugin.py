@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``-i vcenter`` against govmomi's simulator: the whole contract, the metadata, finding machines, names, sessions."""
+"""``-i vcenter`` with govmomi's simulator: the contract, the metadata, finding machines, names, sessions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CONTENT = CONTENT[: len(CONTENT) // 1024 * 1024]
 
 @pytest.fixture(scope="module")
 def guest(vcenter: Vcenter, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Give the moref of a machine with two disks."""
+    """Create a machine with two disks and return its moref."""
     from pyVmomi import vim
 
     image = tmp_path_factory.mktemp("images") / "image"
@@ -93,7 +93,7 @@ def test_metadata(vcenter: Vcenter, guest: str, tmp_path: Path) -> None:
 
 
 def test_print_source(vcenter: Vcenter, guest: str, tmp_path: Path) -> None:
-    """The text of --print-source, as scripts compare it: with libvirt between, features and display are empty too."""
+    """Scripts compare the text of --print-source. As with libvirt, features and display are empty."""
     found, _ = setup(vcenter, tmp_path, "my guest")
     assert (
         print_source(found.guest)
@@ -166,7 +166,7 @@ def test_every_controller_drive_and_nic(vcenter: Vcenter, image: Path, tmp_path:
     assert report.warnings == []
 
 
-def test_what_is_left_out_is_told(vcenter: Vcenter, image: Path, tmp_path: Path) -> None:
+def test_omitted_devices_are_reported(vcenter: Vcenter, image: Path, tmp_path: Path) -> None:
     from pyVmomi import vim
 
     order = [vim.vm.BootOptions.BootableEthernetDevice(deviceKey=4000)]
@@ -182,11 +182,11 @@ def test_what_is_left_out_is_told(vcenter: Vcenter, image: Path, tmp_path: Path)
     network, card, forgetful = setup(vcenter, tmp_path, "with a card of the host")[1].warnings
     assert "boot from Ethernet first" in network
     assert "is a device of the ESXi host" in card
-    assert "forgets its changes" in forgetful
+    assert "loses its changes" in forgetful
 
 
 def test_a_distributed_switch(vcenter: Vcenter, image: Path, tmp_path: Path) -> None:
-    """Its NICs know the port group by a key, of which the machine knows the name."""
+    """A NIC has the key of its port group, and the machine has the name for the key."""
     from pyVmomi import vim
 
     with vcenter.service() as service:
@@ -202,7 +202,7 @@ def test_a_distributed_switch(vcenter: Vcenter, image: Path, tmp_path: Path) -> 
 
 
 def test_a_machine_in_a_vapp(vcenter: Vcenter, image: Path, tmp_path: Path) -> None:
-    """It has no folder of its own."""
+    """Such a machine is not in a folder."""
     moref = vcenter.add_vm("part", [image])
     vcenter.control(f"vapp?vm={moref}")
     with vcenter.service() as service:
@@ -244,7 +244,7 @@ def test_the_documented_command_line(vcenter: Vcenter, guest: str) -> None:
 
 
 def test_names_of_every_kind(image: Path, tmp_path: Path) -> None:
-    """Of the datastore, of the machine, of its files: what is asked for over https is what is there."""
+    """Special characters in the names of datastore, machine and files reach the server unchanged."""
     import nbd
 
     store, name = "Büro & Lager 100% #1", "Prüfung 50%25 (a&b) #2"

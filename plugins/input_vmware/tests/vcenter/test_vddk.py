@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``-i vcenter -it vddk``. VMware's library cannot be had: a stand-in for nbdkit's plugin says what it was told."""
+"""``-i vcenter -it vddk``. VMware's library is not free, so a stand-in for nbdkit's plugin records its parameters."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from v2v_core.api import NbdkitPlugin, OptionValues, UsageError
-from v2v_input_vmware.vcenter import vddk as vddk_module
 from v2v_input_vmware.vcenter.plugin import VcenterInput
+from v2v_input_vmware.vcenter.settings import OPTIONS as DECLARED
 from vcenter_input import refused, served, setup
 from vcenter_simulator import PASSWORD, Vcenter
 
@@ -23,12 +23,12 @@ from vcenter_simulator import PASSWORD, Vcenter
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 CONTENT = b"vddk" * 262144
-COOKIE = "a cookie that nobody may see"
+COOKIE = "a cookie that must stay secret"
 
 
 @pytest.fixture(scope="module")
 def guest(vcenter: Vcenter, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Give the moref of a machine with two disks."""
+    """Create a machine with two disks and return its moref."""
     image = tmp_path_factory.mktemp("images") / "image"
     image.write_bytes(CONTENT)
     return vcenter.add_vm("my guest", [image, image])
@@ -53,12 +53,12 @@ def vddk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def told(vddk: Path) -> dict[str, str]:
-    """Give what the plugin was told last."""
+    """Return the parameters that the plugin got last."""
     found: dict[str, str] = json.loads((vddk / "parameters").read_text().splitlines()[-1])
     return found
 
 
-#: Every option of -io, and what the plugin is told.
+#: Every option of -io, and the parameter that the plugin gets.
 OPTIONS = {
     "compression": "fastlz",
     "config": "/etc/vddk.conf",
@@ -99,7 +99,8 @@ def test_what_the_plugin_is_told(vcenter: Vcenter, guest: str, tmp_path: Path, v
 
 def test_every_option_is_in_this_file() -> None:
     others = {"file", "libdir", "thumbprint"}
-    assert {option.name for option in vddk_module.OPTIONS} == {f"vddk-{name}" for name in {*OPTIONS, *others}}
+    vddk = {option.name for option in DECLARED if option.name.startswith("vddk-")}
+    assert vddk == {f"vddk-{name}" for name in {*OPTIONS, *others}}
     assert [option.name for option in VcenterInput.options if option.secret] == ["vddk-cookie"]
 
 
@@ -115,12 +116,12 @@ def test_its_options_are_listed(words: tuple[str, ...]) -> None:
     program = Path(sys.executable).with_name(words[0])
     done = subprocess.run([program, *words[1:], "-io", "?"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for option in vddk_module.OPTIONS:
+    for option in DECLARED:
         assert f"-io {option.name}=VALUE" in done.stdout
 
 
 def test_it_is_among_the_capabilities() -> None:
-    """Supervisors ask for these words before they use the input."""
+    """Supervisors look for these words before they use the input."""
     program = Path(sys.executable).with_name("virt-v2v")
     done = subprocess.run([program, "--machine-readable"], capture_output=True, text=True, check=True)
     assert {"vcenter-https", "vddk", "input:vcenter", "input:ova", "input:vmx"} <= set(done.stdout.splitlines())
@@ -157,7 +158,7 @@ def test_paths_of_disks_can_be_named(vcenter: Vcenter, guest: str, tmp_path: Pat
 
 
 def test_a_disk_has_one_handle(vcenter: Vcenter, guest: str, tmp_path: Path, vddk: Path) -> None:
-    """Whoever reads with several connections gets one: handles of VDDK on one disk get in each other's way."""
+    """A client cannot use several connections, because several VDDK handles on one disk obstruct each other."""
     result, _ = setup(vcenter, tmp_path, "my guest", transport="vddk")
     for disk in result.disks:
         assert isinstance(disk, NbdkitPlugin)
@@ -174,7 +175,7 @@ def test_a_disk_has_one_handle(vcenter: Vcenter, guest: str, tmp_path: Path, vdd
 def test_the_thumbprint_that_is_named_is_trusted_and_passed_on(
     vcenter: Vcenter, guest: str, tmp_path: Path, vddk: Path
 ) -> None:
-    """As it was with virt-v2v: one option names the server, no authority is asked."""
+    """As with virt-v2v, this one option is enough: no authority has to be trusted."""
     right = thumbprint_of(vcenter)
     result, _ = setup(vcenter, tmp_path, "my guest", options={"vddk-thumbprint": right}, transport="vddk")
     with served(result, tmp_path):
@@ -182,13 +183,13 @@ def test_the_thumbprint_that_is_named_is_trusted_and_passed_on(
     assert told(vddk)["thumbprint"] == right
     wrong = "00:" * 19 + "00"
     message, _ = refused(vcenter, tmp_path, "my guest", options={"vddk-thumbprint": wrong}, transport="vddk")
-    assert f"has the thumbprint {right.lower()}, and not {wrong}" in message
-    # without any, the certificate is verified first, and its thumbprint is what the library is told
+    assert f"has the thumbprint {right.lower()}, not {wrong}" in message
+    # without a thumbprint, the certificate is verified first, and the library gets its thumbprint
     assert "not trusted" in refused(vcenter, tmp_path, "my guest", options={}, transport="vddk")[0]
 
 
 def test_snapshots_can_be_read(vcenter: Vcenter, tmp_path: Path, vddk: Path, image: Path) -> None:
-    """Also of a machine that runs, if the snapshot is named; disks that are in no snapshot cannot."""
+    """A named snapshot of a running machine can be read, but disks that no snapshot contains cannot."""
     from pyVim.task import WaitForTask
     from pyVmomi import vim
 
@@ -204,7 +205,7 @@ def test_snapshots_can_be_read(vcenter: Vcenter, tmp_path: Path, vddk: Path, ima
     options = {"ca-file": str(vcenter.certificate), "vddk-snapshot": "snapshot-1"}
     assert setup(vcenter, tmp_path, "running", options=options, transport="vddk")[0].disks
     message, hint = refused(vcenter, tmp_path, "independent", options=options, transport="vddk")
-    assert "is independent, and in no snapshot" in message
+    assert "is independent, so that no snapshot contains it" in message
     assert "vddk-snapshot" in hint
 
 
@@ -226,7 +227,7 @@ def test_the_plugin_is_missing(vcenter: Vcenter, guest: str, tmp_path: Path) -> 
     message, hint = refused(vcenter, tmp_path, "my guest", transport="vddk")
     assert "plugin for VDDK" in message
     assert "nbdkit-vddk-plugin" in hint
-    assert "Debian has none" in hint
+    assert "Debian has no such package" in hint
     options = {"vddk-libdir": str(tmp_path / "gone")}
     assert "not a directory" in refused(vcenter, tmp_path, "my guest", transport="vddk", options=options)[0]
 
@@ -234,7 +235,7 @@ def test_the_plugin_is_missing(vcenter: Vcenter, guest: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("trouble", "why", "remedy"),
     [
-        ("libvixDiskLib.so.8: cannot open shared object file: No such file or directory", "library is not found",
+        ("libvixDiskLib.so.8: cannot open shared object file: No such file or directory", "library was not found",
          "download the Virtual Disk Development Kit"),
         ("symbol lookup error: undefined symbol: VixDiskLib_Init", "does not work: ", "vddk-libdir"),
     ],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``-i vmx -it ssh`` from a real sshd: the whole contract, and what is said when something is wrong."""
+"""``-i vmx -it ssh`` with a real sshd: the contract, and the messages for faults."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ CONTENT = b"flat" * 4096
 
 @pytest.fixture
 def sshd(tmp_path: Path) -> Iterator[Sshd]:
-    """Give an ssh server."""
+    """Run an ssh server."""
     with running_sshd(tmp_path / "sshd") as server:
         yield server
 
 
 @pytest.fixture
 def vmx(tmp_path: Path) -> Path:
-    """Write a guest as it lies on a datastore: descriptor and flat extent."""
+    """Create a guest as on a datastore: VMX file, descriptor and flat extent."""
     directory = tmp_path / "datastore1" / "my guest"
     directory.mkdir(parents=True)
     (directory / "disk.vmdk").write_text("# Disk DescriptorFile\n")
@@ -95,7 +95,7 @@ def test_a_wrong_password_is_not_shown(vmx: Path, tmp_path: Path, sshd: Sshd) ->
     assert not (tmp_path / "fetched").exists()
 
 
-def test_nobody_listens(tmp_path: Path, sshd: Sshd) -> None:
+def test_no_server_listens(tmp_path: Path, sshd: Sshd) -> None:
     with pytest.raises(SourceError) as caught:
         setup("ssh://root@localhost:1/x.vmx", tmp_path, sshd)
     assert caught.value.hint is not None

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""OVA packages of every kind: what their disks read as, and that a large one is opened by its headers only."""
+"""OVA packages of every kind: the content of their disks, and that opening one only reads its headers."""
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import os
 import subprocess
@@ -31,7 +32,7 @@ def setup(path: Path, tmp_path: Path, **more: object) -> tuple[InputResult, Fake
 
 @pytest.fixture
 def unpacked(tmp_path: Path) -> Path:
-    """Make the directory of an OVA with a disk and a manifest."""
+    """Create the directory of an OVA with a disk and a manifest."""
     directory = tmp_path / "unpacked"
     directory.mkdir()
     (tmp_path / "raw").write_bytes(CONTENT)
@@ -132,6 +133,63 @@ def test_a_flat_disk_in_a_directory(tmp_path: Path, unpacked: Path) -> None:
     assert len(setup(unpacked, tmp_path)[0].disks) == 1
 
 
+class TestDescriptor(InputPluginContract):
+    """The descriptor of an unpacked package is named."""
+
+    plugin_class = OvaInput
+    in_place = False
+
+    @pytest.fixture
+    def example(self, unpacked: Path) -> InputExample:
+        return InputExample(
+            arguments=(str(unpacked / "guest.ovf"),), contents=(CONTENT,), files=(unpacked / "guest-disk1.vmdk",)
+        )
+
+
+def test_a_descriptor_among_other_files(unpacked: Path, tmp_path: Path) -> None:
+    """As in a directory of downloads: only the manifest of the descriptor counts, and only folders with its disks."""
+    (unpacked / "disks").mkdir()
+    disk = (unpacked / "guest-disk1.vmdk").rename(unpacked / "disks/a disk.vmdk")
+    (unpacked / "guest.ovf").write_bytes(descriptor({"disks/a%20disk.vmdk": disk}))
+    (unpacked / "guest.mf").write_text(f"SHA256(guest.ovf)= {digest(unpacked / 'guest.ovf')}\n")
+    (unpacked / "other.ovf").write_text("<Envelope/>")
+    (unpacked / "other.mf").write_text("not a manifest\n")
+    result, report = setup(unpacked / "guest.ovf", tmp_path)
+    assert report.warnings == []
+    assert [image.path for image in result.disks if isinstance(image, QemuImage)] == [disk]
+    with pytest.raises(SourceError, match="2 OVF descriptors") as caught:
+        setup(unpacked, tmp_path)
+    assert "FILE.ovf" in (caught.value.hint or "")
+    (unpacked / "guest.mf").write_text(f"SHA256(guest.ovf)= {'0' * 64}\n")
+    with pytest.raises(SourceError, match="corrupt OVA"):
+        setup(unpacked / "guest.ovf", tmp_path)
+
+
+class TestEmptyDisk(InputPluginContract):
+    """A package whose second disk has no file."""
+
+    plugin_class = OvaInput
+    in_place = False
+
+    @pytest.fixture
+    def example(self, unpacked: Path) -> InputExample:
+        text = (unpacked / "guest.ovf").read_text()
+        disk = '<Disk ovf:capacity="3" ovf:capacityAllocationUnits="byte * 2^20" ovf:diskId="empty"/></DiskSection>'
+        drive = (
+            "<Item><rasd:AddressOnParent>5</rasd:AddressOnParent><rasd:HostResource>ovf:/disk/empty</rasd:HostResource>"
+            "<rasd:InstanceID>70</rasd:InstanceID><rasd:Parent>3</rasd:Parent><rasd:ResourceType>17</rasd:ResourceType>"
+            "</Item></VirtualHardwareSection>"
+        )
+        text = text.replace("</DiskSection>", disk).replace("</VirtualHardwareSection>", drive)
+        (unpacked / "guest.ovf").write_text(text)
+        (unpacked / "guest.mf").unlink()
+        return InputExample(
+            arguments=(str(unpacked),),
+            contents=(CONTENT, b"\0" * 3 * MIB),
+            files=(unpacked / "guest-disk1.vmdk",),
+        )
+
+
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha512"])
 def test_manifests(unpacked: Path, tmp_path: Path, algorithm: str) -> None:
     text = manifest([unpacked / "guest.ovf", unpacked / "guest-disk1.vmdk"], algorithm)
@@ -147,7 +205,80 @@ def test_manifests(unpacked: Path, tmp_path: Path, algorithm: str) -> None:
     assert setup(unpacked, tmp_path, options=skip)[0].disks
 
 
-def test_what_a_manifest_says_and_nobody_understands(unpacked: Path, tmp_path: Path) -> None:
+def digest(path: Path, algorithm: str = "sha256") -> str:
+    return hashlib.new(algorithm, path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("form", "algorithm"),
+    [
+        ("SHA256({name})= {digest}", "sha256"),
+        ("SHA2-256({name})= {digest}", "sha256"),
+        ("SHA-256({name})= {digest}", "sha256"),
+        ("SHA-1({name})= {digest}", "sha1"),
+        ("SHA2-512(./{name})= {digest}", "sha512"),
+        ("SHA256 ({name}) = {digest}", "sha256"),
+        ("{digest}  {name}", "sha256"),
+        ("{digest} *{name}", "sha1"),
+    ],
+)
+def test_forms_of_manifest_lines(unpacked: Path, tmp_path: Path, form: str, algorithm: str) -> None:
+    """home-assistant/operating-system#3654: openssl 3. libguestfs/virt-v2v#192: OLVM, with hyphens and ``./``.
+
+    bottlerocket-os/bottlerocket#2705: sha256sum with ``--tag``.
+    """
+    disk = unpacked / "guest-disk1.vmdk"
+    line = form.format(name=disk.name, digest=digest(disk, algorithm))
+    (unpacked / "guest.mf").write_text(f"\ufeff{line}\n", encoding="utf-8")
+    assert setup(unpacked, tmp_path)[1].warnings == []
+    (unpacked / "guest.mf").write_text(form.format(name=disk.name, digest=digest(disk, algorithm)[::-1]))
+    with pytest.raises(SourceError, match="corrupt OVA") as caught:
+        setup(unpacked, tmp_path)
+    assert "-io skip-manifest" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_manifest_that_names_itself(unpacked: Path, tmp_path: Path, packed: bool) -> None:
+    """home-assistant/operating-system#826: ``openssl sha256 *`` read the manifest while it was empty."""
+    itself = f"SHA256(guest.mf)= {hashlib.sha256(b'').hexdigest()}\n"
+    (unpacked / "guest.mf").write_text(itself + (unpacked / "guest.mf").read_text())
+    path = pack(unpacked, tmp_path / "g.ova") if packed else unpacked
+    assert setup(path, tmp_path)[1].warnings == []
+
+
+@pytest.mark.parametrize(
+    ("href", "name"),
+    [
+        ("my%20disk.vmdk", "my disk.vmdk"),
+        ("my disk.vmdk", "my disk.vmdk"),
+        ("my%20disk.vmdk", "my%20disk.vmdk"),
+        ("B%C3%BCcher.vmdk", "Bücher.vmdk"),
+        ("Bu\u0308cher.vmdk", "B\u00fccher.vmdk"),
+        ("./disk.vmdk", "disk.vmdk"),
+        ("disk%2B1.vmdk", "disk+1.vmdk"),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_href_is_a_uri_reference(unpacked: Path, tmp_path: Path, href: str, name: str, packed: bool) -> None:
+    """GoogleCloudPlatform/compute-image-tools#1163 and #1068: names with spaces. libguestfs/virt-v2v#192: ``./``."""
+    disk = (unpacked / "guest-disk1.vmdk").rename(unpacked / name)
+    (unpacked / "guest.ovf").write_bytes(descriptor({href: disk}))
+    (unpacked / "guest.mf").write_text(f"SHA256({href})= {digest(disk)}\n", encoding="utf-8")
+    result, report = setup(pack(unpacked, tmp_path / "g.ova") if packed else unpacked, tmp_path)
+    assert report.warnings == []
+    assert len(result.disks) == 1
+
+
+@pytest.mark.parametrize(("href", "remedy"), [("https://example.com/d.vmdk", "download it"), ("d.vmdk", "incomplete")])
+def test_a_disk_that_is_not_in_the_package(unpacked: Path, tmp_path: Path, href: str, remedy: str) -> None:
+    (unpacked / "guest.ovf").write_bytes(descriptor({href: 5}))
+    (unpacked / "guest.mf").unlink()
+    with pytest.raises(SourceError, match="is not in") as caught:
+        setup(unpacked, tmp_path)
+    assert remedy in (caught.value.hint or "")
+
+
+def test_lines_of_a_manifest_that_cannot_be_parsed(unpacked: Path, tmp_path: Path) -> None:
     (unpacked / "guest.mf").write_text("CRC32(guest.ovf)= 12345678\nSHA1(gone)= 00\n")
     warnings = setup(unpacked, tmp_path)[1].warnings
     assert "unable to parse line" in warnings[0]
@@ -155,7 +286,7 @@ def test_what_a_manifest_says_and_nobody_understands(unpacked: Path, tmp_path: P
 
 
 def test_a_large_package_is_opened_by_its_headers(tmp_path: Path) -> None:
-    """What is read of the package is the same for 200 MB and for 20 GB."""
+    """The number of bytes that are read is the same for 200 MB and for 20 GB."""
     read = {}
     for size in (200 * MIB, 20 * 1024 * MIB):
         ova = tmp_path / f"{size}.ova"
@@ -171,7 +302,7 @@ def test_a_large_package_is_opened_by_its_headers(tmp_path: Path) -> None:
             stream.seek(512 + (len(text) + 511) // 512 * 512)
             stream.write(header)
             stream.truncate(stream.tell() + size + 1024)
-        # the first time, modules are loaded as well
+        # the first run also loads modules
         setup(ova, tmp_path)
         before = _bytes_read()
         result, _ = setup(ova, tmp_path)
@@ -186,9 +317,9 @@ def test_a_large_package_is_opened_by_its_headers(tmp_path: Path) -> None:
 
 
 def test_a_large_vmdk_is_opened_by_its_headers(unpacked: Path, tmp_path: Path) -> None:
-    """What the kernel has read of the package, for whichever process, does not grow with it either."""
+    """The number of bytes that the kernel reads, for any process, does not grow with the package either."""
     resident = {}
-    # not in memory, as /tmp may be
+    # /tmp may be in memory
     with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
         for size in (200 * MIB, 20 * 1024 * MIB):
             disk, ova = Path(directory, "disk.vmdk"), Path(directory, "g.ova")
@@ -211,11 +342,11 @@ def test_a_large_vmdk_is_opened_by_its_headers(unpacked: Path, tmp_path: Path) -
 
 
 def _append(archive: Path, disk: Path) -> None:
-    """Append a file with holes to a tar file, as a file without any, but without writing them."""
+    """Append a file with holes to a tar file as a file without holes, but leave the holes unwritten."""
     info = tarfile.TarInfo(disk.name)
     info.size = disk.stat().st_size
     with archive.open("r+b") as stream, disk.open("rb") as source:
-        # before the two blocks of zeros at the end, and what fills the last record
+        # before the two blocks of zeros at the end and the padding of the last record
         with tarfile.open(archive) as found:
             (member,) = found.getmembers()
         stream.seek(member.offset_data + (member.size + 511) // 512 * 512)
@@ -228,13 +359,13 @@ def _append(archive: Path, disk: Path) -> None:
 
 
 def _resident(path: Path) -> int:
-    """Give the bytes of a file that the kernel has in memory (fincore(1))."""
+    """Return the number of bytes of a file that the kernel has in memory (fincore(1))."""
     argv = ["fincore", "--bytes", "--noheadings", "--output", "RES", path]
     return int(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
 
 
 def _bytes_read() -> int:
-    """Give the bytes that this process has read so far (proc(5), rchar)."""
+    """Return the number of bytes that this process has read so far (proc(5), rchar)."""
     return int(Path("/proc/self/io").read_text().split()[1])
 
 

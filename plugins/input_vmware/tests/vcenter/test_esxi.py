@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An ESXi host without a vCenter: its inventory has one datacenter, which nobody named."""
+"""An ESXi host without a vCenter: its inventory has one datacenter, with a default name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONTENT = b"ESXi" * 262144
 
 @pytest.fixture(scope="module")
 def guest(esxi: Vcenter, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Give the moref of a machine."""
+    """Create a machine and return its moref."""
     image = tmp_path_factory.mktemp("images") / "image"
     image.write_bytes(CONTENT)
     return esxi.add_vm("on a host", [image], guestId="rhel8_64Guest")
@@ -62,7 +62,7 @@ def test_one_that_is_not_there(esxi: Vcenter, tmp_path: Path) -> None:
 
 
 def test_a_certificate_for_another_name(tmp_path: Path, image: Path) -> None:
-    """As ESXi hosts have: it can be pinned, but libcurl compares names, so it is told before anything is read."""
+    """ESXi hosts have such certificates. Pinning is not enough because libcurl compares names."""
     with running_vcenter(tmp_path / "server", esx=True, name="localhost.localdomain") as host:
         host.add_vm("g", [image])
         message, hint = refused(host, tmp_path, "g")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Packages and VMDKs with arbitrary headers: they open, or it is said why not, within limits; nothing else is opened.
+"""Packages and VMDKs with arbitrary headers: they are opened or refused with a reason, within limits.
 
-The descriptors are in ``test_ovf.py`` and ``test_vmx.py``.
+The descriptors are in ``test_ovf.py`` and ``vmx/test_syntax.py``.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def tar(path: Path, *members: tuple[str, bytes]) -> Path:
 @FUZZ
 @given(st.integers(0, 10_000), st.binary(min_size=1, max_size=40), st.sampled_from(["tar", "vmdk", "zip", "xz"]))
 def test_no_damage_is_a_surprise(tmp_path: Path, at: int, noise: bytes, kind: str) -> None:
-    """Bytes anywhere in the headers of archive and disk: it opens, or says why not; it never fails otherwise."""
+    """Overwrite bytes in the headers of archive and disk: the package is opened, or refused with a reason."""
     disk = tmp_path / "disk.vmdk"
     if not disk.exists():
         (tmp_path / "raw").write_bytes(b"disk" * 16384)
@@ -79,7 +79,7 @@ def test_no_damage_is_a_surprise(tmp_path: Path, at: int, noise: bytes, kind: st
 
 
 def open_directory(tmp_path: Path, data: bytes) -> None:
-    """Open a package with a disk of these bytes, beside a file of the host; what is accepted has nothing of that."""
+    """Open a package with a disk of these bytes. If it is accepted, no file of the host is served."""
     directory, private = tmp_path / "ova", tmp_path / "private"
     for made in (directory, private):
         made.mkdir(exist_ok=True)
@@ -95,7 +95,7 @@ def open_directory(tmp_path: Path, data: bytes) -> None:
         assert SECRET.decode() not in err.message
         return
     assert isinstance(image, QemuImage)
-    # as core serves it; that much may be read of a disk that says to be larger
+    # as core serves it; only this much is read of a disk that claims to be larger
     read = ["qemu-img", "dd", "-O", "raw", "bs=65536", "count=16", f"if={json_name(block_node(image))}"]
     target = tmp_path / "read"
     done = subprocess.run([*read, f"of={target}"], capture_output=True, check=False, timeout=60)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The OVF descriptor: every field that is read, and what is refused."""
+"""OVF descriptors: every field that is read, and contents that are refused."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from v2v_core.api import Bus, Cpu, Firmware, Guest, Nic, Removable, SourceDisk, SourceError, Topology
+from v2v_core.api import Bus, Cpu, Firmware, Guest, Nic, SourceDisk, SourceError, Topology
 from v2v_core.testing import bounded
-from v2v_input_vmware.ova.ovf import Descriptor, OvfDisk, parse_ovf
+from v2v_input_vmware.ova.drives import OvfDisk
+from v2v_input_vmware.ova.ovf import Descriptor, parse_ovf
 
 _DISK = """
 <Item><rasd:InstanceID>3</rasd:InstanceID><rasd:ResourceType>6</rasd:ResourceType></Item>
@@ -63,7 +64,9 @@ def test_defaults() -> None:
         firmware=Firmware.UNKNOWN,
         disks=(SourceDisk(index=1, bus=Bus.SCSI, origin="disk1.vmdk"),),
     )
-    assert found.disks == (OvfDisk(bus=Bus.SCSI, href="disk1.vmdk", size=5, capacity=10 * 1024 * 1024),)
+    assert found.disks == (
+        OvfDisk(bus=Bus.SCSI, href="disk1.vmdk", label="disk1.vmdk", size=5, capacity=10 * 1024 * 1024),
+    )
     assert len(warnings) == 1
 
 
@@ -150,38 +153,6 @@ def test_unknown_firmware_is_refused() -> None:
         read(ovf(extra='<vmw:Config vmw:key="firmware" vmw:value="coreboot"/>'))
 
 
-@pytest.mark.parametrize(("kind", "bus"), [(5, Bus.IDE), (6, Bus.SCSI), (20, Bus.SATA)])
-def test_controllers(kind: int, bus: Bus) -> None:
-    disk = item(kind, InstanceID="9") + item(17, InstanceID="10", Parent="9", HostResource="/disk/d1")
-    assert guest(ovf(disk=disk)).disks[0].bus is bus
-
-
-@pytest.mark.parametrize("parent", [{}, {"Parent": "99"}, {"Parent": "8"}])
-def test_unknown_controllers_are_told(parent: dict[str, str]) -> None:
-    disk = item(27, InstanceID="8") + item(17, InstanceID="10", HostResource="ovf:/disk/d1", **parent)
-    found, warnings = read(ovf(disk=disk))
-    assert found.guest.disks[0].bus is None
-    assert len(warnings) == 1
-
-
-def test_removables() -> None:
-    drives = (
-        item(5, InstanceID="1")
-        + item(15, Parent="1", AddressOnParent="1")
-        + item(16, Parent="3", AddressOnParent="0")
-        + item(14, AddressOnParent="0")
-        + item(14, Parent="1", AddressOnParent="1")
-        + item(14, Parent="99")
-    )
-    assert guest(ovf(drives)).removables == (
-        Removable(kind="cdrom", bus=Bus.IDE, slot=1),
-        Removable(kind="cdrom", bus=Bus.SCSI, slot=0),
-        Removable(kind="floppy", slot=0),
-        Removable(kind="floppy", bus=Bus.IDE, slot=1),
-        Removable(kind="floppy"),
-    )
-
-
 def test_nics() -> None:
     nics = item(10, Connection="VM Network", ResourceSubType="VmxNet3", Address="00:50:56:00:00:01") + item(
         10, ResourceSubType="E1000"
@@ -203,12 +174,6 @@ def test_the_default_deployment_counts() -> None:
         for which, megabytes in (("small", 512), ("big", 4096))
     )
     assert guest(ovf(items, sections=sections)).memory == 4096 * 2**20
-
-
-def test_compression() -> None:
-    (disk,) = read(ovf(files='<File ovf:href="d.gz" ovf:id="f1" ovf:compression="gzip"/>'))[0].disks
-    assert (disk.gzip, disk.size) == (True, None)
-    assert not read(ovf(files='<File ovf:href="d" ovf:id="f1" ovf:compression="identity"/>'))[0].disks[0].gzip
 
 
 @pytest.mark.parametrize(
