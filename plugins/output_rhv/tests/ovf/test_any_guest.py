@@ -24,8 +24,7 @@ from v2v_core.api import (
     TargetGuest,
     Topology,
 )
-from v2v_output_rhv.ovf import Flavour
-from v2v_output_rhv.profile import PROFILE
+from v2v_output_rhv.ovf import PROFILE, Flavour
 
 #: Any text at all, control characters and lone surrogates included.
 TEXT = st.text(st.characters(exclude_categories=()), max_size=20)

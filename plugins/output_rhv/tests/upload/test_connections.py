@@ -175,11 +175,11 @@ def test_idle_connection_without_keep_alive_loses_its_ticket(upload: Upload) -> 
 
 
 def test_keep_alive_outlives_a_broken_connection(upload: Upload) -> None:
-    """The wire is cut for a second while nothing is sent; the ticket is valid for three seconds after a request."""
-    upload.ticket = upload.daemon.add_ticket(f"file://{upload.image}", SIZE, timeout=3)
+    """The wire is cut for a second while nothing is sent; without another request, the ticket expires after four."""
     connections = upload.open(Policy(idle=0.5))
     try:
         upload.wire.cut(seconds=1)
+        upload.daemon.extend_ticket(upload.ticket, 4)
         time.sleep(6)
         connections.write(0, b"a" * 4096)
     finally:

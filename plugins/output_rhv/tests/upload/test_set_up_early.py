@@ -19,8 +19,9 @@ from v2v_core.testing.fake_plugins import MARKER
 from v2v_output_rhv.upload.plugin import UploadOutput
 from v2v_output_rhv.upload.settings import Limits
 
-#: Seconds for which a ticket is valid after a request, and the length of the conversion.
-VALIDITY, CONVERSION = 2, 6
+#: Seconds for which the tickets are valid when the conversion begins, unless a request prolongs them; and how long the
+#: conversion takes.
+VALIDITY, CONVERSION = 3, 5
 MIB = 1024 * 1024
 
 pytestmark = pytest.mark.usefixtures("v2v_fakes")
@@ -41,7 +42,6 @@ def converted(
     """Return the function that runs the steps up to the conversion, with a number of seconds until a keep-alive."""
 
     def run(idle: float) -> ConversionDir:
-        engine.host.validity = VALIDITY
         monkeypatch.setattr(UploadOutput, "limits", Limits(poll=0.1, idle=idle))
         output = OutputChoice(
             mode="rhv-upload",
@@ -54,6 +54,8 @@ def converted(
         input_setup.run(v2v_directory, InputChoice(mode="fake", arguments=tuple(map(str, images))))
         output_check.run(v2v_directory, output)
         output_setup.run(v2v_directory, output)
+        for transfer in engine.running_transfers():
+            engine.daemon.extend_ticket(transfer.ticket, VALIDITY)
         time.sleep(CONVERSION)
         convert.run(v2v_directory, ConvertChoice(mode="fake"))
         return v2v_directory

@@ -36,8 +36,7 @@ from v2v_core.output_files import DiskFile, make_disk
 from v2v_output_rhv.export_domain.checks import check_destination, check_settings
 from v2v_output_rhv.export_domain.ownership import VdsmFiles
 from v2v_output_rhv.export_domain.storage import Storage, naming_failures
-from v2v_output_rhv.ovf import Flavour, OvfDisk, build_ovf
-from v2v_output_rhv.profile import PROFILE
+from v2v_output_rhv.ovf import PROFILE, Flavour, OvfDisk, build_ovf
 from v2v_output_rhv.volumes import check_sizes, volume_metadata
 
 #: Kinds of objects in the ledger.

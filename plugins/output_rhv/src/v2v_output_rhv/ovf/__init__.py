@@ -5,5 +5,6 @@ from __future__ import annotations
 
 from v2v_output_rhv.ovf.disks import OvfDisk
 from v2v_output_rhv.ovf.document import Flavour, build_ovf
+from v2v_output_rhv.ovf.hardware import PROFILE
 
-__all__ = ["Flavour", "OvfDisk", "build_ovf"]
+__all__ = ["PROFILE", "Flavour", "OvfDisk", "build_ovf"]

@@ -1,16 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The hardware of the OVF except for the disks: processors, memory and devices."""
+"""What a guest can have in oVirt, and the hardware of the OVF except for the disks: processors, memory and devices."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from v2v_core.api import Firmware, Nic, TargetGuest, Topology
+from v2v_core.api import Bus, Firmware, Nic, TargetGuest, TargetProfile, Topology
 from v2v_output_rhv.ovf.tree import add, uuid_of
 
 if TYPE_CHECKING:
     from lxml import etree
+
+#: What a guest can have in oVirt, for all outputs of this distribution:
+#:
+#: * Buses: the disk interfaces of oVirt that the OVF can name (``disks.py``).
+#: * Machines: those that the OVF can ask for (``bios_type``). On architectures other than x86 (``virt``) the cluster
+#:   chooses the machine.
+#: * Disks: virt-v2v takes no more than 23 in ``-o rhv``, ``-o rhv-upload`` and ``-o vdsm``: a virtual machine of oVirt
+#:   has too few PCI slots for more virtio disks (https://bugzilla.redhat.com/2051564).
+#: * Serial console: oVirt has none unless the administrator adds one to the virtual machine.
+PROFILE = TargetProfile(
+    buses=(Bus.VIRTIO_BLK, Bus.VIRTIO_SCSI, Bus.SATA, Bus.IDE),
+    machines=("q35", "i440fx", "pc", "virt"),
+    most_disks=23,
+    serial_console=False,
+)
 
 _MIB = 1024**2
 _INTEL = frozenset(("x86_64", "amd64", "i386", "i486", "i586", "i686"))

@@ -23,7 +23,7 @@ from v2v_core.api import (
     V2VError,
     hookimpl,
 )
-from v2v_output_rhv.profile import PROFILE
+from v2v_output_rhv.ovf import PROFILE
 from v2v_output_rhv.upload.settings import OPTIONS, Limits, read_settings
 
 

@@ -38,8 +38,7 @@ from v2v_core.output_files import (
     publish,
     write_partial,
 )
-from v2v_output_rhv.ovf import Flavour, OvfDisk, build_ovf
-from v2v_output_rhv.profile import PROFILE
+from v2v_output_rhv.ovf import PROFILE, Flavour, OvfDisk, build_ovf
 from v2v_output_rhv.vdsm.checks import check_destination
 from v2v_output_rhv.vdsm.settings import OPTIONS, VdsmSettings
 from v2v_output_rhv.volumes import check_sizes, meta_file, volume_metadata

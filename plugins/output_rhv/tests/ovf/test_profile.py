@@ -18,9 +18,8 @@ from v2v_core.metadata import fit_profile
 from v2v_core.plugins import load_plugin
 from v2v_core.settings import OutputChoice
 from v2v_core.steps import output_check
-from v2v_output_rhv.ovf import Flavour
+from v2v_output_rhv.ovf import PROFILE, Flavour
 from v2v_output_rhv.ovf.hardware import bios_type
-from v2v_output_rhv.profile import PROFILE
 
 
 @pytest.mark.parametrize("mode", ["rhv", "rhv-upload", "vdsm"])
