@@ -109,7 +109,7 @@ def refused(done: subprocess.CompletedProcess[str], code: int, *causes: str) -> 
 
 
 def one_is_left(place: Place, engine: EngineSimulator, done: subprocess.CompletedProcess[str]) -> None:
-    """See that the disk that is left is named after everything else, and that the last line says how to go on."""
+    """Check that the disk that is left is named after everything else, and that the last line says how to go on."""
     (identity,) = ours(engine)
     *_, named, kept = done.stdout.strip().splitlines()
     assert named.startswith("v2v: warning:"), said(done)
@@ -135,7 +135,7 @@ def clean_up(place: Place) -> subprocess.CompletedProcess[str]:
 
 
 def cleanup_ends_it(place: Place, engine: EngineSimulator) -> None:
-    """See that a cleanup, now that the cause is gone, removes what is left, and the directory."""
+    """Check that a cleanup, now that the cause is gone, removes what is left, and the directory."""
     done = clean_up(place)
     assert done.returncode == 0, said(done)
     assert not ours(engine), said(done)

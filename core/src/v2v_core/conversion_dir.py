@@ -32,7 +32,7 @@ import pwd
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,6 +49,9 @@ from v2v_core.records import from_json, to_json
 _LONGEST_PATH = 99
 _MARKER = "v2v-conversion-directory"
 _STATE = "state.jsonl"
+_LOCK = "lock"
+#: Ends the name of what is left of a directory while its last files are being removed.
+_REMOVED = ".removed"
 _ROOMS = ("log", "lock", "overlay", "tmp", "input", "output", "convert")
 #: Where plugins may mount something for as long as the run lasts.
 _PLUGIN_ROOMS = ("input", "output", "convert", "tmp")
@@ -111,10 +114,11 @@ class ConversionDir:
         try:
             if large is not None:
                 shutil.rmtree(large)
-            # under another name first: a run that begins at the same path meanwhile finds nothing, and not half of it
-            dying = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.removed")
-            self.path.rename(dying)
-            shutil.rmtree(dying)
+            _remove_entries(entry for entry in self.path.iterdir() if entry.name not in {_MARKER, _LOCK})
+            # a run that begins here meanwhile finds the lock that the cleanup holds, or nothing
+            rest = self.path.with_name(f".{self.path.name}{_REMOVED}")
+            self.path.rename(rest)
+            shutil.rmtree(rest)
         except OSError as err:
             raise V2VError(f"cannot remove the conversion directory {self.path}: {err}") from err
 
@@ -130,14 +134,8 @@ class ConversionDir:
                 self.overlay.unlink()
                 self.overlay.mkdir(mode=0o700)
             for name in ("overlay", "tmp", "convert"):
-                for entry in (self.path / name).iterdir():
-                    if entry.is_dir() and not entry.is_symlink():
-                        shutil.rmtree(entry)
-                    else:
-                        entry.unlink()
-            for entry in self.path.iterdir():
-                if stat.S_ISSOCK(entry.lstat().st_mode):
-                    entry.unlink()
+                _remove_entries((self.path / name).iterdir())
+            _remove_entries(entry for entry in self.path.iterdir() if stat.S_ISSOCK(entry.lstat().st_mode))
         except OSError as err:
             raise V2VError(f"cannot remove the temporary files in {self.path}: {err}") from err
 
@@ -324,6 +322,19 @@ class ConversionDir:
             except (ValueError, KeyError, TypeError):
                 # a line that a crash cut short, or a step of a later version
                 continue
+
+
+def _remove_entries(entries: Iterable[Path]) -> None:
+    for entry in list(entries):
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink(missing_ok=True)
+
+
+def remove_rest(path: Path) -> None:
+    """Remove what is left of a directory whose removal was killed at its very end: the marker and the locks."""
+    shutil.rmtree(path.with_name(f".{path.name}{_REMOVED}"), ignore_errors=True)
 
 
 def _check_name(path: Path) -> None:

@@ -60,6 +60,9 @@ def main(argv: list[str]) -> int:
     if not path.exists():
         # it was not made yet, or another process removed it under the servers
         stop(path, is_gone_with_the_run)
+        from v2v_core.conversion_dir import remove_rest
+
+        remove_rest(path)
         return 0
     # only now: a process that waits should be small, and start fast
     from v2v_core import kept_logs, locks

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import pytest
 
 from v2v_core.api import InputResult, InputSetupRequest, NbdkitPlugin, OptionValues, SourceError
-from v2v_core.testing import FakeReporter
+from v2v_core.testing import FakeReporter, running_nbdkit
 from v2v_input_vmware.vcenter.plugin import VcenterInput
 from vcenter_simulator import PASSWORD, Vcenter
 
@@ -52,21 +50,7 @@ def refused(*arguments: Any, **more: Any) -> tuple[str, str]:
 @contextlib.contextmanager
 def served(result: InputResult, tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
     """Run the server of the first disk as core does; yield its socket and its process."""
-    from v2v_core.serving.nbdkit import nbdkit_argv, secrets_in_files
-
     disk = result.disks[0]
     assert isinstance(disk, NbdkitPlugin)
-    secrets, socket = tmp_path / "secrets", tmp_path / "socket"
-    secrets.mkdir(mode=0o700, exist_ok=True)
-    service = secrets_in_files(disk, secrets, "in1")
-    assert isinstance(service, NbdkitPlugin)
-    argv = nbdkit_argv(service, socket, readonly=True)
-    server = subprocess.Popen(argv, env={**os.environ, **dict(disk.environment)})
-    try:
-        deadline = time.monotonic() + 60
-        while not socket.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        yield socket, server
-    finally:
-        server.terminate()
-        server.wait(20)
+    with running_nbdkit(disk, tmp_path) as server:
+        yield server.socket, server.process

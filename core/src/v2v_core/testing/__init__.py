@@ -5,6 +5,7 @@
 * The fixtures of ``v2v_core.testing.fixtures`` (``v2v_directory``, ``v2v_report``, ``v2v_disk`` …) are there in every
   pytest run, as a pytest plugin; nothing of it is imported before a test asks for it.
 * The fakes are real plugins: an input, a converter, a copier and an output that need nothing but nbdkit and qemu.
+* ``running_nbdkit`` runs the server that an input describes, as core runs it.
 * Servers on loopback: ``Certificates`` for those that speak TLS, ``running_sshd``, and ``relay_to``, a connection that
   can be cut. They need openssl(1) and sshd(8), which are not installed with the kit.
 * ``bounded`` limits memory, file sizes and CPU time of code that reads untrusted data. ``watch_for_secret`` and
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from v2v_core.testing.fakes import FakeLedger, FakeReporter
     from v2v_core.testing.input_contract import InputExample, InputPluginContract
     from v2v_core.testing.limits import bounded
+    from v2v_core.testing.nbdkit_server import NbdkitServer, running_nbdkit
     from v2v_core.testing.output_contract import OutputExample, OutputPluginContract
     from v2v_core.testing.relay import Relay, relay_to
     from v2v_core.testing.secret_watch import files_with_secret, processes_with_secret, watch_for_secret
@@ -55,6 +57,7 @@ __all__ = [
     "HangingCopy",
     "InputExample",
     "InputPluginContract",
+    "NbdkitServer",
     "OutputExample",
     "OutputPluginContract",
     "Relay",
@@ -66,6 +69,7 @@ __all__ = [
     "processes_with_secret",
     "read_endpoint",
     "relay_to",
+    "running_nbdkit",
     "running_sshd",
     "watch_for_secret",
     "write_distribution",
@@ -90,6 +94,7 @@ _MODULES = {
     "fakes": ("FakeLedger", "FakeReporter"),
     "input_contract": ("InputExample", "InputPluginContract"),
     "limits": ("bounded",),
+    "nbdkit_server": ("NbdkitServer", "running_nbdkit"),
     "output_contract": ("OutputExample", "OutputPluginContract"),
     "relay": ("Relay", "relay_to"),
     "secret_watch": ("files_with_secret", "processes_with_secret", "watch_for_secret"),
