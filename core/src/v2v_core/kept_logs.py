@@ -2,7 +2,7 @@
 """The logs of failed and interrupted runs, which outlive the conversion directory: in ``$XDG_STATE_HOME/v2v/logs``.
 
 Each run has a directory of its own there, named after the time and the conversion directory. Logs older than 90 days
-are deleted, and so are the oldest ones while all of them together exceed 1 GiB. Those of the last day are never deleted.
+are deleted, and so are the oldest ones while all of them together exceed 1 GiB. Logs of the last day are always kept.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 
 ``ledger.jsonl`` only grows. Each line is durable before what it announces happens:
 
-* ``{"owner": 1, "role": "output", "name": …, "choice": {…}}``: a plugin begins; the lines below with its number are
-  its.
+* ``{"owner": 1, "role": "output", "name": …, "choice": {…}}``: a plugin begins. The lines below with its number belong
+  to it.
 * ``{"owned": 1, "kind": …, "identity": …}``: the plugin is about to create this object.
 * ``{"deleted": 1, "kind": …, "identity": …}``: the object is gone again.
 * ``{"settled": 1}``: nothing is left to undo. The objects of an output are the user's from here on.
@@ -81,12 +81,12 @@ class LedgerBook:
             try:
                 _apply(line, owners)
             except (KeyError, TypeError, ValueError):
-                # of a later version
+                # a line of a later version
                 continue
         return tuple(owners.values())
 
     def owner(self, number: int) -> Owner | None:
-        """Return one of them, or None."""
+        """Return the plugin with a number, or None."""
         return next((owner for owner in self.owners() if owner.number == number), None)
 
     def unsettled(self, role: Role) -> tuple[Owner, ...]:
@@ -136,7 +136,7 @@ def _apply(entry: dict[str, Any], owners: dict[int, Owner]) -> None:
         try:
             choice = from_json(entry["choice"], kind)
         except ValueError:
-            # of another version: its objects are kept and named, since no plugin can be asked to delete them
+            # a choice of another version: its objects are kept and named, since no plugin can be asked to delete them
             choice = kind(mode="(unreadable)")
         owners[entry["owner"]] = Owner(entry["owner"], role, str(entry["name"]), choice)
     elif "owned" in entry:
