@@ -359,7 +359,7 @@ def test_destination_that_does_not_answer_is_a_destination_error(
 def test_servers_are_not_killed_by_a_signal_to_the_process_group(
     v2v_directory: ConversionDir, report: StepReport
 ) -> None:
-    """Ctrl-C goes to the whole foreground process group; the supervisor stops the servers in good order."""
+    """Ctrl-C goes to the whole foreground process group; the supervisor itself stops the servers when it cleans up."""
     serve_source(v2v_directory, 1, memory(), "disk", in_place=False, report=report)
     assert processes.find(v2v_directory.path)
     assert all(os.getsid(process.pid) != os.getsid(0) for process in processes.find(v2v_directory.path))

@@ -34,7 +34,7 @@ class Obstacle:
 
 
 class V2VError(Exception):
-    """The base of every error that the user is told about in one line.
+    """The base of every error that is shown to the user in one line.
 
     :param message: what failed, which disk or file, and why.
     :param hint: what the user can do about it.

@@ -36,7 +36,7 @@ def keep(directory: ConversionDir, error: BaseException | None) -> None:
     Does its best: without space for logs, the error itself is still reported. A second call for the same directory
     brings the copy up to date.
 
-    :param error: what ended the run; None where the supervisor was killed and there is no error to add a note to.
+    :param error: what ended the run; None if the supervisor was killed, so that there is no error to add a note to.
     """
     if error is not None:
         # they name files in the directory, which is about to be removed

@@ -6,7 +6,7 @@
 * ``{"owner": 1, "role": "output", "name": …, "choice": {…}}``: a plugin begins. The lines below with its number belong
   to it.
 * ``{"owned": 1, "kind": …, "identity": …}``: the plugin is about to create this object.
-* ``{"deleted": 1, "kind": …, "identity": …}``: the object is gone again.
+* ``{"deleted": 1, "kind": …, "identity": …}``: the object was deleted.
 * ``{"settled": 1}``: nothing is left to undo. The objects of an output are the user's from here on.
 
 A line that a crash cut short was never followed by the creation of its object, and is ignored.
@@ -31,10 +31,10 @@ _FILE = "ledger.jsonl"
 
 @dataclass
 class Owner:
-    """A plugin that was set up, and the objects that it has not given back.
+    """A plugin that was set up, and the objects that it still owns.
 
     :param number: counts the set-ups in this directory, from 1.
-    :param name: of the guest, as the plugin was told it.
+    :param name: name of the guest, as it was passed to the plugin.
     :param choice: what the user asked of the plugin: the mode, the connection, the options.
     """
 
@@ -75,7 +75,7 @@ class LedgerBook:
         return OwnLedger(self, number)
 
     def owners(self) -> tuple[Owner, ...]:
-        """Return all plugins that were set up here, oldest first, each with what it has not given back."""
+        """Return all plugins that were set up here, oldest first, each with the objects that it still owns."""
         owners: dict[int, Owner] = {}
         for line in self._lines():
             try:
@@ -94,7 +94,7 @@ class LedgerBook:
         return tuple(owner for owner in self.owners() if owner.role is role and not owner.settled)
 
     def owned(self) -> tuple[OwnedObject, ...]:
-        """Return every object that a plugin created, or was about to create, and has not given back."""
+        """Return every object that a plugin created, or was about to create, and still owns."""
         return tuple(thing for owner in self.owners() if not owner.settled for thing in owner.objects)
 
     def gone(self, number: int, objects: Iterable[OwnedObject]) -> None:

@@ -164,7 +164,7 @@ class LoadedPlugin:
         return findings
 
     def event(self, event: Event) -> None:
-        """Call ``v2v_event``; the caller deals with exceptions."""
+        """Call ``v2v_event``. The caller handles exceptions."""
         self.manager.hook.v2v_event(event=event)
 
     def _call(self, hook: str, request: object, result_type: type[ResultT], wrap: Callable[..., V2VError]) -> ResultT:

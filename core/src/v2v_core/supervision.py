@@ -151,7 +151,7 @@ class StepProcess:
         return self.outcome
 
     def stop(self) -> None:
-        """Ask the step to stop (SIGTERM). It ends in good order, with exit code 130."""
+        """Ask the step to stop (SIGTERM). It stops its programs, and ends with exit code 130."""
         self.process.terminate()
 
     def kill(self) -> None:
@@ -160,9 +160,9 @@ class StepProcess:
 
 
 def new_directory() -> Path:
-    """Make a conversion directory with a name of its own, its large files in ``VIRT_V2V_TMPDIR`` or /var/tmp.
+    """Make a conversion directory with a unique name in ``TMPDIR``, its large files in ``VIRT_V2V_TMPDIR``.
 
-    :raises V2VError: there is no place for it.
+    :raises V2VError: it cannot be made there.
     """
     return ConversionDir.temporary(temporary_path()).path
 

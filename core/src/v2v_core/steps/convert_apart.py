@@ -33,7 +33,7 @@ def convert_apart(directory: ConversionDir, choice: ConvertChoice, sinks: Sequen
     reader, writer = os.pipe()
     argv = [sys.executable, "-P", "-m", "v2v_core.steps.convert_apart", str(directory.path), str(writer)]
     failed: Event | None = None
-    # a session of its own: Ctrl-C goes to the supervisor, which stops the child in good order
+    # a session of its own: Ctrl-C goes to the supervisor, which stops the child and cleans up
     with subprocess.Popen(
         argv,
         stdin=subprocess.PIPE,

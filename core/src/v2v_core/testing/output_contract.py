@@ -355,7 +355,7 @@ class OutputPluginContract(PluginContract):
         assert self.look(example) == before
 
     def test_abort_twice_is_harmless(self, run: OutputRun, example: OutputExample) -> None:
-        """A cleanup that was killed before it wrote down what is gone is run again, with the same objects."""
+        """A cleanup that was killed before it recorded what it deleted is run again, with the same objects."""
         before = self.look(example)
         run.setup()
         request = run.abort_request()
