@@ -501,7 +501,7 @@ class ConvertHooks(Protocol):
 
     @hookspec(firstresult=True)
     def v2v_convert_check(self, request: ConvertSettings) -> None:
-        """Check the settings without a look at the guest. Optional.
+        """Check the settings without reading the guest. Optional.
 
         Called before the source is opened, and again before the conversion. Only the converter knows the names in
         ``request.extra``.

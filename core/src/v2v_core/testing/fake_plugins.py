@@ -115,7 +115,7 @@ class FakeConvert(ConvertHooks):
     def v2v_convert_check(self, request: ConvertSettings) -> None:
         """Refuse the setting ``nonsense``."""
         if "nonsense" in request.extra:
-            raise UsageError("the setting nonsense makes no sense", hint="leave it out")
+            raise UsageError("the setting nonsense makes no sense", hint="omit it")
 
     @hookimpl
     def v2v_convert(self, request: ConvertRequest) -> ConvertResult:
