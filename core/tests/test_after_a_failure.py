@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What happens after a failure of a failure: nothing that is still owned is forgotten, and a run can be picked up."""
+"""A failure during the cleanup: nothing that is still owned is forgotten, and a run can be picked up."""
 
 from __future__ import annotations
 
@@ -40,8 +40,7 @@ except V2VError as err:
     sys.exit(err.exit_code)
 """
 
-#: An output whose other end does not answer while a file exists, as an engine that is down, and an input that makes a
-#: snapshot there.
+#: An output whose engine does not answer while a file exists, and an input that makes a snapshot on the same engine.
 _REMOTE = """
 import os
 from pathlib import Path
@@ -90,7 +89,7 @@ def down(v2v_install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def supervise(tmp_path: Path) -> Iterator[Callable[[RunChoice], subprocess.Popen[str]]]:
-    """Return the function that starts a run in a process of its own."""
+    """Yield a function that starts a run in a process of its own."""
     import pickle
 
     started: list[subprocess.Popen[str]] = []
@@ -111,7 +110,7 @@ def supervise(tmp_path: Path) -> Iterator[Callable[[RunChoice], subprocess.Popen
 def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come"
+        assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
 
 
@@ -132,7 +131,7 @@ def test_kill_9_and_then_a_target_that_does_not_answer_forgets_nothing(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Fault 3: the warden deleted directory and ledger, and the disks at the target were named nowhere."""
+    """Fault 3: the warden deleted the directory and its ledger, so that nothing named the disks at the target."""
     monkeypatch.setenv("V2V_FAKE_HANGING", str(tmp_path / "hanging"))
     before = tree_of(storage)
     supervisor = supervise(hang_in_finalize(choice))
@@ -147,7 +146,7 @@ def test_kill_9_and_then_a_target_that_does_not_answer_forgets_nothing(
     (kept,) = kept_logs.place().iterdir()
     assert "the engine does not answer" in (kept / "cleanup.log").read_text()
     assert disks[1] in (kept / "owned.jsonl").read_text()
-    assert list((v2v_short_path / "l").iterdir()) == [], "the overlays need not wait"
+    assert list((v2v_short_path / "l").iterdir()) == [], "the overlays are removed at once"
 
     down.unlink()
     assert cleanup.run(directory) == ()
@@ -171,10 +170,10 @@ def test_a_second_cleanup_while_nothing_answers_keeps_everything(
     assert not (storage / "new name-disk1").exists()
 
 
-def test_what_one_output_made_is_taken_back_by_that_output(
+def test_objects_of_an_output_are_taken_back_by_that_output(
     choice: RunChoice, v2v_directory: ConversionDir, v2v_install: Install, storage: Path
 ) -> None:
-    """Fault 4: a set-up that failed, then one of another mode in the same directory."""
+    """Fault 4: a set-up fails, and then an output of another mode is set up in the same directory."""
     v2v_install(
         "v2v-output-t",
         {"v2v.output": {"t-other": "t_other:Other"}},
@@ -249,7 +248,7 @@ def test_an_output_set_up_before_the_conversion_gives_the_same_guest(
     assert guest("documented", output_first=False) == guest("outputfirst", output_first=True)
 
 
-def test_what_an_input_made_is_deleted_after_success_and_after_failure(
+def test_objects_of_an_input_are_deleted_after_success_and_after_failure(
     choice: RunChoice, in_trouble: Trouble, down: Path, tmp_path: Path
 ) -> None:
     snapshots = dataclasses.replace(choice.input, mode="t-snapshots")
@@ -262,7 +261,7 @@ def test_what_an_input_made_is_deleted_after_success_and_after_failure(
             )
         except V2VError as err:
             assert "asked to fail" in err.message
-        assert seen == [True], "it is there as long as the source is read"
+        assert seen == [True], "the snapshot exists as long as the source is read"
         assert not (tmp_path / "snapshot").exists()
 
 
@@ -301,16 +300,16 @@ def test_same_directory_right_after_a_kill_is_not_raced_by_the_old_warden(
                 choice, directory=place, output=dataclasses.replace(choice.output, name=f"guest {number}")
             )
         )
-        _, said = second.communicate(timeout=60)
+        _, stderr = second.communicate(timeout=60)
         if second.returncode != 0:
-            # the warden of the first run was faster, and had the directory: that is said, and nothing is broken
-            assert "is in use" in said
+            # the warden of the first run still held the directory: the error says so, and nothing is broken
+            assert "is in use" in stderr
             continue
         assert (storage / f"guest {number}.xml").exists()
     wait_until(lambda: not place.exists())
 
 
-def test_second_run_in_the_same_directory_is_refused_while_the_first_one_works(
+def test_second_run_in_the_same_directory_is_refused_while_the_first_one_runs(
     choice: RunChoice,
     supervise: Callable[[RunChoice], subprocess.Popen[str]],
     v2v_short_path: Path,
@@ -334,7 +333,7 @@ def test_second_run_in_the_same_directory_is_refused_while_the_first_one_works(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a directory of another user")
 def test_directory_of_another_user_is_refused(choice: RunChoice, v2v_short_path: Path) -> None:
-    """Fault 6: that user could put disks and metadata of his own into a conversion by root."""
+    """Fault 6: that user could put his own disks and metadata into a conversion that root runs."""
     place = v2v_short_path / "theirs"
     place.mkdir()
     os.chown(place, 4242, 4242)
@@ -362,10 +361,10 @@ def test_directory_that_others_can_open_is_refused(v2v_short_path: Path) -> None
     assert stat.S_IMODE(directory.path.stat().st_mode) == 0o750
 
 
-def test_path_that_is_not_utf_8_is_converted_and_its_failures_are_the_true_ones(
+def test_path_that_is_not_utf_8_is_converted_and_its_errors_are_reported_correctly(
     choice: RunChoice, v2v_disk: Path, tmp_path: Path, storage: Path
 ) -> None:
-    """Fault 9: it was an internal error, and hid what really failed."""
+    """Fault 9: such a path caused an internal error, which hid the real one."""
     image = tmp_path / os.fsdecode(b"gu\xe9st \xff.img")
     image.write_bytes(v2v_disk.read_bytes())
     place = tmp_path / os.fsdecode(b"st\xf6rage")
@@ -378,7 +377,7 @@ def test_path_that_is_not_utf_8_is_converted_and_its_failures_are_the_true_ones(
     heard: list[Event] = []
     with pytest.raises(V2VError) as failed:
         run(dataclasses.replace(choice, input=source, output=output), [heard.append])
-    assert "is no file" in failed.value.message
+    assert "is not a file" in failed.value.message
     assert "internal error" not in failed.value.message
     (event,) = (event for event in heard if event.kind is EventKind.STEP_FAILED)
     event.to_json().encode("utf-8")
@@ -391,7 +390,7 @@ def test_keys_are_never_written_to_the_directory(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Fault 11: the file with the passphrases outlived an interruption."""
+    """Fault 11: the file with the passphrases was left behind by an interruption."""
     monkeypatch.setenv("V2V_FAKE_HANGING", str(tmp_path / "hanging"))
     secret = "correct-horse-battery"
     settings = ConvertSettings(keys=(f"all:key:{secret}",), extra={"hang-in": "v2v_convert"})
@@ -402,14 +401,14 @@ def test_keys_are_never_written_to_the_directory(
         if path.is_file():
             assert secret.encode() not in path.read_bytes(), path
     supervisor.send_signal(signal.SIGINT)
-    _, said = supervisor.communicate(timeout=30)
-    assert secret not in said
+    _, stderr = supervisor.communicate(timeout=30)
+    assert secret not in stderr
 
 
-def test_copy_after_a_set_up_that_failed_halfway_says_what_is_missing(
+def test_copy_after_a_set_up_that_failed_halfway_names_the_missing_step(
     choice: RunChoice, v2v_directory: ConversionDir, v2v_install: Install
 ) -> None:
-    """Fault 11: it was an internal error of zip()."""
+    """Fault 11: zip() raised an internal error."""
     v2v_install(
         "v2v-output-t",
         {"v2v.output": {"t-half": "t_half:Half"}},
@@ -432,10 +431,10 @@ def test_copy_after_a_set_up_that_failed_halfway_says_what_is_missing(
         copy.run(v2v_directory, choice.copy)
 
 
-def test_observers_of_a_conversion_in_place_hear_it(
+def test_observers_of_a_conversion_in_place_get_its_events(
     choice: RunChoice, v2v_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fault 11: they were forgotten."""
+    """Fault 11: they got no events."""
     monkeypatch.setenv("V2V_FAKE_OBSERVER", str(tmp_path / "observed"))
     source = InputChoice(mode="fake", arguments=(str(v2v_disk),), in_place=True)
     convert_in_place(dataclasses.replace(choice, input=source, observers=("fake",)))
@@ -461,7 +460,7 @@ def test_observers_of_a_conversion_in_place_hear_it(
 def test_plain_error_of_an_output_has_the_exit_code_of_its_step(
     choice: RunChoice, v2v_install: Install, raised: str, message: str, hook: str, step: Step, code: int
 ) -> None:
-    """Fault 10: it left with exit code 1."""
+    """Fault 10: the exit code was 1."""
     v2v_install(
         "v2v-output-t",
         {"v2v.output": {"t-plain": "t_plain:Plain"}},
@@ -479,7 +478,7 @@ def test_plain_error_of_an_output_has_the_exit_code_of_its_step(
 
 
 def test_plain_error_of_a_copier_names_the_disk(choice: RunChoice, v2v_install: Install) -> None:
-    """Fault 10: which disk it was, was not known."""
+    """Fault 10: the error did not name the disk."""
     v2v_install(
         "v2v-copy-t",
         {"v2v.copy": {"t-plain": "t_plain_copy:Plain"}},

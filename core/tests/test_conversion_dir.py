@@ -53,7 +53,7 @@ def test_it_is_opened_again(directory: ConversionDir) -> None:
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "input/thesis.odt", "log/messages", "tmp/x", "incoming"])
-def test_directory_of_a_user_is_refused_and_left_alone(v2v_short_path: Path, name: str) -> None:
+def test_directory_with_files_of_the_user_is_refused_and_left_alone(v2v_short_path: Path, name: str) -> None:
     path = v2v_short_path / "mine" / name
     path.parent.mkdir(parents=True)
     path.write_text("precious")
@@ -94,7 +94,7 @@ def test_name_is_the_same_through_a_symlink(v2v_short_path: Path) -> None:
     assert ConversionDir.open_or_create(v2v_short_path / "link").path == v2v_short_path / "real"
 
 
-def test_temporary_one_keeps_large_files_elsewhere_and_goes_with_them(
+def test_temporary_directory_is_removed_with_its_large_files_elsewhere(
     v2v_short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (v2v_short_path / "small").mkdir()
@@ -120,13 +120,15 @@ def test_large_place_that_does_not_exist_leaves_nothing(v2v_short_path: Path, mo
     assert list(v2v_short_path.iterdir()) == []
 
 
-def test_directory_that_somebody_else_made_first_is_not_used(v2v_short_path: Path) -> None:
+def test_directory_that_another_process_made_first_is_not_used(v2v_short_path: Path) -> None:
     (v2v_short_path / "v2v.trap").mkdir()
     with pytest.raises(V2VError, match="File exists"):
         ConversionDir.temporary(v2v_short_path / "v2v.trap")
 
 
-def test_removal_does_not_follow_an_overlay_link_of_somebody_else(directory: ConversionDir, tmp_path: Path) -> None:
+def test_removal_does_not_follow_an_overlay_link_to_a_foreign_directory(
+    directory: ConversionDir, tmp_path: Path
+) -> None:
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "file").touch()
@@ -137,11 +139,13 @@ def test_removal_does_not_follow_an_overlay_link_of_somebody_else(directory: Con
     assert not directory.path.exists()
 
 
-@pytest.mark.parametrize(("text", "said"), [(None, "is missing"), ("{", "is damaged"), ("[1]", "no JSON object")])
-def test_missing_or_damaged_file_is_named(directory: ConversionDir, text: str | None, said: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "expected"), [(None, "is missing"), ("{", "is damaged"), ("[1]", "not a JSON object")]
+)
+def test_missing_or_damaged_file_is_named(directory: ConversionDir, text: str | None, expected: str) -> None:
     if text is not None:
         (directory.path / "output.json").write_text(text)
-    with pytest.raises(V2VError, match=rf"output\.json.* {said}"):
+    with pytest.raises(V2VError, match=rf"output\.json.* {expected}"):
         directory.read_json("output.json")
 
 

@@ -110,7 +110,7 @@ def test_full_file_system_names_the_disk_and_what_to_do(
 
 
 def test_read_error_fails_and_names_the_disk(v2v_directory: ConversionDir, report: StepReport, tmp_path: Path) -> None:
-    """It must never come out as zeros."""
+    """Sectors that cannot be read must never be copied as zeros."""
     broken = pattern(NbdkitFilter(name="error", parameters=(("error-pread", "EIO"), ("error-pread-rate", "100%"))))
     source = serve_source(v2v_directory, 1, broken, "disk", in_place=True, report=report)
     image = tmp_path / "out.img"
@@ -140,7 +140,7 @@ def test_source_that_is_not_served_fails(v2v_directory: ConversionDir, report: S
 def test_copy_that_hangs_can_be_stopped_from_outside(
     v2v_directory: ConversionDir, report: StepReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the step does it when another disk has failed: the thread waits for a program, the program is stopped."""
+    """The step does this when another disk has failed: it stops the program that the thread waits for."""
     for name, value in v2v_directory.environment.items():
         monkeypatch.setenv(name, value)
     slow = pattern(NbdkitFilter(name="delay", parameters=(("rdelay", "60"),)))
@@ -180,7 +180,7 @@ def test_copy_that_hangs_can_be_stopped_from_outside(
         ({"request_size": 128 * MB}, ["--request-size=134217728", "--requests=1"]),
     ],
 )
-def test_command_line_says_what_the_request_says(fields: dict[str, object], words: list[str]) -> None:
+def test_command_line_follows_the_request(fields: dict[str, object], words: list[str]) -> None:
     source, destination = DiskEndpoint(index=1, uri="nbd://s"), DiskEndpoint(index=1, uri="nbd://d")
     request = CopyRequest(index=1, source=source, destination=destination, report=FakeReporter(), **fields)  # type: ignore[arg-type]
     assert nbdcopy_argv(request, 9) == ["nbdcopy", "--flush", "--progress=9", *words, "nbd://s", "nbd://d"]

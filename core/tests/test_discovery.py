@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Finding plugins: only what was asked for is imported, and every fault is blamed by name."""
+"""Finding plugins: only the one that was asked for is imported, and an error names the plugin."""
 
 from __future__ import annotations
 

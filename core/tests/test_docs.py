@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The page for plugin authors names every hook, in its order, with every field of its request."""
+"""The page for plugin authors documents every hook, in the order of the calls, with every field of its request."""
 
 from __future__ import annotations
 

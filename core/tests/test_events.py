@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Events survive the way through a line of JSON."""
+"""Events are written as lines of JSON and read back unchanged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_event_is_one_line_and_reads_back(event: Event) -> None:
     assert Event.from_json(line) == event
 
 
-def test_what_is_not_known_is_left_out() -> None:
+def test_empty_fields_are_left_out() -> None:
     record = json.loads(Event(kind=EventKind.MESSAGE, step=Step.COPY, time=1.5, text="Copying").to_json())
     assert record == {"kind": "message", "step": "copy", "time": 1.5, "text": "Copying"}
 
@@ -49,6 +49,6 @@ def test_field_of_a_later_version_is_ignored() -> None:
 
 
 @pytest.mark.parametrize("line", ["", "{", "[]", '{"kind": "message"}', '{"kind": "song", "step": "copy"}', "7"])
-def test_line_that_is_no_event_is_a_value_error(line: str) -> None:
+def test_line_that_is_not_an_event_is_a_value_error(line: str) -> None:
     with pytest.raises(ValueError):
         Event.from_json(line)

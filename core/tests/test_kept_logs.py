@@ -47,10 +47,10 @@ def test_two_runs_whose_directories_have_the_same_name_are_not_mixed(v2v_short_p
 def test_the_same_run_is_kept_once_and_brought_up_to_date(v2v_short_path: Path) -> None:
     directory = failed_run(v2v_short_path / "run", "first")
     kept_logs.keep(directory, None)
-    directory.log(Step.CLEANUP).write_text("what the cleanup said")
+    directory.log(Step.CLEANUP).write_text("the log of the cleanup")
     kept_logs.keep(directory, None)
     (kept,) = kept_runs()
-    assert (kept / "cleanup.log").read_text() == "what the cleanup said"
+    assert (kept / "cleanup.log").read_text() == "the log of the cleanup"
     assert (kept.stat().st_mode & 0o777, (kept / "events.jsonl").exists()) == (0o700, True)
 
 
@@ -67,7 +67,9 @@ def test_a_fleet_does_not_lose_its_first_failure(v2v_short_path: Path) -> None:
     assert sorted(int((kept / "convert.log").read_text()) for kept in kept_runs()) == list(range(60))
 
 
-def test_old_ones_go_and_the_oldest_of_too_many_bytes(v2v_short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_logs_are_deleted_and_the_oldest_if_all_are_too_large(
+    v2v_short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = time.time()
     for name, days in (("ancient", 91), ("old", 40), ("older", 50), ("yesterday", 2), ("today", 0.5)):
         kept_logs.keep(failed_run(v2v_short_path / name, "x" * 1000), ConversionError("x"))
@@ -82,4 +84,4 @@ def test_old_ones_go_and_the_oldest_of_too_many_bytes(v2v_short_path: Path, monk
     monkeypatch.setattr(kept_logs, "_MOST", 10)
     kept_logs.keep(failed_run(v2v_short_path / "newer", "x" * 1000), ConversionError("x"))
     names = {path.name.rpartition("-")[2] for path in kept_runs()}
-    assert names == {"today", "new", "newer"}, "those of the last day stay, however large"
+    assert names == {"today", "new", "newer"}, "logs of the last day are kept, however large"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The ledger: whose an object is, and that nothing that is still owned is forgotten."""
+"""The ledger: which plugin an object belongs to, and that no object that is still owned is forgotten."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_what_was_deleted_is_gone_and_the_rest_is_still_owned(book: LedgerBook) 
     assert [owner.number for owner in book.unsettled(Role.OUTPUT)] == [account.owner]
 
 
-def test_settled_objects_are_the_users(book: LedgerBook) -> None:
+def test_settled_objects_belong_to_the_user(book: LedgerBook) -> None:
     account = book.begin(Role.OUTPUT, LOCAL, "guest")
     account.record("file", "/a")
     book.settle(account.owner)
@@ -69,7 +69,7 @@ def test_settled_objects_are_the_users(book: LedgerBook) -> None:
 
 
 def test_a_ledger_that_is_cut_at_any_byte_names_whatever_was_recorded_before(book: LedgerBook) -> None:
-    """A crash cuts the last line short; what it would have announced was never created."""
+    """A crash cuts the last line short. The object that this line announces was never created."""
     account = book.begin(Role.OUTPUT, LOCAL, "guest")
     begun = (book.directory / "ledger.jsonl").stat().st_size
     sizes = [begun]

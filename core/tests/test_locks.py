@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One conversion at a time in a directory, by locks that die with their process."""
+"""One conversion at a time in a directory, by locks that end with their process."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ with locks.held_for_a_run(directory, "a") if what == "run" else locks.held_for_a
 
 @contextmanager
 def holder(directory: ConversionDir, what: str) -> Iterator[subprocess.Popen[str]]:
-    """Hold a directory in another process."""
+    """Hold a directory in another process while the block runs."""
     argv = [sys.executable, "-P", "-c", _HOLD, str(directory.path), what]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -49,7 +49,7 @@ Trouble = Callable[[str, str], RunChoice]
 #: A supervisor in a process of its own, to be killed.
 _SUPERVISOR = """
 import faulthandler, pickle, sys
-# one that does not end says where it is, and fails its test
+# a run that does not end prints its stack and fails the test
 faulthandler.dump_traceback_later(25, exit=True)
 from v2v_core.errors import V2VError
 from v2v_core.hookspecs import ConvertSettings
@@ -74,7 +74,7 @@ def supervise(choice: RunChoice, tmp_path: Path) -> subprocess.Popen[str]:
 def wait_for(path: Path, seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not path.exists():
-        assert time.monotonic() < deadline, f"{path} did not come"
+        assert time.monotonic() < deadline, f"{path} did not appear"
         time.sleep(0.02)
 
 
@@ -114,7 +114,7 @@ def test_failure_in_each_step_leaves_nothing(in_trouble: Trouble, nothing_left: 
     assert failed.value.exit_code == code
     (event,) = (event for event in heard if event.kind is EventKind.STEP_FAILED)
     assert (event.step, event.code) == (step, code)
-    assert heard[-1] is event, "the failure is the last that the user hears"
+    assert heard[-1] is event, "nothing comes after the failure"
     nothing_left()
 
 
@@ -148,10 +148,10 @@ def test_kill_9_of_the_supervisor_in_each_step_leaves_nothing(
     nothing_left()
 
 
-def test_kill_9_after_somebody_removed_the_directory_leaves_no_process(
+def test_kill_9_after_the_directory_was_removed_leaves_no_process(
     in_trouble: Trouble, v2v_short_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cleaners of /tmp do that."""
+    """A program that cleans up /tmp may remove the directory."""
     monkeypatch.setenv("V2V_FAKE_HANGING", str(tmp_path / "hanging"))
     with supervise(in_trouble("hang", "v2v_convert"), tmp_path) as supervisor:
         wait_for(tmp_path / "hanging")
@@ -190,9 +190,9 @@ def test_signal_to_the_supervisor_ends_the_run_in_good_order(
     with supervise(in_trouble("hang", hook), tmp_path) as supervisor:
         wait_for(tmp_path / "hanging")
         supervisor.send_signal(number)
-        _, said = supervisor.communicate(timeout=30)
-    assert supervisor.returncode == Interrupted.exit_code, said
-    assert "Traceback" not in said
+        _, stderr = supervisor.communicate(timeout=30)
+    assert supervisor.returncode == Interrupted.exit_code, stderr
+    assert "Traceback" not in stderr
     assert still_there(os.environ[VARIABLE], seconds=0) == {}
     nothing_left()
 
@@ -200,7 +200,7 @@ def test_signal_to_the_supervisor_ends_the_run_in_good_order(
 def test_converter_that_is_killed_is_an_error_of_one_line(
     in_trouble: Trouble, nothing_left: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel does that when memory runs out."""
+    """The kernel kills it when memory runs out."""
     monkeypatch.setenv("V2V_FAKE_HANGING", str(tmp_path / "hanging"))
 
     def kill() -> None:
@@ -262,7 +262,9 @@ def test_unknown_option_leaves_nothing(choice: RunChoice, nothing_left: Callable
     nothing_left()
 
 
-def test_failed_run_keeps_its_logs_and_says_where(choice: RunChoice, in_trouble: Trouble, v2v_short_path: Path) -> None:
+def test_error_of_a_failed_run_says_where_its_logs_are_kept(
+    choice: RunChoice, in_trouble: Trouble, v2v_short_path: Path
+) -> None:
     with pytest.raises(DestinationError) as failed:
         run(in_trouble("fail", "v2v_output_setup"))
     (kept,) = (v2v_short_path / "s" / "v2v" / "logs").iterdir()
@@ -271,7 +273,7 @@ def test_failed_run_keeps_its_logs_and_says_where(choice: RunChoice, in_trouble:
     assert read_events(kept / "events.jsonl")[-1].kind is EventKind.STEP_FAILED
 
 
-def test_observer_plugin_hears_everything(choice: RunChoice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_observer_plugin_gets_all_events(choice: RunChoice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("V2V_FAKE_OBSERVER", str(tmp_path / "observed"))
     heard: list[Event] = []
     run(dataclasses.replace(choice, observers=("fake",)), [heard.append])
@@ -288,7 +290,7 @@ def test_observer_that_raises_is_harmless(choice: RunChoice, storage: Path, monk
     assert (storage / "new name.xml").exists()
 
 
-def test_broken_neighbour_costs_nothing(choice: RunChoice, storage: Path, v2v_install: Install) -> None:
+def test_broken_plugin_that_is_not_used_does_no_harm(choice: RunChoice, storage: Path, v2v_install: Install) -> None:
     groups = {f"v2v.{role}": {f"t-broken-{role}": "t_broken:B"} for role in ("input", "output", "convert", "copy")}
     v2v_install("v2v-broken", groups, {"t_broken": "raise RuntimeError('imported')"})
     run(choice)
@@ -296,7 +298,7 @@ def test_broken_neighbour_costs_nothing(choice: RunChoice, storage: Path, v2v_in
     assert "t_broken" not in sys.modules
 
 
-def test_directory_of_the_user_is_used_and_gone_at_the_end(choice: RunChoice, v2v_short_path: Path) -> None:
+def test_directory_of_the_user_is_used_and_removed_at_the_end(choice: RunChoice, v2v_short_path: Path) -> None:
     heard: list[Event] = []
     place = v2v_short_path / "mine"
     run(dataclasses.replace(choice, directory=place), [heard.append])
@@ -335,7 +337,9 @@ def test_conversion_in_place_changes_the_source_itself(
     nothing_left()
 
 
-def test_print_source_gives_the_guest_and_converts_nothing(choice: RunChoice, nothing_left: Callable[[], None]) -> None:
+def test_print_source_returns_the_guest_and_converts_nothing(
+    choice: RunChoice, nothing_left: Callable[[], None]
+) -> None:
     heard: list[Event] = []
     guest = print_source(choice, [heard.append])
     assert (guest.name, [disk.size for disk in guest.disks]) == ("fake guest", [1024 * 1024] * 2)
@@ -385,7 +389,7 @@ def test_run_in_a_thread_needs_no_signals(choice: RunChoice, storage: Path) -> N
 def test_steps_can_be_run_one_by_one_in_processes_of_their_own(
     choice: RunChoice, storage: Path, v2v_short_path: Path, tmp_path: Path
 ) -> None:
-    """By somebody else's supervisor: nothing but the directory gets from one to the next."""
+    """Another supervisor may do this: nothing but the directory passes from one step to the next."""
     import pickle
 
     place = v2v_short_path / "d"

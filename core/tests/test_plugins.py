@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checking plugins: what pluggy does not notice is noticed, and the plugin is blamed by name."""
+"""Checking plugins: core notices what pluggy does not, and the error names the plugin."""
 
 from __future__ import annotations
 
@@ -110,40 +110,40 @@ def test_wrong_argument_is_named() -> None:
     assert "\n" not in refused.value.message
 
 
-def test_hook_that_gives_nothing_is_blamed(tmp_path: Path) -> None:
+def test_hook_that_returns_nothing_is_blamed(tmp_path: Path) -> None:
     class Silent:
         @hookimpl
         def v2v_input_setup(self, request: InputSetupRequest) -> None:
             return None
 
-    with pytest.raises(PluginContractError, match="v2v_input_setup gave back NoneType and not an InputResult"):
+    with pytest.raises(PluginContractError, match="v2v_input_setup returned NoneType and not an InputResult"):
         checked(Role.INPUT, Silent).input_setup(input_request(tmp_path))
 
 
 @pytest.mark.parametrize(
-    ("result", "said"),
+    ("result", "expected"),
     [
-        ({"guest": None}, "gave back dict"),
-        (InputResult(guest="guest", disks=()), "gave a str as guest"),  # type: ignore[arg-type]
-        (InputResult(guest=Guest(name="g"), disks=[]), "must give QemuImage"),  # type: ignore[arg-type]
-        (InputResult(guest=Guest(name="g"), disks=("/disk.img",)), "must give QemuImage"),  # type: ignore[arg-type]
+        ({"guest": None}, "returned dict"),
+        (InputResult(guest="guest", disks=()), "returned a str as guest"),  # type: ignore[arg-type]
+        (InputResult(guest=Guest(name="g"), disks=[]), "must return a QemuImage"),  # type: ignore[arg-type]
+        (InputResult(guest=Guest(name="g"), disks=("/disk.img",)), "must return a QemuImage"),  # type: ignore[arg-type]
         (InputResult(guest=Guest(name="g"), disks=(NbdUri(uri="nbd://x"),)), "serves 1 disks of a guest that has 0"),
         (InputResult(guest=Guest(name="g", disks=(SourceDisk(index=1),)), disks=()), "serves 0 disks"),
     ],
     ids=["dict", "guest", "list", "path", "too many", "too few"],
 )
-def test_result_of_the_wrong_kind_is_blamed(tmp_path: Path, result: object, said: str) -> None:
+def test_result_of_the_wrong_kind_is_blamed(tmp_path: Path, result: object, expected: str) -> None:
     class Wrong:
         @hookimpl
         def v2v_input_setup(self, request: InputSetupRequest) -> object:
             return result
 
-    with pytest.raises(PluginContractError, match=said) as refused:
+    with pytest.raises(PluginContractError, match=expected) as refused:
         checked(Role.INPUT, Wrong).input_setup(input_request(tmp_path))
     assert BLAME in refused.value.message
 
 
-def test_check_that_gives_something_is_blamed(tmp_path: Path) -> None:
+def test_check_that_returns_something_is_blamed(tmp_path: Path) -> None:
     class Talkative(FakeOutput):
         @hookimpl
         def v2v_output_check(self, request: OutputCheckRequest) -> bool:  # type: ignore[override]
@@ -152,7 +152,7 @@ def test_check_that_gives_something_is_blamed(tmp_path: Path) -> None:
     request = OutputCheckRequest(
         directory=tmp_path, settings=OutputSettings(name="g"), guest=Guest(name="g"), report=FakeReporter()
     )
-    with pytest.raises(PluginContractError, match="v2v_output_check gave back bool and not nothing"):
+    with pytest.raises(PluginContractError, match="v2v_output_check returned bool and not nothing"):
         checked(Role.OUTPUT, Talkative).output_check(request)
 
 
@@ -182,7 +182,7 @@ def test_words_of_a_plugin_are_a_tuple_of_strings(attribute: str) -> None:
         checked(Role.INPUT, vague)
 
 
-def test_plugin_that_says_no_version_is_taken_for_version_1() -> None:
+def test_plugin_without_a_version_has_version_1() -> None:
     class Plain:
         @hookimpl
         def v2v_input_setup(self, request: InputSetupRequest) -> None: ...
@@ -230,7 +230,7 @@ def test_foreign_exception_is_wrapped_with_the_name_of_the_plugin(
     assert isinstance(wrapped.value.__cause__, KeyError)
 
 
-def test_error_of_the_plugin_own_is_not_wrapped(tmp_path: Path) -> None:
+def test_error_of_the_plugin_is_not_wrapped(tmp_path: Path) -> None:
     plugin = checked(Role.INPUT, failing(FakeInput, "v2v_input_setup"))
     with pytest.raises(SourceError) as raised:
         plugin.input_setup(input_request(tmp_path))
@@ -250,7 +250,7 @@ def test_copy_error_keeps_its_disk() -> None:
     assert raised.value.disk == 3
 
 
-def test_fields_that_hold_secrets_are_not_in_what_a_record_looks_like(tmp_path: Path) -> None:
+def test_fields_that_hold_secrets_are_not_in_the_repr_of_a_record(tmp_path: Path) -> None:
     settings = ConvertSettings(keys=("all:key:hunter2",), extra={"password": "hunter2"})
     options = check_options("-o foo", (PluginOption(name="pw", help="x", secret=True),), (("pw", "hunter2"),))
     request = ConvertRequest(
@@ -287,7 +287,7 @@ def test_flag_is_true_when_bare(value: str | None, is_true: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said", "hint"),
+    ("given", "expected", "hint"),
     [
         ((("compresed", None),), "option 'compresed': unknown", "compressed, thumbprint, disk-id"),
         ((("compressed", "yes"),), "'yes' is neither true nor false", None),
@@ -296,8 +296,8 @@ def test_flag_is_true_when_bare(value: str | None, is_true: bool) -> None:
         ((("thumbprint", "1"), ("print", "2")), "given more than once", None),
     ],
 )
-def test_wrong_option_is_refused(given: Any, said: str, hint: str | None) -> None:
-    with pytest.raises(OptionError, match=said) as refused:
+def test_wrong_option_is_refused(given: Any, expected: str, hint: str | None) -> None:
+    with pytest.raises(OptionError, match=expected) as refused:
         check_options("-o foo", DECLARED, given)
     assert refused.value.message.startswith("-o foo: option ")
     assert refused.value.exit_code == 2

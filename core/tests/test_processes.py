@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Processes of a run are found by their mark, stopped for certain, and no others are touched."""
+"""Processes of a run are found by their mark and always stopped; no others are touched."""
 
 from __future__ import annotations
 
@@ -83,21 +83,21 @@ def test_marked_are_stopped_and_the_others_live(start: Start, directory: Path) -
     assert not ended(stranger)
 
 
-def test_server_that_was_stopped_is_no_zombie(directory: Path, v2v_leftovers: None) -> None:
+def test_server_that_was_stopped_does_not_become_a_zombie(directory: Path, v2v_leftovers: None) -> None:
     environment = {**os.environ, DIRECTORY_VARIABLE: str(directory), SERVER_VARIABLE: "in1"}
     pid = os.posix_spawnp("sleep", ["sleep", "60"], environment)
     processes.stop(directory, everything)
     assert not Path(f"/proc/{pid}").exists()
 
 
-def test_status_of_a_worker_that_was_stopped_is_left_for_who_started_it(start: Start, directory: Path) -> None:
-    """Popen takes a status that somebody else has fetched for success: a copy that was killed would have worked."""
+def test_status_of_a_worker_that_was_stopped_is_left_to_its_popen(start: Start, directory: Path) -> None:
+    """Popen takes a status that other code has fetched for success: a killed copy would seem to have succeeded."""
     worker = start()
     processes.stop(directory, everything)
     assert worker.wait() == -signal.SIGTERM
 
 
-def test_only_those_that_are_asked_for_are_stopped(start: Start, directory: Path) -> None:
+def test_only_the_chosen_processes_are_stopped(start: Start, directory: Path) -> None:
     in1, out1, base1, worker = start(server="in1"), start(server="out1"), start(server="base1"), start()
     processes.stop(directory, processes.serves("out"))
     assert [ended(p) for p in (in1, out1, base1, worker)] == [False, True, False, False]
@@ -114,7 +114,7 @@ def test_warden_outlives_the_run(start: Start, directory: Path) -> None:
     assert [ended(warden), ended(server)] == [False, True]
 
 
-def test_process_that_does_not_listen_is_killed_after_the_grace(start: Start, directory: Path) -> None:
+def test_process_that_ignores_sigterm_is_killed_after_the_grace_period(start: Start, directory: Path) -> None:
     deaf = start(sys.executable, "-c", _DEAF)
     assert deaf.stdout is not None
     deaf.stdout.readline()
@@ -124,7 +124,7 @@ def test_process_that_does_not_listen_is_killed_after_the_grace(start: Start, di
     assert 0.4 < time.monotonic() - began < 5
 
 
-def test_stopped_process_is_killed_after_the_grace(start: Start, directory: Path) -> None:
+def test_suspended_process_is_killed_after_the_grace_period(start: Start, directory: Path) -> None:
     frozen = start()
     os.kill(frozen.pid, signal.SIGSTOP)
     processes.stop(directory, everything, grace=0.3)
@@ -137,7 +137,7 @@ def test_nothing_to_stop_takes_no_time(directory: Path) -> None:
     assert time.monotonic() - began < 1
 
 
-def test_what_is_started_while_it_is_being_stopped_is_stopped_too(start: Start, directory: Path) -> None:
+def test_process_that_is_started_during_the_stop_is_stopped_too(start: Start, directory: Path) -> None:
     phoenix = start("sh", "-c", "trap 'sleep 60 & exit' TERM; echo; while :; do sleep 0.05; done")
     assert phoenix.stdout is not None
     phoenix.stdout.readline()
@@ -169,7 +169,7 @@ time.sleep(60)
 @pytest.mark.parametrize(
     ("place", "is_removed"), [("d/in1", True), ("libguestfsXXXX/guestfsd.sock", True), ("elsewhere/socket", False)]
 )
-def test_sockets_go_with_their_process_if_they_are_the_run_own(
+def test_sockets_are_removed_with_their_process_if_they_belong_to_the_run(
     start: Start, directory: Path, place: str, is_removed: bool
 ) -> None:
     path, run = directory / place, directory / "d"
@@ -183,7 +183,7 @@ def test_sockets_go_with_their_process_if_they_are_the_run_own(
         assert not path.parent.exists()
 
 
-def test_sockets_of_nobody_are_none() -> None:
+def test_no_processes_have_no_sockets() -> None:
     assert processes.bound_sockets([2**22 - 1]) == ()
     left, right = socket.socketpair()
     with left, right:

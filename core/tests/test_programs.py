@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""External programs: found, run, and what to do when one is missing."""
+"""External programs are found and run, and the error about a missing one names its package."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a step says reaches the log, the events and the listeners, and none of these can hurt the step."""
+"""Reports of a step reach the log, the events and the listeners, and a failure of these does not end the step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from v2v_core.testing.fake_plugins import read_events
 
 @pytest.fixture(autouse=True)
 def _source_is_set_up(v2v_directory: ConversionDir) -> None:
-    """What the steps need that are run here."""
+    """Mark the steps as done that the steps in these tests need."""
     for step in (Step.INPUT_SETUP, Step.OUTPUT_SETUP):
         v2v_directory.mark_done(step)
 
@@ -48,7 +48,7 @@ def test_error_names_the_step_the_disk_the_log_and_the_code(v2v_directory: Conve
     assert Step.COPY not in v2v_directory.done()
 
 
-def test_last_words_of_a_program_behind_the_error_are_in_the_log(v2v_directory: ConversionDir) -> None:
+def test_stderr_of_a_program_that_caused_the_error_is_in_the_log(v2v_directory: ConversionDir) -> None:
     def fail() -> None:
         try:
             raise CommandError(["qemu-img", "create"], 1, "line one\nthe reason")
@@ -64,7 +64,7 @@ def test_last_words_of_a_program_behind_the_error_are_in_the_log(v2v_directory: 
 
 
 @pytest.mark.parametrize(
-    ("raised", "expected", "said"),
+    ("raised", "expected", "message"),
     [
         (RuntimeError("oops"), V2VError, "internal error in step convert: RuntimeError: oops"),
         (KeyboardInterrupt(), Interrupted, "interrupted"),
@@ -72,15 +72,15 @@ def test_last_words_of_a_program_behind_the_error_are_in_the_log(v2v_directory: 
     ],
 )
 def test_foreign_exception_becomes_one_line(
-    v2v_directory: ConversionDir, raised: BaseException, expected: type[V2VError], said: str
+    v2v_directory: ConversionDir, raised: BaseException, expected: type[V2VError], message: str
 ) -> None:
     with pytest.raises(expected) as wrapped, running(v2v_directory, Step.CONVERT, []):
         raise raised
-    assert wrapped.value.message == said
+    assert wrapped.value.message == message
     assert wrapped.value.__cause__ is raised
 
 
-def test_listener_that_raises_does_not_hurt_and_the_others_hear(v2v_directory: ConversionDir) -> None:
+def test_listener_that_raises_does_no_harm_and_the_others_get_the_event(v2v_directory: ConversionDir) -> None:
     heard: list[Event] = []
 
     def deaf(_event: Event) -> None:
@@ -91,14 +91,14 @@ def test_listener_that_raises_does_not_hurt_and_the_others_hear(v2v_directory: C
     assert kinds(heard) == [EventKind.STEP_STARTED, EventKind.WARNING, EventKind.STEP_FINISHED]
 
 
-def test_signal_that_comes_while_somebody_listens_is_not_lost(v2v_directory: ConversionDir) -> None:
+def test_signal_that_arrives_in_a_listener_is_not_lost(v2v_directory: ConversionDir) -> None:
     def interrupted(_event: Event) -> None:
         raise Interrupted("stopped by SIGTERM")
 
     with pytest.raises(Interrupted), running(v2v_directory, Step.CONVERT, []) as report:
         forward(Event(kind=EventKind.MESSAGE, step=Step.CONVERT), [interrupted])
-        report.message("never said")
-    assert "never said" not in v2v_directory.log(Step.CONVERT).read_text()
+        report.message("never reported")
+    assert "never reported" not in v2v_directory.log(Step.CONVERT).read_text()
 
 
 @pytest.mark.parametrize("nasty", ["\x1b[31mred", "bell\x07", "back\rover", "c1\x9b31m", "two\nlines", "nul\0"])
@@ -125,17 +125,17 @@ def test_change_is_an_event_and_a_line_of_the_log(v2v_directory: ConversionDir) 
 
 
 @pytest.mark.parametrize("nasty", ["\x1b[31mred", "two\nlines", "c1\x9b31m", "a\u2028b", "half\ud800"])
-def test_change_cannot_say_more_than_one_line(v2v_directory: ConversionDir, nasty: str) -> None:
+def test_change_is_one_line_whatever_it_holds(v2v_directory: ConversionDir, nasty: str) -> None:
     report = StepReport(v2v_directory, Step.CONVERT, [])
     report.changed(f"/{nasty}", nasty, nasty)
     report.close()
     (event,) = read_events(v2v_directory.events)
-    said = "".join(filter(None, [event.path, event.what, event.why, event.text]))
-    said += v2v_directory.log(Step.CONVERT).read_text().removesuffix("\n")
-    assert not [c for c in said if ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u2028\ud800"]
+    reported = "".join(filter(None, [event.path, event.what, event.why, event.text]))
+    reported += v2v_directory.log(Step.CONVERT).read_text().removesuffix("\n")
+    assert not [c for c in reported if ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u2028\ud800"]
 
 
-def test_reasons_of_a_failure_come_one_by_one(v2v_directory: ConversionDir) -> None:
+def test_reasons_of_a_failure_are_listed_one_by_one(v2v_directory: ConversionDir) -> None:
     obstacles = [Obstacle(reason="no \x1bkernel", remedy="install\none"), Obstacle(reason="b", remedy="d")]
     with pytest.raises(ConversionError), running(v2v_directory, Step.CONVERT, []):
         raise ConversionError.for_obstacles(obstacles)
@@ -167,7 +167,7 @@ def test_full_disk_does_not_end_the_step(v2v_directory: ConversionDir) -> None:
     report = StepReport(v2v_directory, Step.CONVERT, [heard.append])
     report.message("still here")
     assert [event.text for event in heard] == ["still here"]
-    for stream in (report._log, report._events):  # what they still hold cannot be written either
+    for stream in (report._log, report._events):  # their buffers cannot be written either
         with pytest.raises(OSError, match="No space"):
             stream.close()
 
@@ -178,7 +178,7 @@ def test_log_is_for_this_user_only(v2v_directory: ConversionDir) -> None:
     assert modes == {0o600}
 
 
-def test_what_a_listener_does_wrong_is_in_the_log(v2v_directory: ConversionDir) -> None:
+def test_error_of_a_listener_is_in_the_log(v2v_directory: ConversionDir) -> None:
     def listener(event: Event) -> None:
         raise RuntimeError(f"cannot bear {event.kind}")
 

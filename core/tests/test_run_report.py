@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a run did, told from what it left: of runs that went well, failed, were interrupted, or came from elsewhere."""
+"""Reports of runs that finished, failed, were interrupted, or were made by another supervisor."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def write_events(place: Path, events: Sequence[Event]) -> None:
 
 
 def reported(run_it: Callable[..., object], choice: RunChoice) -> RunReport:
-    """Run a conversion, and return the report of what it left before the cleanup."""
-    found: list[RunReport] = []
+    """Run a conversion, and return its report as it is before the cleanup."""
+    reports: list[RunReport] = []
     with contextlib.suppress(V2VError):
-        run_it(choice, at_end=lambda directory: found.append(read_report(directory.path)))
-    (report,) = found
+        run_it(choice, at_end=lambda directory: reports.append(read_report(directory.path)))
+    (report,) = reports
     return report
 
 
@@ -67,7 +67,7 @@ def test_report_of_a_conversion_in_place(choice: RunChoice, v2v_disk: Path) -> N
     assert reported(convert_in_place, dataclasses.replace(choice, input=place)).outcome is Outcome.CONVERTED
 
 
-def test_failure_after_changes_is_told_with_them(in_trouble: Trouble) -> None:
+def test_failure_is_reported_with_the_changes_before_it(in_trouble: Trouble) -> None:
     report = reported(run, in_trouble("fail", "v2v_convert"))
     assert report.outcome is Outcome.FAILED
     assert report.failure is not None
@@ -96,7 +96,7 @@ _BLOCKED = {
 }
 
 
-def test_obstacles_come_one_by_one_out_of_the_other_process(
+def test_obstacles_pass_one_by_one_from_the_other_process(
     choice: RunChoice, v2v_directory: ConversionDir, v2v_install: Install
 ) -> None:
     v2v_install("v2v-convert-t", {"v2v.convert": {"t-blocked": "t_blocked:Blocked"}}, _BLOCKED)
@@ -120,7 +120,7 @@ def test_steps_of_other_supervisors(choice: RunChoice, v2v_directory: Conversion
     input_setup.run(v2v_directory, choice.input)
     convert.run(v2v_directory, choice.convert)
     assert read_report(v2v_directory.path).outcome is Outcome.CONVERTED
-    # as the helpers do it, the output is checked after the conversion
+    # like the helper commands, check the output after the conversion
     output_check.run(v2v_directory, choice.output)
     output_setup.run(v2v_directory, choice.output)
     copy.run(v2v_directory, choice.copy)
@@ -131,15 +131,15 @@ def test_steps_of_other_supervisors(choice: RunChoice, v2v_directory: Conversion
     assert Step.CONVERT in {step.step for step in report.steps}
 
 
-def test_what_a_step_left_does_not_count_when_it_runs_again(choice: RunChoice, v2v_directory: ConversionDir) -> None:
+def test_result_of_a_step_does_not_count_once_it_runs_again(choice: RunChoice, v2v_directory: ConversionDir) -> None:
     input_setup.run(v2v_directory, choice.input)
     convert.run(v2v_directory, choice.convert)
     with pytest.raises(ConversionError), running(v2v_directory, Step.CONVERT, []) as report:
         report.changed("/etc/fstab", "half", "it failed")
         raise ConversionError("no")
-    found = read_report(v2v_directory.path)
-    assert (found.outcome, found.target) == (Outcome.FAILED, None)
-    assert found.changes == (Change(path="/etc/fstab", what="half", why="it failed"),)
+    result = read_report(v2v_directory.path)
+    assert (result.outcome, result.target) == (Outcome.FAILED, None)
+    assert result.changes == (Change(path="/etc/fstab", what="half", why="it failed"),)
 
 
 def test_steps_are_sorted_out() -> None:
@@ -175,6 +175,6 @@ def test_damaged_lines_are_left_out(tmp_path: Path) -> None:
     assert [run.seconds for run in read_report(tmp_path).steps] == [1.0]
 
 
-def test_place_without_events_is_no_run(tmp_path: Path) -> None:
+def test_directory_without_events_is_refused(tmp_path: Path) -> None:
     with pytest.raises(V2VError, match=r"events\.jsonl cannot be read"):
         read_report(tmp_path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Serving disks, with the real servers: the source is never written, secrets are never shown, nothing is followed."""
+"""Serving disks with the real servers: no source is written, no secret shown, no reference in an image followed."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_nbdkit_source_has_an_untouched_base_beside_the_guest(v2v_directory: Con
 
 
 def test_what_the_overlay_holds_can_be_listed(v2v_directory: ConversionDir, report: StepReport, v2v_disk: Path) -> None:
-    """So that a copy can run while the guest is being converted."""
+    """A copy can then run while the guest is being converted."""
     service = QemuImage(path=v2v_disk, format="raw")
     endpoint = serve_source(v2v_directory, 1, service, "disk", in_place=False, report=report)
     run_program(["qemu-io", "-f", "raw", "-c", "write 64k 64k", "-c", "flush", endpoint.uri])
@@ -159,7 +159,7 @@ def test_what_the_overlay_holds_can_be_listed(v2v_directory: ConversionDir, repo
     assert all(depth != 1 for offset, depth in depths if offset != 65536)
 
 
-def test_nbd_uri_of_somebody_else_is_put_under_an_overlay(
+def test_nbd_uri_of_another_server_is_put_under_an_overlay(
     v2v_directory: ConversionDir, report: StepReport, tmp_path: Path, v2v_short_path: Path
 ) -> None:
     socket, image = v2v_short_path / "s", tmp_path / "foreign.img"
@@ -174,14 +174,14 @@ def test_nbd_uri_of_somebody_else_is_put_under_an_overlay(
         assert read_endpoint(endpoint.uri) == bytes(512) + MARK * 63
         assert image.read_bytes() == MARK * 64
         processes.stop(v2v_directory.path, processes.serves("in", "base"))
-        assert server.poll() is None, "it is not ours to stop"
+        assert server.poll() is None, "core must not stop it"
     finally:
         server.terminate()
         server.wait()
 
 
 def test_filters_are_applied_the_outermost_first(v2v_directory: ConversionDir, report: StepReport) -> None:
-    """The window of ``offset`` inside that of ``truncate`` gives another size than the other way round."""
+    """``offset`` inside ``truncate`` results in another size than ``truncate`` inside ``offset``."""
     truncate = NbdkitFilter(name="truncate", parameters=(("truncate", "512K"),))
     offset = NbdkitFilter(name="offset", parameters=(("offset", "256K"),))
     sizes = []
@@ -192,7 +192,7 @@ def test_filters_are_applied_the_outermost_first(v2v_directory: ConversionDir, r
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves one file, with ranges, to whoever knows the password (RFC 9110, 14.2 and 11.6.2)."""
+    """Serves one file, with ranges, to clients that know the password (RFC 9110, 14.2 and 11.6.2)."""
 
     def do_HEAD(self) -> None:
         self.reply(body=False)
@@ -219,7 +219,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(part)
 
     def log_message(self, *_words: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -270,7 +270,9 @@ def test_wrong_secret_is_a_source_error_that_does_not_show_it(
     assert "wrong-horse" not in refused.value.message + str(refused.value.__cause__)
 
 
-def test_server_that_dies_at_its_start_gives_its_last_words(v2v_directory: ConversionDir, report: StepReport) -> None:
+def test_error_of_a_server_that_ends_at_its_start_has_the_end_of_its_log(
+    v2v_directory: ConversionDir, report: StepReport
+) -> None:
     service = NbdkitPlugin(name="file", parameters=(("file", "/nonexistent/disk"),))
     with pytest.raises(SourceError, match=r"disk 3 \(the third\) cannot be opened: .*No such file") as refused:
         serve_source(v2v_directory, 3, service, "the third", in_place=False, report=report)
@@ -279,7 +281,7 @@ def test_server_that_dies_at_its_start_gives_its_last_words(v2v_directory: Conve
 
 
 @pytest.mark.parametrize(
-    ("service", "said"),
+    ("service", "expected"),
     [
         (NbdkitPlugin(name="no-such-plugin"), "nbdkit has no plugin 'no-such-plugin'"),
         (memory(filters=(NbdkitFilter(name="no-such-filter"),)), "nbdkit has no filter 'no-such-filter'"),
@@ -291,12 +293,12 @@ def test_server_that_dies_at_its_start_gives_its_last_words(v2v_directory: Conve
 )
 @pytest.mark.parametrize("in_place", [False, True])
 def test_disk_that_cannot_be_opened_is_named_in_one_line(
-    v2v_directory: ConversionDir, report: StepReport, service: DiskService, said: str, in_place: bool
+    v2v_directory: ConversionDir, report: StepReport, service: DiskService, expected: str, in_place: bool
 ) -> None:
     with pytest.raises(SourceError) as refused:
         serve_source(v2v_directory, 1, service, "disk of mine", in_place=in_place, report=report)
     assert refused.value.message.startswith("disk 1 (disk of mine) cannot be opened: ")
-    assert said in refused.value.message
+    assert expected in refused.value.message
     assert "\n" not in refused.value.message
     assert processes.find(v2v_directory.path) == ()
 
@@ -313,7 +315,7 @@ def test_image_that_is_in_use_is_named_with_a_hint(
 
 
 @pytest.mark.parametrize("image_format", ["raw", "qcow2"])
-def test_destination_gets_what_is_written(
+def test_destination_holds_what_is_written(
     v2v_directory: ConversionDir, report: StepReport, tmp_path: Path, image_format: str
 ) -> None:
     image = tmp_path / "out"
@@ -333,9 +335,7 @@ def test_destination_that_cannot_be_opened_is_a_destination_error(
         serve_destination(v2v_directory, 2, QemuImage(path=Path("/nonexistent/x"), format="raw"), report)
 
 
-def test_destination_that_somebody_else_serves_is_used_where_it_is(
-    v2v_directory: ConversionDir, report: StepReport
-) -> None:
+def test_destination_that_is_served_already_is_used_as_it_is(v2v_directory: ConversionDir, report: StepReport) -> None:
     other = serve_destination(v2v_directory, 2, memory(), report)
     running = processes.find(v2v_directory.path)
     found = serve_destination(v2v_directory, 1, NbdUri(uri=other.uri), report)
@@ -346,7 +346,7 @@ def test_destination_that_somebody_else_serves_is_used_where_it_is(
 def test_destination_that_does_not_answer_is_a_destination_error(
     v2v_directory: ConversionDir, report: StepReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server of another program that takes connections and then is silent must not hold up the run for ever."""
+    """A server of another program that accepts connections and never answers must not hold up the run for ever."""
     monkeypatch.setattr("v2v_core.nbd_uri.size_of.__kwdefaults__", {"timeout": 1.0})
     silent = v2v_directory.path / "silent"
     with socket.socket(socket.AF_UNIX) as server:
@@ -356,8 +356,10 @@ def test_destination_that_does_not_answer_is_a_destination_error(
             serve_destination(v2v_directory, 1, NbdUri(uri=nbd_uri(silent)), report)
 
 
-def test_servers_are_not_killed_by_a_signal_to_our_group(v2v_directory: ConversionDir, report: StepReport) -> None:
-    """Ctrl-C goes to the whole foreground process group; the supervisor stops the servers in good order."""
+def test_servers_are_not_killed_by_a_signal_to_the_process_group(
+    v2v_directory: ConversionDir, report: StepReport
+) -> None:
+    """Ctrl-C goes to the whole foreground process group; the supervisor itself stops the servers when it cleans up."""
     serve_source(v2v_directory, 1, memory(), "disk", in_place=False, report=report)
     assert processes.find(v2v_directory.path)
     assert all(os.getsid(process.pid) != os.getsid(0) for process in processes.find(v2v_directory.path))
@@ -370,7 +372,7 @@ def test_endpoints_are_for_this_user_only(v2v_directory: ConversionDir, report: 
 
 
 def minor_faults(pid: int) -> int:
-    """Give how many pages a process was given so far (``minflt`` in proc(5))."""
+    """Return the number of minor page faults of a process so far (``minflt`` in proc(5))."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[7])
 
@@ -393,13 +395,13 @@ def test_server_of_images_keeps_its_memory_from_one_request_to_the_next(
     assert minor_faults(server.pid) - before < size // 4096 // 4
 
 
-def test_tunables_of_the_user_are_the_last_word(
+def test_tunables_of_the_user_override_those_of_core(
     v2v_directory: ConversionDir, report: StepReport, v2v_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.trim_threshold=4096")
     serve_source(v2v_directory, 1, QemuImage(path=v2v_disk, format="raw"), "disk", in_place=False, report=report)
     (server,) = (process for process in processes.find(v2v_directory.path) if process.server == "in1")
-    # glibc separates them in its copy, which is this one
+    # glibc splits the variable in place, with null bytes
     environment = Path(f"/proc/{server.pid}/environ").read_bytes().replace(b"\0", b":")
     assert b"GLIBC_TUNABLES=glibc.malloc.mmap_threshold=" in environment
     assert re.search(rb":glibc\.malloc\.trim_threshold=\d{6,}:glibc\.malloc\.trim_threshold=4096:", environment)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two runs in one process, each in a thread of its own: neither's programs carry the other's mark."""
+"""Two runs in one process, each in a thread of its own: the programs of each carry only its own mark."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from v2v_core.pipeline import run
 from v2v_core.settings import RunChoice
 from v2v_core.testing.fixtures import Install
 
-#: Each hook runs a program that writes its environment down, and waits until both runs are in the same hook.
+#: Each hook waits until both runs are in it, and then runs a program that prints its environment.
 _LOOKING = """
 import json, threading
 from pathlib import Path

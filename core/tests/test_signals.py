@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A signal may come at any moment, also in the middle of other people's code: it stays what it is."""
+"""A signal may arrive at any moment, even in library code. It is always reported as a signal."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from v2v_core.steps.copy import wait_for
 
 @pytest.fixture(autouse=True)
 def _source_is_set_up(v2v_directory: ConversionDir) -> None:
-    """What the steps need that are run here."""
+    """Mark the steps as done that the steps in these tests need."""
     for step in (Step.INPUT_SETUP, Step.OUTPUT_SETUP):
         v2v_directory.mark_done(step)
 
 
 def signal_in_a_lock(error: Callable[[], Exception]) -> None:
-    """Be other people's code in which a signal comes, and which fails for it."""
+    """Fail like library code in which a signal arrives."""
     try:
         os.kill(os.getpid(), signal.SIGHUP)
-        signal.sigtimedwait([], 5)  # the signal has come by then
+        signal.sigtimedwait([], 5)  # the signal has arrived by then
     finally:
         raise error()
 
@@ -54,7 +54,7 @@ def test_error_that_was_a_signal_is_reported_as_one(v2v_directory: ConversionDir
     assert "release unlocked lock" in v2v_directory.log(Step.COPY).read_text()
 
 
-def test_what_went_wrong_after_the_signal_is_said_too(v2v_directory: ConversionDir) -> None:
+def test_error_after_the_signal_is_reported_too(v2v_directory: ConversionDir) -> None:
     with signals_interrupt(), pytest.raises(Interrupted) as stopped, running(v2v_directory, Step.COPY, []):
         signal_in_a_lock(lambda: CopyError("disk 1 is still being written", disk=1))
     assert "disk 1 is still being written" in stopped.value.__notes__
@@ -65,8 +65,8 @@ def test_error_that_was_a_signal_between_the_steps() -> None:
         signal_in_a_lock(lambda: RuntimeError("release unlocked lock"))
 
 
-def test_error_of_a_cleanup_is_its_own(v2v_directory: ConversionDir) -> None:
-    """It happens while the signal is dealt with, so the signal is behind it as well."""
+def test_error_in_a_cleanup_is_reported_as_itself(v2v_directory: ConversionDir) -> None:
+    """It is raised while the signal is being handled, so its context holds the signal."""
     try:
         raise KeyboardInterrupt
     except KeyboardInterrupt:
@@ -74,7 +74,7 @@ def test_error_of_a_cleanup_is_its_own(v2v_directory: ConversionDir) -> None:
             raise CopyError("disk 1 is still there", disk=1) from None
 
 
-def test_error_of_our_own_cleanup_is_its_own(v2v_directory: ConversionDir) -> None:
+def test_error_in_a_cleanup_of_core_is_reported_as_itself(v2v_directory: ConversionDir) -> None:
     with signals_interrupt():
         try:
             with running(v2v_directory, Step.COPY, []):
@@ -87,7 +87,7 @@ def test_error_of_our_own_cleanup_is_its_own(v2v_directory: ConversionDir) -> No
                 raise CopyError("disk 1 is still there", disk=1) from None
 
 
-def test_signal_that_comes_out_of_a_listener_as_an_error_is_not_lost(v2v_directory: ConversionDir) -> None:
+def test_signal_that_a_listener_turns_into_an_error_is_not_lost(v2v_directory: ConversionDir) -> None:
     def listener(event: Event) -> None:
         if event.kind is EventKind.MESSAGE:
             signal_in_a_lock(lambda: RuntimeError("release unlocked lock"))
@@ -97,7 +97,7 @@ def test_signal_that_comes_out_of_a_listener_as_an_error_is_not_lost(v2v_directo
         raise AssertionError("went on")
 
 
-def test_listener_that_fails_while_a_signal_is_dealt_with_is_only_noted() -> None:
+def test_failure_of_a_listener_while_a_signal_is_handled_is_only_logged() -> None:
     def listener(_event: Event) -> None:
         raise RuntimeError("deaf")
 
@@ -107,7 +107,7 @@ def test_listener_that_fails_while_a_signal_is_dealt_with_is_only_noted() -> Non
         assert len(forward(Event(kind=EventKind.MESSAGE, step=Step.COPY), [listener])) == 1
 
 
-def test_other_errors_are_no_signals() -> None:
+def test_other_errors_are_not_signals() -> None:
     assert interruption(RuntimeError("oops")) is None
 
 
@@ -134,7 +134,7 @@ def interrupt_at(number: int) -> Iterator[list[int]]:
 
 
 def test_signal_at_any_moment_of_waiting_for_copies() -> None:
-    """At each instruction in turn: it comes out as what it is, and no thread that still copies is held up."""
+    """At each instruction in turn: KeyboardInterrupt is raised, and no thread that still copies is held up."""
     result = CopyResult(index=1, size=0)
     interrupted = 0
     for number in itertools.count():

@@ -177,7 +177,7 @@ def test_choices_come_back_from_json_as_they_were(given: StepChoice) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("{}", "required field missing @ $.mode"),
         ("[]", "not a InputChoice"),
@@ -186,7 +186,7 @@ def test_choices_come_back_from_json_as_they_were(given: StepChoice) -> None:
     ],
 )
 def test_choice_that_cannot_be_read_is_a_usage_error_of_one_line(
-    v2v_short_path: Path, tmp_path: Path, text: str, said: str
+    v2v_short_path: Path, tmp_path: Path, text: str, expected: str
 ) -> None:
     (tmp_path / "choice").write_text(text)
     done = subprocess.run(
@@ -200,7 +200,7 @@ def test_choice_that_cannot_be_read_is_a_usage_error_of_one_line(
     )
     assert done.returncode == 2
     assert done.stderr.startswith(f"helper-v2v-step: error: --choice {tmp_path / 'choice'} cannot be used: ")
-    assert said in done.stderr
+    assert expected in done.stderr
     assert "Traceback" not in done.stderr
     assert not (v2v_short_path / "d").exists()
 
@@ -219,7 +219,7 @@ def test_finalize_prints_what_was_created(choice: RunChoice, storage: Path) -> N
     clean_up(directory)
 
 
-def test_status_of_what_is_no_conversion_directory_is_a_usage_error(tmp_path: Path) -> None:
+def test_status_of_another_directory_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a conversion directory"):
         status(tmp_path)
 
@@ -227,5 +227,5 @@ def test_status_of_what_is_no_conversion_directory_is_a_usage_error(tmp_path: Pa
 def wait_for(path: Path, seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not path.exists():
-        assert time.monotonic() < deadline, f"{path} did not come; running: {marked_processes('')}"
+        assert time.monotonic() < deadline, f"{path} did not appear; running: {marked_processes('')}"
         time.sleep(0.02)

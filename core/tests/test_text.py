@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Text from guests made fit for terminals, names and limits."""
+"""Text from guests is made fit for terminals, names and limits of length."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The conversion directory: everything that passes between two steps, and nothing else does.
+"""The conversion directory: everything that passes from one step to another is in it.
 
 ::
 
@@ -12,16 +12,16 @@
     tmp/               TMPDIR of every process of the run
     input/ output/ convert/    private to the plugin of that role
     source.json        the disks of the source: how each is served, and where (``served.ServedSource``)
-    output_choice.json what the user asked of the output (-o …)
+    output_choice.json what the user asked of the output (``-o`` …)
     output.json        the destination: how each disk is served, and where (``served.ServedOutput``)
-    ledger.jsonl       objects outside this directory that plugins created, and whose they are (``ledger``)
+    ledger.jsonl       objects that plugins created outside this directory (``ledger``)
     state.jsonl        which steps began and were finished (``step_graph``)
     events.jsonl       all events
     log/STEP.log       one log per step
     lock/              who works on the directory (``locks``)
 
-The directory has mode 0700 and belongs to the user who runs the conversion: whoever can open a socket in it can write
-the guest.
+The directory has mode 0700 and belongs to the user who runs the conversion, because a process that can open a socket in
+it can write to the guest.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ class ConversionDir:
 
     @classmethod
     def temporary(cls, path: Path) -> ConversionDir:
-        """Make a directory for one run at a path that ``temporary_path`` gave, its ``overlay`` on a large file system.
+        """Make a directory for one run at a path from ``temporary_path``, with ``overlay`` on a large file system.
 
         :raises V2VError: it cannot be made.
         """
         large = large_temporary()
         _check_name(path)
         try:
-            # fails if somebody else made it first: nobody can put anything into it
+            # fails if the path exists, so that no other user can have put anything into the directory
             path.mkdir(mode=0o700)
         except OSError as err:
             raise V2VError(
@@ -84,7 +84,7 @@ class ConversionDir:
             ) from err
         directory = cls.open_or_create(path)
         try:
-            # the link comes first: a run that is killed between the two leaves nothing that it does not name
+            # the link comes first, so that a run that is killed in between leaves no directory without a link to it
             directory.overlay.rmdir()
             target = large / f"{directory.path.name}.large"
             directory.overlay.symlink_to(target)
@@ -98,15 +98,15 @@ class ConversionDir:
         return directory
 
     def remove(self) -> None:
-        """Remove the directory, with what its ``overlay`` is on a large file system. Plugins' mounts in it go first.
+        """Remove the directory, and the one that ``overlay`` links to. Unmount what plugins have mounted in it first.
 
-        :raises V2VError: something in it cannot be removed, or somebody has mounted something in it.
+        :raises V2VError: something in it cannot be removed, or something else is mounted in it.
         """
         unmount_below(self.path / room for room in _PLUGIN_ROOMS)
         large = self._large()
         mounted = [point for place in (self.path, large) if place is not None for point in mounts_below(place)]
         if mounted:
-            # what is there is nothing of this run, and would be deleted with the directory
+            # the mounted files do not belong to this run, and would be deleted with the directory
             raise V2VError(
                 f"the conversion directory {self.path} is not removed: something is mounted on {mounted[0]}",
                 hint=f"unmount {mounted[0]}, then run helper-v2v-cleanup --dir {self.path}",
@@ -116,6 +116,7 @@ class ConversionDir:
                 shutil.rmtree(large)
             _remove_entries(entry for entry in self.path.iterdir() if entry.name not in {_MARKER, _LOCK})
             # a run that begins here meanwhile finds the lock that the cleanup holds, or nothing
+            remove_rest(self.path)
             rest = self.path.with_name(f".{self.path.name}{_REMOVED}")
             self.path.rename(rest)
             shutil.rmtree(rest)
@@ -123,7 +124,7 @@ class ConversionDir:
             raise V2VError(f"cannot remove the conversion directory {self.path}: {err}") from err
 
     def empty(self) -> None:
-        """Remove everything but what a later cleanup needs: the ledger, the state, metadata, logs, plugins' own files.
+        """Remove everything but what a later cleanup needs: ledger, state, metadata, logs, and files of plugins.
 
         :raises V2VError: something cannot be removed.
         """
@@ -140,7 +141,7 @@ class ConversionDir:
             raise V2VError(f"cannot remove the temporary files in {self.path}: {err}") from err
 
     def _large(self) -> Path | None:
-        """Give what ``temporary`` made on a large file system, if it did and it is still there."""
+        """Return the directory that ``temporary`` made on a large file system; None if there is none."""
         if not self.overlay.is_symlink():
             return None
         target = self.overlay.readlink()
@@ -149,9 +150,9 @@ class ConversionDir:
 
     @classmethod
     def open_or_create(cls, path: Path) -> ConversionDir:
-        """Open a conversion directory, or make one at a path where there is none, or an empty directory.
+        """Open a conversion directory. Make one if the path does not exist or is an empty directory.
 
-        :raises UsageError: the path cannot be one.
+        :raises UsageError: the path cannot be used, holds other files, or belongs to another user.
         """
         # "~" and symlinks are resolved once, so that every process of the run finds the same name in its environment
         path = Path(os.path.realpath(path))
@@ -181,7 +182,7 @@ class ConversionDir:
     def existing(cls, path: Path) -> ConversionDir:
         """Open a conversion directory that must exist already.
 
-        :raises UsageError: there is none.
+        :raises UsageError: there is none, it belongs to another user, or other users can open it.
         """
         path = Path(os.path.realpath(path))
         if not (path / _MARKER).is_file():
@@ -205,7 +206,7 @@ class ConversionDir:
 
     @property
     def overlay(self) -> Path:
-        """Where overlays are; on a large file system where one was chosen."""
+        """Where overlays are; in a temporary directory, a link to a directory on a large file system."""
         return self.path / "overlay"
 
     @property
@@ -215,8 +216,9 @@ class ConversionDir:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What every process of the run has in its environment: the mark by which it is found, and where its temporary
-        files go, which vanish with the directory even if it is killed.
+        """Variables for every process of the run: the mark by which it is found, and the place of its temporary files.
+
+        These vanish with the directory, even if the process is killed.
         """
         return {processes.DIRECTORY_VARIABLE: str(self.path), "TMPDIR": str(self.path / "tmp")}
 
@@ -225,7 +227,7 @@ class ConversionDir:
         return self.path / "log" / f"{step.value}.log"
 
     def socket(self, kind: str, index: int) -> Path:
-        """The socket of a disk: kind is ``in``, ``base`` or ``out``, index counts from 1."""
+        """The socket of a disk. The kind is ``in``, ``base`` or ``out``; the index counts from 1."""
         return self.path / f"{kind}{index}"
 
     def private(self, role: str) -> Path:
@@ -247,15 +249,15 @@ class ConversionDir:
         except (OSError, ValueError) as err:
             raise V2VError(f"{self.path / name} is damaged: {err}") from err
         if not isinstance(value, dict):
-            raise V2VError(f"{self.path / name} is damaged: it holds no JSON object")
+            raise V2VError(f"{self.path / name} is damaged: it is not a JSON object")
         return value
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
-        """Write a JSON object, all or nothing, for this user only."""
+        """Write a JSON object atomically, readable for this user only."""
         write_atomically(self.path / name, json.dumps(value, indent=1).encode())
 
     def write_record(self, name: str, record: object) -> None:
-        """Write a record as JSON, all or nothing, for this user only."""
+        """Write a record as JSON atomically, readable for this user only."""
         self.write_json(name, to_json(record))
 
     def read_record(self, name: str, kind: type[RecordT]) -> RecordT:
@@ -271,7 +273,7 @@ class ConversionDir:
 
     @property
     def ledger(self) -> LedgerBook:
-        """What was created outside this directory, and whose it is."""
+        """The ledger of what plugins created outside this directory."""
         return LedgerBook(self.path)
 
     def done(self) -> frozenset[Step]:
@@ -279,7 +281,7 @@ class ConversionDir:
         return step_graph.fold(self._marks())
 
     def require(self, step: Step) -> None:
-        """Check that everything is there that a step needs.
+        """Check that the results of all steps that a step needs are there.
 
         :raises UsageError: an earlier step was not run, or its result no longer counts.
         """
@@ -354,7 +356,7 @@ def _check_name(path: Path) -> None:
 
 
 def _check_owner(path: Path) -> None:
-    """Refuse what belongs to another user, who could put disks and metadata of his own into the conversion."""
+    """Refuse a file of another user, who could put his own disks and metadata into the conversion."""
     owner = path.lstat().st_uid
     if owner != os.geteuid():
         try:
@@ -372,25 +374,25 @@ def _check_closed(path: Path) -> None:
     if mode & 0o077:
         raise UsageError(
             f"{path} cannot be used for a conversion: other users can open it (its mode is {mode:04o})",
-            hint="someone else may have put something into it: remove it, and name a new directory",
+            hint="another user may have put something into it: remove it, and name a new directory",
         )
 
 
 def _admissible(entry: Path) -> bool:
-    # somebody else's supervisor may have put endpoints and metadata into a directory of its own; a directory that has
-    # an "input" with something in it is a user's, and would be removed at the end
+    # another supervisor may have put endpoints and metadata into a directory of its own. A directory that has an
+    # "input" with something in it holds the user's files, which would be removed at the end
     if entry.name in _ROOMS:
         return entry.is_dir() and not entry.is_symlink() and not any(entry.iterdir())
     return entry.name in {"metadata.in", "metadata.out"} or entry.name.rstrip("0123456789") in {"in", "base", "out"}
 
 
 def temporary_path() -> Path:
-    """Give a path in ``$TMPDIR`` or /tmp for the directory of one run; nothing is there yet."""
-    parent = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - what is made there is made by nobody else, see above
+    """Return a path in ``$TMPDIR`` or /tmp for the directory of one run. It does not exist yet."""
+    parent = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - ``temporary`` fails if the path exists
     return Path(os.path.realpath(parent)) / f"v2v.{secrets.token_hex(6)}"
 
 
 def large_temporary() -> Path:
-    """Give the directory for large temporary files: ``VIRT_V2V_TMPDIR``, ``LIBGUESTFS_CACHEDIR`` or /var/tmp."""
+    """Return the directory for large temporary files: ``VIRT_V2V_TMPDIR``, ``LIBGUESTFS_CACHEDIR`` or /var/tmp."""
     chosen = os.environ.get("VIRT_V2V_TMPDIR") or os.environ.get("LIBGUESTFS_CACHEDIR") or "/var/tmp"  # noqa: S108
     return Path(os.path.realpath(chosen))

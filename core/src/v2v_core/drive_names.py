@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 _LETTERS = 26
-#: Linux makes no longer ones; a longer word is not the name of a drive.
+#: Linux makes no longer names than this, so a longer word is not the name of a drive.
 _VALID = re.compile("[a-z]{1,6}")
 
 

@@ -27,7 +27,7 @@ def child_environment(**more: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def programs_belong_to(variables: Mapping[str, str]) -> Iterator[None]:
-    """Let the programs that are started in this block, in this context, have these variables in their environment."""
+    """Add variables to the environment of the programs that this block starts, in the current context."""
     token = _OF_THE_RUN.set({**_OF_THE_RUN.get(), **variables})
     try:
         yield

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The error tree. One line for the user, data attributes for programs.
+"""The error tree. Each error has one line for the user, and attributes for programs.
 
 Exit codes (the command line maps errors to these in one place, ``v2v_cli/exit.py``):
 
@@ -34,14 +34,14 @@ class Obstacle:
 
 
 class V2VError(Exception):
-    """The base of every error that the user is told about in one line.
+    """The base of every error that is shown to the user in one line.
 
     :param message: what failed, which disk or file, and why.
     :param hint: what the user can do about it.
     """
 
     exit_code = 1
-    #: Where there are several reasons, each of them; the message names all of them as well.
+    #: Each of the reasons, if there are several. The message names all of them as well.
     obstacles: tuple[Obstacle, ...] = ()
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
@@ -54,7 +54,7 @@ class V2VError(Exception):
 
     @property
     def headline(self) -> str:
-        """The message, without the reasons where each of them is shown by itself."""
+        """The message without the reasons, for displays that list each reason by itself."""
         return self.message
 
 
@@ -96,13 +96,13 @@ class PluginNotFound(PluginError):
 
 
 def _similar(name: str, known: Sequence[str]) -> str:
-    # never a name made up from the user's words: pip would run the code of whoever has registered it on PyPI
+    # never a name made up from the user's words: anyone may have registered it on PyPI, and pip runs their code
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     return f"did you mean {' or '.join(near)}?" if near else "'v2v plugins list' lists what is installed"
 
 
 class PluginLoadError(PluginError):
-    """The plugin that was asked for cannot be imported or made."""
+    """The plugin that was asked for cannot be imported or instantiated."""
 
     def __init__(self, role: str, name: str, target: str, cause: BaseException) -> None:
         self.role = role
@@ -128,7 +128,7 @@ class AmbiguousPlugin(PluginError):
 
 
 class PluginContractError(PluginError):
-    """A plugin lacks a required hook, or gives back something of the wrong type."""
+    """A plugin lacks a required hook, or returns something of the wrong type."""
 
     def __init__(self, plugin: str, reason: str) -> None:
         self.plugin = plugin
@@ -153,7 +153,7 @@ class DestinationError(V2VError):
 class ConversionError(V2VError):
     """The guest cannot be converted.
 
-    :param obstacles: the reasons one by one, where there may be more than one; ``for_obstacles`` makes the message.
+    :param obstacles: the reasons one by one. ``for_obstacles`` makes the message from them.
     """
 
     exit_code = 6
@@ -164,7 +164,7 @@ class ConversionError(V2VError):
 
     @classmethod
     def for_obstacles(cls, obstacles: Sequence[Obstacle]) -> ConversionError:
-        """Make the error whose message and hint name everything that stands in the way of the conversion."""
+        """Return an error whose message and hint name every obstacle to the conversion."""
         hint = "; ".join(dict.fromkeys(obstacle.remedy for obstacle in obstacles))
         if len(obstacles) == 1:
             return cls(obstacles[0].reason, hint=hint, obstacles=obstacles)
@@ -173,7 +173,7 @@ class ConversionError(V2VError):
 
     @property
     def headline(self) -> str:
-        """The message, without the reasons where each of them is shown by itself: where there are several."""
+        """The message without the reasons, if there are several, for displays that list each reason by itself."""
         return self._count(len(self.obstacles)) if len(self.obstacles) > 1 else self.message
 
     @staticmethod
@@ -210,9 +210,9 @@ class MetadataError(V2VError):
 class CommandError(V2VError):
     """An external program failed.
 
-    :param argv: its argument list (never holds a secret).
-    :param status: exit status, negative for a signal, None if it could not be started.
-    :param stderr_tail: its last words.
+    :param argv: its argument list, which never holds a secret.
+    :param status: exit status; negative for a signal, None if it could not be started.
+    :param stderr_tail: the end of what it wrote to stderr.
     """
 
     def __init__(self, argv: Sequence[str], status: int | None, stderr_tail: str, *, hint: str | None = None) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Events: what a run says about itself, as typed records.
 
-Written as JSON lines to ``events.jsonl`` in the conversion directory and given to observers. The progress bars, the
-plain log and ``--machine-readable`` are renderings of these and of nothing else.
+They are written as JSON lines to ``events.jsonl`` in the conversion directory and passed to observers. The progress
+bars, the plain log and ``--machine-readable`` are rendered from them and from nothing else.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ class Event:
     :param time: seconds since the epoch.
     :param text: for people; holds no control characters and no secret.
     :param disk: number of the disk that it is about, from 1.
-    :param done: of ``total``; bytes where a disk is named.
+    :param done: how much of ``total`` is done; in bytes if ``disk`` is given.
     :param log: path of the log of the step that failed. :param code: exit code that goes with the failure.
     :param path: which file or package of the guest was changed. :param what: what was done to it. :param why: why.
-    :param obstacles: the reasons of a failure one by one, where the converter told them apart.
+    :param obstacles: the reasons of a failure one by one, if the converter listed them.
     """
 
     kind: EventKind
@@ -77,9 +77,9 @@ class Event:
 
     @classmethod
     def from_json(cls, line: str) -> Event:
-        """Read a line that ``to_json`` wrote; fields of a later version are left out.
+        """Read a line that ``to_json`` wrote. Ignore fields of a later version.
 
-        :raises ValueError: the line is no event.
+        :raises ValueError: the line is not an event.
         """
         return from_json(json.loads(line), cls)
 

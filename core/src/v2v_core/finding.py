@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """The state of a thing. MISSING and BROKEN prevent conversions; OPTIONAL is absent, and not every one needs it."""
+    """The state of a thing. MISSING and BROKEN prevent conversions; OPTIONAL is absent, and only some need it."""
 
     OK = "ok"
     MISSING = "missing"
@@ -30,7 +30,7 @@ class Finding:
 
 
 def present_or(name: str, found: str | None, status: Status, absent: str, remedy: str | None) -> Finding:
-    """Return the finding OK with ``found`` as its detail, or, if that is None, ``status`` with ``absent``."""
+    """Return an OK finding with ``found`` as its detail. If that is None, return ``status`` with ``absent``."""
     if found is not None:
         return Finding(name, Status.OK, found)
     return Finding(name, status, absent, remedy)

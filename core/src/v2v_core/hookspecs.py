@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The hooks, in the order in which they are called.
 
-One frozen request record in, one frozen result record out. A plugin is a class with these methods, each marked
-``@hookimpl``; it is named by an entry point of its distribution, in the group of its role::
+Each hook takes one frozen request record and returns one frozen result record. A plugin is a class with these methods,
+each marked ``@hookimpl``. An entry point of its distribution names the class, in the group of its role::
 
     [project.entry-points."v2v.output"]
     foo = "v2v_output_foo:FooOutput"
 
-Everything that a later step needs goes into the result: the steps may run in processes, and on machines, of their own.
+Everything that a later step needs goes into the result, because each step may run in a process of its own.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from v2v_core.model import (
 )
 
 PROJECT = "v2v"
-#: Raised when a hook or a record changes so that older plugins cannot work with it.
+#: Incremented when a hook or a record changes so that older plugins cannot work with it.
 HOOK_API_VERSION = 1
 
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -46,17 +46,17 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 class Ledger(Protocol):
-    """What a plugin creates outside the conversion directory, written down before it is created."""
+    """Records each object that a plugin creates outside the conversion directory, before it is created."""
 
     def record(self, kind: str, identity: str) -> None:
         """Write down, durably, that ``identity`` is about to be created. Only recorded objects are ever deleted."""
 
 
 class NoLedger:
-    """Stands where a request carries no ledger, so that a plugin cannot create what nobody would remember."""
+    """Stands in where a request carries no ledger, so that a plugin cannot create what no cleanup would find."""
 
     def record(self, kind: str, identity: str) -> None:
-        """Refuse.
+        """Refuse to record an object.
 
         :raises RuntimeError: always.
         """
@@ -83,14 +83,14 @@ class AbortResult:
 
 @dataclass(frozen=True, kw_only=True)
 class InputSetupRequest:
-    """What the user said about the source.
+    """What the user asked of the source.
 
-    :param directory: a directory of this plugin's own inside the conversion directory, mode 0700.
-    :param arguments: the words on the command line: files, names, URIs.
+    :param directory: private to the plugin, inside the conversion directory, mode 0700.
+    :param arguments: the arguments on the command line: files, names, URIs.
     :param connection: ``-ic``. :param format: ``-if``. :param transport: ``-it``.
     :param password_file: ``-ip``.
-    :param temporary: where large temporary files belong, on a large file system; they are gone with the conversion.
-    :param in_place: the guest will be changed where it is; serve it writable, without promises about the source.
+    :param temporary: directory for large temporary files; it is removed at the end of the conversion.
+    :param in_place: the source itself is converted, so its disks must be served writable.
     :param ledger: for what the plugin creates at the source, such as a snapshot. ``v2v_input_abort`` deletes it.
     """
 
@@ -111,8 +111,8 @@ class InputSetupRequest:
 class InputResult:
     """The source's metadata, and how each of its disks is served (one ``DiskService`` for each of ``guest.disks``).
 
-    :param domain_xml: the source's own libvirt domain XML, where there is one; what core does not understand in it is
-        carried through to the metadata.
+    :param domain_xml: the libvirt domain XML of the source, if there is one. What core does not understand in it is
+        kept in the metadata.
     """
 
     guest: Guest
@@ -122,12 +122,12 @@ class InputResult:
 
 @dataclass(frozen=True, kw_only=True)
 class InputAbortRequest:
-    """The source is no longer read: undo what setup made there.
+    """The source is no longer read: undo what setup created there.
 
     :param directory: private to the plugin. :param connection: ``-ic``. :param transport: ``-it``.
     :param password_file: ``-ip``.
     :param options: those that are not declared secret; what is needed of these, setup leaves in ``directory``.
-    :param owned: what the ledger holds, in the order of creation; delete only what is here.
+    :param owned: the objects in the ledger, in the order of creation. Delete nothing else.
     """
 
     directory: Path
@@ -142,10 +142,11 @@ class InputAbortRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputSettings:
-    """What the user said about the destination.
+    """What the user asked of the destination.
 
-    :param name: ``-on``, or the name at the source; any characters, plugins make it fit.
+    :param name: ``-on``, or the name at the source. It may hold any characters; the plugin must make it fit.
     :param storage: ``-os``. :param connection: ``-oc``. :param format: ``-of`` (raw, qcow2).
+    :param format_given: whether the user gave ``-of``; otherwise ``format`` is ``raw``.
     :param allocation: ``-oa``: sparse or preallocated. :param password_file: ``-op``.
     """
 
@@ -163,7 +164,7 @@ class OutputSettings:
 class OutputCheckRequest:
     """What is known about source and destination before the long work begins.
 
-    :param source_files: the local files and devices that the source consists of: no output may replace one.
+    :param source_files: the local files and devices that the source consists of. No output may replace one.
     """
 
     directory: Path
@@ -175,16 +176,17 @@ class OutputCheckRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertSettings:
-    """What the user said about the conversion.
+    """What the user asked of the conversion.
 
-    :param root: ``ask``, ``single``, ``first`` or a device.
-    :param block_driver: ``virtio-blk`` or ``virtio-scsi``: what Windows guests are given.
-    :param memory: of the appliance, bytes; None for the converter's choice. :param cpus: of the appliance.
+    :param root: which operating system to convert: ``ask``, ``single``, ``first``, or the device of its root.
+    :param block_driver: driver for the disks of Windows guests: ``virtio-blk`` or ``virtio-scsi``.
+    :param memory: memory of the appliance in bytes; None for the converter's choice.
+    :param cpus: number of CPUs of the appliance; None for the converter's choice.
     :param trim: trim file systems so that free space is not copied.
     :param keys: selectors as in ``--key``; a secret.
-    :param emulation: use no hardware virtualization, it does not work on this machine.
+    :param emulation: use emulation, because hardware virtualization does not work on this machine.
     :param static_addresses: ``--mac MAC:ip:…``, in the order of the command line; a MAC may have several.
-    :param serial_console: the target has a serial port. If not, nothing in the guest should wait for one.
+    :param serial_console: the target has a serial port. If false, nothing in the guest should wait for a login there.
     :param extra: settings of this converter only (customisation), JSON values by name.
     """
 
@@ -203,9 +205,9 @@ class ConvertSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertRequest:
-    """The guest and its disks, which may be written.
+    """The guest and its disks, which the converter may write.
 
-    :param directory: private to the converter. :param temporary: where large temporary files belong.
+    :param directory: private to the converter. :param temporary: directory for large temporary files.
     """
 
     directory: Path
@@ -218,9 +220,9 @@ class ConvertRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertResult:
-    """What the guest turned out to be, what it can do now, and what was changed in it.
+    """What the converter found in the guest, what hardware the guest can use now, and what was changed in it.
 
-    :param boot_disk: number of the disk that it boots from, from 1, if that was found out.
+    :param boot_disk: number of the disk that it boots from, from 1; None if that is not known.
     """
 
     inspection: Inspection
@@ -236,8 +238,8 @@ class OutputSetupRequest:
 
     The guest may be converted already, or not yet: what depends on the conversion belongs to ``v2v_output_finalize``.
 
-    :param disks: with their sizes in bytes; a destination is at least that large.
-    :param temporary: where large temporary files belong; they are gone with the conversion.
+    :param disks: with their sizes in bytes. A destination must be at least that large.
+    :param temporary: directory for large temporary files; it is removed at the end of the conversion.
     """
 
     directory: Path
@@ -251,13 +253,13 @@ class OutputSetupRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputSetup:
-    """How the destination of each disk is served, and what the later steps of this plugin need to know.
+    """How the destination of each disk is served, and what the later hooks of this plugin need to know.
 
-    :param state: JSON values; kept in the conversion directory and handed to finalize and abort.
-    :param request_size: bytes of a request that suit the destination best, None for the copier's choice.
+    :param state: JSON values, which core keeps in the conversion directory and passes to finalize and abort.
+    :param request_size: size of a request that suits the destination best, in bytes; None for the copier's choice.
     :param zeroed: the destination of each disk is known to read as zeros.
     :param copier: the copier that suits this output best, used unless the user names another one; None for core's own.
-        It finds what it must know in ``CopyRequest.output_directory``.
+        Setup can leave files for it in its directory, which is ``CopyRequest.output_directory``.
     """
 
     disks: tuple[DiskService, ...]
@@ -271,12 +273,12 @@ class OutputSetup:
 class CopyRequest:
     """One disk to copy, NBD to NBD.
 
-    :param allocation: ``sparse``, or ``preallocated``: write zeros out.
-    :param request_size: bytes, a wish of the destination.
-    :param connections: NBD connections, 0 for the copier's choice.
+    :param allocation: ``sparse``, or ``preallocated``: zeros are written, too.
+    :param request_size: size of a request that suits the destination best, in bytes; None for the copier's choice.
+    :param connections: number of NBD connections; 0 for the copier's choice.
     :param zeroed: the destination is known to read as zeros.
-    :param output_directory: what was ``OutputSetupRequest.directory``: a copier that belongs to an output finds here
-        what its setup has left for it, files of mode 0600 where it is secret.
+    :param output_directory: the ``OutputSetupRequest.directory`` of the output. A copier that belongs to the output
+        finds there the files that setup has left for it.
     """
 
     index: int
@@ -323,10 +325,10 @@ class OutputResult:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputAbortRequest:
-    """Something failed after ``v2v_output_setup`` began: undo it.
+    """Something failed after ``v2v_output_setup`` began: undo what setup and finalize created.
 
-    :param owned: what the ledger holds, in the order of creation; delete only what is here.
-    :param state: what setup gave back, empty if it did not come so far.
+    :param owned: the objects in the ledger, in the order of creation. Delete nothing else.
+    :param state: the state that setup returned; empty if setup did not finish.
     """
 
     directory: Path
@@ -347,14 +349,14 @@ class ProbeRequest:
 
 
 class ProbeHooks(Protocol):
-    """What a plugin of any role may say about the machine that it runs on."""
+    """A hook of every role: what the plugin needs on this machine."""
 
     @hookspec(firstresult=True)
     def v2v_probe(self, request: ProbeRequest) -> tuple[Finding, ...]:
         """Look for the programs, libraries and devices that this plugin needs. Optional; called by ``v2v doctor``.
 
-        Change nothing, connect to no remote machine, and import no large library: ``importlib.util.find_spec`` tells
-        whether one is there.
+        Change nothing, connect to no remote machine, and import no large library: ``importlib.util.find_spec`` finds
+        out whether one is installed.
 
         Example::
 
@@ -416,7 +418,7 @@ class OutputHooks(Protocol):
     def v2v_output_check(self, request: OutputCheckRequest) -> None:
         """Find out everything that would make this output fail, before the long work begins.
 
-        Called after input setup and before the conversion. Creates nothing.
+        Called after input setup and before the conversion. Create nothing.
 
         Example::
 
@@ -428,7 +430,7 @@ class OutputHooks(Protocol):
                     raise DestinationError(f"{request.settings.storage} is not a directory", hint="create it")
 
         :raises UsageError: options are missing or make no sense.
-        :raises DestinationError: no permission, no space, no such place, name taken.
+        :raises DestinationError: there is no permission, no space, no such place, or the name is taken.
         """
         ...
 
@@ -476,8 +478,8 @@ class OutputHooks(Protocol):
     def v2v_output_abort(self, request: OutputAbortRequest) -> AbortResult:
         """Delete what setup and finalize created, and nothing else. Return what could not be deleted.
 
-        May be called in another process, after a crash, and again for what was left. The cause of each thing that is
-        left belongs into a warning. An error would hide the first one, which is the one that the user must see.
+        May be called in another process, after a crash, and again for what was left. Give the cause of each object that
+        is left in a warning. Do not raise: an error here would hide the first one, which the user must see.
 
         Example::
 
@@ -500,7 +502,7 @@ class ConvertHooks(Protocol):
 
     @hookspec(firstresult=True)
     def v2v_convert_check(self, request: ConvertSettings) -> None:
-        """Check the settings without a look at the guest. Optional.
+        """Check the settings without reading the guest. Optional.
 
         Called before the source is opened, and again before the conversion. Only the converter knows the names in
         ``request.extra``.
@@ -517,7 +519,7 @@ class ConvertHooks(Protocol):
 
     @hookspec(firstresult=True)
     def v2v_convert(self, request: ConvertRequest) -> ConvertResult:
-        """Change the guest on ``request.disks`` so that it boots on KVM, and say what it can do.
+        """Change the guest on ``request.disks`` so that it boots on KVM, and return what hardware it can use.
 
         Runs in a process of its own, which may be killed at any time.
 
@@ -535,7 +537,7 @@ class ConvertHooks(Protocol):
 
 
 class CopyHooks(Protocol):
-    """The role ``copy``: how the data of one disk gets from ``in`` to ``out``."""
+    """The role ``copy``: copies the data of one disk from ``in`` to ``out``."""
 
     @hookspec(firstresult=True)
     def v2v_copy(self, request: CopyRequest) -> CopyResult:
@@ -554,7 +556,7 @@ class CopyHooks(Protocol):
 
 
 class ObserverHooks(Protocol):
-    """The role ``observer``: watches. An exception in an observer is logged and never fatal."""
+    """The role ``observer``: watches a run. An exception in an observer is logged and never fatal."""
 
     @hookspec
     def v2v_event(self, event: Event) -> None:
@@ -571,7 +573,7 @@ class ObserverHooks(Protocol):
 
 
 class Plugin(Protocol):
-    """What every plugin class may say about itself; all have defaults."""
+    """Attributes that a plugin class may have. Each has a default."""
 
     #: The number of the hook API that the plugin was written for, as a literal: 1.
     api_version: int
@@ -579,9 +581,9 @@ class Plugin(Protocol):
     summary: str
     #: The ``-io`` or ``-oo`` options that it understands.
     options: tuple[PluginOption, ...]
-    #: Of outputs: what guests can have there.
+    #: For outputs: what guests can have at the target.
     profile: TargetProfile
-    #: Of inputs: the URI schemes of ``-ic`` that mean this mode, whatever ``-i`` says (``vpx``, ``esx``).
+    #: For inputs: the schemes of ``-ic`` URIs that select this mode when the user writes ``-i libvirt`` (``vpx``).
     uri_schemes: tuple[str, ...]
     #: Words that ``virt-v2v --machine-readable`` prints when the plugin is installed.
     capabilities: tuple[str, ...]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The logs of failed and interrupted runs, kept when their conversion directory goes: in ``$XDG_STATE_HOME/v2v/logs``.
+"""The logs of failed and interrupted runs, which outlive the conversion directory: in ``$XDG_STATE_HOME/v2v/logs``.
 
-Each run has a directory of its own there: the time, then the name of the conversion directory. Logs older than 90 days
-go, and the oldest ones as long as all of them together are larger than 1 GiB; never those of the last day.
+Each run has a directory of its own there, named after the time and the conversion directory. Logs older than 90 days
+are deleted, and so are the oldest ones while all of them together exceed 1 GiB. Logs of the last day are always kept.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ def keep(directory: ConversionDir, error: BaseException | None) -> None:
     Does its best: without space for logs, the error itself is still reported. A second call for the same directory
     brings the copy up to date.
 
-    :param error: what ended the run; None where the supervisor was killed and there is no error to add a note to.
+    :param error: what ended the run; None if the supervisor was killed, so that there is no error to add a note to.
     """
     if error is not None:
-        # what pointed into the directory points to nothing soon
+        # they name files in the directory, which is about to be removed
         error.__notes__ = []
     if isinstance(error, UsageError | GeneratorExit):
         return
@@ -89,7 +89,7 @@ def _place_of(directory: ConversionDir) -> Path:
 
 
 def _drop_old(newest: Path) -> None:
-    """Delete the logs that are too old, and the oldest ones while all of them are too large."""
+    """Delete the logs that are too old, and the oldest ones while all of them together are too large."""
     now = time.time()
     runs = [(path.stat().st_mtime, path) for path in newest.parent.iterdir() if path.is_dir() and path != newest]
     total = _size(newest) + sum(_size(path) for _when, path in runs)

@@ -3,10 +3,10 @@
 
 ``ledger.jsonl`` only grows. Each line is durable before what it announces happens:
 
-* ``{"owner": 1, "role": "output", "name": …, "choice": {…}}``: a plugin begins; the lines below with its number are
-  its.
+* ``{"owner": 1, "role": "output", "name": …, "choice": {…}}``: a plugin begins. The lines below with its number belong
+  to it.
 * ``{"owned": 1, "kind": …, "identity": …}``: the plugin is about to create this object.
-* ``{"deleted": 1, "kind": …, "identity": …}``: the object is gone again.
+* ``{"deleted": 1, "kind": …, "identity": …}``: the object was deleted.
 * ``{"settled": 1}``: nothing is left to undo. The objects of an output are the user's from here on.
 
 A line that a crash cut short was never followed by the creation of its object, and is ignored.
@@ -31,10 +31,10 @@ _FILE = "ledger.jsonl"
 
 @dataclass
 class Owner:
-    """A plugin that was set up, and the objects that it has not given back.
+    """A plugin that was set up, and the objects that it still owns.
 
     :param number: counts the set-ups in this directory, from 1.
-    :param name: of the guest, as the plugin was told it.
+    :param name: name of the guest, as it was passed to the plugin.
     :param choice: what the user asked of the plugin: the mode, the connection, the options.
     """
 
@@ -75,18 +75,18 @@ class LedgerBook:
         return OwnLedger(self, number)
 
     def owners(self) -> tuple[Owner, ...]:
-        """Return all plugins that were set up here, oldest first, each with what it has not given back."""
+        """Return all plugins that were set up here, oldest first, each with the objects that it still owns."""
         owners: dict[int, Owner] = {}
         for line in self._lines():
             try:
                 _apply(line, owners)
             except (KeyError, TypeError, ValueError):
-                # of a later version
+                # a line of a later version
                 continue
         return tuple(owners.values())
 
     def owner(self, number: int) -> Owner | None:
-        """Return one of them, or None."""
+        """Return the plugin with a number, or None."""
         return next((owner for owner in self.owners() if owner.number == number), None)
 
     def unsettled(self, role: Role) -> tuple[Owner, ...]:
@@ -94,7 +94,7 @@ class LedgerBook:
         return tuple(owner for owner in self.owners() if owner.role is role and not owner.settled)
 
     def owned(self) -> tuple[OwnedObject, ...]:
-        """Return every object that a plugin created, or was about to create, and has not given back."""
+        """Return every object that a plugin created, or was about to create, and still owns."""
         return tuple(thing for owner in self.owners() if not owner.settled for thing in owner.objects)
 
     def gone(self, number: int, objects: Iterable[OwnedObject]) -> None:
@@ -136,7 +136,7 @@ def _apply(entry: dict[str, Any], owners: dict[int, Owner]) -> None:
         try:
             choice = from_json(entry["choice"], kind)
         except ValueError:
-            # of another version: its objects are kept and named, since no plugin can be asked to delete them
+            # a choice of another version: its objects are kept and named, since no plugin can be asked to delete them
             choice = kind(mode="(unreadable)")
         owners[entry["owner"]] = Owner(entry["owner"], role, str(entry["name"]), choice)
     elif "owned" in entry:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who works on a conversion directory: locks that the kernel gives back when their holder dies (flock(2)).
+"""Who works on a conversion directory: locks that the kernel releases when their holder dies (flock(2)).
 
 A whole run (``pipeline.run``) holds the directory for itself. Steps that are started one by one share it, as long as
 neither makes void what the other does (``step_graph.cannot_run_beside``). The files are in ``lock/``: ``run``, and one
@@ -55,7 +55,7 @@ def held_for_a_step(directory: ConversionDir, step: Step) -> Iterator[None]:
 
 @contextlib.contextmanager
 def held_for_cleanup(directory: ConversionDir) -> Iterator[None]:
-    """Hold the directory for its removal. Steps that still work on it are to be stopped first, a whole run is not.
+    """Hold the directory for its removal. The caller has stopped the steps that worked on it, but never a whole run.
 
     :raises UsageError: a whole run works on the directory, or a step did not end within 15 seconds.
     """
@@ -93,7 +93,7 @@ def is_worked_on(directory: ConversionDir, step: Step) -> bool:
     """Return whether a process works on a step now, alone or as a part of a whole run."""
     for name in (_RUN, step.value):
         try:
-            # whoever works on the step has the lock for itself
+            # a process that works on the step holds the lock exclusively
             with _locked(directory, name, fcntl.LOCK_SH):
                 pass
         except _BusyError:

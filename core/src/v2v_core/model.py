@@ -337,7 +337,7 @@ class TargetProfile:
         the first of these.
     :param firmware: what guests can boot with.
     :param most_disks: how many fixed disks a guest can have; None for no limit.
-    :param serial_console: guests have a serial port. If not, the conversion takes their consoles on it away.
+    :param serial_console: guests have a serial port. If false, the conversion removes the guest's serial consoles.
     """
 
     buses: tuple[Bus, ...] = (Bus.VIRTIO_BLK, Bus.VIRTIO_SCSI, Bus.SATA, Bus.IDE, Bus.SCSI, Bus.NVME)

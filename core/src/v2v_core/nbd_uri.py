@@ -10,8 +10,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from v2v_core.programs import run_program
 
-#: Seconds that a server may take to tell the size of its disk. One that does not answer must not hold up a step for
-#: ever.
+#: Seconds within which a server must answer. One that does not must not hold up a step for ever.
 _PATIENCE = 60.0
 
 
@@ -21,7 +20,7 @@ def nbd_uri(path: Path, export: str = "") -> str:
 
 
 def size_of(uri: str, *, timeout: float = _PATIENCE) -> int:
-    """Ask a server for the size of its disk, in bytes.
+    """Ask a server for the size of its disk, and return it in bytes.
 
     :param timeout: seconds.
     :raises CommandError: it does not answer, or not in time.

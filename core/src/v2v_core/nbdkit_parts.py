@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Looks for nbdkit's plugins and filters, for ``v2v doctor``."""
+"""Probes for nbdkit's plugins and filters, for ``v2v doctor``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def nbdkit_config() -> dict[str, str]:
 def probe_nbdkit_part(
     kind: str, name: str, purpose: str, remedy: str, *, absent: Status = Status.OPTIONAL
 ) -> tuple[Finding, ...]:
-    """Return the finding about a plugin or filter of nbdkit; none if nbdkit itself is missing, which is another one's.
+    """Return the finding about a plugin or filter of nbdkit.
+
+    There is none if nbdkit itself is missing, because another finding says so.
 
     :param kind: ``plugin`` or ``filter``.
     :param purpose: what it is needed for.

@@ -32,7 +32,8 @@ def run(
 
     :param at_end: called before the cleanup, however the run ends, with the directory as the steps left it.
 
-    :raises V2VError: what went wrong; nothing is left behind, neither here nor at the destination.
+    :raises V2VError: a step failed. Nothing is left behind, neither here nor at the destination, unless a warning names
+        it.
     """
     # an unknown mode, or a setting that makes no sense, is found before anything is done
     load_plugin(Role.OUTPUT, choice.output.mode)
@@ -56,7 +57,7 @@ def convert_in_place(
 
     :param at_end: as for ``run``.
 
-    :raises V2VError: what went wrong; the guest may be half converted then, there is no way back.
+    :raises V2VError: a step failed. The guest may be half converted then, and there is no way back.
     """
     load_plugin(Role.CONVERT, choice.convert.mode).convert_check(choice.convert.settings)
     sinks = (*sinks, *_observers(choice.observers))
@@ -66,7 +67,7 @@ def convert_in_place(
 
 
 def print_source(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> Guest:
-    """Give the metadata of the source; nothing is converted.
+    """Return the metadata of the source, without converting anything.
 
     :raises V2VError: the source cannot be used.
     """
@@ -78,18 +79,18 @@ def print_source(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> Guest:
 def _run_directory(
     choice: RunChoice, sinks: Sequence[EventSink], at_end: Callable[[ConversionDir], None] | None = None
 ) -> Iterator[ConversionDir]:
-    """Make the conversion directory, and see to it that nothing of the run is left, however it ends."""
+    """Make the conversion directory, and clean up after the run, however it ends."""
     load_plugin(Role.INPUT, choice.input.mode)
     token = secrets.token_hex(8)
     with signals_interrupt():
         path = choice.directory or temporary_path()
-        # first of all: there is no moment at which a killed supervisor leaves something that nothing removes
+        # the warden comes first, so that it removes whatever a killed supervisor leaves at any moment
         with warden(path, token):
             directory = (
                 ConversionDir.temporary(path) if choice.directory is None else ConversionDir.open_or_create(path)
             )
             with locks.held_for_a_run(directory, token):
-                # of an earlier run in this directory, whose supervisor is dead: it holds no lock any more
+                # an earlier run may have left processes here; its supervisor is dead, because it holds no lock any more
                 processes.stop(directory.path, processes.is_gone_with_the_run)
                 try:
                     yield directory
@@ -104,7 +105,7 @@ def _run_directory(
 
 
 def _only_warnings(sinks: Sequence[EventSink]) -> EventSink:
-    # after a failure, the failure is the last that the user hears, but for what could not be cleaned up
+    # after a failure, only warnings about what could not be cleaned up come after the error
     def sink(event: Event) -> None:
         if event.kind in {EventKind.WARNING, EventKind.STEP_FAILED}:
             forward(event, sinks)

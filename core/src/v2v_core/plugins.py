@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Calling plugins: one pluggy manager per plugin of a run, checked hooks, checked results, typed methods.
 
-pluggy notices a misspelt hook and a wrong argument, but not a *missing* hook and not a result of the wrong type;
-both are checked here, and the plugin is blamed by name. Exceptions that are none of ours are wrapped here.
+pluggy notices a misspelt hook and a wrong argument, but neither a *missing* hook nor a result of the wrong type. Both
+are checked here, and the error names the plugin. Exceptions of other libraries are wrapped here.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ ResultT = TypeVar("ResultT")
 
 @dataclass(frozen=True)
 class LoadedPlugin:
-    """A plugin that was found, made and checked; its hooks as typed methods."""
+    """A plugin that was found, instantiated and checked, with its hooks as typed methods."""
 
     role: Role
     name: str
@@ -109,7 +109,7 @@ class LoadedPlugin:
         result = self._call("v2v_input_setup", request, InputResult, SourceError)
         guest: object = result.guest
         if not isinstance(guest, Guest):
-            raise PluginContractError(self.blame, f"v2v_input_setup gave a {type(guest).__name__} as guest")
+            raise PluginContractError(self.blame, f"v2v_input_setup returned a {type(guest).__name__} as guest")
         self._check_services(result.disks, len(result.guest.disks), "v2v_input_setup")
         return result
 
@@ -156,7 +156,7 @@ class LoadedPlugin:
         return self._call("v2v_output_abort", request, AbortResult, DestinationError)
 
     def input_abort(self, request: InputAbortRequest) -> AbortResult:
-        """Call ``v2v_input_abort``; without one, everything is left."""
+        """Call ``v2v_input_abort``. Without this hook, everything is left."""
         if not self.manager.hook.v2v_input_abort.get_hookimpls():
             return AbortResult(left=request.owned)
         return self._call("v2v_input_abort", request, AbortResult, SourceError)
@@ -172,7 +172,7 @@ class LoadedPlugin:
         return findings
 
     def event(self, event: Event) -> None:
-        """Call ``v2v_event``; the caller deals with exceptions."""
+        """Call ``v2v_event``. The caller handles exceptions."""
         self.manager.hook.v2v_event(event=event)
 
     def _call(self, hook: str, request: object, result_type: type[ResultT], wrap: Callable[..., V2VError]) -> ResultT:
@@ -182,7 +182,7 @@ class LoadedPlugin:
         except V2VError as err:
             if err.exit_code != V2VError.exit_code:
                 raise
-            # it says what failed, but not where: a program that a hook ran, a file of core's
+            # an error of a program or of core says what failed, but not that it was this plugin's step
             raise wrap(err.message, hint=err.hint) from err
         except Exception as err:
             raise wrap(
@@ -191,20 +191,22 @@ class LoadedPlugin:
             ) from err
         if not isinstance(result, result_type):
             wanted = "nothing" if result_type is type(None) else f"an {result_type.__name__}"
-            raise PluginContractError(self.blame, f"{hook} gave back {type(result).__name__} and not {wanted}")
+            raise PluginContractError(self.blame, f"{hook} returned {type(result).__name__} and not {wanted}")
         return result
 
     def _check_services(self, services: object, count: int, hook: str) -> None:
         kinds = (QemuImage, NbdkitPlugin, NbdUri)
         if not isinstance(services, tuple) or not all(isinstance(service, kinds) for service in services):
-            raise PluginContractError(self.blame, f"{hook} must give QemuImage, NbdkitPlugin or NbdUri for each disk")
+            raise PluginContractError(
+                self.blame, f"{hook} must return a QemuImage, NbdkitPlugin or NbdUri for each disk"
+            )
         checked: tuple[DiskService, ...] = services
         if len(checked) != count:
             raise PluginContractError(self.blame, f"{hook} serves {len(checked)} disks of a guest that has {count}")
 
 
 def load_plugin(role: Role, name: str) -> LoadedPlugin:
-    """Find, import, make and check the plugin that was asked for, and no other.
+    """Find, import, instantiate and check the plugin that was asked for, and no other.
 
     :raises PluginNotFound, PluginLoadError, AmbiguousPlugin, PluginContractError: as their names say.
     """
@@ -220,7 +222,7 @@ def load_plugin(role: Role, name: str) -> LoadedPlugin:
 
 
 def check_plugin(role: Role, name: str, plugin_class: Any, blame: str) -> LoadedPlugin:
-    """Make a plugin from its class and hold it against the contract of its role.
+    """Instantiate a plugin and check it against the contract of its role.
 
     :raises PluginLoadError: its constructor failed.
     :raises PluginContractError: a required hook is missing, a hook is misspelt or has other arguments, or the plugin

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The processes of a run: found by a mark in their environment, stopped by process descriptor.
 
-Every process that a run starts, and whatever these start in turn, carries ``V2V_DIRECTORY`` in its environment. So
-nothing has to be written down before it is started, a process number that was used again is never mistaken for ours,
-and a cleanup after ``kill -9`` finds all of them. proc(5) ``/proc/PID/environ`` is the environment at the start.
+Every process that a run starts, and every process that these start in turn, carries ``V2V_DIRECTORY`` in its
+environment (``/proc/PID/environ`` in proc(5), the environment at the start). So no process has to be recorded before it
+starts, a process id that was used again is never mistaken for one of the run, and a cleanup after ``kill -9`` finds all
+of them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DIRECTORY_VARIABLE = "V2V_DIRECTORY"
-#: What a long-lived process serves (``in1``, ``out2``); those without it are workers of a step.
+#: What a server serves (``in1``, ``out2``). Processes without this variable are workers of a step.
 SERVER_VARIABLE = "V2V_SERVER"
 #: The step that a worker belongs to.
 STEP_VARIABLE = "V2V_STEP"
@@ -28,7 +29,7 @@ STEP_VARIABLE = "V2V_STEP"
 class RunProcess:
     """A process of a run.
 
-    :param server: what it serves, None for a worker. :param step: whose worker it is.
+    :param server: what it serves; None for a worker. :param step: the step that a worker belongs to.
     """
 
     pid: int
@@ -37,7 +38,7 @@ class RunProcess:
 
 
 def find(directory: Path) -> tuple[RunProcess, ...]:
-    """Find the processes of a run, this process and its ancestors left out."""
+    """Find the processes of a run, except this process and its ancestors."""
     mark = os.fsencode(f"{DIRECTORY_VARIABLE}={directory}")
     own = _ancestry()
     found = []
@@ -62,7 +63,7 @@ def stop(
     Sockets that they made elsewhere (libguestfs makes its own under /tmp) are removed with them.
     """
     deadline = time.monotonic() + grace
-    # what is being stopped may start something meanwhile, hence the rounds
+    # in several rounds, because a process may start others while it is being stopped
     for _ in range(5):
         processes = [process for process in find(directory) if which(process)]
         if not processes:
@@ -73,7 +74,7 @@ def stop(
 
 
 def is_worker(process: RunProcess) -> bool:
-    """Tell whether a process is a worker of a step and not a server."""
+    """Return whether a process is a worker of a step and not a server."""
     return process.server is None
 
 
@@ -87,7 +88,7 @@ def works_for(step: str) -> Callable[[RunProcess], bool]:
 
 
 def serves(*prefixes: str) -> Callable[[RunProcess], bool]:
-    """Give a test for the servers whose name is a prefix (``in``, ``base``, ``out``) and a number."""
+    """Return a test for the servers whose name is a prefix (``in``, ``base``, ``out``) and a number."""
 
     def test(process: RunProcess) -> bool:
         return process.server is not None and process.server.rstrip("0123456789") in prefixes
@@ -96,12 +97,12 @@ def serves(*prefixes: str) -> Callable[[RunProcess], bool]:
 
 
 def is_gone_with_the_run(process: RunProcess) -> bool:
-    """Tell whether the end of the run is the end of this process; only the warden outlives it, to clean up."""
+    """Return whether a process is stopped at the end of the run. Only the warden outlives it, to clean up."""
     return process.server != "warden"
 
 
 def bound_sockets(pids: Iterable[int]) -> tuple[Path, ...]:
-    """List the paths of the Unix sockets that processes have open and that they, or their parents, bound."""
+    """Return the paths of the Unix sockets that processes have open and that they, or their parents, bound."""
     inodes = set()
     for pid in pids:
         with contextlib.suppress(OSError):
@@ -140,7 +141,7 @@ def _environment(pid: int) -> list[bytes]:
     try:
         for _ in range(20):
             environment = Path(f"/proc/{pid}/environ").read_bytes()
-            # empty in the middle of execve(2), too; a kernel thread or a zombie has no program
+            # it is also empty during execve(2); a kernel thread or a zombie has no program
             if environment or not Path(f"/proc/{pid}/exe").exists():
                 return environment.split(b"\0")
             time.sleep(0.001)
@@ -157,7 +158,7 @@ def _stop_all(directory: Path, processes: list[RunProcess], grace: float) -> Non
             with contextlib.suppress(OSError):
                 descriptor = os.pidfd_open(process.pid)
                 descriptors[descriptor] = process.pid
-                # looked at again now that the descriptor pins the process: the number may have been used again
+                # checked again now that the descriptor pins the process: its id may have been used again
                 if mark not in _environment(process.pid):
                     os.close(descriptor)
                     del descriptors[descriptor]
@@ -169,7 +170,7 @@ def _stop_all(directory: Path, processes: list[RunProcess], grace: float) -> Non
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
         _wait({descriptor: descriptors[descriptor] for descriptor in left}, 5.0)
         for process in processes:
-            # servers only: a worker's status belongs to who started it, and Popen takes a lost one for success
+            # servers only: the status of a worker belongs to its Popen, which takes a lost status for success
             if process.server is not None:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(process.pid, os.WNOHANG)
@@ -179,7 +180,7 @@ def _stop_all(directory: Path, processes: list[RunProcess], grace: float) -> Non
 
 
 def _wait(descriptors: dict[int, int], seconds: float) -> list[int]:
-    """Wait for processes to end, give the descriptors of those that live on."""
+    """Wait for processes to end, and return the descriptors of those that live on."""
     deadline = time.monotonic() + seconds
     left = dict(descriptors)
     poll = select.poll()

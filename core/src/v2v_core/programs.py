@@ -13,7 +13,7 @@ from v2v_core.packages import Package, install
 
 _LIBNBD = Package("libnbd-bin", "libnbd")
 _QEMU_TOOLS = Package("qemu-utils", "qemu-img")
-#: The packages of every program that this project starts by its name, for the error that says that one is missing.
+#: The package of every program that this project starts by name, for the error about a missing one.
 PACKAGES = {
     "mount": Package("mount", "util-linux"),
     "nbdcopy": _LIBNBD,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How a step speaks: events to the conversion directory and to everybody who listens, everything to its log."""
+"""How a step reports: events go to the conversion directory and to the listeners, and everything goes to its log."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class StepReport:
         self._sinks = sinks
         self._lock = threading.Lock()
         self._last_progress: dict[int | None, float] = {}
-        #: (path, what, why), as they were told.
+        #: (path, what, why), as the converter reported them.
         self.changes: list[tuple[str, str, str]] = []
         self.log_path = directory.log(step)
         self._log = _open_append(self.log_path)
@@ -83,13 +83,13 @@ class StepReport:
         self._write_log(text)
 
     def emit(self, event: Event) -> None:
-        """Send an event to the directory, the log, and everybody who listens."""
+        """Send an event to the directory, the log, and the listeners."""
         event = clean(event)
         if event.kind is not EventKind.PROGRESS:
             about = f" (disk {event.disk})" if event.disk is not None else ""
             self._write_log(f"{event.kind}{about}: {event.text}" + (f"\nhint: {event.hint}" if event.hint else ""))
         with self._lock:
-            # a full disk must not end a migration: logging degrades
+            # a full disk must not end a conversion, so the event is then missing from the file
             with contextlib.suppress(OSError):
                 self._events.write(event.to_json() + "\n")
                 self._events.flush()
@@ -106,13 +106,13 @@ class StepReport:
 
 
 def forward(event: Event, sinks: Sequence[EventSink]) -> list[str]:
-    """Give an event to listeners; what one of them does wrong is no reason to stop, and is given back for the log."""
+    """Pass an event to listeners. Return the failures of listeners for the log: they must not end the run."""
     problems, known = [], sys.exception()
     for sink in sinks:
         try:
             sink(event)
         except Interrupted:
-            # not the listener's: a signal that asks for the end came just now
+            # the listener did not fail: a signal to stop has just arrived
             raise
         except Exception as err:
             if (signal := interruption(err, known)) is not None:
@@ -122,10 +122,10 @@ def forward(event: Event, sinks: Sequence[EventSink]) -> list[str]:
 
 
 def clean(event: Event) -> Event:
-    """Give an event without control characters in its texts."""
+    """Return an event without control characters in its texts."""
     texts: dict[str, Any] = {name: printable(value) for name in _TEXTS if (value := getattr(event, name)) is not None}
     obstacles = tuple(
-        Obstacle(reason=printable(found.reason), remedy=printable(found.remedy)) for found in event.obstacles
+        Obstacle(reason=printable(obstacle.reason), remedy=printable(obstacle.remedy)) for obstacle in event.obstacles
     )
     return dataclasses.replace(event, obstacles=obstacles, **texts)
 
@@ -134,7 +134,7 @@ def clean(event: Event) -> Event:
 def running(directory: ConversionDir, step: Step, sinks: Sequence[EventSink]) -> Iterator[StepReport]:
     """Run a step: its first and last events, its log, and its mark in the directory when it is done.
 
-    :raises V2VError: what the step raised; anything that is no V2VError is wrapped in one, its traceback is in the log.
+    :raises V2VError: what the step raised. Any other exception is wrapped in one, and its traceback is in the log.
     """
     report, known = StepReport(directory, step, sinks), sys.exception()
     try:
@@ -156,9 +156,9 @@ def running(directory: ConversionDir, step: Step, sinks: Sequence[EventSink]) ->
 
 
 def _failure(step: Step, err: BaseException, known: BaseException | None) -> V2VError:
-    """Give the error that the user is told about.
+    """Return the error that is shown to the user.
 
-    :param known: what was being dealt with already when the step began.
+    :param known: the exception that was already being handled when the step began.
     """
     if (signal := interruption(err, known)) is not None:
         stopped = interrupted(signal)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a run did, told from what it left in its conversion directory: ``metadata.out`` and the events, nothing else.
+"""The report of a run, made from ``metadata.out`` and the events in its conversion directory, and from nothing else.
 
-So every supervisor can make the report, in a process and at a time of its own; and of a run that failed there is what
-was kept of it (``kept_logs``), which is the events.
+So any supervisor can make the report, in any process and at any time. Of a failed run, the events are kept
+(``kept_logs``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MetadataT = TypeVar("MetadataT")
 
 
 class Outcome(StrEnum):
-    """How far a run came."""
+    """How far a run has come."""
 
     #: The guest exists at the destination.
     FINISHED = "finished"
@@ -37,7 +37,7 @@ class Outcome(StrEnum):
 
 @dataclass
 class StepRun:
-    """The last run of a step. The times are seconds since the epoch, ``ended`` is None if it did not end.
+    """The last run of a step. Times are seconds since the epoch; ``ended`` is None if the step has not ended.
 
     :param failure: the event with which it failed.
     """
@@ -60,10 +60,10 @@ class StepRun:
 class RunReport:
     """What a run did.
 
-    :param guest: as the source has it, where that is known.
-    :param target: what it became; None if it was not converted.
-    :param changes: to the guest, in their order; also those that a conversion made before it failed.
-    :param steps: those that ran, in the order in which they began.
+    :param guest: the guest as the source has it; None if it is not known.
+    :param target: the converted guest; None if it was not converted.
+    :param changes: the changes to the guest in their order, including those that a conversion made before it failed.
+    :param steps: the steps that ran, in the order in which they began.
     """
 
     outcome: Outcome
@@ -89,12 +89,12 @@ class RunReport:
 
     @property
     def infos(self) -> tuple[Event, ...]:
-        """What was said that is worth knowing, of all steps."""
+        """The information for the user, of all steps."""
         return tuple(event for run in self.steps for event in run.infos)
 
     @property
     def to_do(self) -> tuple[str, ...]:
-        """What is left to the user: the remedies, and the warnings, which say what to do or to look at."""
+        """What the user has to do: the remedies of the failure, and the warnings, which say what to do or to check."""
         todo: list[str | None] = []
         if self.failure is not None:
             todo += [obstacle.remedy for obstacle in self.failure.obstacles] or [self.failure.hint]
@@ -103,7 +103,7 @@ class RunReport:
 
 
 def read_report(directory: Path) -> RunReport:
-    """Tell what a run did, from the files in its conversion directory, or from those that were kept of it.
+    """Return the report of a run, from its conversion directory or from its kept logs.
 
     :raises V2VError: ``events.jsonl`` cannot be read; the message names it.
     """
@@ -114,7 +114,7 @@ def read_report(directory: Path) -> RunReport:
     steps = step_runs(events)
     by_step = {run.step: run for run in steps}
     convert = by_step.get(Step.CONVERT)
-    # what an earlier run left does not count once the step has begun again
+    # the result of an earlier conversion does not count once the step has begun again
     valid = convert is None or (convert.ended is not None and convert.failure is None)
     target = _if_readable(metadata.read_target, directory / "metadata.out") if valid else None
     guest = target.source if target else _if_readable(metadata.read_source, directory / "metadata.in")
@@ -189,7 +189,7 @@ def _events(lines: Iterable[str]) -> Iterator[Event]:
 
 
 def _if_readable(read: Callable[[Path], MetadataT], path: Path) -> MetadataT | None:
-    # the report tells what there is; what is missing or damaged is said by the step that needs it
+    # the report shows what is there; the step that needs a missing or damaged file reports it
     try:
         return read(path)
     except V2VError:

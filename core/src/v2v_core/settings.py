@@ -28,7 +28,7 @@ class InputChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputChoice:
-    """``-o`` and what belongs to it. ``name`` and ``format`` are None where the user did not say."""
+    """``-o`` and what belongs to it. ``name`` and ``format`` are None if the user did not give them."""
 
     mode: str
     name: str | None = None
@@ -44,9 +44,10 @@ class OutputChoice:
 class NicMapping:
     """One of ``-b``, ``-n``, ``--mac``: what an interface is connected to at the target.
 
-    :param kind: ``network`` or ``bridge``: what ``target`` is, and without ``mac`` what it must be at the source, too.
-    :param source: name at the source; None, with ``mac`` None: all of this kind (the default mapping).
-    :param mac: lower case; this interface only.
+    :param kind: ``network`` or ``bridge``: the kind of ``target``. Without ``mac``, the mapping applies only to
+        interfaces that are connected to this kind at the source.
+    :param source: name at the source. If this and ``mac`` are None, this is the default mapping of its kind.
+    :param mac: MAC address in lower case, of the one interface that the mapping applies to.
     """
 
     kind: str
@@ -80,7 +81,7 @@ class CopyChoice:
 class RunChoice:
     """A whole conversion.
 
-    :param directory: the conversion directory; None for one of its own, gone at the end.
+    :param directory: the conversion directory; None for a temporary one, which is removed at the end.
     :param observers: names of observer plugins.
     """
 

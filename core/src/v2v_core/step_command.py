@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``helper-v2v-step STEP --dir DIR --choice FILE``: any step, with what the user asked as a JSON record.
+"""``helper-v2v-step STEP --dir DIR --choice FILE``: runs any step, with the user's choice as a JSON record.
 
-The one command that a supervisor needs, on this host or on another one: it has no options that differ from plugin to
+It is the one command that a supervisor needs, on this host or on another one: its options do not differ from plugin to
 plugin. It needs neither typer nor rich. The records are those of ``v2v_core.supervision``.
 """
 
@@ -26,7 +26,7 @@ input_setup, an OutputChoice for output_check and output_setup, a ConvertChoice 
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the step, and return its exit code (``v2v_core.errors``); a failure is one line on stderr."""
+    """Run the step, and return its exit code (``v2v_core.errors``). Write a failure to stderr."""
     from v2v_core.errors import V2VError
     from v2v_core.signals import signals_interrupt
 
@@ -75,16 +75,16 @@ def _choice(step: Step, file: str | None) -> StepChoice | None:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         return from_json(json.loads(text), kind)
     except (OSError, ValueError) as err:
-        # the text may hold keys: only its name is shown
+        # the text may hold keys, so only the name of the file is shown
         raise UsageError(f"--choice {file} cannot be used: {err}") from err
 
 
 def _parser() -> argparse.ArgumentParser:
     steps = ["input_setup", "output_check", "convert", "output_setup", "copy", "output_finalize", "cleanup"]
     parser = argparse.ArgumentParser(prog=_PROGRAM, description=_DESCRIPTION, allow_abbrev=False)
-    parser.add_argument("step", choices=steps, metavar="STEP", help=f"The step: {', '.join(steps)}.")
+    parser.add_argument("step", choices=steps, metavar="STEP", help=f"Step to run: {', '.join(steps)}.")
     parser.add_argument("--dir", required=True, type=Path, metavar="DIR", help="The conversion directory.")
-    parser.add_argument("--choice", metavar="FILE", help="The choice, as JSON; '-' reads it from stdin.")
+    parser.add_argument("--choice", metavar="FILE", help="JSON file with the choice for the step; '-' reads stdin.")
     parser.add_argument("--version", action="version", version=f"{_PROGRAM} {__version__}")
     return parser
 

@@ -20,8 +20,8 @@ class StepRule:
 
     :param needs: steps that must be finished, and still valid, before this one begins.
     :param voids: steps whose result no longer counts once this one begins.
-    :param product: the file in the conversion directory that stands for the result of the step, by which a supervisor
-        of its own may replace the step; None where only the record of the step itself counts.
+    :param product: the file in the conversion directory that stands for the result of the step: another program may
+        write it in place of the step. None if only the recorded end of the step counts.
     """
 
     needs: frozenset[Step] = frozenset()

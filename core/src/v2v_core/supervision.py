@@ -2,8 +2,8 @@
 """The public API for supervisors: programs that convert guests step by step, many at once, here or on other hosts.
 
 A supervisor chooses (``InputChoice`` …), starts steps as processes (``start_step``), follows their events
-(``read_events``), looks at a directory (``status``), and cleans up (``clean_up``). Everything that it learns, it learns
-from the conversion directory: it may be killed and started again. ``docs/writing-a-supervisor.md`` has the examples.
+(``read_events``), looks at a directory (``status``), and cleans up (``clean_up``). It learns everything from the
+conversion directory, so it may be killed and started again. ``docs/writing-a-supervisor.md`` has the examples.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class StepOutcome:
         step.
     :param failure: the event with which the step failed: its text, hint, disk and log. None if it succeeded or was
         killed.
-    :param stderr: what the process wrote to stderr, for the case that it could not say more.
+    :param stderr: what the process wrote to stderr, in case it ended without reporting the failure.
     """
 
     step: Step
@@ -78,7 +78,7 @@ class StepOutcome:
 
     @property
     def succeeded(self) -> bool:
-        """The step was finished."""
+        """Whether the step was finished."""
         return self.code == 0
 
 
@@ -151,7 +151,7 @@ class StepProcess:
         return self.outcome
 
     def stop(self) -> None:
-        """Ask the step to stop (SIGTERM). It ends in good order, with exit code 130."""
+        """Ask the step to stop (SIGTERM). It stops its programs, and ends with exit code 130."""
         self.process.terminate()
 
     def kill(self) -> None:
@@ -160,9 +160,9 @@ class StepProcess:
 
 
 def new_directory() -> Path:
-    """Make a conversion directory with a name of its own, its large files in ``VIRT_V2V_TMPDIR`` or /var/tmp.
+    """Make a conversion directory with a unique name in ``TMPDIR``, its large files in ``VIRT_V2V_TMPDIR``.
 
-    :raises V2VError: there is no place for it.
+    :raises V2VError: it cannot be made there.
     """
     return ConversionDir.temporary(temporary_path()).path
 

@@ -22,7 +22,7 @@ _DONE = b"done"
 
 @contextlib.contextmanager
 def warden(path: Path, token: str) -> Iterator[None]:
-    """Have a warden for the conversion directory at a path, whether it exists already or not.
+    """Run a warden for a conversion directory, which may not exist yet, while the block runs.
 
     :param token: names this run; the warden leaves the directory alone if another run has taken it over meanwhile.
     """
@@ -48,23 +48,23 @@ def warden(path: Path, token: str) -> Iterator[None]:
 
 
 def main(argv: list[str]) -> int:
-    """Wait for the supervisor; clean up when it is gone without a word."""
+    """Wait until the supervisor has ended, and clean up unless it sent "done"."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
-    said = b""
+    received = b""
     while chunk := os.read(0, 64):
-        said += chunk
+        received += chunk
     path, token = Path(argv[1]), argv[2]
-    if said == _DONE:
+    if received == _DONE:
         return 0
     if not path.exists():
-        # it was not made yet, or another process removed it under the servers
+        # it was not made yet, or another process removed it while the servers were running
         stop(path, is_gone_with_the_run)
         from v2v_core.conversion_dir import remove_rest
 
         remove_rest(path)
         return 0
-    # only now: a process that waits should be small, and start fast
+    # imported only now: a process that waits should be small, and start fast
     from v2v_core import kept_logs, locks
     from v2v_core.conversion_dir import ConversionDir
     from v2v_core.errors import V2VError
@@ -84,7 +84,7 @@ def main(argv: list[str]) -> int:
             kept_logs.keep(directory, None)
             left = cleanup.run(directory)
             if left:
-                # what the cleanup has said about it belongs to the logs that are kept
+                # the log of the cleanup says why, so it is kept, too
                 kept_logs.keep(directory, None)
     except V2VError:
         return 1

@@ -66,7 +66,7 @@ def test_input_setup_leaves_metadata_and_endpoints(choice: RunChoice, v2v_direct
 
 
 def test_input_setup_that_is_run_again_starts_over(choice: RunChoice, v2v_directory: ConversionDir) -> None:
-    """After a crash in the conversion: what was half converted is gone, nothing is served twice."""
+    """After a crash in the conversion, the half converted disks are discarded, and nothing is served twice."""
     input_setup.run(v2v_directory, choice.input)
     before = processes.find(v2v_directory.path)
     write_endpoint(uri(v2v_directory, "in1"), MARKER)
@@ -77,7 +77,7 @@ def test_input_setup_that_is_run_again_starts_over(choice: RunChoice, v2v_direct
     assert read_endpoint(uri(v2v_directory, "in1"))[: len(MARKER)] != MARKER
 
 
-def test_a_tpm_is_told(v2v_directory: ConversionDir, v2v_install: Install) -> None:
+def test_a_tpm_is_reported_in_a_warning(v2v_directory: ConversionDir, v2v_install: Install) -> None:
     v2v_install(
         "v2v-input-t",
         {"v2v.input": {"t-tpm": "t_inputs:WithTpm"}},
@@ -139,7 +139,7 @@ def test_too_little_space_is_found_first(
     assert "VIRT_V2V_TMPDIR" in (refused.value.hint or "")
 
 
-def test_step_without_the_one_before_says_so(choice: RunChoice, v2v_directory: ConversionDir) -> None:
+def test_step_without_the_one_before_is_refused(choice: RunChoice, v2v_directory: ConversionDir) -> None:
     for step in (
         lambda: output_check.run(v2v_directory, choice.output),
         lambda: convert.run(v2v_directory, choice.convert),
@@ -190,7 +190,7 @@ def test_convert_names_a_disk_that_is_not_served(choice: RunChoice, v2v_director
         convert.run(v2v_directory, choice.convert)
 
 
-def test_convert_apart_tells_what_the_child_says(choice: RunChoice, v2v_directory: ConversionDir) -> None:
+def test_convert_apart_forwards_the_events_of_the_child(choice: RunChoice, v2v_directory: ConversionDir) -> None:
     input_setup.run(v2v_directory, choice.input)
     heard: list[Event] = []
     convert_apart(v2v_directory, choice.convert, [heard.append])
@@ -203,7 +203,7 @@ def test_convert_apart_tells_what_the_child_says(choice: RunChoice, v2v_director
     ]
 
 
-def test_convert_apart_raises_what_the_child_failed_with(
+def test_convert_apart_raises_the_error_of_the_child(
     in_trouble: Trouble, choice: RunChoice, v2v_directory: ConversionDir
 ) -> None:
     input_setup.run(v2v_directory, choice.input)
@@ -244,7 +244,7 @@ def test_convert_apart_does_not_wait_for_what_the_converter_leaves_running(
     began = time.monotonic()
     convert_apart(v2v_directory, dataclasses.replace(choice.convert, mode="t-daemon"))
     assert time.monotonic() - began < 30
-    assert None in servers(v2v_directory), "the daemon is there, and is stopped with the run"
+    assert None in servers(v2v_directory), "the daemon still runs; it is stopped at the end of the run"
 
 
 def test_convert_apart_survives_a_child_that_dies_in_the_middle_of_a_line(
@@ -325,10 +325,10 @@ def test_copy_that_fails_stops_the_other_disks_and_names_its_own(
     assert not [process for process in processes.find(as_far_as_output_setup.path) if processes.is_worker(process)]
 
 
-def test_copy_that_fails_says_what_the_servers_said(
+def test_error_of_a_copy_has_the_last_errors_of_the_servers(
     choice: RunChoice, v2v_directory: ConversionDir, v2v_install: Install
 ) -> None:
-    """The copier hears no more than that there was an error; and not what a server says when its client goes."""
+    """The copier learns only that something failed. Errors about a client that has disconnected are left out."""
     v2v_install(
         "v2v-output-t",
         {"v2v.output": {"t-full": "t_output:Full"}},
@@ -352,7 +352,7 @@ def test_copy_that_fails_says_what_the_servers_said(
     assert failed.value.hint
 
 
-#: An output that has a copier of its own, which finds what the output has left for it.
+#: An output with a copier of its own, which reads what the output has left for it.
 OWN_COPIER = """
 from v2v_core.api import *
 from v2v_core.testing import FakeCopy, FakeOutput
@@ -371,7 +371,7 @@ class OwnCopy(FakeCopy):
 
 @pytest.fixture
 def own_copier(choice: RunChoice, v2v_directory: ConversionDir, v2v_install: Install) -> Callable[[str], None]:
-    """Give the function that runs the steps up to output setup with an output that recommends a copier."""
+    """Return a function that runs the steps up to output setup with an output that recommends a copier."""
 
     def make(recommended: str) -> None:
         v2v_install(
@@ -388,18 +388,18 @@ def own_copier(choice: RunChoice, v2v_directory: ConversionDir, v2v_install: Ins
     return make
 
 
-@pytest.mark.parametrize(("mode", "said"), [(None, ["disk 1 goes here", "disk 2 goes here"]), ("fake", [])])
-def test_copier_is_the_users_or_the_outputs(
-    own_copier: Callable[[str], None], v2v_directory: ConversionDir, mode: str | None, said: list[str]
+@pytest.mark.parametrize(("mode", "expected"), [(None, ["disk 1 goes here", "disk 2 goes here"]), ("fake", [])])
+def test_copier_of_the_user_comes_before_that_of_the_output(
+    own_copier: Callable[[str], None], v2v_directory: ConversionDir, mode: str | None, expected: list[str]
 ) -> None:
     own_copier("t-own")
     heard: list[Event] = []
     results = copy.run(v2v_directory, CopyChoice(mode=mode), [heard.append])
     assert len(results) == 2
-    assert [event.text for event in heard if event.text.startswith("disk ")] == said
+    assert [event.text for event in heard if event.text.startswith("disk ")] == expected
 
 
-def test_without_a_wish_nbdcopy_copies(as_far_as_output_setup: ConversionDir) -> None:
+def test_nbdcopy_is_the_default_copier(as_far_as_output_setup: ConversionDir) -> None:
     copy.run(as_far_as_output_setup, CopyChoice())
     assert "copier: 'nbdcopy' of v2v-core" in (as_far_as_output_setup.path / "log" / "copy.log").read_text()
 
@@ -410,14 +410,14 @@ def test_copier_that_does_not_exist_is_found_before_the_copy(own_copier: Callabl
 
 
 @pytest.mark.parametrize("parallel", [0, -1])
-def test_copy_of_no_disk_at_once_is_a_usage_error(
+def test_parallel_below_1_is_a_usage_error(
     as_far_as_output_setup: ConversionDir, choice: RunChoice, parallel: int
 ) -> None:
     with pytest.raises(UsageError, match="at least 1"):
         copy.run(as_far_as_output_setup, dataclasses.replace(choice.copy, parallel=parallel))
 
 
-def test_finalize_gives_the_plugin_its_state_back(
+def test_finalize_passes_the_state_to_the_plugin(
     as_far_as_output_setup: ConversionDir, choice: RunChoice, storage: Path
 ) -> None:
     copy.run(as_far_as_output_setup, choice.copy)
@@ -462,7 +462,7 @@ def test_cleanup_names_what_is_left_when_the_plugin_is_gone(
     warning, _kept = (event.text for event in heard if event.kind is EventKind.WARNING)
     assert str(storage / "new name-disk1") in warning
     monkeypatch.delenv("V2V_DISABLE_PLUGINS")
-    assert cleanup.run(as_far_as_output_setup) == (), "the plugin is there again, and ends it"
+    assert cleanup.run(as_far_as_output_setup) == (), "the plugin is there again, and deletes the rest"
     assert [path.name for path in storage.iterdir()] == ["neighbour"]
     assert not as_far_as_output_setup.path.exists()
 

@@ -205,7 +205,7 @@ OUTPUTS = {
 
 
 def outcomes(pytester: pytest.Pytester, sources: dict[str, str], tests: dict[str, str]) -> dict[str, set[str]]:
-    """Run one test of each source in one pytest run; give what became of it (parametrized: all that happened)."""
+    """Run one test of each source in one pytest run. Return its outcomes, more than one if it is parametrized."""
     files = {name: f"test_broken{number}" for number, name in enumerate(sources)}
     pytester.makepyfile(**{files[name]: source for name, source in sources.items()})
     nodes = [f"{files[name]}.py::TestBroken::{test}" for name, test in tests.items()]

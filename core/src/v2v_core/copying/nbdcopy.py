@@ -6,7 +6,7 @@ from __future__ import annotations
 from v2v_core.copying.program import run_copy_program
 from v2v_core.hookspecs import CopyHooks, CopyRequest, CopyResult, hookimpl
 
-#: What is in flight at once: nbdcopy's own default of 64 requests, fewer when they are large.
+#: Limits of what is in flight at once: nbdcopy's default of 64 requests, or fewer if they are large.
 _REQUESTS = 64
 _IN_FLIGHT = 64 * 1024 * 1024
 _REQUEST_SIZE = 256 * 1024
@@ -25,7 +25,7 @@ class NbdCopy(CopyHooks):
 
 
 def nbdcopy_argv(request: CopyRequest, progress: int) -> list[str]:
-    """Give nbdcopy's command line.
+    """Return the command line of nbdcopy(1).
 
     :param progress: the file descriptor that it writes its progress to.
     """

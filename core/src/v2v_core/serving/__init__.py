@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Serving disks: a plugin describes how a disk is served, this package does it.
+"""Serving disks: a plugin describes how a disk is served, and this package serves it.
 
-One place decides whether an overlay is used, which endpoints exist, who may open them, and what dies with whom.
+One place decides whether an overlay is used, which endpoints exist, who may open them, and when their servers end.
 """
 
 from v2v_core.serving.disks import serve_destination, serve_source, without_secrets

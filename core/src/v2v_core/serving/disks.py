@@ -66,10 +66,10 @@ def serve_source(
 
 
 def serve_destination(directory: ConversionDir, index: int, service: DiskService, report: StepReport) -> DiskEndpoint:
-    """Serve the destination of a disk on ``out<index>``; the server of an NBD URI is used where it is.
+    """Serve the destination of a disk on ``out<index>``. An NBD URI is used as it is, because it is served already.
 
     :return: the endpoint, with its size.
-    :raises DestinationError: it cannot be served, or does not tell its size.
+    :raises DestinationError: it cannot be served, or its server does not report its size.
     """
     service = without_secrets(directory, "out", index, service)
     try:
@@ -83,7 +83,7 @@ def serve_destination(directory: ConversionDir, index: int, service: DiskService
 
 
 def without_secrets(directory: ConversionDir, kind: str, index: int, service: DiskService) -> DiskService:
-    """Return a service as it may be written down: its secrets are in files of the directory, which nbdkit reads.
+    """Return a service in a form that can be stored: with its secrets in files of the directory, which nbdkit reads.
 
     :param kind: ``in`` or ``out``.
     """
@@ -91,10 +91,10 @@ def without_secrets(directory: ConversionDir, kind: str, index: int, service: Di
 
 
 def openable(image: QemuImage, place: Path, name: str) -> QemuImage:
-    """Return an image whose path qemu can be told.
+    """Return an image with a path that can be passed to qemu.
 
-    qemu takes the path as JSON, which is Unicode, while the name of a file is any bytes. A path that is not UTF-8 is
-    replaced by a symbolic link to it.
+    qemu takes the path as JSON, which is Unicode, but the name of a file may be any bytes. A path that is not UTF-8 is
+    replaced by that of a symbolic link to it.
 
     :param place: a directory of mode 0700 for the link. :param name: of the link.
     """
@@ -166,7 +166,7 @@ def _start(
     return DiskEndpoint(index=index, uri=nbd_uri(socket), size=size)
 
 
-#: What qemu says after the reason.
+#: Lines that qemu prints after the one with the reason.
 _AFTERTHOUGHTS = ("Could not open backing image", "Is another process using the image")
 
 
@@ -186,9 +186,9 @@ def _reason(error: V2VError) -> str:
 def _hint(error: V2VError) -> str | None:
     text = error.stderr_tail.lower() if isinstance(error, CommandError) else ""
     if "failed to get" in text and " lock" in text:
-        return "it is in use: shut the guest down, and stop whatever else has the image open"
+        return "it is in use: shut the guest down, and stop any other program that has the image open"
     if "permission denied" in text:
-        return "make it readable for this user, or run as one who may read it"
+        return "make it readable for this user, or run this as a user who can read it"
     if "no space left" in text:
         return "free some space, or set VIRT_V2V_TMPDIR to a directory on a larger file system"
     if "connect" in text:

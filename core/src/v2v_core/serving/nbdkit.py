@@ -11,8 +11,8 @@ from v2v_core.errors import CommandError, V2VError
 from v2v_core.model import DiskService, NbdkitFilter, NbdkitPlugin
 from v2v_core.programs import require_program, run_program
 
-#: What core puts below the filters of a plugin when the data comes over a network: single reads are tried again
-#: first, which is cheap; then the connection is made anew, which may mean a new login.
+#: Filters that core puts below those of a plugin when the data comes over a network. A failed read is first repeated,
+#: which is cheap. If it still fails, the connection is opened again, which may require a new login.
 _REMOTE_FILTERS = (
     NbdkitFilter(name="retry-request"),
     NbdkitFilter(name="retry", parameters=(("retries", "8"),)),
@@ -20,9 +20,9 @@ _REMOTE_FILTERS = (
 
 
 def secrets_in_files(service: DiskService, place: Path, name: str) -> DiskService:
-    """Return a service that holds no secret any more: each is in a file that nbdkit reads (``key=+FILE``).
+    """Return a service with each secret moved to a file that nbdkit reads (``key=+FILE``).
 
-    So the service can be written down, and served again from what was written.
+    The returned service can be written down, and served again from what was written.
 
     :param place: a directory of mode 0700 for the files. :param name: of the server, for their names.
     """
@@ -63,10 +63,10 @@ def nbdkit_argv(service: NbdkitPlugin, socket: Path, *, readonly: bool) -> list[
 
 
 def require_nbdkit_part(kind: str, name: str) -> None:
-    """Make sure that nbdkit has a plugin or filter.
+    """Check that nbdkit has a plugin or filter.
 
     :param kind: ``plugin`` or ``filter``.
-    :raises V2VError: it has not; the hint says what to install.
+    :raises V2VError: it does not; the hint says what to install.
     """
     argv = ["nbdkit", name, "--version"] if kind == "plugin" else ["nbdkit", "null", f"--filter={name}", "--version"]
     try:

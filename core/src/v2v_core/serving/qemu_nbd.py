@@ -19,17 +19,17 @@ from v2v_core.programs import run_program
 Node = Mapping[str, Any]
 
 _MIB = 1024 * 1024
-#: qemu-nbd allocates memory for each request. What is large or at the end of the heap, glibc gives back to the kernel
-#: when it is freed, and the kernel has to clear the same pages again for the next request. With requests of 2 MiB that
-#: was a quarter of the time of reading (nbdcopy to null:).
+#: qemu-nbd allocates memory for each request. When it frees a large block, or one at the end of the heap, glibc returns
+#: the memory to the kernel, which must clear the same pages again for the next request. With requests of 2 MiB, this
+#: took a quarter of the time of reading a disk (nbdcopy to null:).
 _KEEP_MEMORY = f"glibc.malloc.mmap_threshold={32 * _MIB}:glibc.malloc.trim_threshold={128 * _MIB}"
 
-#: The formats that can name another image in their header, and so are told that there is none.
+#: The formats whose header can name a backing image. For these, qemu is told explicitly that there is none.
 _WITH_BACKING = frozenset({"qcow2", "qcow", "qed", "vmdk"})
 
 
 def block_node(image: QemuImage) -> Node:
-    """Give the block node of an image, as ``-blockdev`` and ``json:`` file names take it."""
+    """Return the block node of an image, as ``-blockdev`` and ``json:`` file names take it."""
     file: dict[str, Any] = {"driver": _protocol(image.path), "filename": str(image.path)}
     node: dict[str, Any] = {"driver": image.format, "file": file}
     if image.offset is not None or image.size is not None:
@@ -47,17 +47,17 @@ def block_node(image: QemuImage) -> Node:
 
 
 def nbd_node(socket: Path) -> Node:
-    """Give the block node of a disk that is served on a Unix socket."""
+    """Return the block node of a disk that is served on a Unix socket."""
     return {"driver": "raw", "file": {"driver": "nbd", "server": {"type": "unix", "path": str(socket)}}}
 
 
 def json_name(node: Node) -> str:
-    """Give the ``json:`` file name of a node: no character of a path in it can be taken for anything else."""
+    """Return the ``json:`` file name of a node, in which no character of a path has a special meaning."""
     return "json:" + json.dumps(node)
 
 
 def create_overlay(overlay: Path, below: Node) -> None:
-    """Create a qcow2 image (docs/interop/qcow2.txt in qemu) that holds what is written above a node.
+    """Create a qcow2 image (docs/interop/qcow2.txt in qemu) that takes the writes above a node.
 
     :raises CommandError: qemu cannot open what is below.
     """
@@ -68,22 +68,22 @@ def create_overlay(overlay: Path, below: Node) -> None:
 
 
 def qemu_nbd_argv(node: Node, socket: Path, *, readonly: bool = False, scratch: bool = False) -> list[str]:
-    """Give the command line that serves a node.
+    """Return the command line that serves a node.
 
-    :param scratch: what is written is lost with the run anyway: do not wait for it to reach the disk.
+    :param scratch: what is written is discarded at the end of the run, so do not wait for it to reach the disk.
     """
     argv = ["qemu-nbd", "--persistent", "--shared=0", f"--socket={socket}"]
     argv += ["--read-only"] if readonly else ["--discard=unmap", f"--cache={'unsafe' if scratch else 'writeback'}"]
     if scratch:
-        # which blocks the overlay holds: qemu:allocation-depth
+        # lets clients ask which blocks the overlay holds (the metadata context qemu:allocation-depth)
         argv.append("--allocation-depth")
     return [*argv, json_name(node)]
 
 
 def qemu_nbd_environment() -> dict[str, str]:
-    """Give what is added to the environment of qemu-nbd (GLIBC_TUNABLES, in the manual of the GNU C library)."""
+    """Return the additions to the environment of qemu-nbd (GLIBC_TUNABLES, in the manual of the GNU C library)."""
     users = os.environ.get("GLIBC_TUNABLES")
-    # the last one counts
+    # the user's come last, because the last value of a tunable counts
     return {"GLIBC_TUNABLES": f"{_KEEP_MEMORY}:{users}" if users else _KEEP_MEMORY}
 
 

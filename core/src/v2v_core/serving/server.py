@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Starting one NBD server and waiting until it serves. Stopping is ``processes.stop``'s."""
+"""Starts an NBD server and waits until it serves its disk. ``processes.stop`` stops it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from v2v_core.nbd_uri import nbd_uri, size_of
 from v2v_core.processes import SERVER_VARIABLE
 from v2v_core.programs import require_program
 
-#: Seconds until a server must serve. Remote sources log in first.
+#: Seconds within which a server must serve its disk. Those of remote sources log in first.
 _START_LIMIT = 60.0
 #: nbdkit 1.32 asks to be stopped when its parent ends, whether --exit-with-parent is given or not (PR_SET_PDEATHSIG in
-#: prctl(2)); a server outlives the step that started it, so it gets a parent that lives as long as it does.
+#: prctl(2)). A server must outlive the step that started it, so it gets a parent that lives as long as it does.
 _KEEPER = ("/bin/sh", "-c", '"$@" & wait "$!"', "sh")
 #: nbdkit's errors, which may have the name of the plugin and the number of the connection in front of them.
 _ERROR_LINE = re.compile(r"^nbdkit: (?:[\w.\[\]-]+: )?error: (.+)$", re.MULTILINE)
-#: What is no reason: a traceback that begins, a client that is gone.
+#: Errors that explain nothing: the first line of a traceback, and a client that has disconnected.
 _NO_REASON = re.compile(r"Traceback \(most recent call last\):$|^(?:read request|read data|write reply|write data): ")
 
 
@@ -36,11 +36,11 @@ def start_server(
     *,
     environment: Mapping[str, str] | None = None,
 ) -> int:
-    """Start an NBD server on a socket, in a session of its own, and give the size of its disk in bytes.
+    """Start an NBD server on a socket, in a session of its own, and return the size of its disk in bytes.
 
-    It outlives this process and is stopped by the cleanup of the directory.
+    The server outlives this process. The cleanup of the directory stops it.
 
-    :raises CommandError: it did not start, with its last words.
+    :raises CommandError: it did not start; the error has the end of its log.
     """
     socket.unlink(missing_ok=True)
     environ = {
@@ -52,7 +52,7 @@ def start_server(
     }
     own_log = _log_of(directory, name)
     append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    # posix_spawn and not Popen: the server is not this process's to wait for
+    # posix_spawn and not Popen, because this process does not wait for the server to end
     program = [require_program(argv[0]), *argv[1:]]
     if argv[0] == "nbdkit":
         program = [*_KEEPER, *program]
@@ -92,9 +92,9 @@ def start_server(
 
 
 def last_error(directory: ConversionDir, name: str) -> str | None:
-    """Give the last error that a server wrote into its log, if it wrote one as nbdkit does."""
-    found = [line for line in _ERROR_LINE.findall(_tail(_log_of(directory, name))) if not _NO_REASON.search(line)]
-    return found[-1].strip() if found else None
+    """Return the last error in the log of a server, or None if it holds none in the format of nbdkit."""
+    errors = [line for line in _ERROR_LINE.findall(_tail(_log_of(directory, name))) if not _NO_REASON.search(line)]
+    return errors[-1].strip() if errors else None
 
 
 def _log_of(directory: ConversionDir, name: str) -> Path:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Taking back what plugins created outside the directory: what the hooks ``v2v_…_abort`` are called for.
+"""Takes back what plugins created outside the directory, by calling their hooks ``v2v_…_abort``.
 
-Part of the cleanup, and of a set-up that is run again. The ledger says whose an object is, and what the user asked of
-that plugin: no file that a later step has overwritten is needed, and no plugin is handed the objects of another one.
+The cleanup does this, and so does a set-up that is run again. The ledger says which plugin an object belongs to, and
+what the user asked of that plugin. So no file is needed that a later step may have overwritten, and no plugin gets the
+objects of another one.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from v2v_core.steps.output_choice import settings_of
 
 
 def take_back(directory: ConversionDir, role: Role, report: StepReport) -> tuple[OwnedObject, ...]:
-    """Take back what the plugins of a role created; never raise, because the first error is the one to show.
+    """Take back what the plugins of a role created. Never raise, because the user must see the error that came first.
 
-    :return: what could not be deleted. It stays in the ledger, with its plugin, and each thing is named in a warning.
+    :return: what could not be deleted. It stays in the ledger, and a warning names each object.
     """
     left: list[OwnedObject] = []
     for owner in directory.ledger.unsettled(role):
@@ -39,7 +40,7 @@ def take_back(directory: ConversionDir, role: Role, report: StepReport) -> tuple
 
 
 def _take_back(directory: ConversionDir, owner: Owner, report: StepReport) -> tuple[tuple[OwnedObject, ...], str]:
-    """Return what is left, and why, for the warning."""
+    """Return what is left, and the reason, as the warning quotes it."""
     owned = tuple(owner.objects)
     if owner.role is Role.INPUT and not owned:
         return (), ""
@@ -83,7 +84,7 @@ def _state(directory: ConversionDir, owner: Owner) -> dict[str, object]:
     try:
         output = find_output(directory)
     except V2VError:
-        # cut short by a crash: the ledger alone has to do
+        # cut short by a crash: the plugin has to make do with the ledger
         return {}
     return dict(output.state) if output is not None and output.owner == owner.number else {}
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One step in this process, on a directory that a supervisor names: what the helper commands do.
+"""Runs one step in this process, on a directory that a supervisor names. The helper commands do nothing else.
 
-The directory is held for the step (``locks``), and this process becomes a process of the run: what it starts is found
-by the cleanup. A process that converts several guests at once does not come here, because its environment is changed.
+The directory is held for the step (``locks``), and this process becomes a process of the run, so that the cleanup finds
+the programs that it starts. A process that converts several guests at once must not use this module, which changes
+``os.environ``.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from v2v_core.settings import ConvertChoice, CopyChoice, InputChoice, OutputChoi
 from v2v_core.steps import cleanup, copy, input_setup, output_check, output_finalize, output_setup
 from v2v_core.steps.convert_apart import convert_apart
 
-#: What a supervisor says to a step; nothing to ``output_finalize`` and ``cleanup``.
+#: The records that a supervisor can pass to a step. ``output_finalize`` and ``cleanup`` take none.
 StepChoice = InputChoice | OutputChoice | ConvertChoice | CopyChoice
 
-#: Which record each step takes.
+#: The type of record that each step takes.
 CHOICES: dict[Step, type[StepChoice] | None] = {
     Step.INPUT_SETUP: InputChoice,
     Step.OUTPUT_CHECK: OutputChoice,
@@ -44,9 +45,9 @@ def run_alone(
 
     :param choice: a record of the type that ``CHOICES`` names for the step.
     :return: what ``output_finalize`` created; None for all other steps.
-    :raises UsageError: the directory does not exist, belongs to another user, or is in use; or the choice is of another
-        step.
-    :raises V2VError: as the step says.
+    :raises UsageError: the directory does not exist, belongs to another user, or is in use; or the choice is one for
+        another step.
+    :raises V2VError: the step failed.
     """
     if step is Step.CLEANUP:
         clean_up_alone(path, sinks)
@@ -82,7 +83,7 @@ def holding(path: Path, step: Step) -> Iterator[ConversionDir]:
     directory = ConversionDir.open_or_create(path)
     with locks.held_for_a_step(directory, step):
         os.environ.update({**directory.environment, STEP_VARIABLE: step.value})
-        # of an earlier process of this step that was killed: a converter may live on, and write the same disks
+        # an earlier process of this step may have been killed, and its converter may still write the same disks
         processes.stop(directory.path, processes.works_for(step))
         yield directory
 
@@ -93,7 +94,7 @@ def clean_up_alone(path: Path, sinks: Sequence[EventSink] = ()) -> tuple[OwnedOb
     A directory that does not exist is cleaned up already.
 
     :return: what could not be deleted; the directory is kept then, for the next cleanup.
-    :raises UsageError: it is no conversion directory, belongs to another user, or a whole run works on it.
+    :raises UsageError: it is not a conversion directory, belongs to another user, or a whole run works on it.
     :raises V2VError: it cannot be removed.
     """
     if not path.exists():

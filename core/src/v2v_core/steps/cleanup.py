@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Step cleanup: nothing of the run is left. Works after success, failure, and ``kill -9`` of everything else."""
+"""Step cleanup: leaves nothing of the run. Works after success, failure, and ``kill -9`` of everything else."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from v2v_core.steps.abort import take_back
 
 
 def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> tuple[OwnedObject, ...]:
-    """Stop everything, take back what was created elsewhere, remove the directory.
+    """Stop the processes of the run, take back what it created elsewhere, and remove the directory.
 
-    :return: what could not be deleted. The directory is kept then, without its large files: it holds the ledger, so
-        that the next cleanup can go on. Each thing is named in a warning.
+    :return: what could not be deleted; a warning names each object. The directory is then kept without its large
+        files: it holds the ledger, so that the next cleanup can go on.
     :raises V2VError: the directory cannot be removed.
     """
     left: tuple[OwnedObject, ...] = ()

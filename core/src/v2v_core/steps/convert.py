@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Step convert: the converter changes the guest on ``in1`` …, and ``metadata.out`` says what became of it.
+"""Step convert: the converter changes the guest on ``in1`` …, and ``metadata.out`` describes the result.
 
-It needs ``metadata.in`` and the endpoints that are named there, whoever made them: somebody else's endpoints are
-converted in place.
+It needs ``metadata.in`` and the endpoints that this file names. Endpoints that another supervisor serves are converted
+in place.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from v2v_core.steps.output_choice import profile_of_output
 
 
 def run(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSink] = ()) -> TargetGuest:
-    """Convert: afterwards the disks behind the endpoints are changed, and ``metadata.out`` exists.
+    """Convert the guest. Afterwards the disks behind the endpoints are changed, and ``metadata.out`` exists.
 
-    :raises V2VError: as the plugin says.
+    :raises V2VError: the guest cannot be converted.
     """
     with running(directory, Step.CONVERT, sinks) as report:
         guest = metadata.read_source(directory.metadata_in)
@@ -55,7 +55,7 @@ def run(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSi
 
 
 def _for_target(settings: ConvertSettings, profile: TargetProfile) -> ConvertSettings:
-    """Tell the converter what the target has not got."""
+    """Return the settings for the converter, without what the target lacks."""
     return settings if profile.serial_console else dataclasses.replace(settings, serial_console=False)
 
 

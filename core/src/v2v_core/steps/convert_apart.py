@@ -26,14 +26,14 @@ from v2v_core.signals import interrupted, interruption
 
 
 def convert_apart(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSink] = ()) -> None:
-    """Run the step in a child process, forward its events, and raise what it failed with.
+    """Run the step in a child process, and forward its events.
 
-    :raises V2VError: as in the child.
+    :raises V2VError: the step failed, with the same error in the child; or the child was killed.
     """
     reader, writer = os.pipe()
     argv = [sys.executable, "-P", "-m", "v2v_core.steps.convert_apart", str(directory.path), str(writer)]
     failed: Event | None = None
-    # a session of its own: Ctrl-C goes to the supervisor, which stops the child in good order
+    # a session of its own: Ctrl-C goes to the supervisor, which stops the child and cleans up
     with subprocess.Popen(
         argv,
         stdin=subprocess.PIPE,
@@ -43,13 +43,13 @@ def convert_apart(directory: ConversionDir, choice: ConvertChoice, sinks: Sequen
     ) as child:
         os.close(writer)
         try:
-            _tell(child, choice)
+            _send(child, choice)
             with os.fdopen(reader, encoding="utf-8", errors="replace") as events:
                 for line in events:
                     try:
                         event = Event.from_json(line)
                     except ValueError:
-                        # cut short: the child was killed in the middle of it
+                        # cut short: the child was killed while it wrote the line
                         continue
                     if event.kind is EventKind.STEP_FAILED:
                         failed = event
@@ -58,22 +58,22 @@ def convert_apart(directory: ConversionDir, choice: ConvertChoice, sinks: Sequen
                             log.write(f"{problem}\n")
             status = child.wait()
         except BaseException as err:
-            # the child and all that it started: the appliance listens to the kernel only
+            # all that the child started is stopped, too: the appliance would go on without it
             processes.stop(directory.path, processes.works_for(Step.CONVERT), grace=2.0)
             if (signal := interruption(err)) is not None:
-                _say_that_it_failed(directory, sinks, interrupted(signal))
+                _report_failure(directory, sinks, interrupted(signal))
             raise
     if failed is not None:
         raise _error(failed)
     if status != 0:
         how = f"was killed by signal {-status}" if status < 0 else f"ended with exit status {status}"
         error = ConversionError(f"the conversion process {how}", hint=f"see {directory.log(Step.CONVERT)}")
-        _say_that_it_failed(directory, sinks, error)
+        _report_failure(directory, sinks, error)
         raise error
 
 
-def _say_that_it_failed(directory: ConversionDir, sinks: Sequence[EventSink], error: V2VError) -> None:
-    """Write the last event of the step, in the place of a child that was killed."""
+def _report_failure(directory: ConversionDir, sinks: Sequence[EventSink], error: V2VError) -> None:
+    """Report the failure of the step on behalf of a child that was killed."""
     with contextlib.suppress(OSError), contextlib.closing(StepReport(directory, Step.CONVERT, sinks)) as report:
         report.emit(
             Event(
@@ -94,8 +94,8 @@ def _error(failed: Event) -> V2VError:
     return error
 
 
-def _tell(child: subprocess.Popen[bytes], choice: ConvertChoice) -> None:
-    """Hand the user's wishes to the child through a pipe: they may hold keys, which are never written to a disk."""
+def _send(child: subprocess.Popen[bytes], choice: ConvertChoice) -> None:
+    """Send the choice to the child through a pipe. It may hold keys, which are never written to a disk."""
     if child.stdin is None:
         raise TypeError("the child is started with a pipe")
     # a child that is dead already is reported by its status
@@ -104,7 +104,7 @@ def _tell(child: subprocess.Popen[bytes], choice: ConvertChoice) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Be the child: run the step, write its events to a file descriptor."""
+    """Run the step, as the child process, and write its events to a file descriptor."""
     from v2v_core.steps import convert
 
     directory = ConversionDir.existing(Path(argv[1]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Step copy: the data of each disk gets from ``in`` to ``out``, several disks at once if that is wanted."""
+"""Step copy: copies the data of each disk from ``in`` to ``out``, several disks at once if the user asked for it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from v2v_core.settings import CopyChoice
 from v2v_core.steps.abort import chosen_output
 from v2v_core.steps.output_setup import stop_destinations
 
-#: What copies where neither the user nor the output wants another one.
+#: The copier that is used if neither the user nor the output names one.
 DEFAULT_COPIER = "nbdcopy"
 
 
 def run(directory: ConversionDir, choice: CopyChoice, sinks: Sequence[EventSink] = ()) -> tuple[CopyResult, ...]:
-    """Copy all disks; afterwards the data is flushed and the destinations are no longer served.
+    """Copy all disks. Afterwards the data is flushed and the destinations are no longer served.
 
-    :raises CopyError: naming the disk; what was being copied is stopped.
+    :raises CopyError: a disk could not be copied; the error names it. The other copies have been stopped.
     """
     with running(directory, Step.COPY, sinks) as report:
         if choice.parallel < 1:
@@ -78,7 +78,7 @@ def _copy_all(
             report.message(f"Copying disk {request.index}/{len(requests)}")
             outcomes.put(plugin.copy(request))
         except BaseException as err:
-            outcomes.put(_with_reasons(directory, err))
+            outcomes.put(_with_server_errors(directory, err))
 
     failed, over = threading.Event(), threading.Event()
     stopper = threading.Thread(target=_stop_workers, args=(directory, failed, over), name="copy-stopper", daemon=True)
@@ -102,13 +102,13 @@ def _copy_all(
 
 
 def wait_for(outcomes: SimpleQueue[CopyResult | BaseException], count: int) -> Iterator[CopyResult]:
-    """Give results as they come, and raise the first error.
+    """Yield results as they come, and raise the first error.
 
-    A queue that is written in C and not :func:`concurrent.futures.wait`: a signal may come at any moment of the
-    waiting, and locks that Python code takes in several steps may be left half taken.
+    The queue is written in C. :func:`concurrent.futures.wait` is not used, because a signal may arrive at any moment
+    of the wait, and would leave locks half taken that Python code takes in several steps.
     """
     while count:
-        # with a limit: a signal that comes right before it is waited is seen after that only
+        # with a time limit, because a signal that arrives just before the wait is noticed only after it
         with contextlib.suppress(Empty):
             outcome = outcomes.get(timeout=0.5)
             if isinstance(outcome, BaseException):
@@ -117,28 +117,29 @@ def wait_for(outcomes: SimpleQueue[CopyResult | BaseException], count: int) -> I
             count -= 1
 
 
-def _with_reasons(directory: ConversionDir, err: BaseException) -> BaseException:
-    """Give an error with what the servers of the disk said last: the copier hears no more than that there was one."""
-    if not isinstance(err, CopyError) or not (reasons := _reasons(directory, err.disk)):
+def _with_server_errors(directory: ConversionDir, err: BaseException) -> BaseException:
+    """Return the error with the last errors of the disk's servers. The copier learns only that something failed."""
+    if not isinstance(err, CopyError) or not (reasons := _server_errors(directory, err.disk)):
         return err
-    told = CopyError("; ".join([err.message, *reasons]), disk=err.disk, hint=err.hint)
-    told.__cause__ = err
-    return told
+    detailed = CopyError("; ".join([err.message, *reasons]), disk=err.disk, hint=err.hint)
+    detailed.__cause__ = err
+    return detailed
 
 
-def _reasons(directory: ConversionDir, disk: int) -> list[str]:
+def _server_errors(directory: ConversionDir, disk: int) -> list[str]:
     return [
-        f"{end} says: {said}"
+        f"{end} says: {error}"
         for end, name in (("the source", "in"), ("the source", "base"), ("the destination", "out"))
-        if (said := last_error(directory, f"{name}{disk}")) is not None
+        if (error := last_error(directory, f"{name}{disk}")) is not None
     ]
 
 
 def _stop_workers(directory: ConversionDir, failed: threading.Event, over: threading.Event) -> None:
-    """After a failure, stop the programs that the threads wait for, until the threads are through.
+    """After a failure, stop the programs that the threads wait for, until the threads have ended.
 
-    Threads cannot be interrupted, programs can; again and again, for one may only just be starting, in a thread of
-    which nobody knows yet because the signal came while it was being made.
+    A thread cannot be interrupted, but its program can be stopped. This is done again and again, because a program may
+    only just be starting, in a thread that the pool does not know yet: the signal may have arrived while the pool was
+    making it.
     """
     failed.wait()
     while not over.is_set():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Step input_setup: the plugin finds the guest; its metadata is written, its disks are served under overlays."""
+"""Step input_setup: the plugin finds the guest; core writes its metadata and serves its disks under overlays."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from v2v_core.serving import serve_source
 from v2v_core.settings import InputChoice
 from v2v_core.steps.abort import take_back
 
-#: What a conversion writes at least: the overlay of a rebuilt initramfs, the appliance's own files. Bytes.
+#: Bytes that a conversion needs at least: for the overlay of a rebuilt initramfs, and for the appliance's own files.
 _SPACE_NEEDED = 1024 * 1024 * 1024
 
 
 def run(directory: ConversionDir, choice: InputChoice, sinks: Sequence[EventSink] = ()) -> Guest:
-    """Set up the input: afterwards ``metadata.in`` and ``in1`` … exist.
+    """Set up the input. Afterwards ``metadata.in`` and ``in1`` … exist.
 
-    Run again after a crash it starts over: what an earlier run served is stopped, its overlays are gone.
+    Run again after a crash, the step starts over: it stops the servers of the earlier run and makes new overlays.
 
-    :raises V2VError: as the plugin says, or a disk cannot be served.
+    :raises V2VError: the plugin failed, or a disk cannot be served.
     """
     with running(directory, Step.INPUT_SETUP, sinks) as report:
         words = " ".join(choice.arguments)
@@ -73,8 +73,8 @@ def run(directory: ConversionDir, choice: InputChoice, sinks: Sequence[EventSink
         guest = dataclasses.replace(
             result.guest,
             disks=tuple(
-                dataclasses.replace(disk, size=found.size)
-                for disk, found in zip(result.guest.disks, disks, strict=True)
+                dataclasses.replace(disk, size=served_disk.size)
+                for disk, served_disk in zip(result.guest.disks, disks, strict=True)
             ),
         )
         metadata.write_source(directory.metadata_in, guest, domain_xml=result.domain_xml)
@@ -102,7 +102,7 @@ def _serve(
 ) -> tuple[ServedDisk, ...]:
     disks = []
     for disk, service in zip(guest.disks, services, strict=True):
-        found = serve_source(
+        served_disk = serve_source(
             directory,
             disk.index,
             service,
@@ -110,12 +110,12 @@ def _serve(
             in_place=choice.in_place,
             report=report,
         )
-        if not found.size:
+        if not served_disk.size:
             raise SourceError(
                 f"disk {disk.index} ({disk.origin or guest.name}) is empty: it has 0 bytes",
                 hint="check that the whole image was downloaded or exported",
             )
-        disks.append(found)
+        disks.append(served_disk)
     return tuple(disks)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Step output_check: everything that would make the output fail is found before the long work begins."""
+"""Step output_check: finds everything that would make the output fail, before the long work begins."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from v2v_core.steps.output_choice import save_choice, settings_of
 
 
 def run(directory: ConversionDir, choice: OutputChoice, sinks: Sequence[EventSink] = ()) -> None:
-    """Check the output: afterwards ``output_choice.json`` holds what the user asked of it.
+    """Check the output. Afterwards ``output_choice.json`` holds what the user asked of it.
 
-    :raises V2VError: as the plugin says.
+    :raises V2VError: the output would fail.
     """
     with running(directory, Step.OUTPUT_CHECK, sinks) as report:
         plugin = load_plugin(Role.OUTPUT, choice.mode)
@@ -43,6 +43,6 @@ def _check_profile(guest: Guest, plugin: LoadedPlugin) -> None:
     most = plugin.profile.most_disks
     if most is not None and len(guest.disks) > most:
         raise DestinationError(
-            f"the guest has {len(guest.disks)} disks, and guests have at most {most} with -o {plugin.name}",
+            f"the guest has {len(guest.disks)} disks, but -o {plugin.name} allows at most {most}",
             hint="choose another target, or convert without some of the disks",
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the user asked of the output: written down by ``output_check``, and what a plugin is told of it."""
+"""What the user asked of the output: ``output_check`` writes it down, and the plugin gets it as settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def save_choice(directory: ConversionDir, choice: OutputChoice) -> None:
 
 
 def profile_of_output(directory: ConversionDir) -> TargetProfile:
-    """Return what the target can give to the guest; everything, if no output was chosen yet.
+    """Return the profile of the chosen output, or one without limits if no output was chosen yet.
 
     :raises PluginError: the plugin of the output cannot be loaded.
     """
@@ -31,9 +31,9 @@ def profile_of_output(directory: ConversionDir) -> TargetProfile:
 
 
 def settings_of(plugin: LoadedPlugin, choice: OutputChoice, source_name: str) -> OutputSettings:
-    """Return what an output plugin is told of the user's wishes.
+    """Return the settings that the hooks of an output plugin get.
 
-    :raises UsageError: a value that no output can have.
+    :raises UsageError: the allocation is unknown, or the plugin does not have an option.
     """
     if choice.allocation not in {"sparse", "preallocated"}:
         raise UsageError(f"-oa {choice.allocation!r} is neither sparse nor preallocated")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Step output_finalize: the guest comes into being at the destination."""
+"""Step output_finalize: the plugin makes the guest exist at the destination."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from v2v_core.steps.output_setup import stop_destinations
 def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> OutputResult:
     """Finalize the output.
 
-    :raises V2VError: as the plugin says; the output is not whole then, and cleanup takes it back.
+    :raises V2VError: the plugin failed. The output is not whole then, and the cleanup takes it back.
     """
     with running(directory, Step.OUTPUT_FINALIZE, sinks) as report:
         report.message("Creating output metadata")
@@ -40,7 +40,7 @@ def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> OutputResu
                 report=report,
             )
         )
-        # from here on it is the user's, and no later abort or second setup may touch it
+        # from here on the guest belongs to the user, and no later abort or second setup may touch it
         directory.ledger.settle(output.owner)
         served.forget_output(directory)
         return result

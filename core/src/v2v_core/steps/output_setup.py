@@ -23,12 +23,12 @@ from v2v_core.steps.output_choice import save_choice, settings_of
 
 
 def run(directory: ConversionDir, choice: OutputChoice, sinks: Sequence[EventSink] = ()) -> None:
-    """Set up the output: afterwards ``out1`` … are served, and ``output.json`` says where and what finalize must know.
+    """Set up the output. Afterwards ``out1`` … are served, and ``output.json`` holds their URIs and the plugin's state.
 
-    The guest may be converted before or afterwards. Run again after a crash, the step starts over: what an earlier run
-    created is taken back, by the plugin that created it.
+    The guest may be converted before or afterwards. Run again after a crash, the step starts over: the plugin that
+    created something in an earlier run takes it back.
 
-    :raises V2VError: as the plugin says, or a destination cannot be served.
+    :raises V2VError: the plugin failed, or a destination cannot be served.
     """
     with running(directory, Step.OUTPUT_SETUP, sinks) as report:
         report.message(
@@ -55,7 +55,7 @@ def run(directory: ConversionDir, choice: OutputChoice, sinks: Sequence[EventSin
             )
         )
         if setup.copier is not None:
-            # what does not exist is found now, and not when the copy begins
+            # a copier that does not exist is found now, and not when the copy begins
             load_plugin(Role.COPY, setup.copier)
         output = ServedOutput(
             owner=ledger.owner,
@@ -64,7 +64,7 @@ def run(directory: ConversionDir, choice: OutputChoice, sinks: Sequence[EventSin
             zeroed=setup.zeroed,
             copier=setup.copier,
         )
-        # written before anything is served: if that fails, abort must know the state
+        # written before anything is served, because abort must know the state if serving fails
         served.write_output(directory, output)
         endpoints, services = [], []
         for disk, described in zip(disks, setup.disks, strict=True):
@@ -88,7 +88,8 @@ def _sized(disks: tuple[SourceDisk, ...], directory: ConversionDir) -> tuple[Sou
 def _undo_earlier_attempt(directory: ConversionDir, report: StepReport) -> None:
     """Take back what an earlier run of this step began, so that it starts over cleanly.
 
-    :raises DestinationError: something of it cannot be deleted; it must not be forgotten, nor taken for this attempt's.
+    :raises DestinationError: something cannot be deleted. It must be neither forgotten nor taken for an object of this
+        attempt.
     """
     stop_destinations(directory)
     left = take_back(directory, Role.OUTPUT, report)
@@ -101,5 +102,5 @@ def _undo_earlier_attempt(directory: ConversionDir, report: StepReport) -> None:
 
 
 def stop_destinations(directory: ConversionDir) -> None:
-    """Stop serving the destinations; what was written is flushed by then."""
+    """Stop serving the destinations. What was written to them has been flushed by then."""
     processes.stop(directory.path, processes.serves("out"), grace=60.0)

@@ -2,8 +2,8 @@
 """The test kit for plugin authors: ``pip install 'v2v-core[testing]'``.
 
 * ``InputPluginContract`` and ``OutputPluginContract`` are classes of tests; a plugin's tests subclass them.
-* The fixtures of ``v2v_core.testing.fixtures`` (``v2v_directory``, ``v2v_report``, ``v2v_disk`` …) are there in every
-  pytest run, as a pytest plugin; nothing of it is imported before a test asks for it.
+* The fixtures of ``v2v_core.testing.fixtures`` (``v2v_directory``, ``v2v_report``, ``v2v_disk`` …) are available in
+  every pytest run, as a pytest plugin. Core is imported only when a test uses one.
 * The fakes are real plugins: an input, a converter, a copier and an output that need nothing but nbdkit and qemu.
 * ``running_nbdkit`` runs the server that an input describes, as core runs it.
 * Servers on loopback: ``Certificates`` for those that speak TLS, ``running_sshd``, and ``relay_to``, a connection that
@@ -103,7 +103,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is used first."""
+    """Import a public name when it is first used."""
     for module, names in _MODULES.items():
         if name in names:
             return getattr(import_module(f"{__name__}.{module}"), name)

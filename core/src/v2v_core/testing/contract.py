@@ -17,7 +17,7 @@ from v2v_core.plugins import LoadedPlugin, check_options, check_plugin
 from v2v_core.testing.fakes import FakeReporter
 
 _OPTION_NAME = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*", re.ASCII)
-#: What is imported by the module of a plugin, told apart from what ``v2v_core.api`` has imported already.
+#: Prints the modules that the module of a plugin imports, except those that ``v2v_core.api`` has imported already.
 _IMPORTS = """
 import importlib, sys
 import v2v_core.api
@@ -28,8 +28,10 @@ print(*sorted({name.partition(".")[0] for name in sys.modules} - before - set(sy
 
 
 class PluginContract:
-    """The base of the contract suites. A contract test that a plugin cannot pass is not overridden or deleted but
-    overridden with a mark ``pytest.mark.xfail(reason=…)``: the reason is the documentation of the difference.
+    """The base of the contract suites.
+
+    Do not delete a contract test that a plugin cannot pass. Override it with a test that is marked
+    ``pytest.mark.xfail(reason=…)``: the reason documents the difference.
     """
 
     role: ClassVar[Role]
@@ -42,16 +44,16 @@ class PluginContract:
 
     @pytest.fixture
     def plugin(self) -> LoadedPlugin:
-        """Give the plugin, made and checked as core does it."""
+        """Return the plugin, instantiated and checked as core does it."""
         return check_plugin(self.role, self.mode, self.plugin_class, f"{self.mode!r} of the distribution under test")
 
     @pytest.fixture
     def report(self) -> FakeReporter:
-        """Give what the plugin reports to."""
+        """Return the reporter that the plugin gets."""
         return FakeReporter()
 
     def test_no_contract_test_is_overridden(self) -> None:
-        """A suite with holes proves nothing."""
+        """A contract test that is replaced by another one proves nothing."""
         gone = []
         for contract in type(self).__mro__:
             if not contract.__module__.startswith("v2v_core.testing."):
@@ -72,13 +74,13 @@ class PluginContract:
         assert "\n" not in plugin.summary
 
     def test_making_the_plugin_needs_no_arguments_and_leaves_no_state_in_the_class(self) -> None:
-        """Core makes one for each step."""
+        """Core instantiates the plugin for each step."""
         before = dict(vars(self.plugin_class))
         assert self.plugin_class() is not self.plugin_class()
         assert dict(vars(self.plugin_class)) == before
 
     def test_import_of_the_plugin_is_cheap(self) -> None:
-        """SDKs are imported inside the hooks: help and listing must stay fast, and work without the SDK."""
+        """SDKs are imported inside the hooks, so that ``--help`` and listings are fast and work without the SDK."""
         module = self.plugin_class.__module__
         done = subprocess.run(
             [sys.executable, "-P", "-c", _IMPORTS, module],
@@ -93,7 +95,7 @@ class PluginContract:
         assert not heavy, f"importing {module} imports {', '.join(sorted(heavy))}: do that inside the hooks"
 
     def test_options_are_declared_well(self, plugin: LoadedPlugin) -> None:
-        """Names are words, spelt once, and each has a help text."""
+        """Each name is a lower-case word that is declared once, and has a help text."""
         spellings = [spelling for option in plugin.options for spelling in (option.name, *option.aliases)]
         assert len(spellings) == len(set(spellings)), f"declared twice: {spellings}"
         for option in plugin.options:
@@ -123,5 +125,5 @@ def _marked_xfail(test: object) -> bool:
 
 
 def hint_is_given(error: BaseException) -> bool:
-    """Tell whether an error says what to do next."""
+    """Return whether an error says what to do next."""
     return bool(str(getattr(error, "hint", None) or "").strip())

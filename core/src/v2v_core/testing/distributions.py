@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Installed distributions that are not: a ``dist-info`` directory is all that discovery looks at."""
+"""Fake installed distributions: discovery looks at nothing but the ``dist-info`` directory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write_distribution(
 
 
 def forget_entry_points() -> None:
-    """Make this process look at the installed distributions again."""
+    """Make this process look for installed distributions again."""
     from stevedore.extension import ExtensionManager
 
     ExtensionManager.ENTRY_POINT_CACHE.clear()

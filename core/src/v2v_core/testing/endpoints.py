@@ -10,7 +10,7 @@ from v2v_core.programs import run_program
 
 
 def read_endpoint(uri: str) -> bytes:
-    """Give the content of a small disk that is served.
+    """Return the content of a small disk that is served.
 
     :raises CommandError: it cannot be read.
     """

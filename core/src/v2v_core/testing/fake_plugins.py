@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Plugins of every role that need no hypervisor: real plugins, registered by entry point or given to ``check_plugin``.
+"""Plugins of every role that need no hypervisor. They are registered by entry point or passed to ``check_plugin``.
 
-Each can be told to fail, to crash or to hang in one of its hooks: with the options ``fail-in``, ``crash-in`` and
-``hang-in`` (the converter: settings of these names), or with ``failing``.
+Each can be made to fail, to crash or to hang in one of its hooks: with the options ``fail-in``, ``crash-in`` and
+``hang-in`` (for the converter, settings of these names), or with ``failing``.
 """
 
 from __future__ import annotations
@@ -63,20 +63,20 @@ MARKER = b"\x56" * 512
 
 _SIZE = 1024 * 1024
 _TROUBLE = (
-    PluginOption(name="fail-in", help="fail in this hook, with an error that is the plugin's own"),
-    PluginOption(name="crash-in", help="fail in this hook, with an exception that is no error of v2v"),
-    PluginOption(name="hang-in", help="do not come back from this hook"),
+    PluginOption(name="fail-in", help="hook in which to fail with an error of the plugin"),
+    PluginOption(name="crash-in", help="hook in which to raise an exception that is not a V2VError"),
+    PluginOption(name="hang-in", help="hook in which to hang"),
 )
 
 
 class FakeInput(InputHooks):
-    """A guest with disks of a recognisable pattern, in memory, or with the raw images that are named as arguments."""
+    """A guest whose disks have a recognisable pattern, or are the raw images that are named as arguments."""
 
     api_version = 1
     summary = "a fake guest, for tests"
     options = (
-        PluginOption(name="disks", help="how many disks the guest has"),
-        PluginOption(name="size", help="of each disk, in bytes"),
+        PluginOption(name="disks", help="number of disks of the guest"),
+        PluginOption(name="size", help="size of each disk, in bytes"),
         *_TROUBLE,
     )
     fail_in: str | None = None
@@ -88,7 +88,7 @@ class FakeInput(InputHooks):
         images = [Path(argument).absolute() for argument in request.arguments]
         for image in images:
             if not image.is_file():
-                raise SourceError(f"{image} is no file", hint="name a raw image")
+                raise SourceError(f"{image} is not a file", hint="name a raw image")
         count = len(images) or int(request.options.one("disks") or "1")
         size = request.options.one("size") or str(_SIZE)
         origins = [str(image) for image in images] or [f"pattern{index}" for index in range(1, count + 1)]
@@ -105,7 +105,7 @@ class FakeInput(InputHooks):
 
 
 class FakeConvert(ConvertHooks):
-    """Writes ``MARKER`` into the first sector of each disk and says that this is a Linux guest."""
+    """Writes ``MARKER`` into the first sector of each disk and reports a Linux guest."""
 
     api_version = 1
     summary = "a fake conversion, for tests"
@@ -115,7 +115,7 @@ class FakeConvert(ConvertHooks):
     def v2v_convert_check(self, request: ConvertSettings) -> None:
         """Refuse the setting ``nonsense``."""
         if "nonsense" in request.extra:
-            raise UsageError("the setting nonsense makes no sense", hint="leave it out")
+            raise UsageError("the setting nonsense makes no sense", hint="omit it")
 
     @hookimpl
     def v2v_convert(self, request: ConvertRequest) -> ConvertResult:
@@ -139,7 +139,7 @@ class FakeConvert(ConvertHooks):
 
 
 class FakeCopy(CopyHooks):
-    """Copies a disk with nbdcopy, without frills."""
+    """Copies a disk with nbdcopy and reports its end."""
 
     api_version = 1
     summary = "a fake copy, for tests"
@@ -154,7 +154,7 @@ class FakeCopy(CopyHooks):
 
 
 class FailingCopy(FakeCopy):
-    """Fails, whatever it is to copy."""
+    """Fails for every disk."""
 
     summary = "a fake copy that fails, for tests"
 
@@ -172,9 +172,9 @@ class HangingCopy(FakeCopy):
     @hookimpl
     def v2v_copy(self, request: CopyRequest) -> CopyResult:
         """Hang."""
-        _say_that_it_hangs()
+        _mark_hanging()
         run_program(["sleep", "600"])
-        raise CopyError(f"disk {request.index}: the program that never ends ended", disk=request.index)
+        raise CopyError(f"disk {request.index}: the sleep was not interrupted", disk=request.index)
 
 
 class FakeOutput(OutputHooks):
@@ -185,12 +185,12 @@ class FakeOutput(OutputHooks):
 
     api_version = 1
     summary = "images and XML in a directory, for tests"
-    options = (PluginOption(name="request-size", help="of the copy, in bytes"), *_TROUBLE)
+    options = (PluginOption(name="request-size", help="size of a request of the copy, in bytes"), *_TROUBLE)
     fail_in: str | None = None
 
     @hookimpl
     def v2v_output_check(self, request: OutputCheckRequest) -> None:
-        """See that the directory exists and holds no guest of this name."""
+        """Check that the directory exists and holds no guest of this name."""
         _trouble("v2v_output_check", request.settings.options, self.fail_in, DestinationError)
         place = _place(request.settings.storage)
         xml = place / f"{_file_name(request.settings.name)}.xml"
@@ -229,7 +229,7 @@ class FakeOutput(OutputHooks):
 
     @hookimpl
     def v2v_output_abort(self, request: OutputAbortRequest) -> AbortResult:
-        """Delete what was recorded, and report how much it was."""
+        """Delete the recorded files, and report their number."""
         _trouble("v2v_output_abort", request.settings.options, self.fail_in, DestinationError)
         for thing in request.owned:
             Path(thing.identity).unlink(missing_ok=True)
@@ -238,14 +238,14 @@ class FakeOutput(OutputHooks):
 
 
 class FakeObserver(ObserverHooks):
-    """Appends each event to the file that ``V2V_FAKE_OBSERVER`` names; ``raise`` there makes it raise instead."""
+    """Appends each event to the file that ``V2V_FAKE_OBSERVER`` names, or raises if its value is ``raise``."""
 
     api_version = 1
     summary = "writes events to a file, for tests"
 
     @hookimpl
     def v2v_event(self, event: Event) -> None:
-        """Take note."""
+        """Write the event to the file."""
         target = os.environ.get("V2V_FAKE_OBSERVER")
         if target == "raise":
             raise RuntimeError("an observer that always raises")
@@ -269,7 +269,7 @@ ENTRY_POINTS = {
 
 
 def failing(plugin_class: type[Any], hook: str) -> type[Any]:
-    """Give a fake that fails in a hook, with an error that is the plugin's own."""
+    """Return a fake that fails in a hook, with an error of the plugin."""
     return type(f"Failing{plugin_class.__name__}", (plugin_class,), {"fail_in": hook})
 
 
@@ -279,12 +279,12 @@ def _trouble(hook: str, asked: OptionValues | Mapping[str, Any], fail_in: str | 
         raise error(f"asked to fail in {hook}", hint="do not ask")
     if one("crash-in") == hook:
         raise RuntimeError(f"asked to crash in {hook}")
-    if one("hang-in") == hook and _say_that_it_hangs():
+    if one("hang-in") == hook and _mark_hanging():
         time.sleep(600)
 
 
-def _say_that_it_hangs() -> bool:
-    """Make the file that ``V2V_FAKE_HANGING`` names; tell whether it is new: who comes back to a hook may pass."""
+def _mark_hanging() -> bool:
+    """Create the file that ``V2V_FAKE_HANGING`` names. Return whether to hang: a second call must not."""
     marker = os.environ.get("V2V_FAKE_HANGING")
     if marker is None:
         return True
@@ -300,7 +300,7 @@ def _place(storage: str | None) -> Path:
         raise UsageError("-o fake needs a directory", hint="name it with -os")
     place = Path(storage)
     if not place.is_dir():
-        raise DestinationError(f"{place} is no directory", hint="make it")
+        raise DestinationError(f"{place} is not a directory", hint="make it")
     return place.absolute()
 
 

@@ -21,10 +21,10 @@ MB = 1024 * 1024
 
 @pytest.fixture
 def storage(tmp_path: Path) -> Path:
-    """Where the fake output puts its guests; a file of somebody else's is there."""
+    """Return the directory where the fake output puts its guests. It holds a file that does not belong to a run."""
     place = tmp_path / "storage"
     place.mkdir()
-    (place / "neighbour").write_text("somebody else's")
+    (place / "neighbour").write_text("not of this run")
     return place
 
 
@@ -32,11 +32,11 @@ def storage(tmp_path: Path) -> Path:
 def choice(
     v2v_leftovers: None, v2v_fakes: None, v2v_short_path: Path, storage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> RunChoice:
-    """A whole conversion of a guest with two disks; everything temporary goes below ``v2v_short_path``."""
+    """Return a whole conversion of a guest with two disks, with all temporary files below ``v2v_short_path``."""
     for variable, name in (("TMPDIR", "t"), ("VIRT_V2V_TMPDIR", "l"), ("XDG_STATE_HOME", "s")):
         (v2v_short_path / name).mkdir()
         monkeypatch.setenv(variable, str(v2v_short_path / name))
-    # no KVM is looked for
+    # do not look for KVM
     monkeypatch.setenv("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
     return RunChoice(
         input=InputChoice(mode="fake", options=(("disks", "2"),)),
@@ -48,7 +48,7 @@ def choice(
 
 @pytest.fixture
 def in_trouble(choice: RunChoice) -> Callable[[str, str], RunChoice]:
-    """Give the function that makes a choice in which a plugin fails, crashes or hangs in a hook."""
+    """Return a function that makes a choice with which a plugin fails, crashes or hangs in a hook."""
 
     def make(kind: str, hook: str) -> RunChoice:
         if hook == "v2v_input_setup":
@@ -67,7 +67,7 @@ def in_trouble(choice: RunChoice) -> Callable[[str, str], RunChoice]:
 
 @pytest.fixture
 def nothing_left(v2v_short_path: Path, storage: Path) -> Callable[[], None]:
-    """Give the function that asserts that nothing of a run is left but the logs that were kept."""
+    """Return a function that asserts that nothing of a run is left but the logs that were kept."""
     before = tree_of(storage)
 
     def check() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What core hands to the hooks of a plugin, as fakes that remember."""
+"""Fakes of the objects that core passes to the hooks of a plugin. They remember how they were used."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from v2v_core.hookspecs import OwnedObject
 
 @dataclass
 class FakeReporter:
-    """A ``Reporter`` that keeps what it is told."""
+    """A ``Reporter`` that keeps what is reported."""
 
     messages: list[str] = field(default_factory=list)
     infos: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     debugs: list[str] = field(default_factory=list)
-    #: (path, what, why), in the order in which they came.
+    #: (path, what, why), in the order of the calls.
     changes: list[tuple[str, str, str]] = field(default_factory=list)
-    #: (done, total, disk), in the order in which they came.
+    #: (done, total, disk), in the order of the calls.
     progresses: list[tuple[int, int, int | None]] = field(default_factory=list)
 
     def message(self, text: str) -> None:
-        """Keep which part of the step begins."""
+        """Keep a message."""
         self.messages.append(text)
 
     def info(self, text: str) -> None:
-        """Keep what is worth knowing."""
+        """Keep a piece of information."""
         self.infos.append(text)
 
     def warning(self, text: str) -> None:
@@ -39,7 +39,7 @@ class FakeReporter:
         self.changes.append((path, what, why))
 
     def progress(self, done: int, total: int, *, disk: int | None = None) -> None:
-        """Keep how far it has come."""
+        """Keep the progress."""
         self.progresses.append((done, total, disk))
 
     def debug(self, text: str) -> None:
@@ -48,7 +48,7 @@ class FakeReporter:
 
     @property
     def said(self) -> str:
-        """Everything that was said, for a search."""
+        """Everything that was reported, as one text to search in."""
         changes = [" ".join(change) for change in self.changes]
         return "\n".join([*self.messages, *self.infos, *self.warnings, *changes, *self.debugs])
 
@@ -57,7 +57,7 @@ class FakeReporter:
 class FakeLedger:
     """A ``Ledger`` in memory.
 
-    :param on_record: called with each object at the moment at which it is recorded, to look around.
+    :param on_record: called with each object just before it is recorded.
     """
 
     objects: list[OwnedObject] = field(default_factory=list)
@@ -71,5 +71,5 @@ class FakeLedger:
         self.objects.append(recorded)
 
     def owned(self) -> tuple[OwnedObject, ...]:
-        """Give what was recorded, in that order."""
+        """Return what was recorded, in that order."""
         return tuple(self.objects)

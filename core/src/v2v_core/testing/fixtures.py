@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The pytest plugin of the test kit. Everything but pytest is imported inside the fixtures: it is loaded in every
-pytest run of an environment in which v2v-core is installed, and must neither slow it down nor break it.
+"""The pytest plugin of the test kit.
+
+It is loaded in every pytest run of an environment in which v2v-core is installed, and must neither slow it down nor
+break it. So everything but pytest is imported inside the fixtures.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ Install = Callable[..., Path]
 
 @pytest.fixture
 def v2v_report() -> FakeReporter:
-    """Give a ``Reporter`` that remembers what it is told."""
+    """Return a ``Reporter`` that keeps what is reported."""
     from v2v_core.testing.fakes import FakeReporter
 
     return FakeReporter()
@@ -29,7 +31,7 @@ def v2v_report() -> FakeReporter:
 
 @pytest.fixture
 def v2v_ledger() -> FakeLedger:
-    """Give a ``Ledger`` in memory."""
+    """Return a ``Ledger`` in memory."""
     from v2v_core.testing.fakes import FakeLedger
 
     return FakeLedger()
@@ -37,7 +39,7 @@ def v2v_ledger() -> FakeLedger:
 
 @pytest.fixture
 def v2v_short_path() -> Iterator[Path]:
-    """Give a temporary directory with a path that is short enough for sockets in it; mounts in it end with it."""
+    """Yield a temporary directory whose path is short enough for sockets in it. Mounts in it are undone at the end."""
     import os
     import shutil
     import tempfile
@@ -46,16 +48,16 @@ def v2v_short_path() -> Iterator[Path]:
 
     made = Path(os.path.realpath(tempfile.mkdtemp(prefix="v2v-t.", dir="/tmp")))
     yield made
-    # as the cleanup does it: a plugin may have mounted a destination, which is not deleted with the directory
+    # as the cleanup does: a plugin may have mounted a destination, whose files must not be deleted with the directory
     unmount_below([made])
     shutil.rmtree(made, ignore_errors=True)
 
 
 @pytest.fixture
 def v2v_leftovers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Fail the test if a process that it started, directly or not, is still there at its end.
+    """Fail the test if a process that it started, directly or not, still exists at its end.
 
-    A conversion directory asks for it; a test that starts processes in another way asks for it itself.
+    ``v2v_directory`` uses this. A test that starts processes in another way uses it itself.
     """
     import uuid
 
@@ -70,9 +72,9 @@ def v2v_leftovers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def v2v_directory(v2v_leftovers: None, v2v_short_path: Path) -> Iterator[ConversionDir]:
-    """Give a conversion directory; at the end its servers are stopped and it is removed.
+    """Yield a conversion directory. At the end its servers are stopped and it is removed.
 
-    If a process that the test started is still there then, the test fails.
+    The test fails if a process that it started still exists then.
     """
     from v2v_core import processes
     from v2v_core.conversion_dir import ConversionDir
@@ -84,7 +86,7 @@ def v2v_directory(v2v_leftovers: None, v2v_short_path: Path) -> Iterator[Convers
 
 @pytest.fixture
 def v2v_disk(tmp_path: Path) -> Path:
-    """Give a raw disk image of 1 MiB whose every sector begins with its own number."""
+    """Return a raw disk image of 1 MiB in which each sector begins with its number, and every fourth is empty."""
     from v2v_core.testing.images import numbered_sectors
 
     image = tmp_path / "disk.img"
@@ -94,7 +96,7 @@ def v2v_disk(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def v2v_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Give stevedore, here and in child processes, a cache of its own that is empty."""
+    """Yield an empty cache directory for stevedore, for this process and its children."""
     from v2v_core.testing.distributions import forget_entry_points
 
     cache = tmp_path / "xdg-cache"
@@ -106,7 +108,7 @@ def v2v_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 @pytest.fixture
 def v2v_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, v2v_cache: Path) -> Iterator[Install]:
-    """Give a function that "installs" a distribution, for this process and its children.
+    """Yield a function that "installs" a distribution, for this process and its children.
 
     ``v2v_install("v2v-output-foo", {"v2v.output": {"foo": "foo_module:Foo"}}, {"foo_module": "class Foo: …"})``
     """

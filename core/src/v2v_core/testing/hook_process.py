@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Calling a hook in a process of its own, as a supervisor does that runs the steps one by one.
+"""Calls a hook in a process of its own, like a supervisor that runs the steps one by one.
 
-What a plugin keeps in memory from one hook to the next is not there, and the process can be killed in the middle.
+The memory of earlier hooks is not there, and the process can be killed.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class HookProcessError(Exception):
 
 
 def call_in_process(plugin_class: type[Any], hook: str, request: object, *, kill: bool = False) -> Any:
-    """Call a hook in a new process and give its result.
+    """Call a hook in a new process and return its result.
 
-    :param kill: let the process be killed right after the hook has done its work, before anybody learns of it.
-    :raises HookProcessError: it ended without a result.
+    :param kill: kill the process right after the hook has returned, before its result is passed on.
+    :raises HookProcessError: it ended without a result, or printed something.
     """
     with tempfile.TemporaryDirectory(prefix="v2v-hook.") as scratch:
         order, answer = Path(scratch) / "order", Path(scratch) / "answer"
@@ -43,12 +43,12 @@ def call_in_process(plugin_class: type[Any], hook: str, request: object, *, kill
             raise HookProcessError(f"{hook} ended with status {done.returncode}: {done.stderr}")
         if done.stdout or done.stderr:
             raise HookProcessError(f"{hook} printed: {done.stdout}{done.stderr}")
-        # our own child wrote it, into a directory of ours
+        # our child wrote it, into our directory
         return pickle.loads(answer.read_bytes())  # noqa: S301
 
 
 def main(argv: list[str]) -> int:
-    """Be the process."""
+    """Call the hook, as the new process."""
     plugin_class, hook, request, kill = pickle.loads(Path(argv[1]).read_bytes())  # noqa: S301 - from our parent
     result = getattr(plugin_class(), hook)(request=request)
     if kill:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Disk contents that are recognised again, and fingerprints of files."""
+"""Recognisable contents of disks, and fingerprints of files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SECTOR = 512
 
 
 def numbered_sectors(size: int) -> bytes:
-    """Give a content in which every sector differs from every other, with holes in between (every fourth is zeros)."""
+    """Return a content in which every fourth sector is zeros, and all others differ from each other."""
     sectors = (
         bytes(_SECTOR) if number % 4 == 3 else number.to_bytes(8, "big").ljust(_SECTOR, b"v")
         for number in range(size // _SECTOR)
@@ -20,7 +20,7 @@ def numbered_sectors(size: int) -> bytes:
 
 
 def fingerprint(path: Path) -> tuple[str, int, int, int]:
-    """Give the SHA-256 of a file, its mode, its size and its time of modification."""
+    """Return the SHA-256 of a file, its mode, its size in bytes and its time of modification in nanoseconds."""
     status = path.stat()
     return (
         hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -31,13 +31,13 @@ def fingerprint(path: Path) -> tuple[str, int, int, int]:
 
 
 def tree_of(place: Path) -> dict[str, object]:
-    """Give everything below a directory: absolute paths with what tells whether they were changed."""
-    found: dict[str, object] = {}
+    """Return the absolute path of everything below a directory, each with a value that shows whether it was changed."""
+    tree: dict[str, object] = {}
     for path in sorted(place.rglob("*")):
         if path.is_symlink():
-            found[str(path)] = str(path.readlink())
+            tree[str(path)] = str(path.readlink())
         elif path.is_file():
-            found[str(path)] = fingerprint(path)
+            tree[str(path)] = fingerprint(path)
         else:
-            found[str(path)] = path.stat().st_mode
-    return found
+            tree[str(path)] = path.stat().st_mode
+    return tree

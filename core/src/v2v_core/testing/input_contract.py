@@ -29,10 +29,10 @@ from v2v_core.testing.images import fingerprint, tree_of
 
 @dataclass(frozen=True, kw_only=True)
 class InputExample:
-    """A guest that the plugin can read, and what must come out.
+    """A guest that the plugin can read, and the expected result.
 
-    :param contents: what each disk of the guest reads as.
-    :param files: of the source: a conversion must leave them as they are.
+    :param contents: content of each disk of the guest.
+    :param files: files of the source. A conversion must leave them as they are.
     """
 
     contents: tuple[bytes, ...]
@@ -61,26 +61,26 @@ class InputPluginContract(PluginContract):
     """
 
     role: ClassVar[Role] = Role.INPUT
-    #: It cannot do without arguments.
+    #: The plugin cannot be used without arguments.
     needs_arguments: ClassVar[bool] = True
     #: Its disks can be served writable, for a conversion in place.
     in_place: ClassVar[bool] = True
 
     @pytest.fixture
     def example(self) -> InputExample:
-        """Give a guest that the plugin can read. Every plugin has its own."""
-        raise NotImplementedError("write a fixture 'example' that gives an InputExample")
+        """Return a guest that the plugin can read. Every plugin has its own."""
+        raise NotImplementedError("write a fixture 'example' that returns an InputExample")
 
     @pytest.fixture
     def directory(self, v2v_directory: ConversionDir) -> ConversionDir:
-        """Give a conversion directory; the test fails if a process is left when it is gone."""
+        """Return a conversion directory. The test fails if it leaves a process behind."""
         return v2v_directory
 
     @pytest.fixture
     def request_of(
         self, directory: ConversionDir, plugin: LoadedPlugin, report: FakeReporter
     ) -> Callable[[InputExample], InputSetupRequest]:
-        """Give the function that makes core's request of an example."""
+        """Return a function that makes core's request of an example."""
 
         def make(example: InputExample) -> InputSetupRequest:
             return InputSetupRequest(
@@ -98,7 +98,7 @@ class InputPluginContract(PluginContract):
 
     @pytest.fixture
     def serve(self, directory: ConversionDir) -> Iterator[Callable[[InputResult, bool], list[DiskEndpoint]]]:
-        """Give the function that serves the disks of a result as core does; its second argument is "in place"."""
+        """Yield a function that serves the disks of a result as core does. Its second argument is "in place"."""
         report = StepReport(directory, Step.INPUT_SETUP, [])
 
         def serve_all(result: InputResult, in_place: bool) -> list[DiskEndpoint]:
@@ -117,7 +117,7 @@ class InputPluginContract(PluginContract):
         example: InputExample,
         request_of: Callable[[InputExample], InputSetupRequest],
     ) -> None:
-        """The facade checks the types and that there is a service for each disk."""
+        """The guest has a name, and its disks are numbered from 1 and named."""
         result = plugin.input_setup(request_of(example))
         assert isinstance(result.guest, Guest)
         assert result.guest.name
@@ -132,7 +132,7 @@ class InputPluginContract(PluginContract):
         request_of: Callable[[InputExample], InputSetupRequest],
         directory: ConversionDir,
     ) -> None:
-        """The next step has only ``metadata.in``."""
+        """The next step reads nothing but ``metadata.in``."""
         from v2v_core import metadata
 
         result = plugin.input_setup(request_of(example))
@@ -148,7 +148,7 @@ class InputPluginContract(PluginContract):
         request_of: Callable[[InputExample], InputSetupRequest],
         serve: Callable[[InputResult, bool], list[DiskEndpoint]],
     ) -> None:
-        """Core serves them as the result says."""
+        """Core serves the disks as the result describes them."""
         endpoints = serve(plugin.input_setup(request_of(example)), False)
         assert [endpoint.size for endpoint in endpoints] == [len(content) for content in example.contents]
         for endpoint, content in zip(endpoints, example.contents, strict=True):
@@ -177,7 +177,7 @@ class InputPluginContract(PluginContract):
         request_of: Callable[[InputExample], InputSetupRequest],
         serve: Callable[[InputResult, bool], list[DiskEndpoint]],
     ) -> None:
-        """Or the plugin says that it cannot, in one line."""
+        """Or the plugin refuses it, with a hint."""
         request = replace(request_of(example), in_place=True)
         if not self.in_place:
             with pytest.raises(V2VError) as refused:
@@ -195,7 +195,7 @@ class InputPluginContract(PluginContract):
         request_of: Callable[[InputExample], InputSetupRequest],
         directory: ConversionDir,
     ) -> None:
-        """Nothing has to be undone."""
+        """Nothing outside its directory has to be undone."""
         places = {path.parent for path in example.files}
         own = f"{directory.private('input')}/"
         before = {place: tree_of(place) for place in (*places, directory.path)}
@@ -213,7 +213,7 @@ class InputPluginContract(PluginContract):
         assert plugin.input_setup(request_of(example)) == plugin.input_setup(request_of(example))
 
     def test_unknown_option_is_refused(self, plugin: LoadedPlugin) -> None:
-        """By core, from the declaration."""
+        """Core refuses it, because the plugin does not declare it."""
         with pytest.raises(OptionError) as refused:
             plugin.check_options((("no-such-option", "1"),))
         assert refused.value.key == "no-such-option"
@@ -224,7 +224,7 @@ class InputPluginContract(PluginContract):
         example: InputExample,
         request_of: Callable[[InputExample], InputSetupRequest],
     ) -> None:
-        """With a hint, and without a traceback."""
+        """The error has a hint."""
         request = replace(request_of(example), arguments=())
         if not self.needs_arguments:
             assert plugin.input_setup(request).guest.name
@@ -239,7 +239,7 @@ class InputPluginContract(PluginContract):
         example: InputExample,
         request_of: Callable[[InputExample], InputSetupRequest],
     ) -> None:
-        """A ``V2VError`` of the plugin's own, and no exception that core had to wrap."""
+        """The plugin raises a ``V2VError``, and not an exception that core has to wrap."""
         request = replace(request_of(example), arguments=("/nonexistent/guest",))
         if not self.needs_arguments:
             assert plugin.input_setup(replace(request, arguments=())).guest.name
@@ -256,7 +256,7 @@ class InputPluginContract(PluginContract):
         request_of: Callable[[InputExample], InputSetupRequest],
         capfd: pytest.CaptureFixture[str],
     ) -> None:
-        """It reports through ``request.report``."""
+        """The plugin reports through ``request.report``."""
         plugin.input_setup(request_of(example))
         assert capfd.readouterr() == ("", "")
 
@@ -267,7 +267,7 @@ class InputPluginContract(PluginContract):
         request_of: Callable[[InputExample], InputSetupRequest],
         report: FakeReporter,
     ) -> None:
-        """Neither in messages nor in what a result or a request looks like in a traceback."""
+        """They are neither in messages nor in the ``repr`` of the result or the request."""
         request = request_of(example)
         result = plugin.input_setup(request)
         for value in _secrets(plugin, request.options, example.password_file):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether a test left processes behind: by a mark in their environment, which children inherit."""
+"""Finds processes that a test left behind, by a mark in their environment, which children inherit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VARIABLE = "V2V_TEST_MARK"
 
 
 def marked_processes(mark: str) -> dict[int, str]:
-    """Give the command lines of the processes of a test by process id, this process left out."""
+    """Return the command lines of the processes of a test by process id, except for this process."""
     word = os.fsencode(f"{VARIABLE}={mark}")
     found = {}
     for entry in Path("/proc").iterdir():
@@ -27,7 +27,7 @@ def marked_processes(mark: str) -> dict[int, str]:
 
 
 def still_there(mark: str, *, seconds: float) -> dict[int, str]:
-    """Wait until the processes of a test are gone; give those that are not."""
+    """Wait until the processes of a test have ended, and return those that have not in time."""
     deadline = time.monotonic() + seconds
     while True:
         left = marked_processes(mark)

@@ -48,7 +48,7 @@ _CONTENTS = {1: numbered_sectors(1024 * 1024), 2: b"second disk".ljust(512, b"\0
 class OutputExample:
     """A destination that the plugin can use.
 
-    :param name: of the guest there.
+    :param name: name of the guest at the destination.
     """
 
     name: str = "contract-guest"
@@ -62,17 +62,17 @@ class OutputExample:
 
 @dataclass
 class OutputRun:
-    """One conversion as the output plugin sees it: calls the hooks as the steps of core do, on one directory."""
+    """One conversion as the output plugin sees it. It calls the hooks as the steps of core do, on one directory."""
 
     plugin: LoadedPlugin
     directory: ConversionDir
     settings: OutputSettings
     report: FakeReporter
     setup_result: OutputSetup | None = None
-    #: A ledger that looks around; None for that of the directory.
+    #: A ledger that the test looks into; None for that of the directory.
     ledger: FakeLedger | None = None
     target: TargetGuest = field(init=False)
-    #: What the plugin has in the ledger of the directory.
+    #: The plugin's account in the ledger of the directory.
     account: OwnLedger = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,13 +99,13 @@ class OutputRun:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What setup left for later, as it comes out of the file."""
+        """The state that setup returned, as it is read from the file."""
         state = self.setup_result.state if self.setup_result is not None else {}
         restored: dict[str, Any] = json.loads(json.dumps(dict(state)))
         return restored
 
     def owned(self) -> tuple[OwnedObject, ...]:
-        """What was recorded so far."""
+        """Return what has been recorded so far."""
         return self.ledger.owned() if self.ledger is not None else self.directory.ledger.owned()
 
     def check(self) -> None:
@@ -175,7 +175,7 @@ class OutputRun:
         )
 
     def abort(self) -> AbortResult:
-        """Call ``v2v_output_abort``, and forget what is gone, as core does."""
+        """Call ``v2v_output_abort``, and record what was deleted, as core does."""
         owned = self.owned()
         result = self.plugin.output_abort(self.abort_request())
         assert set(result.left) <= set(owned), "left must be a part of what was owned"
@@ -185,10 +185,9 @@ class OutputRun:
 
 
 class OutputPluginContract(PluginContract):
-    """The contract of an output plugin: subclass it, set ``plugin_class``, write the fixture ``example`` and, unless
-    the data goes nowhere, the method ``read_disk``.
+    """The contract of an output plugin: subclass it, set ``plugin_class``, and write the fixture ``example``.
 
-    ::
+    Write the method ``read_disk``, too, unless the output keeps no data::
 
         class TestFooOutput(OutputPluginContract):
             plugin_class = FooOutput
@@ -200,7 +199,7 @@ class OutputPluginContract(PluginContract):
             def read_disk(self, example: OutputExample, result: OutputResult, index: int) -> bytes:
                 return Path(result.created[index - 1]).read_bytes()
 
-    Where the destination is no local directory, ``look`` and ``put_neighbour`` are overridden, too.
+    If the destination is not a local directory, override ``look`` and ``put_neighbour``, too.
     """
 
     role: ClassVar[Role] = Role.OUTPUT
@@ -208,26 +207,26 @@ class OutputPluginContract(PluginContract):
     keeps_data: ClassVar[bool] = True
     #: Something exists at the destination after a conversion.
     creates: ClassVar[bool] = True
-    #: It cannot do without ``-os`` or ``-oc``.
+    #: The plugin cannot be used without ``-os`` or ``-oc``.
     needs_destination: ClassVar[bool] = True
 
     @pytest.fixture
     def example(self) -> OutputExample:
-        """Give a destination that the plugin can use. Every plugin has its own."""
-        raise NotImplementedError("write a fixture 'example' that gives an OutputExample")
+        """Return a destination that the plugin can use. Every plugin has its own."""
+        raise NotImplementedError("write a fixture 'example' that returns an OutputExample")
 
     def read_disk(self, example: OutputExample, result: OutputResult, index: int) -> bytes:
-        """Read the content of disk ``index`` (from 1) of the guest that exists now; longer than the disk is allowed."""
+        """Return the content of disk ``index`` (from 1) of the finished guest, with any padding after its end."""
         raise NotImplementedError("write a method read_disk, or set keeps_data = False")
 
     def look(self, example: OutputExample) -> dict[str, object]:
-        """Give everything that is at the destination: what it is called in the ledger, and a fingerprint of it."""
+        """Return everything at the destination: by the name that the ledger uses, a fingerprint of each object."""
         return tree_of(Path(example.storage)) if example.storage is not None else {}
 
     def put_neighbour(self, example: OutputExample, name: str) -> None:
-        """Put something that is somebody else's at the destination."""
+        """Put something at the destination that does not belong to the run."""
         if example.storage is not None:
-            (Path(example.storage) / name).write_bytes(b"somebody else's")
+            (Path(example.storage) / name).write_bytes(b"not of this run")
 
     @pytest.fixture
     def run(
@@ -237,13 +236,13 @@ class OutputPluginContract(PluginContract):
         example: OutputExample,
         report: FakeReporter,
     ) -> OutputRun:
-        """Give a conversion whose output is the example; something of somebody else's is there already."""
+        """Return a conversion whose output is the example. The destination already holds something of another owner."""
         self.put_neighbour(example, "neighbour")
         return OutputRun(plugin, v2v_directory, self._settings(plugin, example), report)
 
     @pytest.fixture
     def second_run(self, run: OutputRun, v2v_short_path: Path) -> Iterator[OutputRun]:
-        """Give another conversion to the same place and name."""
+        """Yield another conversion to the same place and name."""
         directory = ConversionDir.open_or_create(v2v_short_path / "e")
         yield OutputRun(run.plugin, directory, run.settings, FakeReporter())
         processes.stop(directory.path, lambda _process: True, grace=5.0)
@@ -261,14 +260,14 @@ class OutputPluginContract(PluginContract):
         )
 
     def test_check_creates_nothing(self, run: OutputRun, example: OutputExample) -> None:
-        """It is called before the long work, and nobody calls abort when only it was called."""
+        """Core does not call abort if nothing but check was called."""
         before = self.look(example)
         run.check()
         assert self.look(example) == before
         assert run.owned() == ()
 
     def test_missing_destination_is_a_usage_error(self, run: OutputRun) -> None:
-        """With a hint, and before the conversion."""
+        """Check raises it, before the conversion, with a hint."""
         run.settings = replace(run.settings, storage=None, connection=None)
         if not self.needs_destination:
             run.check()
@@ -279,18 +278,18 @@ class OutputPluginContract(PluginContract):
         assert hint_is_given(refused.value)
 
     def test_unknown_option_is_refused(self, plugin: LoadedPlugin) -> None:
-        """By core, from the declaration."""
+        """Core refuses it, because the plugin does not declare it."""
         with pytest.raises(OptionError) as refused:
             plugin.check_options((("no-such-option", "1"),))
         assert refused.value.key == "no-such-option"
 
     def test_state_is_json(self, run: OutputRun) -> None:
-        """It goes through a file; a tuple would come back as a list, a path not at all."""
+        """The state goes through a file: a tuple would come back as a list, and a path cannot be written."""
         setup = run.setup()
         assert json.loads(json.dumps(dict(setup.state))) == dict(setup.state)
 
     def test_what_is_created_was_recorded_before(self, run: OutputRun, example: OutputExample) -> None:
-        """What was created between two records was recorded by then: only recorded objects are ever deleted."""
+        """Only recorded objects are ever deleted, so at each record, all that exists has been recorded."""
         before = self.look(example)
         early: list[str] = []
 
@@ -309,7 +308,7 @@ class OutputPluginContract(PluginContract):
         assert bool(self.look(example).keys() - before.keys()) is self.creates
 
     def test_data_and_guest_arrive(self, run: OutputRun, example: OutputExample) -> None:
-        """What was written to ``out1`` … comes back from the destination after finalize."""
+        """After finalize, the destination holds what was written to ``out1`` …"""
         run.check()
         run.setup()
         run.write()
@@ -317,14 +316,14 @@ class OutputPluginContract(PluginContract):
         assert bool(result.created) is self.creates, "created names what the user now has"
         if self.keeps_data:
             for index, content in _CONTENTS.items():
-                found = self.read_disk(example, result, index)
+                actual = self.read_disk(example, result, index)
                 # not compared in the assert itself: pytest would look for the difference for minutes
-                same, zeros_after = found[: len(content)] == content, not found[len(content) :].strip(b"\0")
+                same, zeros_after = actual[: len(content)] == content, not actual[len(content) :].strip(b"\0")
                 assert same, f"disk {index} differs"
-                assert zeros_after, f"disk {index} has something after its end"
+                assert zeros_after, f"disk {index} has data after its end"
 
     def test_steps_work_in_processes_of_their_own(self, run: OutputRun, example: OutputExample) -> None:
-        """Nothing but the directory and the state gets from one to the next."""
+        """Nothing but the directory and the state passes from one hook to the next."""
         run.setup_result = call_in_process(self.plugin_class, "v2v_output_setup", run.setup_request())
         run.write()
         result: OutputResult = call_in_process(self.plugin_class, "v2v_output_finalize", run.finalize_request())
@@ -333,7 +332,7 @@ class OutputPluginContract(PluginContract):
             assert self.read_disk(example, result, 2)[: len(_CONTENTS[2])] == _CONTENTS[2]
 
     def test_abort_after_setup_takes_everything_back(self, run: OutputRun, example: OutputExample) -> None:
-        """And nothing that is somebody else's, even if it came later."""
+        """Abort deletes nothing that belongs to another owner, even if it was put there after setup."""
         run.setup()
         self.put_neighbour(example, "late-neighbour")
         run.write()
@@ -356,7 +355,7 @@ class OutputPluginContract(PluginContract):
         assert self.look(example) == before
 
     def test_abort_twice_is_harmless(self, run: OutputRun, example: OutputExample) -> None:
-        """A cleanup that was killed before it wrote down what is gone is run again, with the same objects."""
+        """A cleanup that was killed before it recorded what it deleted is run again, with the same objects."""
         before = self.look(example)
         run.setup()
         request = run.abort_request()
@@ -371,14 +370,14 @@ class OutputPluginContract(PluginContract):
         assert self.look(example) == before
 
     def test_abort_in_a_new_process_after_setup_was_killed(self, run: OutputRun, example: OutputExample) -> None:
-        """There is the ledger then, and no state."""
+        """Abort then has the ledger, but no state."""
         before = self.look(example)
         call_in_process(self.plugin_class, "v2v_output_setup", run.setup_request(), kill=True)
         call_in_process(self.plugin_class, "v2v_output_abort", run.abort_request(state={}))
         assert self.look(example) == before
 
     def test_abort_in_a_new_process_after_finalize_was_killed(self, run: OutputRun, example: OutputExample) -> None:
-        """There are ledger and state then."""
+        """Abort then has the ledger and the state."""
         before = self.look(example)
         run.setup()
         run.write()
@@ -389,7 +388,7 @@ class OutputPluginContract(PluginContract):
     def test_guest_of_an_earlier_run_is_not_harmed(
         self, run: OutputRun, second_run: OutputRun, example: OutputExample
     ) -> None:
-        """A second conversion to the same name is refused, or goes elsewhere; either way its abort leaves the first."""
+        """A second conversion to the same name is refused, or gets another one. Its abort leaves the first guest."""
         run.setup()
         run.write()
         run.finalize()
@@ -404,7 +403,7 @@ class OutputPluginContract(PluginContract):
         "name", ["../escape", "/escape", "a/b", ".", "..", "ünïcode & <xml> \"'", "-rf", "x" * 300]
     )
     def test_name_stays_inside_the_destination(self, run: OutputRun, example: OutputExample, name: str) -> None:
-        """A name is any text, and the source's to choose: it is made to fit or refused in one line."""
+        """The source chooses the name, which may be any text. The plugin makes it fit, or refuses it in one line."""
         before = self.look(example)
         run.settings = replace(run.settings, name=name)
         above = Path(example.storage).parent if example.storage is not None else None
@@ -420,7 +419,7 @@ class OutputPluginContract(PluginContract):
         assert self.look(example) == before
 
     def test_hooks_do_not_print(self, run: OutputRun, capfd: pytest.CaptureFixture[str]) -> None:
-        """They report through ``request.report``."""
+        """The hooks report through ``request.report``."""
         run.check()
         run.setup()
         run.write()
@@ -429,13 +428,13 @@ class OutputPluginContract(PluginContract):
         assert capfd.readouterr() == ("", "")
 
     def test_secrets_are_not_reported(self, run: OutputRun, plugin: LoadedPlugin) -> None:
-        """Neither in messages nor in the state nor in what a record looks like in a traceback."""
+        """They are neither in messages nor in the state nor in the ``repr`` of a record."""
         setup = run.setup()
         values = [v for option in plugin.options if option.secret for v in run.settings.options.all(option.name)]
         if run.settings.password_file is not None:
             values.append(run.settings.password_file.read_text(encoding="utf-8").strip())
-        said = run.report.said + repr(setup) + repr(run.settings) + json.dumps(run.state)
-        assert not [value for value in values if value and value in said]
+        visible = run.report.said + repr(setup) + repr(run.settings) + json.dumps(run.state)
+        assert not [value for value in values if value and value in visible]
 
 
 def _covered(key: str, identities: list[str]) -> bool:
@@ -443,7 +442,7 @@ def _covered(key: str, identities: list[str]) -> bool:
 
 
 def _outside(above: Path | None, example: OutputExample) -> list[str]:
-    # a server, or a name: nothing of this machine can be beside it
+    # if the destination is a server or a name, there is no directory of this machine around it
     if above is None or example.storage is None or not above.is_dir():
         return []
     return sorted(key for key in map(str, above.iterdir()) if key != example.storage)

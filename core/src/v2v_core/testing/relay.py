@@ -16,7 +16,7 @@ class Relay:
 
     :param target: the server's port. :param port: the relay's own port, to which clients connect.
     :param sent: bytes that clients have sent so far. :param connections: connections that were made so far.
-    :param at: for a number of sent bytes, what to call as soon as so many were sent; each is called once.
+    :param at: pairs of a number of bytes and a function, which is called once, as soon as so many bytes were sent.
     """
 
     target: int
@@ -29,7 +29,7 @@ class Relay:
     _refusing: bool = False
 
     def cut(self, *, seconds: float) -> None:
-        """Break every connection, and refuse new ones for so many seconds."""
+        """Break every connection, and refuse new ones for a number of seconds."""
         self._refusing = True
         self._break()
         timer = threading.Timer(seconds, self._mend)
@@ -93,7 +93,7 @@ class Relay:
 
 @contextlib.contextmanager
 def relay_to(port: int) -> Iterator[Relay]:
-    """Run a relay to a port on loopback; when the block ends, its connections are broken."""
+    """Run a relay to a port on loopback while the block runs. At its end, break all connections."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         relay = Relay(port, int(listener.getsockname()[1]))
         thread = threading.Thread(target=relay._serve, args=(listener,), daemon=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Looking for a secret where other users of the machine, or readers of logs, would find it."""
+"""Looks for a secret where other users of the machine, or readers of logs, would find it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def watch_for_secret(secret: str, seconds: float = 0.02) -> Iterator[set[str]]:
 
     The set is filled meanwhile with what ``processes_with_secret`` returns; it is complete when the block has ended.
 
-    :param seconds: between two looks.
+    :param seconds: time between two searches.
     """
     showing: set[str] = set()
     stopped = threading.Event()
