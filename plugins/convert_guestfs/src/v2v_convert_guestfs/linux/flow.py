@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
@@ -105,6 +105,7 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     capabilities = capabilities_of(kernel, session.inspection)
     prefix = block_devices.prefix_of(capabilities.block_bus, session.inspection)
     names = DeviceNames.of(session.request.guest.disks, prefix, block_devices.renamed_drives(session))
+    names = replace(names, volumes=block_devices.physical_volumes(session, names))
     others = [other for other in bootloader.bootable(kernels) if other is not kernel and drives_virtio_disks(other)]
     asked_for = assign.asked_for(session)
     nic_names = keep_names.examine(session, files, assign.need_names(session, files, asked_for))

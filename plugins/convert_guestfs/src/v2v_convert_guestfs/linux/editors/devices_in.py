@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from v2v_convert_guestfs.devices import DeviceNames
+from v2v_convert_guestfs.linux.editors import lvm_filters as lvm
 from v2v_convert_guestfs.linux.editors.shell import edit_values
 
 #: A line of fstab(5) or crypttab(5): fields separated by blanks.
@@ -17,11 +18,6 @@ _KERNEL_LINE = re.compile(
     r"[ \t]*(?:(?:linux(?:16|efi)?|kernel|options|append)[ \t]|set[ \t]+(?:default_)?kernelopts=)", re.ASCII
 )
 _CRYPTTAB_DEVICE = re.compile(r"(?P<before>[ \t]*[^#\s]\S*[ \t]+)(?P<device>/dev/\S+)", re.ASCII)
-#: filter = [ "a|^/dev/sda|", "r|.*|" ]: a bracket inside the quotes does not end it.
-_LVM_FILTER = re.compile(
-    r"^([ \t]*(?:global_)?filter[ \t]*=\s*)(\[(?:[^\"\]]|\"(?:[^\"\\]|\\.)*\")*\]|\"(?:[^\"\\]|\\.)*\")",
-    re.ASCII | re.MULTILINE,
-)
 _DEVICE_MAP = re.compile(r"(?P<drive>[ \t]*\(hd(?P<number>\d{1,3})\)[ \t]+)(?P<device>\S+)(?P<rest>[^\n]*)", re.ASCII)
 
 
@@ -47,9 +43,7 @@ def crypttab(data: bytes, names: DeviceNames, uuids: Mapping[str, str] | None = 
 
 def lvm_filters(data: bytes, names: DeviceNames) -> bytes:
     """Rename disks in the filters of lvm.conf(5): LVM ignores every disk that does not pass."""
-    return _LVM_FILTER.sub(lambda match: match[1] + names.rename_patterns_in(match[2]), data.decode("latin-1")).encode(
-        "latin-1"
-    )
+    return lvm.edit(data, names)
 
 
 def mdadm(data: bytes, names: DeviceNames) -> bytes:
