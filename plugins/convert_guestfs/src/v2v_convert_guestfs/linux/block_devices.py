@@ -13,7 +13,8 @@ from v2v_convert_guestfs.linux.families import Family, family_of, release_of
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import Bus, Inspection, drive_letters
 
-_PLACES: tuple[tuple[str, Callable[[bytes, DeviceNames], bytes]], ...] = (
+#: The configuration in which disks are renamed. The tools that make initramfs images copy most of these files.
+PLACES: tuple[tuple[str, Callable[[bytes, DeviceNames], bytes]], ...] = (
     ("/etc/fstab", devices_in.fstab),
     ("/etc/crypttab", devices_in.crypttab),
     ("/etc/lvm/lvm.conf", devices_in.lvm_filters),
@@ -45,7 +46,7 @@ def rename_devices(session: Session, files: GuestFiles, names: DeviceNames) -> N
     :raises ConversionError: a file cannot be written.
     """
     uuids = luks_uuids(session, names)
-    for pattern, editor in _PLACES:
+    for pattern, editor in PLACES:
         for path in files.glob(pattern):
             edit = _bound(editor, names)
             if editor is devices_in.lvm_filters:
@@ -145,7 +146,7 @@ def luks_uuids(session: Session, names: DeviceNames) -> dict[str, str]:
 
 def edited(files: GuestFiles) -> list[str]:
     """Return the paths of the files in which disks may be renamed."""
-    return [path for pattern, _ in _PLACES for path in files.glob(pattern)]
+    return [path for pattern, _ in PLACES for path in files.glob(pattern)]
 
 
 def _bound(editor: Callable[[bytes, DeviceNames], bytes], names: DeviceNames) -> Callable[[bytes], bytes]:
