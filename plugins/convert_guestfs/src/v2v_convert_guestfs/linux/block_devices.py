@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.editors import devices_in, lvm_filters
@@ -125,6 +126,19 @@ def renamed_from_appliance(device: str, names: DeviceNames) -> str | None:
     match = re.fullmatch(r"/dev/sd([a-z]+)(\d*)", device, re.ASCII)
     new = [name for name in names.disks.values() if match and re.fullmatch(rf"[a-z]d{match[1]}", name)]
     return f"/dev/{new[0]}{match[2]}" if match and new else None
+
+
+def file_system_uuid(session: Session, device: str) -> str | None:
+    """Return the UUID of the file system on a disk or partition of the guest, or None if there is none.
+
+    :param device: its new name.
+    """
+    in_appliance = re.sub(r"^/dev/[a-z]d(?=[a-z]+\d*$)", "/dev/sd", device)
+    try:
+        return str(session.handle.vfs_uuid(in_appliance)) or None
+    except RuntimeError as err:
+        session.report.debug(f"{in_appliance} has no UUID: {brief(err)}")
+        return None
 
 
 def luks_uuids(session: Session, names: DeviceNames) -> dict[str, str]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux import block_devices
 from v2v_convert_guestfs.linux.bootloader import fallback, settings
 from v2v_convert_guestfs.linux.bootloader.settings import NEW_DEFAULT, RENAMED, Consoles, base, kernel_of
 from v2v_convert_guestfs.linux.editors import bls, debconf, devices_in, grub_cfg, grubenv, shell
@@ -216,22 +217,24 @@ class Grub2:
         else:
             self._files.replace(self._environment, new, what=what, why=NEW_DEFAULT)
 
-    def _root_by_uuid(self) -> str | None:
-        """Return UUID=..., which grub-mkconfig writes as root= by default, or None if that cannot be used.
+    def _root_by_uuid(self) -> devices_in.RootName | None:
+        """Return a function that returns UUID=... for a disk, which grub-mkconfig writes as root= by default.
 
-        A kernel without an initramfs does not support it, and the settings may forbid it.
+        It is the UUID of the file system on the disk that the entry names, not that of this guest's root: the menu may
+        have entries of other systems. Return None if UUIDs cannot be used: a kernel without an initramfs does not
+        support them, and the settings may forbid them.
         """
         if not grub_cfg.all_have_initramfs(self._read()) or not all(entry.initrd for entry in self._bls_entries()):
             return None
         for path in settings.setting_files(self._files):
             if shell.value(self._files.read(path) or b"", "GRUB_DISABLE_LINUX_UUID") == "true":
                 return None
-        device = dict(self._session.inspection.mountpoints).get("/", "")
-        try:
-            uuid = str(self._session.handle.vfs_uuid(device))
-        except RuntimeError:
-            return None
-        return f"UUID={uuid}" if uuid else None
+
+        def root(device: str) -> str | None:
+            uuid = block_devices.file_system_uuid(self._session, device)
+            return f"UUID={uuid}" if uuid else None
+
+        return root
 
     def _rename_in_debconf(self, names: DeviceNames) -> None:
         database = "/var/cache/debconf/config.dat"

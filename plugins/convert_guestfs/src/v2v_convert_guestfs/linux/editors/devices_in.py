@@ -10,6 +10,10 @@ from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.linux.editors import lvm_filters as lvm
 from v2v_convert_guestfs.linux.editors.shell import edit_values
 
+#: Return what root= on a kernel command line may be called instead, such as UUID=…, by the new name of a disk, or None.
+RootName = Callable[[str], str | None]
+
+_ROOT = re.compile(r"(?<![\w./-])root=(/dev/[^\s\"']+)", re.ASCII)
 #: A line of fstab(5) or crypttab(5): fields separated by blanks.
 _FIELDS = re.compile(r"(?P<indent>[ \t]*)(?P<fields>[^#\s][^\n]*)", re.ASCII)
 _GRUB_CMDLINE = re.compile(r"GRUB_CMDLINE_[A-Z_]+|GRUB_DEVICE(?:_BOOT)?|boot|[A-Z_]*APPEND")
@@ -101,10 +105,10 @@ def resume_device(data: bytes, names: DeviceNames) -> bytes:
     return _by_line(data, lambda line: names.rename_in(line) if line.lstrip().startswith("resume device") else line)
 
 
-def kernel_lines(data: bytes, names: DeviceNames, *, root: str | None = None) -> bytes:
+def kernel_lines(data: bytes, names: DeviceNames, *, root: RootName | None = None) -> bytes:
     """Rename disks on the kernel command lines of a boot loader's configuration, and nowhere else in it.
 
-    :param root: the new value of root= if that names a disk, such as UUID=…; None for the disk's new name.
+    :param root: the value of root= for the new name of a disk; without it, root= gets the new name.
     """
 
     def edit(line: str) -> str:
@@ -115,22 +119,24 @@ def kernel_lines(data: bytes, names: DeviceNames, *, root: str | None = None) ->
     return _by_line(data, edit)
 
 
-def command_line(text: str, names: DeviceNames, *, root: str | None = None) -> str:
+def command_line(text: str, names: DeviceNames, *, root: RootName | None = None) -> str:
     """Rename disks on a kernel command line; nothing else in the text may look like a disk.
 
-    :param root: the new value of root= if that names a disk, such as UUID=…; None for the disk's new name.
+    :param root: the value of root= for the new name of a disk; without it, root= gets the new name.
     """
-    if root is not None:
-        text = re.sub(
-            r"(?<![\w./-])root=(/dev/[^\s\"']+)",
-            lambda match: f"root={root}" if names.rename(match[1]) else match[0],
-            text,
-            flags=re.ASCII,
-        )
-    return names.rename_in(text)
+
+    def edit(match: re.Match[str]) -> str:
+        new = names.rename(match[1])
+        return f"root={(root(new) if root else None) or new}" if new else names.rename_in(match[0])
+
+    # The new name must not be renamed once more: it can be the old name of another disk.
+    parts = _ROOT.split(text)
+    roots = [edit(match) for match in _ROOT.finditer(text)]
+    plain = [names.rename_in(part) for part in parts[::2]]
+    return "".join(part for pair in zip(plain, [*roots, ""], strict=True) for part in pair)
 
 
-def kernel_cmdline(data: bytes, names: DeviceNames, *, root: str | None = None) -> bytes:
+def kernel_cmdline(data: bytes, names: DeviceNames, *, root: RootName | None = None) -> bytes:
     """Rename disks in /etc/kernel/cmdline: a kernel command line and comments."""
     return _by_line(data, lambda line: line if line.lstrip().startswith("#") else command_line(line, names, root=root))
 
