@@ -59,13 +59,12 @@ class Grub2:
         return [kernel for kernel in kernels if kernel in offered]
 
     def with_own_images(self, kernels: Sequence[Kernel]) -> list[Kernel]:
-        """Return the kernels unchanged: GRUB loads the images in /boot."""
-        return list(kernels)
+        """Return the kernels, each with the initramfs that its entry in the menu loads."""
+        return [self._with_own_image(kernel) for kernel in kernels]
 
     def default_kernel(self, kernels: Sequence[Kernel]) -> Kernel | None:
         """Return the kernel of the default entry, or None."""
-        saved = grubenv.parse(self._read_environment()).get("saved_entry")
-        entry = grub_cfg.default_entry(self._read(), saved, self._bls_entries())
+        entry = self._default()
         return kernel_of(self._files, entry.kernel, kernels) if entry else None
 
     def set_default(self, kernel: Kernel) -> None:
@@ -191,6 +190,23 @@ class Grub2:
         """Return the kernel command lines with their variables expanded."""
         known = {**grub_cfg.variables(self._read()), **grubenv.parse(self._read_environment())}
         return [grub_cfg.expand(entry.arguments, known) for entry in self._menu()]
+
+    def _default(self) -> MenuEntry | None:
+        saved = grubenv.parse(self._read_environment()).get("saved_entry")
+        return grub_cfg.default_entry(self._read(), saved, self._bls_entries())
+
+    def _with_own_image(self, kernel: Kernel) -> Kernel:
+        entry = self._default()
+        if entry is None or kernel_of(self._files, entry.kernel, [kernel]) is None:
+            entry = self._entry_of(kernel)
+        if entry is None:
+            return kernel
+        # Variables that nothing sets are empty, such as $tuned_initrd.
+        known = {**grub_cfg.variables(self._read()), **grubenv.parse(self._read_environment())}
+        plain = (re.sub(r"^\(\$\w+\)", "", word.strip("\"'")) for word in entry.initrd)
+        words = " ".join(grub_cfg.expand(word, known) for word in plain).split()
+        paths = [word for word in words if "$" not in word]
+        return kernel if entry.initrd and not paths else settings.with_image(self._files, kernel, paths)
 
     def _entry_of(self, kernel: Kernel) -> MenuEntry | None:
         fitting = [entry for entry in self._menu() if kernel_of(self._files, entry.kernel, [kernel])]
