@@ -17,7 +17,7 @@ from v2v_convert_guestfs.linux.initramfs.examine import Examination
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError
 
-WHY = "the kernel needs the virtio drivers before it can read the disk"
+WHY = "the kernel needs the drivers of the disk before it can read it"
 _MIB = 1024 * 1024
 #: Bytes that must stay free if the old initramfs is kept: enough for the guest's next kernel.
 _ROOM_FOR_KERNEL = 128 * _MIB
