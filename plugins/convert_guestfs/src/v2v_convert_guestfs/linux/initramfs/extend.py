@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from v2v_convert_guestfs.files import read_content
+from v2v_convert_guestfs.linux.editors.lines import ended
 from v2v_convert_guestfs.linux.initramfs import compression
 from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
 from v2v_convert_guestfs.linux.initramfs.examine import Examination
@@ -55,8 +56,8 @@ def extend(session: Session, examined: Examination, target: Path) -> None:
         if to_load is not None:
             listed = {line.split()[0] for line in to_load.decode("utf-8", "replace").splitlines() if line.split()}
             more = [name for name in examined.lacking if name not in listed]
-            files[_TO_LOAD] = to_load + (b"" if not to_load or to_load.endswith(b"\n") else b"\n")
-            files[_TO_LOAD] += "".join(f"{name}\n" for name in more).encode()
+            text = ended(to_load.decode("latin-1")) + "".join(f"{name}\n" for name in more)
+            files[_TO_LOAD] = text.encode("latin-1")
     write_image(image, target, files, examined.stale.moved)
 
 
