@@ -311,7 +311,12 @@ def parse_modules(dependencies: bytes, builtin: bytes) -> Modules:
 
 def modules_below(paths: Iterable[str]) -> dict[str, str]:
     """Return the paths of modules among the given paths, by name."""
-    return {module_name(path): path for path in sorted(paths) if re.search(r"\.k?o(?:\.(?:gz|xz|zst))?$", path)}
+    return {module_name(path): path for path in sorted(paths) if is_module(path)}
+
+
+def is_module(path: str) -> bool:
+    """Return whether a path is that of a module, by its name."""
+    return re.search(r"\.k?o(?:\.(?:gz|xz|zst))?$", path) is not None
 
 
 def _below(path: str) -> str:

@@ -104,7 +104,11 @@ def examine_file(
     size = path.stat().st_size
     try:
         image = read_image(path, directory)
-        present = frozenset(module_name(name) for name in image.entries() if _MODULE.fullmatch(name))
+        present = frozenset(
+            module_name(name)
+            for name, (_, entry) in image.entries().items()
+            if _MODULE.fullmatch(name) and (not entry.is_symlink or image.resolve(name) is not None)
+        )
         stale = stale_files(image, names)
         kind = kind_of(image)
     except (ArchiveError, OSError) as err:
