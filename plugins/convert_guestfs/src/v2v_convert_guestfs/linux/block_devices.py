@@ -158,11 +158,6 @@ def luks_uuids(session: Session, names: DeviceNames) -> dict[str, str]:
     return uuids
 
 
-def edited(files: GuestFiles) -> list[str]:
-    """Return the paths of the files in which disks may be renamed."""
-    return [path for pattern, _ in PLACES for path in files.glob(pattern)]
-
-
 def _bound(editor: Callable[[bytes, DeviceNames], bytes], names: DeviceNames) -> Callable[[bytes], bytes]:
     return lambda data: editor(data, names)
 

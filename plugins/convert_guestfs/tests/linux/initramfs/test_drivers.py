@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -17,6 +18,7 @@ from v2v_convert_guestfs.linux.initramfs.blacklists import look_for_blacklists
 from v2v_convert_guestfs.linux.initramfs.drivers import can_boot_from, essential
 from v2v_convert_guestfs.linux.initramfs.examine import Examination, examine_file, lacking_modules
 from v2v_convert_guestfs.linux.initramfs.rebuild import modules_of
+from v2v_convert_guestfs.linux.initramfs.update import examine_kernels
 from v2v_convert_guestfs.linux.kernels import Kernel, parse_modules
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import Bus, SourceDisk
@@ -107,3 +109,19 @@ def test_a_forbidden_driver_is_in_the_way_if_the_bus_needs_it(name: str, bus: Bu
     look_for_blacklists(cast("Session", session), cast("GuestFiles", files), kernel_of(), blockers, bus)
     assert bool(blockers.reasons) is blocked
     assert not blocked or "SATA" in blockers.reasons[0][0]
+
+
+@pytest.mark.parametrize(
+    ("modules", "config", "warned"),
+    [
+        (b"kernel/sd_mod.ko:\n", {"EXT4_FS": "y"}, True),
+        (b"kernel/sd_mod.ko:\n", {"SATA_AHCI": "y"}, False),
+        # Nothing is known about built-in drivers.
+        (b"kernel/sd_mod.ko:\n", {}, False),
+        (MODULES, {"EXT4_FS": "y"}, False),
+    ],
+)
+def test_a_kernel_without_drivers_is_reported(guest: Any, modules: bytes, config: dict[str, str], warned: bool) -> None:
+    kernel = replace(kernel_of(modules=modules, **config), initramfs=None)
+    examine_kernels(guest.session, guest.files, [kernel], NAMES, Blockers(), Bus.SATA)
+    assert bool([text for text in guest.report.warnings if "no drivers for SATA disks" in text]) is warned

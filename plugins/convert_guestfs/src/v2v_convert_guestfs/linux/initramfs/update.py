@@ -15,7 +15,7 @@ from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.initramfs.blacklists import look_for_blacklists
 from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
-from v2v_convert_guestfs.linux.initramfs.drivers import essential, label
+from v2v_convert_guestfs.linux.initramfs.drivers import can_boot_from, essential, label
 from v2v_convert_guestfs.linux.initramfs.examine import Examination, examine, examine_file
 from v2v_convert_guestfs.linux.initramfs.extend import extend
 from v2v_convert_guestfs.linux.initramfs.placing import free_space, host_directory, size_estimate, upload
@@ -69,6 +69,7 @@ def examine_kernels(
     """
     work = InitramfsWork([], [])
     if kernels:
+        _warn_of_drivers(session, kernels[0], bus)
         look_for_blacklists(session, files, kernels[0], blockers, bus)
     taken = 0
     for number, kernel in enumerate(kernels):
@@ -178,6 +179,16 @@ def _carry(session: Session, files: GuestFiles, examined: Examination, names: De
             f"the initramfs of the kernel {examined.kernel.version} does not contain the names of NICs, so they get "
             "their names only later in the boot; rebuild the initramfs in the converted guest to correct this",
             err,
+        )
+
+
+def _warn_of_drivers(session: Session, kernel: Kernel, bus: Bus) -> None:
+    """Warn if the kernel has no driver for the bus, as far as that is known: old kernels do not list built-in ones."""
+    known = kernel.modules.paths and (kernel.modules.builtin or kernel.config)
+    if known and not can_boot_from(kernel, bus):
+        session.report.warning(
+            f"the kernel {kernel.version} has no drivers for {label(bus)} disks "
+            f"({', '.join(essential(kernel, bus))}): the guest may not boot"
         )
 
 
