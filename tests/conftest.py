@@ -67,6 +67,6 @@ def converted_in_place(static_address_guest: Path) -> Iterator[ConvertedInPlace]
 
 @pytest.fixture(scope="session")
 def lvm_filter_guest() -> Path:
-    """Give the disk of a guest in a volume group, with a filter of LVM that names the disks of its source."""
+    """Return the disk of a guest in a volume group, with a filter of LVM that names the disks of its source."""
     (image,) = disks(RECIPES["debian13-lvm-filter"])
     return image

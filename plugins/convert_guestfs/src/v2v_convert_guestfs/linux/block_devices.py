@@ -38,6 +38,8 @@ _LVM_DEVICES = "/etc/lvm/devices/system.devices"
 _LAST_WITH_HD = {Family.REDHAT: 5, Family.SUSE: 10, Family.DEBIAN: 5, Family.ALT: 4}
 #: The most devices of one file that get a warning each.
 _WARNINGS = 10
+#: What may be a logical volume: /dev/GROUP/NAME or /dev/mapper/GROUP-NAME. Asking LVM takes time.
+_LOGICAL_VOLUME = re.compile(r"/dev/[^/]+/.")
 _LINKS = re.compile(r"/dev/disk/by-(?:id|path)/[^\s\"',:]+", re.ASCII)
 
 
@@ -106,7 +108,7 @@ def physical_volumes(session: Session, names: DeviceNames) -> tuple[str, ...]:
         groups = {
             str(handle.lvm_canonical_lv_name(device)).split("/")[2]
             for _, device in session.inspection.mountpoints
-            if device.startswith("/dev/") and handle.is_lv(device)
+            if _LOGICAL_VOLUME.match(device) and handle.is_lv(device)
         }
         wanted = {str(uuid).replace("-", "") for group in groups for uuid in handle.vgpvuuids(group)}
         for device in handle.pvs() if wanted else ():
@@ -114,7 +116,7 @@ def physical_volumes(session: Session, names: DeviceNames) -> tuple[str, ...]:
             if new is not None and str(handle.pvuuid(device)).replace("-", "") in wanted:
                 volumes.append(new)
     except (RuntimeError, IndexError) as err:
-        session.not_done("filters of LVM in the guest are not compared with its physical volumes", err)
+        session.warn("filters of LVM in the guest are not compared with its physical volumes", err)
     return tuple(volumes)
 
 

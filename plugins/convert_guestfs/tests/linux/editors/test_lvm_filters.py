@@ -93,6 +93,13 @@ def test_the_physical_volumes_are_those_below_mounted_file_systems(guest: Any) -
     guest.session.found = replace(guest.session.found, mountpoints=mounted)
     assert block_devices.physical_volumes(guest.session, NAMES) == ("/dev/vda2", "/dev/vdb2")
 
+    def fail(_group: str) -> list[str]:
+        raise RuntimeError("vgs: no such volume group")
+
+    guest.handle.vgpvuuids = fail
+    assert block_devices.physical_volumes(guest.session, NAMES) == ()
+    assert "no such volume group" in guest.report.warnings[0]
+
 
 @pytest.mark.parametrize(
     ("expression", "name", "matches"),
