@@ -63,3 +63,10 @@ def converted_in_place(static_address_guest: Path) -> Iterator[ConvertedInPlace]
         assert Fingerprint.of(static_address_guest) == before
         paths = ["/etc/fstab", "/etc/network/interfaces", "/etc/systemd/network/*.link"]
         yield ConvertedInPlace(disk, metadata, read_files([disk], paths))
+
+
+@pytest.fixture(scope="session")
+def lvm_filter_guest() -> Path:
+    """Return the disk of a guest in a volume group, with a filter of LVM that names the disks of its source."""
+    (image,) = disks(RECIPES["debian13-lvm-filter"])
+    return image

@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
+from guests.firmware import ESP
 from guests.recipe import MARKER, Recipe
 from guests.rpm_recipes import DAILY_RPM_GUESTS, RPM_GUESTS
-from guests.storage import Disk, Volume
+from guests.storage import Disk, Volume, VolumeGroup
 from guests.zoo import DAILY_OF_THE_ZOO, ZOO
 
 __all__ = ["DAILY", "DAILY_OF_THE_ZOO", "MARKER", "RECIPES", "ZOO"]
+
+_NOTHING = Volume("nothing")
+
+#: As administrators write it for guests with disks of a SAN: it is copied into the initramfs.
+LVM_FILTER = 'devices {\n\tfilter = [ "a|^/dev/(sda|mapper/mpath[a-z])|", "r|.*|" ]\n}\n'
 
 _PLAIN: dict[str, Recipe] = {
     recipe.name: recipe
@@ -41,6 +47,26 @@ _PLAIN: dict[str, Recipe] = {
             kernel_arguments="resume=/dev/sda4",
             resume="/dev/sda4",
             files=(("/srv/data/ledger.txt", "this file lives on the second disk\n"),),
+        ),
+        Recipe(
+            name="debian13-lvm-filter",
+            suite="trixie",
+            disks=(Disk("gpt", 2816, (ESP, Volume("ext4", size=256, mountpoint="/boot", named_by="uuid"), _NOTHING)),),
+            layers=(
+                VolumeGroup(
+                    "vg0",
+                    ("sda3",),
+                    (
+                        Volume("ext4", name="root", size=2048, mountpoint="/", options="errors=remount-ro"),
+                        Volume("swap", name="swap", size=128),
+                    ),
+                ),
+            ),
+            boot="uefi",
+            # So that it shares its bootstrap with a guest of the zoo.
+            packages=("cryptsetup-initramfs",),
+            network="networkmanager",
+            files=(("/etc/lvm/lvm.conf", LVM_FILTER),),
         ),
         Recipe(
             name="debian12-static-address",

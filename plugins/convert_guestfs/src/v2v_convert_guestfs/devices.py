@@ -46,10 +46,12 @@ class DeviceNames:
     """The new name of each disk by its old one, both without /dev/: ``{"sda": "vda"}``.
 
     :param drives: the same for CD-ROM drives: ``{"hdc": "cdrom"}``.
+    :param volumes: the new names of LVM's physical volumes that the guest mounts file systems from: ``/dev/vda2``.
     """
 
     disks: Mapping[str, str] = field(default_factory=dict)
     drives: Mapping[str, str] = field(default_factory=dict)
+    volumes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, disks: Sequence[SourceDisk], prefix: str, drives: Mapping[str, str] | None = None) -> DeviceNames:

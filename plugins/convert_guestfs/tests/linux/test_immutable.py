@@ -29,3 +29,13 @@ def test_locked_files_stand_in_the_way_if_they_must_be_changed(guest: Any) -> No
     assert "/etc/fstab in the guest is immutable" in caught.value.message
     assert "/boot in the guest is append-only" in caught.value.message
     assert "chattr -i /etc/fstab" in str(caught.value.hint)
+
+
+def test_a_locked_filter_of_lvm_stands_in_the_way_whatever_its_spelling(guest: Any) -> None:
+    for path, text in (("/etc/lvm/lvm.conf", b'filter = [ "a|sda.*|" ]'), ("/etc/lvm/lvmlocal.conf", b"filter = []")):
+        guest.add(path, text)
+        guest.handle.locks[path] = "i"
+    blockers = Blockers()
+    immutable.check_configuration(guest.session, guest.files, blockers)
+    (reason,) = blockers.reasons
+    assert "/etc/lvm/lvm.conf in the guest is immutable" in reason[0]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
@@ -24,6 +24,7 @@ from v2v_convert_guestfs.linux.bootloader import Bootloader, find_bootloader
 from v2v_convert_guestfs.linux.capabilities import capabilities_of, drives_virtio_disks
 from v2v_convert_guestfs.linux.families import DISTRIBUTIONS, family_of
 from v2v_convert_guestfs.linux.initramfs import update as initramfs
+from v2v_convert_guestfs.linux.initramfs.drivers import can_boot_from
 from v2v_convert_guestfs.linux.kernels import Kernel, find_kernels
 from v2v_convert_guestfs.linux.network import keep_names
 from v2v_convert_guestfs.linux.network.addresses import assign
@@ -105,7 +106,9 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     capabilities = capabilities_of(kernel, session.inspection)
     prefix = block_devices.prefix_of(capabilities.block_bus, session.inspection)
     names = DeviceNames.of(session.request.guest.disks, prefix, block_devices.renamed_drives(session))
-    others = [other for other in bootloader.bootable(kernels) if other is not kernel and drives_virtio_disks(other)]
+    names = replace(names, volumes=block_devices.physical_volumes(session, names))
+    bus = capabilities.block_bus
+    others = [other for other in bootloader.bootable(kernels) if other is not kernel and can_boot_from(other, bus)]
     asked_for = assign.asked_for(session)
     nic_names = keep_names.examine(session, files, assign.need_names(session, files, asked_for))
     nic_addresses = assign.examine(session, files, asked_for, nic_names.by_mac)
@@ -113,7 +116,7 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     copied = [
         other for other in plain if other not in kernels and any(other.version == k.version for k in (kernel, *others))
     ]
-    work = initramfs.examine_kernels(session, files, [kernel, *others, *copied], names, blockers)
+    work = initramfs.examine_kernels(session, files, [kernel, *others, *copied], names, blockers, bus)
     immutable.check_images(session, work, blockers)
     return Plan(
         packages=packages,

@@ -7,6 +7,8 @@ most common case, is no problem: the appliance has no network and does not touch
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
@@ -38,9 +40,15 @@ def check_configuration(session: Session, files: GuestFiles, blockers: Blockers)
         _check(session, path, blockers)
     # The bus of the disks is not chosen yet. Nearly every guest gets virtio disks.
     names = DeviceNames.of(session.request.guest.disks, "vd")
-    boot = (path for pattern in _BOOT for path in files.glob(pattern))
-    for path in dict.fromkeys((*boot, *block_devices.edited(files))):
+    for path in dict.fromkeys(path for pattern in _BOOT for path in files.glob(pattern)):
         if lock_of(session, path) and names.stale_in((files.read(path) or b"").decode("latin-1")):
+            _check(session, path, blockers)
+    found = ((path, editor) for pattern, editor in block_devices.PLACES for path in files.glob(pattern))
+    locked = [(path, editor) for path, editor in found if lock_of(session, path)]
+    if locked:
+        names = replace(names, volumes=block_devices.physical_volumes(session, names))
+    for path, editor in locked:
+        if editor(data := files.read(path) or b"", names) != data:
             _check(session, path, blockers)
 
 

@@ -40,6 +40,12 @@ _CONFIG = {
     "virtio_blk": "VIRTIO_BLK",
     "virtio_scsi": "SCSI_VIRTIO",
     "virtio_net": "VIRTIO_NET",
+    "ahci": "SATA_AHCI",
+    "ata_piix": "ATA_PIIX",
+    "piix": "BLK_DEV_PIIX",
+    "ide_disk": "BLK_DEV_IDEDISK",
+    "ide_gd_mod": "IDE_GD",
+    "sd_mod": "BLK_DEV_SD",
     "virtio_rng": "HW_RANDOM_VIRTIO",
     "virtio_balloon": "VIRTIO_BALLOON",
     "pvpanic": "PVPANIC",
@@ -305,7 +311,12 @@ def parse_modules(dependencies: bytes, builtin: bytes) -> Modules:
 
 def modules_below(paths: Iterable[str]) -> dict[str, str]:
     """Return the paths of modules among the given paths, by name."""
-    return {module_name(path): path for path in sorted(paths) if re.search(r"\.k?o(?:\.(?:gz|xz|zst))?$", path)}
+    return {module_name(path): path for path in sorted(paths) if is_module(path)}
+
+
+def is_module(path: str) -> bool:
+    """Return whether a path is that of a module, by its name."""
+    return re.search(r"\.k?o(?:\.(?:gz|xz|zst))?$", path) is not None
 
 
 def _below(path: str) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.editors.lines import ended
 from v2v_convert_guestfs.session import Session
 
 #: Old distributions (RHEL 5, SLES 10 and earlier) have one file; its newest name comes first.
@@ -72,8 +73,7 @@ def has_adapter(data: bytes) -> bool:
 
 def with_adapter(data: bytes, driver: str) -> bytes:
     """Append an alias for scsi_hostadapter."""
-    end = b"" if not data or data.endswith(b"\n") else b"\n"
-    return data + end + f"alias scsi_hostadapter {driver}\n".encode()
+    return (ended(data.decode("latin-1")) + f"alias scsi_hostadapter {driver}\n").encode("latin-1")
 
 
 def xen_aliases(data: bytes) -> list[str]:

@@ -76,7 +76,10 @@ class Files:
         return fnmatch.filter(self.files, pattern)
 
     def vfs_uuid(self, device: str) -> str:
-        return "1-2-3"
+        uuids = {"/dev/sda1": "1-2-3", "/dev/sda2": "4-5-6", "/dev/sdb5": "7-8-9", "/dev/sdb6": ""}
+        if device not in uuids:
+            raise RuntimeError(f"{device}: No such file or directory")
+        return uuids[device]
 
 
 MENU = b"""\
@@ -153,6 +156,50 @@ def test_disks_are_renamed_on_the_kernel_command_lines(tmp_path: Path, disabled:
     assert files["/boot/grub/grub.cfg"] == expected.replace(b"console=hvc0", b"console=ttyS0")
     assert files["/boot/grub/device.map"] == b"(hd0)\t/dev/vda\n"
     assert not [name for name in files if "v2v-" in name]
+
+
+def test_the_entry_of_another_system_keeps_its_own_root(tmp_path: Path) -> None:
+    """A menu as os-prober writes it: entries of systems on other partitions, with kernels of the same name."""
+    others = b"""
+menuentry 'Another' $menuentry_id_option 'osprober-1' {
+\tsearch --no-floppy --fs-uuid --set=root 4-5-6
+\tlinux /boot/vmlinuz-6.1 root=/dev/sda2
+\tinitrd /boot/initrd.img-6.1
+}
+submenu 'A third' {
+\tmenuentry 'on another disk' {
+\t\tlinux /boot/vmlinuz-6.1 root=/dev/sdb5 resume=/dev/sdb7
+\t\tinitrd /boot/initrd.img-6.1
+\t}
+\tmenuentry 'without a file system' {
+\t\tlinux /boot/vmlinuz-6.1 root=/dev/sdb6
+\t\tinitrd /boot/initrd.img-6.1
+\t}
+\tmenuentry 'gone' {
+\t\tlinux /boot/vmlinuz-6.1 root=/dev/sdb8
+\t\tinitrd /boot/initrd.img-6.1
+\t}
+}
+"""
+    files = {"/boot/grub/grub.cfg": MENU + others, "/boot/grub/grubenv": b""}
+    session, _ = session_of(tmp_path, files)
+    Grub2(session, GuestFiles(session), "/boot/grub/grub.cfg").rename_devices(NAMES)
+    own, _, menu = files["/boot/grub/grub.cfg"].partition(b"menuentry 'Another'")
+    assert own.count(b"root=UUID=1-2-3 ") == 3
+    assert b"vmlinuz-6.1 root=UUID=4-5-6\n" in menu
+    assert b"root=UUID=7-8-9 resume=/dev/vdb7\n" in menu
+    assert b"root=/dev/vdb6\n" in menu
+    assert b"root=/dev/vdb8\n" in menu
+
+
+def test_entries_of_the_boot_loader_specification_keep_their_own_roots(tmp_path: Path) -> None:
+    entry = b"title x\nlinux /vmlinuz-%d\ninitrd /initrd-%d\noptions root=/dev/sda%d ro\n"
+    files = {"/boot/grub2/grub.cfg": b"blscfg\n"}
+    files |= {f"/boot/loader/entries/m-{number}.conf": entry % ((number,) * 3) for number in (1, 2)}
+    session, _ = session_of(tmp_path, files)
+    Grub2(session, GuestFiles(session), "/boot/grub2/grub.cfg").rename_devices(NAMES)
+    assert b"root=UUID=1-2-3 ro" in files["/boot/loader/entries/m-1.conf"]
+    assert b"root=UUID=4-5-6 ro" in files["/boot/loader/entries/m-2.conf"]
 
 
 def test_a_boot_loader_that_is_not_known_is_a_blocker(tmp_path: Path) -> None:

@@ -103,10 +103,10 @@ def test_the_entry_of_another_kernel() -> None:
 
 
 def test_disks_in_entries() -> None:
-    assert devices_in.kernel_lines(ENTRY, NAMES, root="UUID=7") == ENTRY.replace(
+    assert devices_in.kernel_lines(ENTRY, NAMES, root=lambda _: "UUID=7") == ENTRY.replace(
         b"root=/dev/sda2", b"root=UUID=7"
     ).replace(b"/dev/sda3", b"/dev/vda3")
-    assert devices_in.kernel_cmdline(b"# /dev/sda1\nroot=/dev/sda1 ro\n", NAMES, root="UUID=7") == (
+    assert devices_in.kernel_cmdline(b"# /dev/sda1\nroot=/dev/sda1 ro\n", NAMES, root=lambda _: "UUID=7") == (
         b"# /dev/sda1\nroot=UUID=7 ro\n"
     )
 
@@ -226,4 +226,4 @@ def test_hostile_files_take_no_longer_than_others(data: bytes) -> None:
     grub_legacy.default_entry(b"title x\n" + data)
     grub_legacy.set_default(data, 1)
     grub_legacy.rename_devices(data, NAMES)
-    devices_in.kernel_lines(data, NAMES, root="UUID=7")
+    devices_in.kernel_lines(data, NAMES, root=lambda _: "UUID=7")

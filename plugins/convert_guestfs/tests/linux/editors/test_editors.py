@@ -91,12 +91,22 @@ def test_kernel_lines() -> None:
     assert devices_in.kernel_lines(old, NAMES) == (
         b"\tset root='hd0,msdos1'\n\tlinux\t/vmlinuz root=/dev/vda1 ro resume=/dev/vdb2 \n\techo /dev/sda1\n"
     )
-    assert b"root=UUID=7 ro resume=/dev/vdb2 \n" in devices_in.kernel_lines(old, NAMES, root="UUID=7")
+    assert b"root=UUID=7 ro resume=/dev/vdb2 \n" in devices_in.kernel_lines(old, NAMES, root=lambda _: "UUID=7")
+
+
+def test_each_root_gets_its_own_name() -> None:
+    old = b"linux /a root=/dev/sda1 ro\nlinux /b root=/dev/sdb1 root=/dev/sda2 resume=/dev/sda1\n"
+    known = {"/dev/vda1": "UUID=7", "/dev/vdb1": "UUID=8"}
+    new = b"linux /a root=UUID=7 ro\nlinux /b root=UUID=8 root=/dev/vda2 resume=/dev/vda1\n"
+    assert devices_in.kernel_lines(old, NAMES, root=known.get) == new
+    # Disks that change their places are renamed once.
+    swapped = DeviceNames({"sda": "sdb", "sdb": "sda"})
+    assert devices_in.command_line("root=/dev/sda1 x=/dev/sdb1", swapped) == "root=/dev/sdb1 x=/dev/sda1"
 
 
 def test_a_root_that_is_no_disk_stays() -> None:
     old = b"linux /vmlinuz root=/dev/mapper/vg-root ro\n"
-    assert devices_in.kernel_lines(old, NAMES, root="UUID=7") == old
+    assert devices_in.kernel_lines(old, NAMES, root=lambda _: "UUID=7") == old
 
 
 def test_device_map() -> None:

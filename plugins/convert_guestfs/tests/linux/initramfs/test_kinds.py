@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from v2v_convert_guestfs.devices import DeviceNames
+from v2v_convert_guestfs.linux import block_devices
 from v2v_convert_guestfs.linux.initramfs import cpio
 from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
 from v2v_convert_guestfs.linux.initramfs.image import Image, read_image, write_image
@@ -135,6 +136,47 @@ def test_the_old_cryptroot_of_initramfs_tools_is_no_crypttab(tmp_path: Path) -> 
     assert stale_files(image, NAMES).contents == {
         "conf/conf.d/cryptroot": b"target=root,source=/dev/vda5,key=none,rootdev\n"
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("etc/lvm/lvm.conf", b'filter = [ "a|^/dev/sda2$|", "r|.*|" ]\n', b'filter = [ "a|^/dev/vda2$|", "r|.*|" ]\n'),
+        ("etc/lvm/lvm.conf", b'global_filter = [ "a|sda.*|" ]\n', b'global_filter = [ "a|vda.*|" ]\n'),
+        ("etc/lvm/lvmlocal.conf", b'devices/filter = "a|sda|"\n', b'devices/filter = "a|vda|"\n'),
+        ("etc/mdadm/mdadm.conf", b"DEVICE /dev/sd[ab]2\n", b"DEVICE /dev/vd[ab]2\n"),
+        ("etc/mdadm.conf", b"ARRAY /dev/md0 devices=/dev/sda1\n", b"ARRAY /dev/md0 devices=/dev/vda1\n"),
+        ("etc/mdadm.conf.d/local.conf", b"DEVICE /dev/sda2\n", b"DEVICE /dev/vda2\n"),
+        ("etc/uswsusp.conf", b"resume device = /dev/sda5\n", b"resume device = /dev/vda5\n"),
+        ("usr/lib/systemd/system/data.mount", b"[Mount]\nWhat=/dev/sdb1\n", b"[Mount]\nWhat=/dev/vdb1\n"),
+    ],
+)
+def test_old_names_in_copies_of_the_configuration(tmp_path: Path, name: str, old: bytes, new: bytes) -> None:
+    assert stale_files(image_of(tmp_path, regular(**{name: old})), NAMES).contents == {name: new}
+    assert not stale_files(image_of(tmp_path, regular(**{name: new})), NAMES)
+
+
+def test_caches_of_old_names_go(tmp_path: Path) -> None:
+    assert stale_files(image_of(tmp_path, regular(**{"etc/lvm/cache/.cache": b"x"})), NAMES).moved == {
+        "etc/lvm/cache/.cache": ""
+    }
+
+
+@pytest.mark.parametrize("pattern", [pattern for pattern, _ in block_devices.PLACES])
+def test_whatever_is_edited_in_the_guest_is_edited_in_its_images(tmp_path: Path, pattern: str) -> None:
+    texts = {
+        "fstab": b"/dev/sda1 / ext4 defaults 0 0\n",
+        "crypttab": b"x /dev/sda1 none luks\n",
+        "lvm.conf": b'filter = [ "a|sda|" ]\n',
+        "lvmlocal.conf": b'filter = [ "a|sda|" ]\n',
+        "mdadm.conf": b"DEVICE /dev/sda1\n",
+        "uswsusp.conf": b"resume device = /dev/sda1\n",
+        "*.mount": b"What=/dev/sda1\n",
+    }
+    directory, _, last = pattern.rpartition("/")
+    name = f"{directory}/{last.replace('*', 'x')}".lstrip("/").replace("etc/initramfs-tools", "conf")
+    image = image_of(tmp_path, regular(**{name: texts.get(last, b"RESUME=/dev/sda1\n")}))
+    assert b"vda" in stale_files(image, NAMES).contents[name]
 
 
 @pytest.mark.parametrize(

@@ -369,6 +369,27 @@ def test_interfaces_with_more_and_fewer_addresses_than_before() -> None:
     assert b"192.0.2.77" not in fewer
 
 
+@pytest.mark.parametrize("end", ["\\", "\n\\", "\n\\\n", "\n up echo a \\", "\n up echo a \\\n", "\n# x \\"])
+@pytest.mark.parametrize("start", ["iface eth0 inet dhcp", "iface eth0 inet dhcp\niface eth1 inet dhcp"])
+def test_what_is_added_to_interfaces_does_not_continue_the_last_line(start: str, end: str) -> None:
+    more = StaticAddress(mac=A, address="192.0.2.78", prefix=24)
+    old = (start + end).encode()
+    new = ifupdown.edit(old, want(FOUR, more))
+    plain = ifupdown.edit(start.encode(), want(FOUR, more))
+    assert new is not None
+    assert plain is not None
+
+    def read(data: bytes) -> list[list[str]]:
+        lines = data.replace(b"\\\n", b" ").decode().split("\n")
+        return [line.split() for line in lines if line.split() and line.split()[0] not in {"up", "#", "\\"}]
+
+    assert read(new) == read(plain)
+    assert read(ifupdown.added(old, want(FOUR, name="eth9")) or b"")[-6:-4] == [
+        ["auto", "eth9"],
+        ["iface", "eth9", "inet", "static"],
+    ]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -387,6 +408,13 @@ def test_interfaces_that_do_not_know_the_nic() -> None:
         b"    netmask 255.255.255.0\n    gateway 192.0.2.1\n    dns-nameservers 192.0.2.53\n"
     )
     assert ifupdown.added(b"", want(FOUR, name=None)) is None
+
+
+def test_what_is_added_to_a_section_does_not_continue_its_last_line() -> None:
+    new = networkd.edit(b"[Match]\nName=eth0\n\n[Network]\nDomains=a \\\n\n[Link]\nMTUBytes=9000\n", want(FOUR))
+    assert new is not None
+    assert new.startswith(b"[Match]\nName=eth0\n\n[Network]\nDomains=a \\\n\n")
+    assert b"\nAddress=192.0.2.77/24\n" in new
 
 
 def test_resolv_conf() -> None:

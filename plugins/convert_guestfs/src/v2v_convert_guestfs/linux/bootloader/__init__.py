@@ -38,7 +38,11 @@ class Bootloader(Protocol):
         """Return those of the kernels that are in the boot menu, in the given order."""
 
     def with_own_images(self, kernels: Sequence[Kernel]) -> list[Kernel]:
-        """Return the kernels, each with the initramfs that the boot loader loads, which may be a copy."""
+        """Return the kernels, each with the initramfs that the boot loader loads.
+
+        That of the default entry counts, then that of another entry for the kernel. It may be a copy of the one that
+        the guest's tools make, or have another name. It is None if the entry loads none.
+        """
 
     def default_kernel(self, kernels: Sequence[Kernel]) -> Kernel | None:
         """Return the kernel that boots if the user does not choose one, or None if unknown."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux import block_devices
 from v2v_convert_guestfs.linux.bootloader import fallback, settings
 from v2v_convert_guestfs.linux.bootloader.settings import NEW_DEFAULT, RENAMED, Consoles, base, kernel_of
 from v2v_convert_guestfs.linux.editors import bls, debconf, devices_in, grub_cfg, grubenv, shell
@@ -58,13 +59,12 @@ class Grub2:
         return [kernel for kernel in kernels if kernel in offered]
 
     def with_own_images(self, kernels: Sequence[Kernel]) -> list[Kernel]:
-        """Return the kernels unchanged: GRUB loads the images in /boot."""
-        return list(kernels)
+        """Return the kernels, each with the initramfs that its entry in the menu loads."""
+        return [self._with_own_image(kernel) for kernel in kernels]
 
     def default_kernel(self, kernels: Sequence[Kernel]) -> Kernel | None:
         """Return the kernel of the default entry, or None."""
-        saved = grubenv.parse(self._read_environment()).get("saved_entry")
-        entry = grub_cfg.default_entry(self._read(), saved, self._bls_entries())
+        entry = self._default()
         return kernel_of(self._files, entry.kernel, kernels) if entry else None
 
     def set_default(self, kernel: Kernel) -> None:
@@ -191,6 +191,23 @@ class Grub2:
         known = {**grub_cfg.variables(self._read()), **grubenv.parse(self._read_environment())}
         return [grub_cfg.expand(entry.arguments, known) for entry in self._menu()]
 
+    def _default(self) -> MenuEntry | None:
+        saved = grubenv.parse(self._read_environment()).get("saved_entry")
+        return grub_cfg.default_entry(self._read(), saved, self._bls_entries())
+
+    def _with_own_image(self, kernel: Kernel) -> Kernel:
+        entry = self._default()
+        if entry is None or kernel_of(self._files, entry.kernel, [kernel]) is None:
+            entry = self._entry_of(kernel)
+        if entry is None:
+            return kernel
+        # Variables that nothing sets are empty, such as $tuned_initrd.
+        known = {**grub_cfg.variables(self._read()), **grubenv.parse(self._read_environment())}
+        plain = (re.sub(r"^\(\$\w+\)", "", word.strip("\"'")) for word in entry.initrd)
+        words = " ".join(grub_cfg.expand(word, known) for word in plain).split()
+        paths = [word for word in words if "$" not in word]
+        return kernel if entry.initrd and not paths else settings.with_image(self._files, kernel, paths)
+
     def _entry_of(self, kernel: Kernel) -> MenuEntry | None:
         fitting = [entry for entry in self._menu() if kernel_of(self._files, entry.kernel, [kernel])]
         # Entries for recovery come last. Entries in the submenu are preferred: updates change what the first one boots.
@@ -216,22 +233,24 @@ class Grub2:
         else:
             self._files.replace(self._environment, new, what=what, why=NEW_DEFAULT)
 
-    def _root_by_uuid(self) -> str | None:
-        """Return UUID=..., which grub-mkconfig writes as root= by default, or None if that cannot be used.
+    def _root_by_uuid(self) -> devices_in.RootName | None:
+        """Return a function that returns UUID=... for a disk, which grub-mkconfig writes as root= by default.
 
-        A kernel without an initramfs does not support it, and the settings may forbid it.
+        It is the UUID of the file system on the disk that the entry names, not that of this guest's root: the menu may
+        have entries of other systems. Return None if UUIDs cannot be used: a kernel without an initramfs does not
+        support them, and the settings may forbid them.
         """
         if not grub_cfg.all_have_initramfs(self._read()) or not all(entry.initrd for entry in self._bls_entries()):
             return None
         for path in settings.setting_files(self._files):
             if shell.value(self._files.read(path) or b"", "GRUB_DISABLE_LINUX_UUID") == "true":
                 return None
-        device = dict(self._session.inspection.mountpoints).get("/", "")
-        try:
-            uuid = str(self._session.handle.vfs_uuid(device))
-        except RuntimeError:
-            return None
-        return f"UUID={uuid}" if uuid else None
+
+        def root(device: str) -> str | None:
+            uuid = block_devices.file_system_uuid(self._session, device)
+            return f"UUID={uuid}" if uuid else None
+
+        return root
 
     def _rename_in_debconf(self, names: DeviceNames) -> None:
         database = "/var/cache/debconf/config.dat"

@@ -34,16 +34,12 @@ class GrubLegacy:
         return [kernel for kernel in kernels if kernel in offered]
 
     def with_own_images(self, kernels: Sequence[Kernel]) -> list[Kernel]:
-        """Return the kernels unchanged: GRUB loads the images in /boot."""
-        return list(kernels)
+        """Return the kernels, each with the initramfs that its entry in the menu loads."""
+        return [self._with_own_image(kernel) for kernel in kernels]
 
     def default_kernel(self, kernels: Sequence[Kernel]) -> Kernel | None:
         """Return the kernel of the default entry, or None."""
-        content = self._read()
-        saved = b""
-        if grub_legacy.default_is_saved(content):
-            saved = self._files.read(self._path.rpartition("/")[0] + "/default") or b""
-        entry = grub_legacy.default_entry(content, saved)
+        entry = self._default()
         return kernel_of(self._files, entry.kernel, kernels) if entry else None
 
     def set_default(self, kernel: Kernel) -> None:
@@ -101,6 +97,21 @@ class GrubLegacy:
         new = edit(old)
         if new != old:
             self._files.replace(self._path, new, what=what, why=why)
+
+    def _default(self) -> LegacyEntry | None:
+        content = self._read()
+        saved = b""
+        if grub_legacy.default_is_saved(content):
+            saved = self._files.read(self._path.rpartition("/")[0] + "/default") or b""
+        return grub_legacy.default_entry(content, saved)
+
+    def _with_own_image(self, kernel: Kernel) -> Kernel:
+        entry = self._default()
+        if entry is None or kernel_of(self._files, entry.kernel, [kernel]) is None:
+            entry = self._entry_of(kernel)
+        if entry is None:
+            return kernel
+        return settings.with_image(self._files, kernel, [entry.initrd] if entry.initrd else [])
 
     def _entry_of(self, kernel: Kernel) -> LegacyEntry | None:
         fitting = [

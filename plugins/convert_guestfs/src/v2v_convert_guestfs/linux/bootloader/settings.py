@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
@@ -118,6 +118,28 @@ def kernel_of(files: GuestFiles, path: str, kernels: Sequence[Kernel]) -> Kernel
         if real is not None and base(real) in by_name:
             return by_name[base(real)]
     return None
+
+
+def with_image(files: GuestFiles, kernel: Kernel, paths: Sequence[str]) -> Kernel:
+    """Return the kernel with the initramfs that its entry in the menu loads.
+
+    If that cannot be found in the guest, return the kernel unchanged.
+
+    :param paths: the images that the entry loads, relative to the root of the file system or subvolume that contains
+        /boot. The last one belongs to the kernel; those before it contain microcode.
+    """
+    if not paths:
+        return replace(kernel, initramfs=None)
+    path = re.sub(r"^\([^)]*\)", "", paths[-1].strip("\"'"))
+    if not path.startswith("/") or ".." in path.split("/"):
+        return kernel
+    # The path may begin with a subvolume that is not mounted under its name.
+    for place in (f"/boot{path}", path, f"/boot/{base(path)}"):
+        real = files.resolve(place)
+        if real is not None:
+            same = kernel.initramfs is not None and files.resolve(kernel.initramfs) == real
+            return kernel if same else replace(kernel, initramfs=real)
+    return kernel
 
 
 def base(path: str) -> str:

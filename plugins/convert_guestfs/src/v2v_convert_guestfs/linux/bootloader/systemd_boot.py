@@ -133,7 +133,9 @@ class SystemdBoot:
             fallback.ensure_systemd_boot(self._session)
 
     def _with_own_image(self, kernel: Kernel, entries: Sequence[_Entry]) -> Kernel:
-        entry = next((entry for entry in entries if entry.boots(kernel)), None)
+        default = self._default()
+        ordered = [*([default] if default else []), *entries]
+        entry = next((entry for entry in ordered if entry.boots(kernel)), None)
         if entry is None:
             return kernel
         # The last initrd belongs to the kernel. Those before it contain microcode.

@@ -7,8 +7,13 @@ import re
 from collections.abc import Callable, Mapping
 
 from v2v_convert_guestfs.devices import DeviceNames
+from v2v_convert_guestfs.linux.editors import lvm_filters as lvm
 from v2v_convert_guestfs.linux.editors.shell import edit_values
 
+#: Return what root= on a kernel command line may be called instead, such as UUID=…, by the new name of a disk, or None.
+RootName = Callable[[str], str | None]
+
+_ROOT = re.compile(r"(?<![\w./-])root=(/dev/[^\s\"']+)", re.ASCII)
 #: A line of fstab(5) or crypttab(5): fields separated by blanks.
 _FIELDS = re.compile(r"(?P<indent>[ \t]*)(?P<fields>[^#\s][^\n]*)", re.ASCII)
 _GRUB_CMDLINE = re.compile(r"GRUB_CMDLINE_[A-Z_]+|GRUB_DEVICE(?:_BOOT)?|boot|[A-Z_]*APPEND")
@@ -17,11 +22,6 @@ _KERNEL_LINE = re.compile(
     r"[ \t]*(?:(?:linux(?:16|efi)?|kernel|options|append)[ \t]|set[ \t]+(?:default_)?kernelopts=)", re.ASCII
 )
 _CRYPTTAB_DEVICE = re.compile(r"(?P<before>[ \t]*[^#\s]\S*[ \t]+)(?P<device>/dev/\S+)", re.ASCII)
-#: filter = [ "a|^/dev/sda|", "r|.*|" ]: a bracket inside the quotes does not end it.
-_LVM_FILTER = re.compile(
-    r"^([ \t]*(?:global_)?filter[ \t]*=\s*)(\[(?:[^\"\]]|\"(?:[^\"\\]|\\.)*\")*\]|\"(?:[^\"\\]|\\.)*\")",
-    re.ASCII | re.MULTILINE,
-)
 _DEVICE_MAP = re.compile(r"(?P<drive>[ \t]*\(hd(?P<number>\d{1,3})\)[ \t]+)(?P<device>\S+)(?P<rest>[^\n]*)", re.ASCII)
 
 
@@ -47,9 +47,7 @@ def crypttab(data: bytes, names: DeviceNames, uuids: Mapping[str, str] | None = 
 
 def lvm_filters(data: bytes, names: DeviceNames) -> bytes:
     """Rename disks in the filters of lvm.conf(5): LVM ignores every disk that does not pass."""
-    return _LVM_FILTER.sub(lambda match: match[1] + names.rename_patterns_in(match[2]), data.decode("latin-1")).encode(
-        "latin-1"
-    )
+    return lvm.edit(data, names)
 
 
 def mdadm(data: bytes, names: DeviceNames) -> bytes:
@@ -107,10 +105,10 @@ def resume_device(data: bytes, names: DeviceNames) -> bytes:
     return _by_line(data, lambda line: names.rename_in(line) if line.lstrip().startswith("resume device") else line)
 
 
-def kernel_lines(data: bytes, names: DeviceNames, *, root: str | None = None) -> bytes:
+def kernel_lines(data: bytes, names: DeviceNames, *, root: RootName | None = None) -> bytes:
     """Rename disks on the kernel command lines of a boot loader's configuration, and nowhere else in it.
 
-    :param root: the new value of root= if that names a disk, such as UUID=…; None for the disk's new name.
+    :param root: the value of root= for the new name of a disk; without it, root= gets the new name.
     """
 
     def edit(line: str) -> str:
@@ -121,22 +119,24 @@ def kernel_lines(data: bytes, names: DeviceNames, *, root: str | None = None) ->
     return _by_line(data, edit)
 
 
-def command_line(text: str, names: DeviceNames, *, root: str | None = None) -> str:
+def command_line(text: str, names: DeviceNames, *, root: RootName | None = None) -> str:
     """Rename disks on a kernel command line; nothing else in the text may look like a disk.
 
-    :param root: the new value of root= if that names a disk, such as UUID=…; None for the disk's new name.
+    :param root: the value of root= for the new name of a disk; without it, root= gets the new name.
     """
-    if root is not None:
-        text = re.sub(
-            r"(?<![\w./-])root=(/dev/[^\s\"']+)",
-            lambda match: f"root={root}" if names.rename(match[1]) else match[0],
-            text,
-            flags=re.ASCII,
-        )
-    return names.rename_in(text)
+
+    def edit(match: re.Match[str]) -> str:
+        new = names.rename(match[1])
+        return f"root={(root(new) if root else None) or new}" if new else names.rename_in(match[0])
+
+    # The new name must not be renamed once more: it can be the old name of another disk.
+    parts = _ROOT.split(text)
+    roots = [edit(match) for match in _ROOT.finditer(text)]
+    plain = [names.rename_in(part) for part in parts[::2]]
+    return "".join(part for pair in zip(plain, [*roots, ""], strict=True) for part in pair)
 
 
-def kernel_cmdline(data: bytes, names: DeviceNames, *, root: str | None = None) -> bytes:
+def kernel_cmdline(data: bytes, names: DeviceNames, *, root: RootName | None = None) -> bytes:
     """Rename disks in /etc/kernel/cmdline: a kernel command line and comments."""
     return _by_line(data, lambda line: line if line.lstrip().startswith("#") else command_line(line, names, root=root))
 

@@ -11,6 +11,7 @@ from v2v_convert_guestfs.linux.editors.bls import BlsEntry
 
 _ENTRY = re.compile(r"[ \t]*(?P<kind>menuentry|submenu)[ \t]+(?P<rest>.*)\{[ \t]*$", re.ASCII)
 _LINUX = re.compile(r"[ \t]*(?:linux|linux16|linuxefi)[ \t]+(?P<path>\S+)(?P<arguments>.*)$", re.ASCII)
+_INITRD = re.compile(r"[ \t]*(?:initrd|initrd16|initrdefi)[ \t]+(?P<paths>[^\n]*)$", re.ASCII)
 _BLS = re.compile(r"[ \t]*blscfg(?:[ \t]|$)", re.ASCII)
 _WORD = re.compile(r"'([^']*)'|\"((?:[^\"\\]|\\.)*)\"|(\S+)", re.ASCII)
 _DEFAULT = re.compile(
@@ -37,6 +38,7 @@ class MenuEntry:
     :param indexes: the positions of those submenus and of the entry itself, each from 0.
     :param names: the title and the id at each depth.
     :param kernel: its path from the root of the file system with /boot, as GRUB sees it; empty if it is not Linux.
+    :param initrd: the images that are loaded together, with GRUB's variables not expanded.
     """
 
     path: tuple[str, ...]
@@ -44,6 +46,7 @@ class MenuEntry:
     names: tuple[tuple[str, ...], ...]
     kernel: str = ""
     arguments: str = ""
+    initrd: tuple[str, ...] = ()
 
 
 @dataclass
@@ -56,6 +59,7 @@ class _Open:
     children: int = 0
     kernel: str = ""
     arguments: str = ""
+    initrd: tuple[str, ...] = ()
     around: list[_Open] = field(default_factory=list)
 
     def entry(self) -> MenuEntry:
@@ -66,6 +70,7 @@ class _Open:
             names=tuple(block.names for block in depth),
             kernel=self.kernel,
             arguments=self.arguments,
+            initrd=self.initrd,
         )
 
 
@@ -102,11 +107,15 @@ def everything(data: bytes, bls: Sequence[BlsEntry] = ()) -> list[MenuEntry]:
         elif _BLS.match(line) and not named:
             for entry in bls:
                 names = (entry.title, entry.name)
-                found.append(_Open("menuentry", top.children, names, kernel=entry.linux, arguments=entry.options))
+                block = _Open("menuentry", top.children, names, kernel=entry.linux, arguments=entry.options)
+                block.initrd = entry.initrd
+                found.append(block)
                 top.children += 1
         elif named and not named[-1].kernel and (linux := _LINUX.match(line)):
             named[-1].kernel = linux["path"].strip("\"'")
             named[-1].arguments = linux["arguments"].strip()
+        elif named and (initrd := _INITRD.match(line)):
+            named[-1].initrd = tuple(initrd["paths"].split("#", 1)[0].split())
     return [block.entry() for block in found]
 
 

@@ -14,6 +14,7 @@ _KERNEL = re.compile(
     r"[ \t]*kernel[ \t=]+(?:--\S*[ \t]+)*(?:\([^)\s]*\))?(?P<path>\S+)(?P<arguments>[^\n]*)",
     re.ASCII,
 )
+_INITRD = re.compile(r"[ \t]*initrd[ \t=]+(?:\([^)\s]*\))?(?P<path>\S+)", re.ASCII)
 _DEFAULT = re.compile(r"(?P<before>[ \t]*default[ \t=]+)(?P<value>[^\s#=]+)", re.ASCII)
 _COMMAND_LINE = re.compile(r"[ \t]*(?:kernel|module)[ \t=]", re.ASCII)
 #: Comments that programs read: Debian's update-grub makes entries from the first kind, Red Hat's grubby reads #boot=.
@@ -31,13 +32,14 @@ class LegacyEntry:
 
     :param kernel: its path from the root of its file system, as GRUB sees it; empty if the entry boots something other
         than Linux: a hypervisor, another boot loader.
+    :param initrd: the path of its initramfs, or empty.
     """
 
     index: int
     title: str
     kernel: str = ""
     arguments: str = ""
-    initrd: bool = False
+    initrd: str = ""
 
 
 def entries(data: bytes) -> list[LegacyEntry]:
@@ -54,7 +56,7 @@ def entries(data: bytes) -> list[LegacyEntry]:
                 title=(title["title"] or "").strip(" \t\r=") if title else "",
                 kernel=linux["path"] if linux else "",
                 arguments=linux["arguments"].strip(" \t\r") if linux else "",
-                initrd=any(re.match(r"[ \t]*initrd[ \t=]", line) for line in block[1:]),
+                initrd=next((match["path"] for line in block[1:] if (match := _INITRD.match(line))), ""),
             )
         )
     return found

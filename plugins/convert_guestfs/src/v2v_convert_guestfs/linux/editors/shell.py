@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from v2v_convert_guestfs.linux.editors.lines import ended
+
 _ASSIGNMENT = re.compile(
     r"^[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<append>\+?)=", re.ASCII | re.MULTILINE
 )
@@ -80,11 +82,9 @@ def set_value(data: bytes, name: str, new: str) -> bytes:
     for assignment in assignments(text):
         if assignment.name == name:
             place = assignment
-    if place is not None:
-        text = text[: place.start] + word + text[place.end :]
-    else:
-        text += ("" if not text or text.endswith("\n") else "\n") + f"{name}={word}\n"
-    return text.encode("latin-1")
+    if place is None:
+        return (ended(text) + f"{name}={word}\n").encode("latin-1")
+    return (text[: place.start] + word + text[place.end :]).encode("latin-1")
 
 
 def remove(data: bytes, names: re.Pattern[str]) -> bytes:

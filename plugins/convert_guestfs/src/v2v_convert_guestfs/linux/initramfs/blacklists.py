@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterable, Mapping
 
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.initramfs.drivers import essential, label
 from v2v_convert_guestfs.linux.kernels import Kernel, module_name
 from v2v_convert_guestfs.session import Blockers, Session
+from v2v_core.api import Bus
 
-_DISK = ("virtio_pci", "virtio_blk")
 _OTHERS = ("virtio_net", "virtio_scsi", "virtio_balloon", "virtio_rng")
 _CONFIGURATIONS = ("/etc/modprobe.conf", "/etc/modprobe.d/*", "/usr/lib/modprobe.d/*.conf", "/lib/modprobe.d/*.conf")
 _COMMAND_LINES = (
@@ -29,7 +30,9 @@ _RULE = re.compile(
 _ARGUMENT = re.compile(r"(?<![\w.-])(?:rd\.driver\.blacklist|modprobe\.blacklist|module_blacklist)=([\w,-]+)", re.ASCII)
 
 
-def look_for_blacklists(session: Session, files: GuestFiles, kernel: Kernel, blockers: Blockers) -> None:
+def look_for_blacklists(
+    session: Session, files: GuestFiles, kernel: Kernel, blockers: Blockers, bus: Bus = Bus.VIRTIO_BLK
+) -> None:
     """Block the conversion if a driver that the disk needs is blacklisted, and warn about other virtio drivers.
 
     The administrator wrote the blacklist on purpose, so the conversion does not change it.
@@ -41,11 +44,12 @@ def look_for_blacklists(session: Session, files: GuestFiles, kernel: Kernel, blo
     for path in (path for pattern in _COMMAND_LINES for path in files.glob(pattern)):
         for name in forbidden_on_command_lines(files.read(path) or b""):
             paths.setdefault(name, path)
-    essential = needed(kernel, _DISK)
+    for_disks = needed(kernel, essential(kernel, bus))
     for name, path in paths.items():
-        if name in essential:
+        if name in for_disks:
             blockers.add(
-                f"{path} in the guest forbids loading {name}, which the kernel {kernel.version} needs for virtio disks",
+                f"{path} in the guest forbids loading {name}, which the kernel {kernel.version} needs for "
+                f"{label(bus)} disks",
                 f"remove it from {path} in the guest on its source hypervisor, and rebuild its initramfs",
             )
         elif name in needed(kernel, _OTHERS):

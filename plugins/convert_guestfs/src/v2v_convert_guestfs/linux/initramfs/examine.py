@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Examine a kernel's initramfs: the drivers that it lacks for booting from virtio, and the old disk names in it."""
+"""Examine a kernel's initramfs: the drivers that it lacks for reaching its disks, and the old disk names in it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from pathlib import Path
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
+from v2v_convert_guestfs.linux.initramfs.drivers import essential, incomplete, wanted
 from v2v_convert_guestfs.linux.initramfs.image import Image, read_image
 from v2v_convert_guestfs.linux.initramfs.kinds import Kind, kind_of
 from v2v_convert_guestfs.linux.initramfs.stale import Stale, stale_files
 from v2v_convert_guestfs.linux.kernels import Kernel, module_name
 from v2v_convert_guestfs.session import Session
-from v2v_core.api import ConversionError
+from v2v_core.api import Bus, ConversionError
 
-#: Drivers that are needed to reach the disk. Those of other devices can be loaded from the root file system later.
-WANTED = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod")
-ESSENTIAL = ("virtio_pci", "virtio_blk")
 #: Bytes. Larger images are not read: the guest's own tool must rebuild them.
 _LIMIT = 512 * 1024 * 1024
 #: Bytes of one configuration file in an image, and of all that are changed.
@@ -37,9 +35,10 @@ class Examination:
     :param size: of the image in the guest, in bytes.
     :param image: the image on the host, or None if it cannot be read; then ``unreadable`` is the reason.
     :param present: the names of the modules in it.
-    :param lacking: those modules of WANTED that the kernel has, and the image does not contain.
+    :param lacking: the modules for its disks that the kernel has, and the image does not contain.
     :param stale: its files that contain old disk names. :param kind: the tool that made it.
     :param carried: files of the guest to be added to it. It boots without them.
+    :param bus: that the target's disks are on.
     """
 
     kernel: Kernel
@@ -51,11 +50,12 @@ class Examination:
     stale: Stale = field(default_factory=Stale)
     carried: Mapping[str, bytes] = field(default_factory=dict)
     kind: Kind = Kind.UNKNOWN
+    bus: Bus = Bus.VIRTIO_BLK
 
     @property
     def boots(self) -> bool:
-        """Return whether it contains the drivers that the kernel needs to reach a virtio disk."""
-        return self.image is not None and not set(self.lacking) & set(ESSENTIAL)
+        """Return whether it contains the drivers that the kernel needs to reach its disks."""
+        return self.image is not None and not set(self.lacking) & set(essential(self.kernel, self.bus, self.present))
 
     @property
     def is_fine(self) -> bool:
@@ -68,21 +68,17 @@ class Examination:
         return self.image is not None and self.kind.extendable
 
 
-def lacking_modules(kernel: Kernel, present: frozenset[str]) -> tuple[str, ...]:
-    """Return the modules of WANTED that are incomplete in an image: the module itself or a dependency is missing.
+def lacking_modules(kernel: Kernel, present: frozenset[str], bus: Bus = Bus.VIRTIO_BLK) -> tuple[str, ...]:
+    """Return the drivers for disks on the bus that are incomplete in an image.
 
-    Drivers that are built into the kernel, or that the kernel does not have, are left out.
+    Those of other devices can be loaded from the root file system later.
     """
-    return tuple(
-        name
-        for name in WANTED
-        if name in kernel.modules.paths
-        and not kernel.builds_in(name)
-        and not {module_name(path) for path in kernel.modules.closure([name])} <= present
-    )
+    return incomplete(kernel, wanted(kernel, bus, present), present)
 
 
-def examine(session: Session, kernel: Kernel, names: DeviceNames, directory: Path) -> Examination:
+def examine(
+    session: Session, kernel: Kernel, names: DeviceNames, directory: Path, bus: Bus = Bus.VIRTIO_BLK
+) -> Examination:
     """Download a kernel's initramfs to the host and examine it.
 
     :param directory: an empty directory on the host, for this image alone.
@@ -94,21 +90,28 @@ def examine(session: Session, kernel: Kernel, names: DeviceNames, directory: Pat
     try:
         size = int(session.handle.filesize(kernel.initramfs))
         if size > _LIMIT:
-            return Examination(kernel, size, unreadable=f"it is too large: {size} bytes")
+            return Examination(kernel, size, unreadable=f"it is too large: {size} bytes", bus=bus)
         session.handle.download(kernel.initramfs, str(path))
     except RuntimeError as err:
         raise ConversionError(f"{kernel.initramfs} in the guest cannot be read: {brief(err)}") from err
-    return examine_file(kernel, path, names, directory)
+    return examine_file(kernel, path, names, directory, bus)
 
 
-def examine_file(kernel: Kernel, path: Path, names: DeviceNames, directory: Path) -> Examination:
+def examine_file(
+    kernel: Kernel, path: Path, names: DeviceNames, directory: Path, bus: Bus = Bus.VIRTIO_BLK
+) -> Examination:
     """Examine an initramfs that is on the host."""
     size = path.stat().st_size
     try:
         image = read_image(path, directory)
-        present = frozenset(module_name(name) for name in image.entries() if _MODULE.fullmatch(name))
+        present = frozenset(
+            module_name(name)
+            for name, (_, entry) in image.entries().items()
+            if _MODULE.fullmatch(name) and (not entry.is_symlink or image.resolve(name) is not None)
+        )
         stale = stale_files(image, names)
         kind = kind_of(image)
     except (ArchiveError, OSError) as err:
-        return Examination(kernel, size, unreadable=str(err))
-    return Examination(kernel, size, image, "", present, lacking_modules(kernel, present), stale, kind=kind)
+        return Examination(kernel, size, unreadable=str(err), bus=bus)
+    lacking = lacking_modules(kernel, present, bus)
+    return Examination(kernel, size, image, "", present, lacking, stale, kind=kind, bus=bus)

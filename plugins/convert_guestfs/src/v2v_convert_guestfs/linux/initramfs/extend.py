@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from v2v_convert_guestfs.files import read_content
+from v2v_convert_guestfs.linux.editors.lines import ended
 from v2v_convert_guestfs.linux.initramfs import compression
 from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
 from v2v_convert_guestfs.linux.initramfs.examine import Examination
 from v2v_convert_guestfs.linux.initramfs.image import Image, write_image
-from v2v_convert_guestfs.linux.kernels import module_name
+from v2v_convert_guestfs.linux.kernels import is_module, module_name, parse_modules
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError
 
@@ -29,6 +30,8 @@ _MODULE_LIMIT = 32 * 1024 * 1024
 _MODULES_LIMIT = 64 * 1024 * 1024
 _TREE_LIMIT = 256 * 1024 * 1024
 _TABLES_LIMIT = 32 * 1024 * 1024
+#: How many modules a message names.
+_NAMED = 3
 _TO_LOAD = "conf/modules"
 _COMPRESSED = {".xz": "xz", ".gz": "gzip", ".zst": "zstd"}
 
@@ -55,8 +58,8 @@ def extend(session: Session, examined: Examination, target: Path) -> None:
         if to_load is not None:
             listed = {line.split()[0] for line in to_load.decode("utf-8", "replace").splitlines() if line.split()}
             more = [name for name in examined.lacking if name not in listed]
-            files[_TO_LOAD] = to_load + (b"" if not to_load or to_load.endswith(b"\n") else b"\n")
-            files[_TO_LOAD] += "".join(f"{name}\n" for name in more).encode()
+            text = ended(to_load.decode("latin-1")) + "".join(f"{name}\n" for name in more)
+            files[_TO_LOAD] = text.encode("latin-1")
     write_image(image, target, files, examined.stale.moved)
 
 
@@ -109,14 +112,22 @@ def _expanded_module(session: Session, path: str, data: bytes) -> tuple[str, byt
 
 
 def _tables(session: Session, image: Image, files: Mapping[str, bytes], base: str, version: str) -> dict[str, bytes]:
-    """Return the tables (modules.dep.bin and so on) that the guest's depmod makes for the modules of the new image."""
+    """Return the tables (modules.dep.bin and so on) that the guest's depmod makes for the modules of the new image.
+
+    Modules of driver updates are links into the directory of another kernel. depmod gets the files that they lead to.
+
+    :raises ArchiveError: the new tables lack a module of the old ones.
+    """
     new = {name: data for name, data in files.items() if name.startswith(f"{base}/kernel/") or ".ko" in name}
     old = {
-        name: entry
+        name: file
         for name, (_, entry) in image.entries().items()
-        if name.startswith(f"{base}/") and entry.is_regular and name not in new
+        if name.startswith(f"{base}/")
+        and name not in new
+        and (entry.is_regular or (entry.is_symlink and is_module(name)))
+        and (file := image.resolve(name)) is not None
     }
-    if sum(entry.size for entry in old.values()) + sum(map(len, new.values())) > _TREE_LIMIT:
+    if sum(image.entries()[file][1].size for file in old.values()) + sum(map(len, new.values())) > _TREE_LIMIT:
         raise ArchiveError("it has too many modules")
     with _directory_in_guest(session) as place:
         session.report.debug(f"running depmod in {place} for {len(old)} old and {len(new)} new files")
@@ -125,13 +136,19 @@ def _tables(session: Session, image: Image, files: Mapping[str, bytes], base: st
                 # kmod looks in /lib or in /usr/lib, depending on how it was built.
                 _add_link(tar, "lib", "usr/lib")
                 for name in (*old, *new):
-                    data = new[name] if name in new else image.read(name) or b""
+                    data = new[name] if name in new else image.read(old[name]) or b""
                     member = tarfile.TarInfo(f"usr/lib/modules/{version}/{name.removeprefix(base + '/')}")
                     member.size = len(data)
                     tar.addfile(member, io.BytesIO(data))
             session.handle.tar_in(str(path), place)
         session.run(["depmod", "-b", place, version])
-        return _tables_in(session, image, f"{place}/usr/lib/modules/{version}", base)
+        tables = _tables_in(session, image, f"{place}/usr/lib/modules/{version}", base)
+    loadable = {module_name(name) for name in old if is_module(name)}
+    listed = parse_modules(image.read(f"{base}/modules.dep") or b"", b"").paths.keys() & loadable
+    lost = listed - parse_modules(tables.get(f"{base}/modules.dep", b""), b"").paths.keys()
+    if lost:
+        raise ArchiveError(f"the guest's depmod leaves out {', '.join(sorted(lost)[:_NAMED])}")
+    return tables
 
 
 def _tables_in(session: Session, image: Image, directory: str, base: str) -> dict[str, bytes]:

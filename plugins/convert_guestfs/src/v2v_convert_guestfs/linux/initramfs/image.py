@@ -79,6 +79,25 @@ class Image:
         with located[0].expanded.open("rb") as file:
             return located[0].content(file, located[1], limit)
 
+    def resolve(self, name: str) -> str | None:
+        """Return the name of the regular file that a name leads to, through links; None if it leads to no such file.
+
+        :raises ArchiveError: the image is damaged.
+        """
+        for _ in range(_LINKS_LIMIT):
+            try:
+                name = self.place(name)
+            except ArchiveError:
+                return None
+            located = self.entries().get(name)
+            if located is None or not (located[1].is_symlink or located[1].is_regular):
+                return None
+            if located[1].is_regular:
+                return name
+            target = (self.content(name) or b"").decode("utf-8", "surrogateescape")
+            name = target.lstrip("/") if target.startswith("/") else f"{name.rpartition('/')[0]}/{target}"
+        return None
+
     def place(self, name: str) -> str:
         """Return the name with the links in its directories resolved: ``usr/lib/a`` for ``lib/a`` if ``lib`` is a link.
 

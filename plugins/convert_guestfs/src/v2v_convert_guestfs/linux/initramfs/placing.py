@@ -17,7 +17,7 @@ from v2v_convert_guestfs.linux.initramfs.examine import Examination
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError
 
-WHY = "the kernel needs the virtio drivers before it can read the disk"
+WHY = "the kernel needs the drivers of the disk before it can read it"
 _MIB = 1024 * 1024
 #: Bytes that must stay free if the old initramfs is kept: enough for the guest's next kernel.
 _ROOM_FOR_KERNEL = 128 * _MIB
@@ -108,14 +108,17 @@ def host_directory(session: Session) -> Iterator[Path]:
 
 
 def _record_checksum(files: GuestFiles, version: str, place: str, target: Path) -> None:
-    """Record the checksum of a new image in /boot for old initramfs-tools, which update only images that they know."""
+    """Record the checksum of a new image for old initramfs-tools, which update only images that they know.
+
+    The image that the boot loader loads may be another one than the image that they made.
+    """
     if place.rpartition("/")[0] != "/boot":
         return
     with target.open("rb") as file:
         digest = hashlib.file_digest(file, "sha1").hexdigest()
 
     def edit(data: bytes) -> bytes:
-        return re.sub(rb"^[0-9a-f]{40}(?=\s)", digest.encode(), data)
+        return re.sub(rb"^[0-9a-f]{40}(?=\s+" + re.escape(place.encode()) + rb"\s*$)", digest.encode(), data)
 
     files.edit(
         f"/var/lib/initramfs-tools/{version}", edit, what="checksum of the new initramfs", why=f"{place} was changed"

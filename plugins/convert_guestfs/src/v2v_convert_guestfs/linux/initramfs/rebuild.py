@@ -16,13 +16,14 @@ from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.families import family_of, release_of
-from v2v_convert_guestfs.linux.initramfs.examine import WANTED, Examination, examine
+from v2v_convert_guestfs.linux.initramfs.drivers import wanted
+from v2v_convert_guestfs.linux.initramfs.examine import Examination, examine
 from v2v_convert_guestfs.linux.initramfs.generators import Installed, find_generators, in_use, package_for
 from v2v_convert_guestfs.linux.initramfs.generators.protocol import Command, Job
 from v2v_convert_guestfs.linux.initramfs.placing import WHY, host_directory, place_of, take_place
 from v2v_convert_guestfs.linux.kernels import Kernel
 from v2v_convert_guestfs.session import Session
-from v2v_core.api import ConversionError
+from v2v_core.api import Bus, ConversionError
 
 #: In /dev/sda2. The path of a logical volume has more.
 _SLASHES = 2
@@ -46,9 +47,9 @@ def missing_tool(session: Session, examined: Examination) -> str:
     return f"install {package} in the guest on its source hypervisor"
 
 
-def modules_of(kernel: Kernel) -> tuple[str, ...]:
+def modules_of(kernel: Kernel, bus: Bus = Bus.VIRTIO_BLK) -> tuple[str, ...]:
     """Return the drivers to add that the kernel has as modules. Some tools fail if they do not find a module."""
-    return tuple(name for name in WANTED if name in kernel.modules.paths and not kernel.builds_in(name))
+    return tuple(name for name in wanted(kernel, bus) if name in kernel.modules.paths and not kernel.builds_in(name))
 
 
 def configure(session: Session, files: GuestFiles, examined: Examination) -> None:
@@ -56,7 +57,7 @@ def configure(session: Session, files: GuestFiles, examined: Examination) -> Non
 
     :raises ConversionError: a file cannot be written.
     """
-    installed, modules = generator_for(session, files, examined), modules_of(examined.kernel)
+    installed, modules = generator_for(session, files, examined), modules_of(examined.kernel, examined.bus)
     if installed is not None and modules:
         installed.generator.configure(files, modules)
 
@@ -81,25 +82,25 @@ def make_anew(session: Session, files: GuestFiles, examined: Examination, names:
             program=installed.program,
             version=kernel.modules_directory.rpartition("/")[2],
             kernel=kernel.image,
-            modules=modules_of(kernel),
+            modules=modules_of(kernel, examined.bus),
             initramfs=place,
             output=output,
             root=_root(session),
             major=release_of(session.inspection),
         )
-        wanted = root_modules(session)
+        for_root = root_modules(session)
         *firsts, last = installed.generator.commands(job)
         for command in firsts:
             try:
                 new = _made(session, files, examined, names, command, output)
-                if lost := lost_modules(examined, new, wanted):
+                if lost := lost_modules(examined, new, for_root):
                     raise ConversionError(f"the new initramfs no longer has {', '.join(lost)}")
                 break
             except ConversionError as err:
                 session.report.debug(f"{err}: trying {installed.program} again with other settings")
         else:
             new = _made(session, files, examined, names, last, output)
-            if lost := lost_modules(examined, new, wanted):
+            if lost := lost_modules(examined, new, for_root):
                 session.report.warning(
                     f"the new initramfs of the kernel {kernel.version} no longer has {', '.join(lost)}: "
                     "if the guest's root file system needs it, the guest does not boot"
@@ -147,7 +148,7 @@ def _made(
     before = _checksum(session, output)
     _run(session, files, kernel, command)
     with host_directory(session) as directory:
-        new = examine(session, replace(kernel, initramfs=output), names, directory)
+        new = examine(session, replace(kernel, initramfs=output), names, directory, examined.bus)
     if new.image is None and _checksum(session, output) == before:
         raise ConversionError(
             f"{command.argv[0]} reported success, but made no initramfs for the kernel {kernel.version}",

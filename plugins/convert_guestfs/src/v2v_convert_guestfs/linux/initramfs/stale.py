@@ -23,6 +23,10 @@ _EDITORS: tuple[tuple[re.Pattern[str], _Editor], ...] = tuple(
         (r"conf/conf\.d/cryptroot", devices_in.kernel_arguments),
         (r"conf/conf\.d/[^/]+|conf/[^/]+\.conf", devices_in.resume),
         (r"etc/fstab|etc/fstab\.(?:sys|empty)", devices_in.fstab),
+        (r"etc/lvm/lvm(?:local)?\.conf", devices_in.lvm_filters),
+        (r"etc/(?:mdadm/)?mdadm\.conf(?:\.d/[^/]+)?", devices_in.mdadm),
+        (r"etc/(?:uswsusp|suspend)\.conf", devices_in.resume_device),
+        (r"(?:etc|usr/lib|lib|run)/systemd/system/[^/]+\.mount", devices_in.mount_unit),
         (r"etc/cmdline|etc/cmdline\.d/[^/]+\.conf", devices_in.kernel_arguments),
         (r"etc/block_uuid\.map", devices_in.kernel_arguments),
     )
@@ -42,8 +46,10 @@ _UNIT = re.compile(
 _UNIT_LINK = re.compile(r"(?P<before>(?:[^\n]*/)?)(?P<disk>dev-[^/]+)(?P<after>\.device)", re.ASCII)
 #: Links that udev creates from a disk's serial number or controller. None of them exists on KVM.
 _HARDWARE_LINK = ("/dev/disk/by-id/", "/dev/disk/by-path/")
-#: LVM identifies its disks by their serial numbers at the source. Without this file it uses all disks.
-_LVM_DEVICES = "etc/lvm/devices/system.devices"
+#: Files that go: the disks that LVM may use, by their serial numbers at the source, and caches of old names.
+_REMOVED = frozenset(
+    {"etc/lvm/devices/system.devices", "etc/lvm/cache/.cache", "etc/lvm/.cache", "etc/blkid.tab", "etc/blkid/blkid.tab"}
+)
 
 #: How many files a message names.
 _NAMED = 3
@@ -96,7 +102,7 @@ def stale_files(image: Image, names: DeviceNames) -> Stale:
 
 def moved_name(name: str, names: DeviceNames) -> str | None:
     """Return the new name of a file whose name contains an old disk name, "" to remove the file, or None to keep it."""
-    if name == _LVM_DEVICES:
+    if name in _REMOVED:
         return ""
     match, plain, escaped = _HOOK.fullmatch(name), _from_hook, _to_hook
     if match is None:

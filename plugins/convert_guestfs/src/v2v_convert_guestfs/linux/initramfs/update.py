@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Make every kernel in the boot menu boot from virtio: examine its initramfs, change it if needed, and check it."""
+"""Make every kernel in the boot menu reach its disks: examine its initramfs, change it if needed, and check it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.initramfs.blacklists import look_for_blacklists
 from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
-from v2v_convert_guestfs.linux.initramfs.examine import ESSENTIAL, Examination, examine, examine_file
+from v2v_convert_guestfs.linux.initramfs.drivers import can_boot_from, essential, label
+from v2v_convert_guestfs.linux.initramfs.examine import Examination, examine, examine_file
 from v2v_convert_guestfs.linux.initramfs.extend import extend
 from v2v_convert_guestfs.linux.initramfs.placing import free_space, host_directory, size_estimate, upload
 from v2v_convert_guestfs.linux.initramfs.rebuild import configure, make_anew, maker_for, missing_tool
 from v2v_convert_guestfs.linux.kernels import Kernel
 from v2v_convert_guestfs.session import Blockers, Session
-from v2v_core.api import ConversionError
+from v2v_core.api import Bus, ConversionError
 
 _MIB = 1024 * 1024
 #: Bytes that the images of all kernels may take on this host, including their expanded contents.
@@ -55,32 +56,39 @@ class InitramfsWork:
 
 
 def examine_kernels(
-    session: Session, files: GuestFiles, kernels: Sequence[Kernel], names: DeviceNames, blockers: Blockers
+    session: Session,
+    files: GuestFiles,
+    kernels: Sequence[Kernel],
+    names: DeviceNames,
+    blockers: Blockers,
+    bus: Bus = Bus.VIRTIO_BLK,
 ) -> InitramfsWork:
     """Examine the initramfs of each kernel, and add a blocker if that of the first kernel cannot be changed.
 
-    :param kernels: the default kernel first.
+    :param kernels: the default kernel first. :param bus: that the target's disks are on.
     """
     work = InitramfsWork([], [])
     if kernels:
-        look_for_blacklists(session, files, kernels[0], blockers)
+        _warn_of_drivers(session, kernels[0], bus)
+        look_for_blacklists(session, files, kernels[0], blockers, bus)
     taken = 0
     for number, kernel in enumerate(kernels):
         if taken > _HOST_LIMIT:
             session.report.warning(
                 f"the initramfs images of {len(kernels) - number} more kernels are not examined, because the others "
-                f"already take {taken // _MIB} MB: those kernels may not boot from a virtio disk"
+                f"already take {taken // _MIB} MB: those kernels may not boot from {label(bus)} disks"
             )
             break
         if kernel.initramfs is None:
-            if number == 0 and not all(kernel.builds_in(name) for name in ESSENTIAL):
+            if number == 0 and not all(kernel.builds_in(name) for name in essential(kernel, bus)):
                 session.report.warning(
-                    f"the kernel {kernel.version} has no initramfs and its virtio drivers are modules: it may not boot"
+                    f"the kernel {kernel.version} has no initramfs and its {label(bus)} drivers are modules: "
+                    "it may not boot"
                 )
             continue
         directory = Path(tempfile.mkdtemp(prefix="initramfs-", dir=session.request.temporary))
         work.directories.append(directory)
-        examined = examine(session, kernel, names, directory)
+        examined = examine(session, kernel, names, directory, bus)
         if examined.image is None:
             # An unreadable image is not used any more, and what was expanded of it may be huge.
             shutil.rmtree(directory, ignore_errors=True)
@@ -118,7 +126,7 @@ def update(session: Session, files: GuestFiles, work: InitramfsWork, names: Devi
         if number > 0 and free_space(session, image) < size_estimate(examined):
             session.report.warning(
                 f"the guest has no space to rebuild {image} of the kernel {examined.kernel.version}: "
-                "that kernel will not boot from a virtio disk"
+                f"that kernel will not boot from {label(examined.bus)} disks"
             )
             continue
         try:
@@ -126,7 +134,9 @@ def update(session: Session, files: GuestFiles, work: InitramfsWork, names: Devi
         except ConversionError as err:
             if number == 0:
                 raise
-            session.report.warning(f"the kernel {examined.kernel.version} will not boot from a virtio disk: {err}")
+            session.report.warning(
+                f"the kernel {examined.kernel.version} will not boot from {label(examined.bus)} disks: {err}"
+            )
 
 
 def _update_one(session: Session, files: GuestFiles, examined: Examination, names: DeviceNames) -> None:
@@ -135,7 +145,7 @@ def _update_one(session: Session, files: GuestFiles, examined: Examination, name
         target = directory / "initramfs.new"
         try:
             extend(session, examined, target)
-            new = examine_file(examined.kernel, target, names, directory)
+            new = examine_file(examined.kernel, target, names, directory, examined.bus)
             if not new.is_fine:
                 raise ArchiveError(f"after the change it still {_problem(new)}")
         except (ArchiveError, OSError, RuntimeError) as err:
@@ -160,7 +170,7 @@ def _carry(session: Session, files: GuestFiles, examined: Examination, names: De
         with host_directory(session) as directory:
             target = directory / "initramfs.new"
             extend(session, examined, target)
-            new = examine_file(examined.kernel, target, names, directory)
+            new = examine_file(examined.kernel, target, names, directory, examined.bus)
             if not new.is_fine or new.present != examined.present:
                 raise ArchiveError("it was damaged by the change")
             upload(session, files, examined, target)
@@ -172,12 +182,24 @@ def _carry(session: Session, files: GuestFiles, examined: Examination, names: De
         )
 
 
+def _warn_of_drivers(session: Session, kernel: Kernel, bus: Bus) -> None:
+    """Warn if the kernel has no driver for the bus, as far as that is known: old kernels do not list built-in ones."""
+    known = kernel.modules.paths and (kernel.modules.builtin or kernel.config)
+    if known and not can_boot_from(kernel, bus):
+        session.report.warning(
+            f"the kernel {kernel.version} has no drivers for {label(bus)} disks "
+            f"({', '.join(essential(kernel, bus))}): the guest may not boot"
+        )
+
+
 def _report(session: Session, examined: Examination) -> None:
     name = examined.kernel.initramfs
     if examined.image is None:
         session.report.debug(f"{name} cannot be read: {examined.unreadable}")
     elif examined.is_fine:
-        session.report.info(f"The initramfs of the kernel {examined.kernel.version} already has the virtio drivers")
+        session.report.info(
+            f"The initramfs of the kernel {examined.kernel.version} already has the {label(examined.bus)} drivers"
+        )
     else:
         wrong = [*examined.lacking, *([str(examined.stale)] if examined.stale else [])]
         session.report.debug(

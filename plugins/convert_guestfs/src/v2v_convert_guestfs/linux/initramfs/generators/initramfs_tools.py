@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.editors import devices_in
+from v2v_convert_guestfs.linux.editors.lines import ended
 from v2v_convert_guestfs.linux.families import Family
 from v2v_convert_guestfs.linux.initramfs.generators.protocol import Command, Job
 from v2v_convert_guestfs.linux.initramfs.kinds import Kind
@@ -61,5 +62,5 @@ def with_modules(data: bytes, modules: Sequence[str]) -> bytes:
     lacking = [name.encode() for name in modules if name.encode() not in listed]
     if not lacking:
         return data
-    end = b"" if not data or data.endswith(b"\n") else b"\n"
-    return data + end + b"# Added by virt-v2v: the disks of this machine\n" + b"".join(name + b"\n" for name in lacking)
+    data = ended(data.decode("latin-1")).encode("latin-1")
+    return data + b"# Added by virt-v2v: the disks of this machine\n" + b"".join(name + b"\n" for name in lacking)

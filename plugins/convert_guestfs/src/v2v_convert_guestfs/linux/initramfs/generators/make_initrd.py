@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.editors.lines import ended
 from v2v_convert_guestfs.linux.families import Family
 from v2v_convert_guestfs.linux.initramfs.generators.protocol import Command, Job
 from v2v_convert_guestfs.linux.initramfs.kinds import Kind
@@ -47,6 +48,5 @@ def with_modules_added(data: bytes, modules: Sequence[str]) -> bytes:
     lacking = [name.encode() for name in modules if name.encode() not in listed]
     if not lacking:
         return data
-    # A backslash at the end of the file would join the new line to the last one.
-    end = b"" if not data or data.endswith(b"\n") else b"\n"
-    return data + end + b"# Added by virt-v2v: the disks of this machine\nMODULES_ADD += " + b" ".join(lacking) + b"\n"
+    data = ended(data.decode("latin-1")).encode("latin-1")
+    return data + b"# Added by virt-v2v: the disks of this machine\nMODULES_ADD += " + b" ".join(lacking) + b"\n"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from v2v_convert_guestfs.linux.editors.lines import ended
 from v2v_convert_guestfs.linux.network import ifupdown
 from v2v_convert_guestfs.linux.network.addresses.wanted import NotEditable, Wanted
 
@@ -33,6 +34,9 @@ def edit(data: bytes, wanted: Wanted) -> bytes | None:
         _method(stanza) == "manual" and _family(stanza) in wanted.families for stanza in mine
     ):
         raise NotEditable("it has no address of its own there: it may be a port of a bridge or bond")
+    # Anything that is added must not continue the last line, so an empty line ends it.
+    stanzas = _stanzas(ended(text)) if text.endswith(("\\", "\\\n")) else stanzas
+    mine = [stanza for stanza in stanzas if stanza[0].split()[:1] == ["iface"] and _name(stanza) in wanted.names]
     left = {family: list(wanted.addresses_of(family)) for family in wanted.families}
     first, begun = True, set[int]()
     for stanza in stanzas:
@@ -48,8 +52,7 @@ def edit(data: bytes, wanted: Wanted) -> bytes | None:
     out = "\n".join(line for stanza in stanzas for line in stanza)
     for family, addresses in left.items():
         for address in addresses:
-            out += "" if out.endswith("\n") else "\n"
-            out += _stanza(wanted, _name(mine[0]), address, gateway=family not in begun, servers=first)
+            out = ended(out) + _stanza(wanted, _name(mine[0]), address, gateway=family not in begun, servers=first)
             first = False
             begun.add(family)
     return out.encode("latin-1")
@@ -60,7 +63,7 @@ def added(data: bytes, wanted: Wanted) -> bytes | None:
     if not wanted.names:
         return None
     text = data.decode("latin-1")
-    text += ("" if not text or text.endswith("\n") else "\n") + f"\nauto {wanted.names[0]}\n"
+    text = ended(text) + f"\nauto {wanted.names[0]}\n"
     for family in wanted.families:
         for number, address in enumerate(wanted.addresses_of(family)):
             servers = number == 0 and family == wanted.families[0]

@@ -62,6 +62,9 @@ class Sections:
             self._lines += [(number, section, line) for line in text]
             return
         place = max(place for place, entry in enumerate(self._lines) if entry[0] == number and entry[2].strip()) + 1
+        if self._lines[place - 1][2].endswith("\\"):
+            # systemd continues such a line on the next one.
+            lines = ["", *lines]
         self._lines[place:place] = [(number, section, line) for line in lines]
         if place + len(lines) == len(self._lines):
             # The last line of the file ends with a newline.
