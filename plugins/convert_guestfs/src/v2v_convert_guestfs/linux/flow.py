@@ -13,6 +13,7 @@ from v2v_convert_guestfs.linux import (
     console,
     display,
     distribution,
+    fstab_devices,
     guest_agent,
     identity,
     immutable,
@@ -104,7 +105,8 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     kernel = choose_kernel(kernels, bootloader.bootable(kernels), bootloader.default_kernel(kernels), blockers)
     capabilities = capabilities_of(kernel, session.inspection)
     prefix = block_devices.prefix_of(capabilities.block_bus, session.inspection)
-    names = DeviceNames.of(session.request.guest.disks, prefix, block_devices.renamed_drives(session))
+    known = fstab_devices.known_disks(session, files)
+    names = DeviceNames.of(session.request.guest.disks, prefix, block_devices.renamed_drives(session), known)
     others = [other for other in bootloader.bootable(kernels) if other is not kernel and drives_virtio_disks(other)]
     asked_for = assign.asked_for(session)
     nic_names = keep_names.examine(session, files, assign.need_names(session, files, asked_for))
