@@ -220,6 +220,8 @@ class ConvertResult:
     """What the guest turned out to be, what it can do now, and what was changed in it.
 
     :param boot_disk: number of the disk that it boots from, from 1, if that was found out.
+    :param nic_order: positions of the source's network interfaces, from 0, in the order in which the guest must find
+        them at the target; () for the source's order.
     """
 
     inspection: Inspection
@@ -227,6 +229,7 @@ class ConvertResult:
     firmware: Firmware
     boot_disk: int | None = None
     changes: tuple[Change, ...] = ()
+    nic_order: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

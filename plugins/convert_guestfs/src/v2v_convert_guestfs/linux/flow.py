@@ -152,6 +152,7 @@ def _change(session: Session, files: GuestFiles, plan: Plan) -> None:
             session, files, block_driver=_BLOCK_DRIVERS.get(plan.capabilities.block_bus), net_driver=plan.net_driver
         )
         keep_names.pin_names(files, plan.nic_names)
+        session.nic_order = plan.nic_names.order
         assign.write(files, plan.addresses)
     with session.stage("convert/initramfs"):
         naming = {path.lstrip("/"): content for path, (content, _) in plan.nic_names.files.items()}

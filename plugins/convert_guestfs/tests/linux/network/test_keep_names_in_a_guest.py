@@ -195,6 +195,22 @@ def test_a_name_that_is_pinned_now_is_known() -> None:
     assert (names.by_mac, list(names.files)) == ({A: "ens192"}, [LINK])
 
 
+def test_nics_with_the_names_of_the_kernel_are_ordered() -> None:
+    """systemd/systemd#29957: the guest's rule names them against their order, which only old versions of udev do."""
+    rule = "".join(
+        f'SUBSYSTEM=="net", ATTR{{address}}=="{mac}", NAME="{name}"\n' for mac, name in {A: "eth1", B: "eth0"}.items()
+    )
+    guest = Simulator({"/etc/udev/rules.d/70-persistent-net.rules": rule, **grub("net.ifnames=0")}, (A, B))
+    assert keep_names.examine(guest.session, GuestFiles(guest.session)).order == (1, 0)
+    files = {
+        "/etc/sysconfig/network-scripts/ifcfg-eth0": f"DEVICE=eth0\nHWADDR={B}\n",
+        "/etc/sysconfig/network-scripts/ifcfg-eth1": f"DEVICE=eth1\nHWADDR={A}\n",
+    }
+    guest = Simulator(files, (A, B))
+    names = keep_names.examine(guest.session, GuestFiles(guest.session))
+    assert (names.order, names.by_mac) == ((1, 0), {A: "eth1", B: "eth0"})
+
+
 ASKED = StaticAddress(mac=A, address="192.0.2.77", gateway="192.0.2.1", prefix=24, nameservers=("192.0.2.53",))
 NETWORKD = {"/etc/systemd/system/multi-user.target.wants/systemd-networkd.service": "->/x"}
 SUSE = {"/usr/sbin/wicked": "", "/etc/sysconfig/network/config": 'NETCONFIG_DNS_STATIC_SERVERS=""\n'}

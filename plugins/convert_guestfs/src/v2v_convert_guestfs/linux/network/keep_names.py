@@ -15,6 +15,7 @@ from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.editors import grub_cfg
 from v2v_convert_guestfs.linux.network import ifcfg, ifupdown, ini, link_settings, netplan, udev_rules
 from v2v_convert_guestfs.linux.network.contents import contents, is_masked
+from v2v_convert_guestfs.linux.network.kernel_order import order_of_nics
 from v2v_convert_guestfs.linux.network.link_settings import LinkFile, settings_of
 from v2v_convert_guestfs.linux.network.names import Reading, mac_address, merged
 from v2v_convert_guestfs.linux.network.pairing import Pairing, Pin, pair
@@ -44,10 +45,12 @@ class NicNames:
     """The files that pin names, and the resulting names.
 
     :param files: content and reason, by path. :param by_mac: the known names of NICs on KVM, by MAC address.
+    :param order: the positions of the source's NICs in the order that they need on KVM, or () for the source's order.
     """
 
     files: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     by_mac: dict[str, str] = field(default_factory=dict)
+    order: tuple[int, ...] = ()
 
 
 def examine(session: Session, files: GuestFiles, need_names: Sequence[str] = ()) -> NicNames:
@@ -61,9 +64,13 @@ def examine(session: Session, files: GuestFiles, need_names: Sequence[str] = ())
     for number, mac in enumerate(nameless):
         by_mac[mac] = f"v2v{number}"
         pins.append(Pin(by_mac[mac], mac, "its configuration needs a name, and it had none"))
+    order = order_of_nics(by_mac, [mac_address(nic.mac) for nic in session.request.guest.nics])
+    if order:
+        listed = ", ".join(f"{name} is {mac}" for mac, name in sorted(by_mac.items(), key=lambda item: item[1]))
+        session.report.info(f"The NICs come in another order than on the source, so that the kernel finds: {listed}")
     if not _reads_links(session, files):
-        return NicNames(_rules_of_pins(pins), by_mac)
-    return NicNames(_links_of_pins(session, pins, link_settings.read_link_files(session, files)), by_mac)
+        return NicNames(_rules_of_pins(pins), by_mac, order)
+    return NicNames(_links_of_pins(session, pins, link_settings.read_link_files(session, files)), by_mac, order)
 
 
 def _find_pins(session: Session, files: GuestFiles) -> tuple[list[Pin], dict[str, str]]:
