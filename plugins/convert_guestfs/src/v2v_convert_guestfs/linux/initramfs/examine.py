@@ -12,7 +12,7 @@ from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
 from v2v_convert_guestfs.linux.initramfs.image import Image, read_image
-from v2v_convert_guestfs.linux.initramfs.kinds import Kind, kind_of
+from v2v_convert_guestfs.linux.initramfs.kinds import Kind, kind_of, packed_in
 from v2v_convert_guestfs.linux.initramfs.stale import Stale, stale_files
 from v2v_convert_guestfs.linux.kernels import Kernel, module_name
 from v2v_convert_guestfs.session import Session
@@ -38,7 +38,7 @@ class Examination:
     :param image: the image on the host, or None if it cannot be read; then ``unreadable`` is the reason.
     :param present: the names of the modules in it.
     :param lacking: those modules of WANTED that the kernel has, and the image does not contain.
-    :param stale: its files that contain old disk names. :param kind: the tool that made it.
+    :param stale: its files that contain old disk names. :param kind: the tool that made it, if that is known.
     :param carried: files of the guest to be added to it. It boots without them.
     """
 
@@ -106,6 +106,9 @@ def examine_file(kernel: Kernel, path: Path, names: DeviceNames, directory: Path
     size = path.stat().st_size
     try:
         image = read_image(path, directory)
+        if packed := packed_in(image):
+            reason = f"dracut's module squash has put its files into {packed}, so it must be made without that module"
+            return Examination(kernel, size, unreadable=reason, kind=Kind.DRACUT)
         present = frozenset(module_name(name) for name in image.entries() if _MODULE.fullmatch(name))
         stale = stale_files(image, names)
         kind = kind_of(image)
