@@ -223,6 +223,8 @@ class ConvertResult:
     """What the converter found in the guest, what hardware the guest can use now, and what was changed in it.
 
     :param boot_disk: number of the disk that it boots from, from 1; None if that is not known.
+    :param nic_order: positions of the source's network interfaces, from 0, in the order in which the guest must find
+        them at the target; () for the source's order.
     """
 
     inspection: Inspection
@@ -230,6 +232,7 @@ class ConvertResult:
     firmware: Firmware
     boot_disk: int | None = None
     changes: tuple[Change, ...] = ()
+    nic_order: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ from v2v_core.errors import (
 from v2v_core.events import Event, EventKind, Step
 from v2v_core.hookspecs import ConvertSettings, OwnedObject
 from v2v_core.model import Bus
-from v2v_core.settings import CopyChoice, InputChoice, RunChoice
+from v2v_core.settings import ConvertChoice, CopyChoice, InputChoice, RunChoice
 from v2v_core.steps import cleanup, convert, copy, input_setup, output_check, output_finalize, output_setup
 from v2v_core.steps.convert_apart import convert_apart
 from v2v_core.testing import MARKER, read_endpoint, write_endpoint
@@ -181,6 +181,30 @@ def test_usage_error_of_a_converter_is_one_in_the_process_apart(
     with pytest.raises(V2VError, match="makes no sense") as refused:
         convert_apart(v2v_directory, dataclasses.replace(choice.convert, settings=settings))
     assert refused.value.exit_code == UsageError.exit_code
+
+
+def test_convert_orders_the_interfaces_as_the_guest_needs_them(
+    v2v_directory: ConversionDir, v2v_install: Install
+) -> None:
+    v2v_install(
+        "v2v-ordered",
+        {"v2v.input": {"t-nics": "t_ordered:WithNics"}, "v2v.convert": {"t-order": "t_ordered:Ordering"}},
+        {
+            "t_ordered": "from v2v_core.api import *\n"
+            "class WithNics:\n @hookimpl\n def v2v_input_setup(self, request):\n"
+            "  return InputResult(guest=Guest(name='g', disks=(SourceDisk(index=1),), "
+            "nics=tuple(Nic(network=name) for name in 'abc')), "
+            "disks=(NbdkitPlugin(name='memory', parameters=(('size', '1M'),)),))\n"
+            "class Ordering:\n @hookimpl\n def v2v_convert(self, request):\n"
+            "  found = Inspection(root='/dev/sda1', os_type='linux', distro='x', arch='x86_64')\n"
+            "  return ConvertResult(inspection=found, capabilities=Capabilities(), firmware=Firmware.BIOS, "
+            "nic_order=(2, 0, 1))\n"
+        },
+    )
+    input_setup.run(v2v_directory, InputChoice(mode="t-nics"))
+    convert.run(v2v_directory, ConvertChoice(mode="t-order"))
+    assert [nic.network for nic in metadata.read_target(v2v_directory.metadata_out).nics] == ["c", "a", "b"]
+    assert [nic.network for nic in metadata.read_source(v2v_directory.metadata_in).nics] == ["a", "b", "c"]
 
 
 def test_convert_names_a_disk_that_is_not_served(choice: RunChoice, v2v_directory: ConversionDir) -> None:

@@ -49,6 +49,8 @@ def run(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSi
         for change in result.changes:
             if (change.path, change.what, change.why) not in report.changes:
                 report.changed(change.path, change.what, change.why)
+        if sorted(result.nic_order) == list(range(len(nics))):
+            nics = tuple(nics[position] for position in result.nic_order)
         target = dataclasses.replace(_target(guest, result, profile, report), nics=nics)
         metadata.write_target(directory.metadata_out, directory.metadata_in, target)
         return target

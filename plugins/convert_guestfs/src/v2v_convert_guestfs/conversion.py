@@ -96,6 +96,7 @@ def _convert(session: Session) -> ConvertResult:
         firmware=session.firmware,
         boot_disk=boot_disk,
         changes=tuple(session.changes),
+        nic_order=session.nic_order,
     )
 
 

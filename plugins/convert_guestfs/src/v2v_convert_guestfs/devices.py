@@ -41,40 +41,73 @@ _FAMILIES: Mapping[Bus, tuple[str, ...]] = {
 }
 
 
+def suggested_disks(disks: Sequence[SourceDisk]) -> dict[str, int]:
+    """Return the index of each disk by its names, as the buses of the source suggest them."""
+    positions: dict[str, int] = {}
+    counted: dict[str, int] = {}
+    for index, disk in enumerate(disks):
+        for family in _FAMILIES[disk.bus] if buses_known(disks) and disk.bus is not None else ():
+            position = counted.get(family, 0)
+            counted[family] = position + 1
+            positions[_NAMES[family](position)] = index
+    for family, name in _NAMES.items():
+        if family not in counted:
+            for index in range(len(disks)):
+                positions.setdefault(name(index), index)
+    return positions
+
+
+def buses_known(disks: Sequence[SourceDisk]) -> bool:
+    """Return whether the source says on which bus each disk is."""
+    return all(disk.bus in _FAMILIES for disk in disks)
+
+
+def split_device(device: str) -> tuple[str, str] | None:
+    """Return the disk without /dev/ and the number of the partition or "", or None if it is neither."""
+    match = _DEVICE.fullmatch(device)
+    return (match["disk"], match["after_p"] or match["number"] or "") if match else None
+
+
+def family_of_name(disk: str) -> str:
+    """Return the family of a disk's name: nvme of nvme0n1, sd of sda."""
+    return next(family for family in sorted(_NAMES, key=len, reverse=True) if disk.startswith(family))
+
+
 @dataclass(frozen=True)
 class DeviceNames:
     """The new name of each disk by its old one, both without /dev/: ``{"sda": "vda"}``.
 
     :param drives: the same for CD-ROM drives: ``{"hdc": "cdrom"}``.
     :param volumes: the new names of LVM's physical volumes that the guest mounts file systems from: ``/dev/vda2``.
+    :param untold: names that look like the guest's disks, and nothing proves which of them they mean.
     """
 
     disks: Mapping[str, str] = field(default_factory=dict)
     drives: Mapping[str, str] = field(default_factory=dict)
     volumes: tuple[str, ...] = ()
+    untold: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, disks: Sequence[SourceDisk], prefix: str, drives: Mapping[str, str] | None = None) -> DeviceNames:
+    def of(
+        cls,
+        disks: Sequence[SourceDisk],
+        prefix: str,
+        drives: Mapping[str, str] | None = None,
+        known: Mapping[str, int | None] | None = None,
+    ) -> DeviceNames:
         """Work out the names from the buses of the source's disks.
 
         Disks are counted per bus. A family of names that no disk's bus has is counted over all disks: a bus may be
         wrong or unknown (an import of plain files), and a configuration file may be older than the bus.
 
         :param prefix: of the names on KVM: vd, sd or hd.
+        :param known: what the guest's file systems have proved: the index of a disk by its name, or None if the name
+            cannot be told.
         """
-        names: dict[str, str] = {}
-        known = all(disk.bus in _FAMILIES for disk in disks)
-        counted: dict[str, int] = {}
-        for index, disk in enumerate(disks):
-            for family in _FAMILIES[disk.bus] if known and disk.bus is not None else ():
-                position = counted.get(family, 0)
-                counted[family] = position + 1
-                names[_NAMES[family](position)] = prefix + drive_letters(index)
-        for family, name in _NAMES.items():
-            if family not in counted:
-                for index in range(len(disks)):
-                    names.setdefault(name(index), prefix + drive_letters(index))
-        return cls(names, drives or {})
+        positions = suggested_disks(disks) | {name: index for name, index in (known or {}).items() if index is not None}
+        untold = frozenset(name for name, index in (known or {}).items() if index is None)
+        names = {name: prefix + drive_letters(index) for name, index in positions.items() if name not in untold}
+        return cls(names, drives or {}, untold=untold)
 
     def rename(self, device: str) -> str | None:
         """Return the new name of a disk or partition, or None if it is not the guest's. Both begin with /dev/."""
@@ -92,8 +125,12 @@ class DeviceNames:
         return _ANY_PATTERN.sub(f"/dev/{prefixes.pop()}", text) if len(prefixes) == 1 else text
 
     def unknown_in(self, text: str) -> tuple[str, ...]:
-        """List the names in the text that look like disks and do not belong to the guest."""
-        return tuple(match[0] for match in _TOKEN.finditer(text) if self._new_name(match) is None)
+        """List the names in the text that look like disks and do not belong to the guest. Untold ones are left out."""
+        return tuple(
+            match[0]
+            for match in _TOKEN.finditer(text)
+            if self._new_name(match) is None and match["disk"] not in self.untold
+        )
 
     def stale_in(self, text: str) -> tuple[str, ...]:
         """List the names in the text that are wrong after the conversion: they mean another disk, or none."""

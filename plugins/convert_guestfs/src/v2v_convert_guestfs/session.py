@@ -22,6 +22,7 @@ class Session:
     :param filesystems: type by device, as ``disks.list_filesystems`` returns them.
     :param opened: the device inside each encrypted device that was opened.
     :param found: the inspection, set once an operating system was chosen. :param firmware: set once it is known.
+    :param nic_order: the positions of the source's NICs in the order for the target; () for the source's order.
     :param created: files, links and directories that are new or were replaced, in the order of time.
     :param seconds: the time that each stage took. :param current: the stage.
     :param out_of_time: why the appliance was killed, if it was.
@@ -33,6 +34,7 @@ class Session:
     opened: dict[str, str] = field(default_factory=dict)
     found: Inspection | None = None
     firmware: Firmware = Firmware.UNKNOWN
+    nic_order: tuple[int, ...] = ()
     changes: list[Change] = field(default_factory=list)
     created: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)

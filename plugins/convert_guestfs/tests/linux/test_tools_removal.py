@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v2v_convert_guestfs.linux.tools_removal import settings, vmware
-from v2v_convert_guestfs.linux.tools_removal.names import libraries_installed, tools_installed
+from v2v_convert_guestfs.linux.tools_removal.names import hypervisor_of, libraries_installed, tools_installed
 
 GOES = [
     *("open-vm-tools", "open-vm-tools-desktop", "open-vm-tools-sdmp", "open-vm-toolbox", "open-vm-dkms"),
@@ -148,6 +148,12 @@ def test_what_is_around_stays_as_it_is(before: bytes, after: bytes) -> None:
     assert settings.uncomment_terminals(before + line + after) == before + line.replace(b"#", b"") + after
 
 
+@pytest.mark.parametrize("name", GOES)
+def test_every_tool_is_that_of_a_hypervisor_that_systemd_knows(name: str) -> None:
+    expected = "oracle" if "irtual" in name else "xen" if name.startswith("xe") else "vmware"
+    assert hypervisor_of(name) == ("parallels" if name == "parallels-tools" else expected)
+
+
 def test_tools() -> None:
     names = frozenset({"open-vm-tools", "open-vm-tools-desktop", "virtualbox-guest-utils", "xe-guest-utilities", "vim"})
     assert tools_installed(names) == [
@@ -156,4 +162,3 @@ def test_tools() -> None:
         "virtualbox-guest-utils",
         "xe-guest-utilities",
     ]
-    assert "open-vm-tools" not in tools_installed(names | {"ubuntu-server"})

@@ -13,6 +13,7 @@ from v2v_convert_guestfs.linux import (
     console,
     display,
     distribution,
+    fstab_devices,
     guest_agent,
     identity,
     immutable,
@@ -105,7 +106,8 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     kernel = choose_kernel(kernels, bootloader.bootable(kernels), bootloader.default_kernel(kernels), blockers)
     capabilities = capabilities_of(kernel, session.inspection)
     prefix = block_devices.prefix_of(capabilities.block_bus, session.inspection)
-    names = DeviceNames.of(session.request.guest.disks, prefix, block_devices.renamed_drives(session))
+    known = fstab_devices.known_disks(session, files)
+    names = DeviceNames.of(session.request.guest.disks, prefix, block_devices.renamed_drives(session), known)
     names = replace(names, volumes=block_devices.physical_volumes(session, names))
     bus = capabilities.block_bus
     others = [other for other in bootloader.bootable(kernels) if other is not kernel and can_boot_from(other, bus)]
@@ -153,6 +155,7 @@ def _change(session: Session, files: GuestFiles, plan: Plan) -> None:
             session, files, block_driver=_BLOCK_DRIVERS.get(plan.capabilities.block_bus), net_driver=plan.net_driver
         )
         keep_names.pin_names(files, plan.nic_names)
+        session.nic_order = plan.nic_names.order
         assign.write(files, plan.addresses)
     with session.stage("convert/initramfs"):
         naming = {path.lstrip("/"): content for path, (content, _) in plan.nic_names.files.items()}

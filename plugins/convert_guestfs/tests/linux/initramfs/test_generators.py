@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -90,6 +92,26 @@ def commands(kind: Kind, made: Job) -> tuple[Command, ...]:
     return next(found for found in GENERATORS if found.kind is kind).commands(made)
 
 
+@pytest.mark.parametrize(
+    "own",
+    [
+        'add_dracutmodules+=" squash "',
+        'force_add_dracutmodules+="squash"',
+        'add_dracutmodules+=" nfs squash-lib squash-squashfs squash-erofs lvm "',
+        'add_dracutmodules="kdump-squash squash"\nforce_add_dracutmodules=" squash squash squash "',
+    ],
+)
+def test_dracut_makes_no_image_in_an_image(tmp_path: Path, own: str) -> None:
+    """dracutdevs/dracut#427, #463: the module must be added, and a forced module that is omitted is an error."""
+    (content,) = commands(Kind.DRACUT, job("/sbin/dracut"))[0].settings.values()
+    path = tmp_path / "dracut.conf"
+    path.write_bytes(own.encode() + b"\n" + content + b'echo "$add_dracutmodules $force_add_dracutmodules"\n')
+    argv = ["bash", "-c", '. "$0" && echo "$omit_dracutmodules"', str(path)]
+    added, omitted = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert set(added.split()) == set(own.replace('"', " ").split()) & {"nfs", "lvm", "kdump-squash"}
+    assert set(omitted.split()) == {"squash", "squash-lib", "squash-squashfs", "squash-erofs"}
+
+
 def test_dracut_is_run_as_it_is_set_up_and_then_without_hostonly() -> None:
     first, second = commands(Kind.DRACUT, job("/sbin/dracut"))
     argv = (
@@ -98,8 +120,8 @@ def test_dracut_is_run_as_it_is_set_up_and_then_without_hostonly() -> None:
     )
     assert (tuple(first.argv), tuple(second.argv)) == (argv, argv)
     (name,) = first.settings
-    assert first.settings == {name: b'hostonly_cmdline="no"\n'}
-    assert second.settings == {name: b'hostonly_cmdline="no"\nhostonly="no"\n'}
+    assert first.settings[name].startswith(b'hostonly_cmdline="no"\n')
+    assert second.settings == {name: first.settings[name] + b'hostonly="no"\n'}
     assert name.rpartition("/")[2] > "50-v2v.conf"
     assert "--add-drivers" not in commands(Kind.DRACUT, job("/sbin/dracut", modules=()))[0].argv
 

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from v2v_convert_guestfs.devices import DeviceNames
-from v2v_convert_guestfs.linux.initramfs.examine import Examination
+from v2v_convert_guestfs.linux.initramfs import cpio
+from v2v_convert_guestfs.linux.initramfs.examine import Examination, examine_file
+from v2v_convert_guestfs.linux.initramfs.kinds import Kind
 from v2v_convert_guestfs.linux.initramfs.rebuild import make_anew, maker_for
 from v2v_core.api import ConversionError, SourceDisk
 
@@ -79,6 +81,26 @@ def test_an_empty_file_of_dracuts_does_not_take_the_place(guest: Any, kernel: Ma
         make_anew(guest.session, guest.files, examined(kernel), NAMES)
     assert guest.content(IMAGE) == b"\x89LZO old"
     assert [path for path in guest.tree.files if "v2v-XXXXXX" in path and path.startswith("/boot")] == []
+
+
+@pytest.mark.parametrize("name", ["squash/root.img", "squash-root.img", "squashfs-root.img", "erofs-root.img"])
+def test_an_image_in_an_image_is_made_anew_without_it(guest: Any, kernel: Make, tmp_path: Path, name: str) -> None:
+    """dracutdevs/dracut#511, dracut-ng/dracut#150: the drivers of such an image are in a file system inside it."""
+    files = {"init": b"squash/init.sh", name: b"hsqs", "usr/lib/modules/6.1.0/kernel/fs/overlayfs/overlay.ko": b"x"}
+    data = b"".join(cpio.file_entry(path, text, number=i) for i, (path, text) in enumerate(files.items(), 1))
+    path = tmp_path / "packed"
+    path.write_bytes(data + cpio.trailer(len(data)))
+    packed = examine_file(examined(kernel).kernel, path, NAMES, tmp_path)
+    assert (packed.image, packed.kind, packed.boots, packed.extendable) == (None, Kind.DRACUT, False, False)
+    assert name in packed.unreadable
+
+    # On Debian, dracut is asked all the same: it made the image.
+    guest.tree.mktemp = lambda template: guest.tree.files.setdefault(template, b"") or template
+    tool(guest, "/usr/bin/dracut", lambda path: guest.tree.files.update({path: b"\x89LZO new"}))
+    make_anew(guest.session, guest.files, packed, NAMES)
+    assert guest.content(IMAGE) == b"\x89LZO new"
+    (command,) = guest.tree.commands
+    assert command[:2] == ["/usr/bin/dracut", "--force"]
 
 
 def test_a_tool_that_knows_one_place_only_makes_nothing_elsewhere(guest: Any, kernel: Make) -> None:

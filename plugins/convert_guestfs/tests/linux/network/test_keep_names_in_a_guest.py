@@ -34,12 +34,17 @@ class Simulator:
     """The calls of libguestfs that look at files, on a mapping from path to content; a link begins with ``->``."""
 
     def __init__(
-        self, files: dict[str, str], macs: tuple[str | None, ...], asked: tuple[StaticAddress, ...] = ()
+        self,
+        files: dict[str, str],
+        macs: tuple[str | None, ...],
+        asked: tuple[StaticAddress, ...] = (),
+        *,
+        model: str | None = None,
     ) -> None:
         self.files = {RULE: "", **files}
         self.warnings: list[str] = []
         report = SimpleNamespace(warning=self.warnings.append, info=lambda text: None, debug=lambda text: None)
-        guest = SimpleNamespace(nics=tuple(Nic(mac=mac) for mac in macs))
+        guest = SimpleNamespace(nics=tuple(Nic(mac=mac, model=model) for mac in macs))
         request = SimpleNamespace(guest=guest, settings=ConvertSettings(static_addresses=asked))
         session = SimpleNamespace(handle=self, report=report, request=request)
         session.changed = lambda path, what, why: None
@@ -125,7 +130,6 @@ def test_eth0_alone_needs_nothing_where_the_kernel_names_it() -> None:
         (INTERFACES, (None,), "ens192 by name, but the source does not state the MAC addresses"),
         (INTERFACES, (), "ens192 by name, but the source does not state the MAC addresses"),
         (INTERFACES, (A, B), "configures ens192, but it is unknown which"),
-        (INTERFACES | {"/etc/systemd/network/05-x.link": f"[Match]\nMACAddress={A}\n"}, (A,), "add Name=ens192"),
         ({"/etc/udev/rules.d/1.rules": 'SUBSYSTEM=="net", DRIVERS=="vmxnet3", NAME="lan"\n'}, (A,), "vmxnet3"),
         ({"/etc/systemd/network/1.link": "[Match]\nPath=pci-1\n[Link]\nName=lan\n"}, (A,), "MACAddress="),
         ({"/etc/sysconfig/network-scripts/ifcfg-eth0": f"DEVICE=eth0\nHWADDR={B}\n"}, (A,), "none of the source"),
@@ -189,6 +193,22 @@ def test_a_name_that_is_pinned_now_is_known() -> None:
     guest = Simulator(INTERFACES, (A,))
     names = keep_names.examine(guest.session, GuestFiles(guest.session), [A])
     assert (names.by_mac, list(names.files)) == ({A: "ens192"}, [LINK])
+
+
+def test_nics_with_the_names_of_the_kernel_are_ordered() -> None:
+    """systemd/systemd#29957: the guest's rule names them against their order, which only old versions of udev do."""
+    rule = "".join(
+        f'SUBSYSTEM=="net", ATTR{{address}}=="{mac}", NAME="{name}"\n' for mac, name in {A: "eth1", B: "eth0"}.items()
+    )
+    guest = Simulator({"/etc/udev/rules.d/70-persistent-net.rules": rule, **grub("net.ifnames=0")}, (A, B))
+    assert keep_names.examine(guest.session, GuestFiles(guest.session)).order == (1, 0)
+    files = {
+        "/etc/sysconfig/network-scripts/ifcfg-eth0": f"DEVICE=eth0\nHWADDR={B}\n",
+        "/etc/sysconfig/network-scripts/ifcfg-eth1": f"DEVICE=eth1\nHWADDR={A}\n",
+    }
+    guest = Simulator(files, (A, B))
+    names = keep_names.examine(guest.session, GuestFiles(guest.session))
+    assert (names.order, names.by_mac) == ((1, 0), {A: "eth1", B: "eth0"})
 
 
 ASKED = StaticAddress(mac=A, address="192.0.2.77", gateway="192.0.2.1", prefix=24, nameservers=("192.0.2.53",))
@@ -269,3 +289,133 @@ def test_a_guest_that_is_configured_by_nothing_known_is_a_warning() -> None:
     guest = Simulator({}, (A,), (ASKED,))
     assert guest.addresses() == {}
     assert [text for text in guest.warnings if "the guest has no known system that configures the network" in text]
+
+
+#: Settings of the administrator's .link files.
+ETC = "/etc/systemd/network"
+DEFAULT = (
+    "[Match]\nOriginalName=*\n\n[Link]\nNamePolicy=keep kernel database onboard slot path\nMACAddressPolicy=none\n"
+)
+VENDOR = {"/usr/lib/systemd/network/99-default.link": DEFAULT}
+
+
+def settings(content: bytes) -> list[bytes]:
+    """Return what the pin says about the NIC below its name."""
+    head, _, rest = content.partition(b"Name=ens192\n")
+    assert head.endswith(f"[Match]\nMACAddress={A}\nPath=*\n\n[Link]\n".encode())
+    return rest.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("match", "model"),
+    [
+        (f"MACAddress={A.upper()}", None),
+        (f"PermanentMACAddress={B} {A}\nPath=pci-0000:0b:00.0", None),
+        ("OriginalName=*", None),
+        ("OriginalName=en* eth*", None),
+        ("OriginalName=ens192", None),
+        ("Type=ether", None),
+        ("Type=ether\nKind=!*", None),
+        ("Driver=vmxnet3", "vmxnet3"),
+        ("Driver=e1000* vmx*", "vmxnet3"),
+        ("Path=pci-*", None),
+        ("", None),
+    ],
+)
+def test_the_settings_are_merged(match: str, model: str | None) -> None:
+    """systemd/systemd#23036: only the first .link file that matches is applied."""
+    text = f"[Match]\n{match}\n\n[Link]\n# jumbo\nNamePolicy=kernel\nMTUBytes=9000\nTCPSegmentationOffload=false\n"
+    guest = Simulator(INTERFACES | VENDOR | {f"{ETC}/50-mtu.link": text}, (A,), model=model)
+    ((path, (content, why)),) = guest.examine().items()
+    assert path == LINK
+    assert settings(content) == [b"MTUBytes=9000", b"TCPSegmentationOffload=false"]
+    assert f"those of {ETC}/50-mtu.link" in content.decode()
+    assert why.endswith(f"it keeps the settings of {ETC}/50-mtu.link, too")
+    assert guest.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("match", "model"),
+    [
+        (f"MACAddress={B}", None),
+        ("Type=wlan", None),
+        ("Kind=bridge", None),
+        ("OriginalName=wl*", None),
+        ("Driver=vmxnet3\nOriginalName=wl*", "vmxnet3"),
+    ],
+)
+def test_the_settings_of_another_nic_are_not(match: str, model: str | None) -> None:
+    text = f"[Match]\n{match}\n[Link]\nMTUBytes=9000\n"
+    guest = Simulator(INTERFACES | VENDOR | {f"{ETC}/50-mtu.link": text}, (A,), model=model)
+    ((content, _),) = guest.examine().values()
+    assert settings(content) == []
+    assert guest.warnings == []
+
+
+@pytest.mark.parametrize(
+    "match",
+    ["Driver=vmxnet3", "Path=pci-0000:0b:00.0", "OriginalName=eth1", "Virtualization=vmware", "Property=ID_X=1"],
+)
+def test_settings_that_may_be_those_of_the_nic_are_reported(match: str) -> None:
+    text = f"[Match]\n{match}\n[Link]\nMTUBytes=9000\nGenericReceiveOffload=no\n"
+    guest = Simulator(INTERFACES | VENDOR | {f"{ETC}/50-mtu.link": text}, (A,))
+    ((content, _),) = guest.examine().values()
+    assert settings(content) == []
+    (warning,) = guest.warnings
+    assert f"{ETC}/50-mtu.link in the guest sets GenericReceiveOffload, MTUBytes" in warning
+    assert LINK in warning
+
+
+def test_the_first_file_counts_and_its_drop_ins() -> None:
+    files = {
+        f"{ETC}/20-first.link": "[Match]\nOriginalName=*\n[Link]\nMTUBytes=9000\n[SR-IOV]\nVirtualFunction=0\n",
+        f"{ETC}/20-first.link.d/b.conf": "[Link]\nRxBufferSize=4096\n",
+        "/usr/lib/systemd/network/20-first.link.d/b.conf": "[Link]\nRxBufferSize=1\n",
+        "/usr/lib/systemd/network/20-first.link.d/a.conf": "[Link]\nTxBufferSize=\\\n 512\n",
+        f"{ETC}/30-second.link": "[Match]\nOriginalName=*\n[Link]\nMTUBytes=1400\n",
+    }
+    ((content, _),) = Simulator(INTERFACES | VENDOR | files, (A,)).examine().values()
+    assert settings(content) == [
+        *(b"MTUBytes=9000", b"TxBufferSize=  512", b"RxBufferSize=4096", b"", b"[SR-IOV]", b"VirtualFunction=0")
+    ]
+
+
+def test_a_drop_in_of_the_default_counts() -> None:
+    files = VENDOR | {f"{ETC}/99-default.link.d/mtu.conf": "[Link]\nMTUBytes=9000\n"}
+    ((content, _),) = Simulator(INTERFACES | files, (A,)).examine().values()
+    assert settings(content) == [b"MACAddressPolicy=none", b"MTUBytes=9000"]
+
+
+def test_a_file_after_the_default_does_not_count() -> None:
+    """systemd/systemd#9227, coreos/bugs#913: the file had no effect on the source, either."""
+    text = f"[Match]\nMACAddress={A}\n[Link]\nMTUBytes=9000\n"
+    ((content, _),) = Simulator(INTERFACES | VENDOR | {f"{ETC}/ens192.link": text}, (A,)).examine().values()
+    assert settings(content) == []
+
+
+def test_a_masked_file_does_not_count() -> None:
+    text = "[Match]\nOriginalName=*\n[Link]\nMTUBytes=9000\n"
+    files = {"/usr/lib/systemd/network/50-mtu.link": text, f"{ETC}/50-mtu.link": "->/dev/null"}
+    ((content, _),) = Simulator(INTERFACES | VENDOR | files, (A,)).examine().values()
+    assert settings(content) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "beginning"),
+    [("10-z.link", "10-v2v-"), ("10-a.link", "00-v2v-"), ("00-mtu.link", "0-v2v-"), ("0-mtu.link", "+v2v-")],
+)
+def test_the_pin_comes_first(name: str, beginning: str) -> None:
+    text = "[Match]\nOriginalName=*\n[Link]\nMTUBytes=9000\n"
+    guest = Simulator(INTERFACES | VENDOR | {f"{ETC}/{name}": text}, (A,))
+    ((path, (content, _)),) = guest.examine().items()
+    assert path == f"{ETC}/{beginning}ens192.link"
+    assert settings(content) == [b"MTUBytes=9000"]
+
+
+def test_settings_by_the_old_hardware_are_reported_where_nothing_is_pinned() -> None:
+    """systemd/systemd#22322: a .link file without a name, for hardware at a place."""
+    files = {f"{ETC}/50-mtu.link": "[Match]\nDriver=vmxnet3\n[Link]\nMTUBytes=9000\n"}
+    guest = Simulator(files, (A,), model="vmxnet3")
+    assert guest.examine() == {}
+    (warning,) = guest.warnings
+    assert "it sets MTUBytes and matches by Driver=vmxnet3, which may fail on KVM" in warning

@@ -13,7 +13,7 @@ from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
 from v2v_convert_guestfs.linux.initramfs.drivers import essential, incomplete, wanted
 from v2v_convert_guestfs.linux.initramfs.image import Image, read_image
-from v2v_convert_guestfs.linux.initramfs.kinds import Kind, kind_of
+from v2v_convert_guestfs.linux.initramfs.kinds import Kind, kind_of, packed_in
 from v2v_convert_guestfs.linux.initramfs.stale import Stale, stale_files
 from v2v_convert_guestfs.linux.kernels import Kernel, module_name
 from v2v_convert_guestfs.session import Session
@@ -104,6 +104,9 @@ def examine_file(
     size = path.stat().st_size
     try:
         image = read_image(path, directory)
+        if packed := packed_in(image):
+            reason = f"dracut's module squash has put its files into {packed}, so it must be made without that module"
+            return Examination(kernel, size, unreadable=reason, kind=Kind.DRACUT, bus=bus)
         present = frozenset(
             module_name(name)
             for name, (_, entry) in image.entries().items()

@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from v2v_convert_guestfs.linux.initramfs.image import Image
 
+#: The file systems into which dracut's modules squash and squash-erofs put nearly all files; old versions first.
+_PACKED = ("squash/root.img", "squash-root.img", "squashfs-root.img", "erofs-root.img")
 _SUSE_SCRIPTS = re.compile(r"boot/\d\d-[^/]+\.sh", re.ASCII)
 
 
@@ -51,6 +53,11 @@ def kind_of(image: Image) -> Kind:
     if first_line.startswith(b"#!") and b"nash" in first_line:
         return Kind.REDHAT_MKINITRD
     return Kind.UNKNOWN
+
+
+def packed_in(image: Image) -> str | None:
+    """Return the file system in an image of dracut's that contains its modules and settings, or None."""
+    return next((name for name in _PACKED if name in image.entries()), None)
 
 
 def _is_suse(names: Set[str]) -> bool:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from v2v_convert_guestfs.linux.network.names import Reading, mac_address, nic_name, reading
@@ -74,7 +75,7 @@ def link(data: bytes) -> Link:
     )
 
 
-def macs_of(match: dict[str, str]) -> tuple[str, ...]:
+def macs_of(match: Mapping[str, str]) -> tuple[str, ...]:
     """Return the MAC addresses in a [Match] section."""
     words = f"{match.get('MACAddress', '')} {match.get('PermanentMACAddress', '')}".split()
     return tuple(dict.fromkeys(mac for word in words if (mac := mac_address(word))))

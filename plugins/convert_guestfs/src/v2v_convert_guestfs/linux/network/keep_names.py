@@ -11,18 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.editors import grub_cfg
-from v2v_convert_guestfs.linux.network import ifcfg, ifupdown, ini, netplan, udev_rules
+from v2v_convert_guestfs.linux.network import ifcfg, ifupdown, ini, link_settings, netplan, udev_rules
+from v2v_convert_guestfs.linux.network.contents import contents, is_masked
+from v2v_convert_guestfs.linux.network.kernel_order import order_of_nics
+from v2v_convert_guestfs.linux.network.link_settings import LinkFile, settings_of
 from v2v_convert_guestfs.linux.network.names import Reading, mac_address, merged
 from v2v_convert_guestfs.linux.network.pairing import Pairing, Pin, pair
 from v2v_convert_guestfs.session import Session
 
-#: Bytes. Larger files are not written by administrators.
-_LIMIT = 64 * 1024
 _GRUB_LIMIT = 4 * 1024 * 1024
-_FILES_LIMIT = 200
 #: How many NICs a warning names.
 _LISTED = 10
 _PLACES: tuple[tuple[str, Callable[[bytes, str], Reading]], ...] = (
@@ -46,10 +45,12 @@ class NicNames:
     """The files that pin names, and the resulting names.
 
     :param files: content and reason, by path. :param by_mac: the known names of NICs on KVM, by MAC address.
+    :param order: the positions of the source's NICs in the order that they need on KVM, or () for the source's order.
     """
 
     files: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     by_mac: dict[str, str] = field(default_factory=dict)
+    order: tuple[int, ...] = ()
 
 
 def examine(session: Session, files: GuestFiles, need_names: Sequence[str] = ()) -> NicNames:
@@ -63,19 +64,25 @@ def examine(session: Session, files: GuestFiles, need_names: Sequence[str] = ())
     for number, mac in enumerate(nameless):
         by_mac[mac] = f"v2v{number}"
         pins.append(Pin(by_mac[mac], mac, "its configuration needs a name, and it had none"))
-    return NicNames(_contents_of_pins(pins, by_link=_reads_links(session, files)), by_mac)
+    order = order_of_nics(by_mac, [mac_address(nic.mac) for nic in session.request.guest.nics])
+    if order:
+        listed = ", ".join(f"{name} is {mac}" for mac, name in sorted(by_mac.items(), key=lambda item: item[1]))
+        session.report.info(f"The NICs come in another order than on the source, so that the kernel finds: {listed}")
+    if not _reads_links(session, files):
+        return NicNames(_rules_of_pins(pins), by_mac, order)
+    return NicNames(_links_of_pins(session, pins, link_settings.read_link_files(session, files)), by_mac, order)
 
 
 def _find_pins(session: Session, files: GuestFiles) -> tuple[list[Pin], dict[str, str]]:
     """Return the pins to write, and the names by MAC address that need no pin."""
     readings = [
-        (path, read(data, path)) for pattern, read in _PLACES for path, data in _contents(session, files, pattern)
+        (path, read(data, path)) for pattern, read in _PLACES for path, data in contents(session, files, pattern)
     ]
     configured = merged(reading for _, reading in readings)
     for path, reading in readings:
         for note in reading.notes:
             _warn_of_hardware(session, path, note)
-    existing, hidden = _existing(session, files)
+    existing = _existing(session, files)
     source = [mac_address(nic.mac) for nic in session.request.guest.nics]
     kept = {mac: name for name, mac in existing.nics.items() if mac in source and mac is not None}
     if not configured.nics:
@@ -88,12 +95,6 @@ def _find_pins(session: Session, files: GuestFiles) -> tuple[list[Pin], dict[str
         _warn_without_macs(session, configured, existing)
         return [], {}
     pairing = pair(configured.nics, existing.nics, source, configured.matched)
-    for pin in [pin for pin in pairing.pins if pin.mac in hidden]:
-        session.report.warning(
-            f"{hidden[pin.mac]} in the guest matches the NIC {pin.mac} and gives it no name: add Name={pin.name} to "
-            "its [Link] section, or the NIC may have another name on KVM"
-        )
-        pairing.pins.remove(pin)
     _report(session, pairing)
     return pairing.pins, kept
 
@@ -107,13 +108,17 @@ def pin_names(files: GuestFiles, names: NicNames) -> None:
         files.create(path, content, mode=0o644, what="created", why=why)
 
 
-def link_file(pin: Pin) -> bytes:
-    """Return the systemd .link file for a NIC. Without NamePolicy=, Name= takes effect."""
+def link_file(pin: Pin, taken_over: LinkFile | None = None) -> bytes:
+    """Return the systemd .link file for a NIC. Without NamePolicy=, Name= takes effect.
+
+    :param taken_over: the file whose settings the NIC had until now.
+    """
+    about = f"# The settings below are those of {taken_over.path}: udev applies only one file.\n" if taken_over else ""
     return (
         "# Written by virt-v2v: the NIC keeps the name that the configuration of this machine knows it by.\n"
-        "# Path=* matches no bridge, bond or VLAN, which have the same MAC address.\n"
+        f"# Path=* matches no bridge, bond or VLAN, which have the same MAC address.\n{about}"
         f"[Match]\nMACAddress={pin.mac}\nPath=*\n\n[Link]\nName={pin.name}\n"
-    ).encode()
+    ).encode() + (settings_of(taken_over) if taken_over else b"")
 
 
 def udev_rule(pin: Pin) -> bytes:
@@ -124,12 +129,34 @@ def udev_rule(pin: Pin) -> bytes:
     ).encode()
 
 
-def _contents_of_pins(pins: Sequence[Pin], *, by_link: bool) -> dict[str, tuple[bytes, str]]:
-    if by_link:
-        return {
-            f"{_LINKS}/10-v2v-{pin.name}.link": (link_file(pin), f"the NIC {pin.mac} keeps the name: {pin.why}")
-            for pin in pins
-        }
+def _links_of_pins(session: Session, pins: Sequence[Pin], links: Sequence[LinkFile]) -> dict[str, tuple[bytes, str]]:
+    """Return a .link file for each pin, with the settings of the file that it replaces for its NIC."""
+    drivers = {mac_address(nic.mac): nic.model for nic in session.request.guest.nics}
+    beginning = link_settings.beginning(links, pins)
+    written: dict[str, tuple[bytes, str]] = {}
+    used: set[str] = set()
+    for pin in pins:
+        path = f"{_LINKS}/{beginning}{pin.name}.link"
+        replaced, unknown = link_settings.with_settings(pin, links, drivers.get(pin.mac))
+        why = f"the NIC {pin.mac} keeps the name: {pin.why}"
+        if replaced is not None:
+            used.add(replaced.path)
+            why += f"; it keeps the settings of {replaced.path}, too"
+        for link in unknown:
+            used.add(link.path)
+            session.report.warning(
+                f"{link.path} in the guest sets {', '.join(link.settings())}, and it is unknown whether it does so for "
+                f"the NIC {pin.mac} ({pin.name}): if it does, copy these lines to {path}, which udev reads first"
+            )
+        written[path] = (link_file(pin, replaced), why)
+    for link in links:
+        if link.path not in used and (note := link_settings.lost_settings(link, session.request.guest.nics)):
+            _warn_of_hardware(session, link.path, note)
+    return written
+
+
+def _rules_of_pins(pins: Sequence[Pin]) -> dict[str, tuple[bytes, str]]:
+    """Return a file with a udev rule for each pin."""
     if not pins:
         return {}
     comment = b"# Written by virt-v2v: NICs keep the names that the configuration of this machine knows them by.\n"
@@ -137,36 +164,25 @@ def _contents_of_pins(pins: Sequence[Pin], *, by_link: bool) -> dict[str, tuple[
     return {_RULES: (comment + b"".join(map(udev_rule, pins)), why)}
 
 
-def _contents(session: Session, files: GuestFiles, pattern: str) -> list[tuple[str, bytes]]:
-    contents = []
-    for path in files.glob(pattern)[:_FILES_LIMIT]:
-        data = None if _masked(session, path) else files.read(path, limit=_LIMIT)
-        if data is not None:
-            contents.append((path, data))
-    return contents
-
-
-def _existing(session: Session, files: GuestFiles) -> tuple[Reading, dict[str, str]]:
-    """Return the names that the guest already pins, and, by MAC address, the link files that match but name no NIC."""
+def _existing(session: Session, files: GuestFiles) -> Reading:
+    """Return the names that the guest already pins."""
     readings: list[Reading] = []
-    hidden: dict[str, str] = {}
-    for path, data in _contents(session, files, "/etc/udev/rules.d/*.rules"):
+    for path, data in contents(session, files, "/etc/udev/rules.d/*.rules"):
         readings.append(udev_rules.rules(data))
         for note in readings[-1].notes:
             _warn_of_hardware(session, path, note)
-    for path, data in _contents(session, files, f"{_LINKS}/*.link"):
+    for path, data in contents(session, files, f"{_LINKS}/*.link"):
         link = ini.link(data)
         if link.name and link.macs:
             readings.append(Reading({link.name: link.macs[0]}))
         elif link.name and link.by_hardware:
             _warn_of_hardware(session, path, f"{link.name} is not matched by MACAddress=")
-        hidden |= {mac: path for mac in link.macs if not link.name}
-    return merged(readings), hidden
+    return merged(readings)
 
 
 def _kernel_names(session: Session, files: GuestFiles) -> bool:
     """Return whether NICs keep the names that the kernel assigns: eth0, eth1 and so on."""
-    if _masked(session, f"/etc/udev/rules.d/{_SETUP_LINK}") or _masked(session, f"{_LINKS}/99-default.link"):
+    if is_masked(session, f"/etc/udev/rules.d/{_SETUP_LINK}") or is_masked(session, f"{_LINKS}/99-default.link"):
         return True
     for path in ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"):
         if files.glob(path) and (data := files.read(path, limit=_GRUB_LIMIT)):
@@ -177,22 +193,12 @@ def _kernel_names(session: Session, files: GuestFiles) -> bool:
 
 def _reads_links(session: Session, files: GuestFiles) -> bool:
     """Return whether the guest's udev reads link files: it has the rule for them, and not the old rule generator."""
-    if _masked(session, f"/etc/udev/rules.d/{_SETUP_LINK}"):
+    if is_masked(session, f"/etc/udev/rules.d/{_SETUP_LINK}"):
         return False
     rules = [
         files.glob(f"{root}/udev/rules.d/{name}") for name in (_SETUP_LINK, _GENERATOR) for root in ("/lib", "/usr/lib")
     ]
     return any(rules[:2]) and not any(rules[2:])
-
-
-def _masked(session: Session, path: str) -> bool:
-    try:
-        if session.handle.is_symlink(path):
-            return str(session.handle.readlink(path)) == "/dev/null"
-        return bool(session.handle.is_file(path)) and int(session.handle.filesize(path)) == 0
-    except RuntimeError as err:
-        session.report.debug(f"{path}: {brief(err)}")
-        return False
 
 
 def _report(session: Session, pairing: Pairing) -> None:
@@ -202,7 +208,7 @@ def _report(session: Session, pairing: Pairing) -> None:
         listed = ", ".join(f"{pin.name} is {pin.mac}" for pin in pairing.by_order)
         session.report.warning(
             f"which NIC has which name was guessed from their order: {listed}. If this is wrong, swap the MAC "
-            f"addresses in {_LINKS}/10-v2v-*.link (or {_RULES}) in the guest"
+            f"addresses in {_LINKS}/*v2v-*.link (or {_RULES}) in the guest"
         )
     if pairing.unknown:
         session.report.warning(

@@ -23,11 +23,24 @@ class PackageManager(Protocol):
     #: A shell command that updates outdated package lists before installing, or "".
     refresh_command: str
 
-    def remove(self, names: Sequence[str], *, dependents: bool = True) -> None:
-        """Remove packages.
+    def needed(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return those of the packages that other packages depend on, each with its dependents.
 
-        :param dependents: whether to remove packages that depend on them, too; if not, a dependent is an error.
-        :raises RuntimeError: from libguestfs or from here: some packages could not be removed.
+        Packages on which only others of ``names`` depend are left out, if those can be removed.
+
+        :raises RuntimeError: from libguestfs: the package manager cannot say.
+        """
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove packages, and never others along with them: a package that others depend on stays.
+
+        :raises RuntimeError: from libguestfs: some packages could not be removed.
+        """
+
+    def files_of(self, name: str) -> list[str]:
+        """Return the paths of a package's files.
+
+        :raises RuntimeError: from libguestfs: they cannot be listed.
         """
 
 

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""dpkg and apt: list and remove packages, without a network."""
+"""dpkg: list and remove packages, without a network.
+
+apt-get is not used to remove packages: it removes all that depend on them as well, and those are not the hypervisor's.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.session import Session
 
@@ -15,6 +17,11 @@ STATUS_LIMIT = 32 * 1024 * 1024
 #: Packages whose triggers take minutes without hardware virtualization. Their work can wait, or the conversion does it
 #: by other means. The triggers stay pending until the guest runs apt the next time.
 _SLOW_TRIGGERS = frozenset({"man-db", "initramfs-tools", "dracut"})
+_ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
+_LISTS = "/var/lib/dpkg/info"
+#: dpkg's message about a package that others need, and each of its lines about such a dependent.
+_PROBLEM = re.compile(r"dependency problems prevent removal of (\S+?)(?::[a-z0-9-]+)?:\s*$")
+_DEPENDENT = re.compile(r"^ (\S+?)(?::[a-z0-9-]+)? (?:pre-)?depends on ")
 
 
 class Dpkg:
@@ -29,29 +36,49 @@ class Dpkg:
     def __init__(self, session: Session, files: GuestFiles) -> None:
         self._session = session
         self._files = files
-        self.installed = installed_packages(files.read("/var/lib/dpkg/status", limit=STATUS_LIMIT) or b"")
+        self.installed = installed_packages(self._status())
 
-    def remove(self, names: Sequence[str], *, dependents: bool = True) -> None:
-        """Remove packages with dpkg, or with apt-get if other packages depend on them.
+    def needed(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return those of the packages that others depend on, each with its dependents.
 
-        :param dependents: whether to remove packages that depend on them, too; if not, a dependent is an error.
-        :raises RuntimeError: from libguestfs: the packages could not be removed.
+        :raises RuntimeError: from libguestfs: dpkg refuses for another reason.
         """
-        environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
+        found: dict[str, tuple[str, ...]] = {}
+        # A package may be needed by one of the others that turns out to be needed itself.
+        while left := [name for name in names if name not in found]:
+            try:
+                self._session.run(["dpkg", "--no-act", "--remove", *left], _ENVIRONMENT)
+            except RuntimeError as err:
+                more = {name: dependents for name, dependents in problems(str(err)).items() if name in left}
+                if not more:
+                    raise
+                found |= more
+            else:
+                break
+        return found
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove packages. dpkg refuses to remove one that others depend on.
+
+        :raises RuntimeError: from libguestfs: some packages could not be removed.
+        """
         try:
-            self._session.run(["dpkg", "--no-triggers", "--force-unsafe-io", "--remove", *names], environment)
-        except RuntimeError as err:
-            if not dependents:
-                raise
-            self._session.report.debug(f"dpkg alone cannot remove them: {brief(err)}")
-            options = ["-q", "-y", "-o", "Dpkg::Use-Pty=0", "-o", "Dpkg::Options::=--force-confnew", "--no-download"]
-            self._session.run(["apt-get", *options, "remove", *names], environment)
-        self._run_triggers(environment)
-        self.installed -= set(names)
+            self._session.run(["dpkg", "--no-triggers", "--force-unsafe-io", "--remove", *names], _ENVIRONMENT)
+        finally:
+            self._run_triggers(_ENVIRONMENT)
+            self.installed = installed_packages(self._status())
+
+    def files_of(self, name: str) -> list[str]:
+        """Return the paths of a package's files, as dpkg has listed them."""
+        lists = [f"{_LISTS}/{name}.list", *self._files.glob(f"{_LISTS}/{name}:*.list")]
+        contents = (self._files.read(path, limit=STATUS_LIMIT) for path in lists)
+        return [line for data in contents if data for line in data.decode("utf-8", "replace").splitlines()]
+
+    def _status(self) -> bytes:
+        return self._files.read("/var/lib/dpkg/status", limit=STATUS_LIMIT) or b""
 
     def _run_triggers(self, environment: dict[str, str]) -> None:
-        status = self._files.read("/var/lib/dpkg/status", limit=STATUS_LIMIT) or b""
-        pending = pending_triggers(status)
+        pending = pending_triggers(self._status())
         quick = sorted(pending - _SLOW_TRIGGERS)
         if quick:
             try:
@@ -70,6 +97,21 @@ def installed_packages(status: bytes) -> frozenset[str]:
 def pending_triggers(status: bytes) -> frozenset[str]:
     """Return the names of the packages with pending triggers in dpkg's status file."""
     return frozenset(name for name, state in _states(status) if state == "triggers-pending")
+
+
+def problems(message: str) -> dict[str, tuple[str, ...]]:
+    """Return the packages that dpkg refuses to remove because others depend on them, each with its dependents."""
+    found: dict[str, tuple[str, ...]] = {}
+    current = ""
+    for line in message.splitlines():
+        if problem := _PROBLEM.search(line):
+            current = problem[1]
+            found[current] = ()
+        elif current and (dependent := _DEPENDENT.match(line)):
+            found[current] = tuple(dict.fromkeys((*found[current], dependent[1])))
+        elif line.startswith("dpkg:"):
+            current = ""
+    return found
 
 
 def _states(status: bytes) -> list[tuple[str, str]]:

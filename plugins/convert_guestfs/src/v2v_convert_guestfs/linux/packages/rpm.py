@@ -2,7 +2,8 @@
 """rpm: list and remove packages with the guest's own rpm, without a network.
 
 Only the guest's rpm is sure to understand its database (Berkeley DB, ndb or SQLite). The frontends (dnf, zypper) are
-used only if rpm refuses: they take minutes without hardware virtualization, and need their repositories.
+not used to remove packages: they remove all that depend on them as well, and those are not the hypervisor's. They also
+take minutes without hardware virtualization, and need their repositories.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.families import Family, release_of
-from v2v_convert_guestfs.linux.packages.rpm_frontends import NO_FRONTEND, find_frontend
+from v2v_convert_guestfs.linux.packages.rpm_frontends import find_frontend
 from v2v_convert_guestfs.session import Session
 
 #: The directories of the database: RHEL; SUSE and recent Fedora; systems built by rpm-ostree.
@@ -25,12 +26,6 @@ _FORMAT = r"%{NAME}\t%{EPOCH}\t%{VERSION}\t%{RELEASE}\t%{ARCH}\n"
 _QUICKLY = ("--nosignature", "--nodigest")
 #: The name under which rpm stores public keys as packages.
 _KEYS = "gpg-pubkey"
-#: The most dependents that are removed along with a package, and a pattern of those that are never removed.
-_MOST_DEPENDENTS = 25
-_ESSENTIAL = re.compile(
-    r"kernel.*|glibc.*|rpm.*|dnf.*|yum.*|zypper|libzypp|apt.*|systemd.*|dracut.*|grub.*|shim.*|bash|coreutils.*|sudo|"
-    r"filesystem|setup|basesystem|openssh.*|NetworkManager|wicked|mkinitrd|make-initrd|util-linux|SysVinit|upstart"
-)
 #: Tells scriptlets that no system is running.
 _ENVIRONMENT = {"SYSTEMD_OFFLINE": "1"}
 
@@ -58,82 +53,80 @@ class Rpm:
     def __init__(self, session: Session, files: GuestFiles, family: Family) -> None:
         self._session = session
         self._files = files
-        self._frontend = find_frontend(files, family, release_of(session.inspection))
-        self.install_command = self._frontend.install
-        self.refresh_command = self._frontend.refresh
+        frontend = find_frontend(files, family, release_of(session.inspection))
+        self.install_command = frontend.install
+        self.refresh_command = frontend.refresh
         self._remove_locks(report=True)
         self.packages = self._first_list()
         self.installed = frozenset(package.name for package in self.packages)
         self._remove_locks()
 
-    def remove(self, names: Sequence[str], *, dependents: bool = True) -> None:
-        """Remove packages with rpm.
+    def needed(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return those of the packages that others depend on, each with its dependents.
 
-        If others depend on them, try the frontend, and then rpm with the dependents listed as well.
+        :raises RuntimeError: from libguestfs: rpm refuses for another reason.
+        """
+        found: dict[str, tuple[str, ...]] = {}
+        try:
+            while left := [name for name in names if name not in found]:
+                together = self._dependents(left)
+                if not together:
+                    break
+                alone = {name: self._dependents([name]) - set(left) for name in left}
+                # If each of them alone can be removed, and not all together, one of them is needed, whichever it is.
+                found |= {name: tuple(sorted(alone[name])) for name in left if alone[name]} or {
+                    name: tuple(sorted(together)) for name in left
+                }
+        finally:
+            self._remove_locks()
+        return found
 
-        :param dependents: whether to remove packages that depend on them, too; if not, a dependent is an error.
-        :raises RuntimeError: from libguestfs or from here: some packages could not be removed.
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove packages. rpm refuses to remove any of them if one of them is needed by others.
+
+        :raises RuntimeError: from libguestfs: some packages could not be removed.
         """
         try:
             self._erase(names)
             gone = set(names)
             self.packages = tuple(package for package in self.packages if package.name not in gone)
         except RuntimeError as err:
-            self._session.report.debug(f"rpm alone cannot remove them: {brief(err)}")
+            self._session.report.debug(f"rpm cannot remove them: {brief(err)}")
             self.packages = self._list()
             left = self._left(names)
-            if left and not dependents:
+            if len(left) == len(names):
                 raise
+            # rpm asks for a package that it does not have as for one that it cannot remove.
             if left:
-                self._remove_with_dependents(left)
+                self._erase(left)
+                self.packages = tuple(package for package in self.packages if package.name not in left)
         finally:
             self.installed = frozenset(package.name for package in self.packages)
             self._remove_locks()
 
-    def _remove_with_dependents(self, names: Sequence[str]) -> None:
-        before = frozenset(package.name for package in self.packages)
-        attempts = [self._erase_dependents] if self._frontend is NO_FRONTEND else [self._ask, self._erase_dependents]
-        left, failure = list(names), RuntimeError("no attempt was made")
-        for attempt in attempts:
-            try:
-                attempt(left)
-            except RuntimeError as err:
-                failure = err
-                self._session.report.debug(f"this attempt to remove them failed: {brief(err)}")
-            # The exit status is not reliable: zypper reports a failure when only a reboot is needed, for example.
-            self.packages = self._list()
-            left = self._left(names)
-            if not left:
-                break
-        for name in sorted(before - {package.name for package in self.packages} - set(names)):
-            self._session.changed(name, "package removed", f"it depends on {', '.join(names)}")
-        if left:
-            raise RuntimeError(f"{', '.join(left)} cannot be removed: {brief(failure)}") from failure
+    def files_of(self, name: str) -> list[str]:
+        """Return the paths of a package's files.
 
-    def _ask(self, names: Sequence[str]) -> None:
-        self._session.run([*self._frontend.remove, *names], _ENVIRONMENT)
-
-    def _erase_dependents(self, names: Sequence[str]) -> None:
-        """Remove packages and their dependents, if the dependents are few and not essential.
-
-        :raises RuntimeError: from libguestfs or from here: there are too many, or rpm failed.
+        :raises RuntimeError: from libguestfs: rpm cannot list them.
         """
-        wanted = set(names)
-        while True:
-            try:
-                self._erase(sorted(wanted), "--test")
-            except RuntimeError as err:
-                more = dependents(str(err), self.packages) - wanted
-                if not more:
-                    raise
-                wanted |= more
-                along = sorted(wanted - set(names))
-                essential = [name for name in along if _ESSENTIAL.fullmatch(name)]
-                if essential or len(along) > _MOST_DEPENDENTS:
-                    raise RuntimeError(f"this would also remove {', '.join(essential or along)}") from err
-            else:
-                self._erase(sorted(wanted))
-                return
+        try:
+            return [line for line in self._session.run(["rpm", "-ql", name]).splitlines() if line.startswith("/")]
+        finally:
+            self._remove_locks()
+
+    def _dependents(self, names: Sequence[str]) -> set[str]:
+        """Return the packages that depend on these and that are not among them.
+
+        :raises RuntimeError: from libguestfs: rpm refuses for another reason.
+        """
+        try:
+            self._erase(names, "--test")
+        except RuntimeError as err:
+            found = dependents(str(err), self.packages)
+            if not found:
+                raise
+            return found
+        return set()
 
     def _erase(self, names: Sequence[str], *options: str) -> None:
         self._session.run(["rpm", "-e", "--allmatches", *options, *names], _ENVIRONMENT)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The frontends of rpm that use repositories: dnf, yum, zypper, and ALT's apt-get."""
+"""The frontends of rpm that use repositories: dnf, yum, zypper, and ALT's apt-get. They install packages only."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from v2v_convert_guestfs.linux.families import Family
 class Frontend:
     """The commands of a frontend.
 
-    :param remove: the arguments that remove packages in the appliance, with options that avoid waiting for a network.
     :param install: a shell command that installs the package whose name is appended, in the running guest.
     :param refresh: a shell command that updates outdated package lists before installing, or "".
     """
 
-    remove: tuple[str, ...] = ()
     install: str = ""
     refresh: str = ""
 
@@ -26,32 +24,16 @@ class Frontend:
 #: The guest has rpm alone.
 NO_FRONTEND = Frontend()
 
-_KEEP = "--setopt=clean_requirements_on_remove=False"
 _PATIENCE = "--setopt=timeout=20 --setopt=retries=2"
-DNF = Frontend(
-    # dnf 4 reads the package lists of all enabled repositories, even to remove something.
-    ("dnf", "-y", "--disableplugin=subscription-manager", "--disablerepo=*", _KEEP, "remove"),
-    f"dnf -y {_PATIENCE} --setopt=skip_if_unavailable=True --setopt=install_weak_deps=False install",
-)
-DNF5 = Frontend(
-    ("dnf5", "-y", _KEEP, "remove"),
-    f"dnf5 -y {_PATIENCE} --setopt=skip_if_unavailable=True --setopt=install_weak_deps=False install",
-)
-YUM = Frontend(
-    ("yum", "-y", "--noplugins", "--disablerepo=*", _KEEP, "remove"),
-    f"yum -y {_PATIENCE} install",
-)
+DNF = Frontend(f"dnf -y {_PATIENCE} --setopt=skip_if_unavailable=True --setopt=install_weak_deps=False install")
+DNF5 = Frontend(f"dnf5 -y {_PATIENCE} --setopt=skip_if_unavailable=True --setopt=install_weak_deps=False install")
+YUM = Frontend(f"yum -y {_PATIENCE} install")
 #: The yum of RHEL 5 does not support --setopt.
-OLD_YUM = Frontend(("yum", "-y", "--noplugins", "--disablerepo=*", "remove"), "yum -y install")
-ZYPPER = Frontend(
-    ("zypper", "--non-interactive", "--no-refresh", "--disable-repositories", "remove"),
-    "zypper --non-interactive install --no-recommends --auto-agree-with-licenses",
-)
+OLD_YUM = Frontend("yum -y install")
+ZYPPER = Frontend("zypper --non-interactive install --no-recommends --auto-agree-with-licenses")
 #: The zypper of SLES 10 and 11 supports fewer options.
-OLD_ZYPPER = Frontend(
-    ("zypper", "--non-interactive", "remove"), "zypper --non-interactive install --auto-agree-with-licenses"
-)
-APT_RPM = Frontend(("apt-get", "-q", "-y", "remove"), "apt-get -q -y install", "apt-get -q update")
+OLD_ZYPPER = Frontend("zypper --non-interactive install --auto-agree-with-licenses")
+APT_RPM = Frontend("apt-get -q -y install", "apt-get -q update")
 
 
 def find_frontend(files: GuestFiles, family: Family, major_version: int) -> Frontend:

@@ -17,17 +17,20 @@ _VIRTUALBOX = (
 _CITRIX = r"xe-guest-utilities.*"
 _PARALLELS = r"parallels-tools.*"
 _TOOLS = re.compile(f"{_VMWARE}|{_VIRTUALBOX}|{_CITRIX}|{_PARALLELS}")
+#: The hypervisors as systemd calls them in ConditionVirtualization=, by the names of their packages.
+_HYPERVISORS = {_VMWARE: "vmware", _VIRTUALBOX: "oracle", _CITRIX: "xen", _PARALLELS: "parallels"}
 #: Libraries that came with VMware's tools, and that other packages may use.
 _LIBRARIES = re.compile(r"vmware-tools-libraries-.*")
 
 
 def tools_installed(names: frozenset[str]) -> list[str]:
     """Return the packages to remove among the installed ones."""
-    tools = sorted(name for name in names if _TOOLS.fullmatch(name) and not _LIBRARIES.fullmatch(name))
-    if "ubuntu-server" in names:
-        # ubuntu-server depends on open-vm-tools and would be removed, too. On KVM, open-vm-tools does nothing.
-        tools = [name for name in tools if name != "open-vm-tools"]
-    return tools
+    return sorted(name for name in names if _TOOLS.fullmatch(name) and not _LIBRARIES.fullmatch(name))
+
+
+def hypervisor_of(name: str) -> str:
+    """Return the hypervisor of a package of tools, as systemd calls it in ConditionVirtualization=."""
+    return next(word for pattern, word in _HYPERVISORS.items() if re.fullmatch(pattern, name))
 
 
 def libraries_installed(names: frozenset[str]) -> list[str]:

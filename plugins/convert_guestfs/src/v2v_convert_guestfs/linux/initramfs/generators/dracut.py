@@ -13,6 +13,18 @@ from v2v_convert_guestfs.linux.initramfs.kinds import Kind
 _DROP_IN = "/etc/dracut.conf.d/50-v2v.conf"
 #: dracut reads this file last.
 _TEMPORARY = "/etc/dracut.conf.d/zz-v2v-temporary.conf"
+#: Settings without the modules that hide an image's files in a file system, where they could not be checked. dracut
+#: fails if a module is both forced and omitted. bash reads the file. Spaces are doubled so that each word has its own.
+_UNPACKED = b"""\
+omit_dracutmodules+=" squash squash-lib squash-squashfs squash-erofs "
+for v2v_module in squash squash-lib squash-squashfs squash-erofs; do
+    add_dracutmodules=" ${add_dracutmodules// /  } "
+    add_dracutmodules="${add_dracutmodules// $v2v_module / }"
+    force_add_dracutmodules=" ${force_add_dracutmodules// /  } "
+    force_add_dracutmodules="${force_add_dracutmodules// $v2v_module / }"
+done
+unset v2v_module
+"""
 
 
 class Dracut:
@@ -50,12 +62,12 @@ class Dracut:
 
         hostonly_cmdline=no keeps the appliance's names of disks and of opened encrypted devices out of the image. It is
         set in a file because old versions do not know the option, but ignore unknown settings. The boot loader's root=
-        takes its place.
+        takes its place. The image does not use squashfs, whatever the guest's settings say.
         """
         argv = [job.program, "--force"]
         if job.modules:
             argv += ["--add-drivers", " ".join(job.modules)]
-        settings = {_TEMPORARY: b'hostonly_cmdline="no"\n'}
+        settings = {_TEMPORARY: b'hostonly_cmdline="no"\n' + _UNPACKED}
         return (
             Command((*argv, job.output, job.version), settings=settings),
             Command((*argv, job.output, job.version), settings={_TEMPORARY: settings[_TEMPORARY] + b'hostonly="no"\n'}),
