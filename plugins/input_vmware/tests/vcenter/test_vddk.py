@@ -43,7 +43,7 @@ def thumbprint_of(vcenter: Vcenter) -> str:
 @pytest.fixture
 def vddk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put the stand-in for nbdkit's vddk plugin on PATH."""
-    here = Path(__file__).parent / "vddk_stand_in"
+    here = Path(__file__).parents[1] / "vddk_stand_in"
     monkeypatch.setenv("PATH", f"{here}:{os.environ['PATH']}")
     directory = tmp_path / "vddk"
     directory.mkdir()
