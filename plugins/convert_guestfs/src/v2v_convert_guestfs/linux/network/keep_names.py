@@ -87,7 +87,9 @@ def _find_pins(session: Session, files: GuestFiles) -> tuple[list[Pin], dict[str
     if not any(source):
         _warn_without_macs(session, configured, existing)
         return [], {}
-    pairing = pair(configured.nics, existing.nics, source, configured.matched)
+    nics = session.request.guest.nics
+    slots = {mac: nic.pci_slot for mac, nic in zip(source, nics, strict=True) if mac and nic.pci_slot is not None}
+    pairing = pair(configured.nics, existing.nics, source, configured.matched, slots)
     for pin in [pin for pin in pairing.pins if pin.mac in hidden]:
         session.report.warning(
             f"{hidden[pin.mac]} in the guest matches the NIC {pin.mac} and gives it no name: add Name={pin.name} to "
