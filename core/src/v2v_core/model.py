@@ -97,12 +97,17 @@ class Removable:
 
 @dataclass(frozen=True, kw_only=True)
 class Nic:
-    """A network interface: kind is ``network`` or ``bridge``, and ``network`` is the name of that network or bridge."""
+    """A network interface: kind is ``network`` or ``bridge``, and ``network`` is the name of that network or bridge.
+
+    :param pci_slot: number of the PCI slot at the source, as VMware counts (``ethernet0.pciSlotNumber``). The kernel of
+        the guest takes a name from it, for example ``ens160``.
+    """
 
     network: str = "default"
     kind: str = "network"
     mac: str | None = None
     model: str | None = None
+    pci_slot: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -132,6 +132,7 @@ def test_every_controller_drive_and_nic(vcenter: Vcenter, image: Path, tmp_path:
     remote = device.VirtualCdrom.RemotePassthroughBackingInfo(deviceName="", exclusive=False)
     floppy = device.VirtualFloppy.RemoteDeviceBackingInfo(deviceName="")
     network = device.VirtualEthernetCard.NetworkBackingInfo(deviceName="VM Network")
+    slot = device.VirtualDevice.PciBusSlotInfo(pciSlotNumber=33)
     devices: list[Any] = [
         device.VirtualIDEController(key=200, busNumber=0),
         device.VirtualIDEController(key=201, busNumber=1),
@@ -143,7 +144,7 @@ def test_every_controller_drive_and_nic(vcenter: Vcenter, image: Path, tmp_path:
         device.VirtualCdrom(key=3000, controllerKey=201, unitNumber=0, backing=remote),
         device.VirtualCdrom(key=16000, controllerKey=15001, unitNumber=1, backing=remote),
         device.VirtualFloppy(key=8000, controllerKey=400, unitNumber=0, backing=floppy),
-        device.VirtualE1000(key=4001, backing=network, macAddress="00:50:56:01:02:04"),
+        device.VirtualE1000(key=4001, backing=network, macAddress="00:50:56:01:02:04", slotInfo=slot),
         device.VirtualE1000e(key=4002, backing=network, macAddress="00:50:56:01:02:05"),
         device.VirtualPCNet32(key=4003, backing=network, macAddress="00:50:56:01:02:06"),
     ]
@@ -161,6 +162,7 @@ def test_every_controller_drive_and_nic(vcenter: Vcenter, image: Path, tmp_path:
         Removable(kind="floppy", bus=Bus.FLOPPY, slot=0),
     )
     assert [nic.model for nic in guest.nics] == ["vmxnet3", "e1000", "e1000e", "vlance"]
+    assert [nic.pci_slot for nic in guest.nics][1:] == [33, None, None]
     assert (guest.firmware, guest.secure_boot, guest.genid) == (Firmware.BIOS, False, None)
     assert guest.tpm is None
     assert report.warnings == []

@@ -233,10 +233,14 @@ ethernet0.networkName = "VM Network"
 ethernet0.addressType = "static"
 ethernet0.address = "00:50:56:00:00:02"
 ethernet0.generatedAddress = "00:0c:29:00:00:02"
+ethernet0.pciSlotNumber = "192"
+ethernet1.pciSlotNumber = "1184"
 ethernet2.present = "FALSE"
 ethernet2.networkName = "gone"
+ethernet3.pciSlotNumber = "-1"
 """)
     assert guest.nics == (
-        Nic(network="VM Network", kind="network", mac="00:50:56:00:00:02", model="e1000"),
-        Nic(network="ethernet1", kind="bridge", mac="00:0c:29:00:00:01", model="vmxnet3"),
+        Nic(network="VM Network", kind="network", mac="00:50:56:00:00:02", model="e1000", pci_slot=192),
+        Nic(network="ethernet1", kind="bridge", mac="00:0c:29:00:00:01", model="vmxnet3", pci_slot=1184),
+        Nic(network="ethernet3"),
     )

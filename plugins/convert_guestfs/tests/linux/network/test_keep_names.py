@@ -248,6 +248,31 @@ def test_what_is_found_by_its_address_is_no_candidate_for_a_name() -> None:
     assert [pin.mac for pin in pair(found.nics, {}, [A, B, C], found.matched).pins] == [C]
 
 
+@pytest.mark.parametrize(
+    ("configured", "slots", "pins"),
+    [
+        # home-assistant/home-assistant.io#47305, kubev2v/forklift#3781: NICs that were removed and added again
+        (("ens160", "ens192"), {A: 192, B: 160}, {"ens160": B, "ens192": A}),
+        # the fifth NIC of a machine
+        (("ens161",), {A: 1184, B: 160}, {"ens161": A}),
+        (("ens33", "ens192"), {A: 192, B: 33}, {"ens33": B, "ens192": A}),
+        # two NICs cannot be in one slot
+        (("ens160",), {A: 160, B: 160}, {}),
+        # the others are found as before
+        (("ens160", "lan0"), {A: 192, B: 160}, {"ens160": B, "lan0": A}),
+    ],
+)
+def test_slots_of_the_source(configured: tuple[str, ...], slots: dict[str, int], pins: dict[str, str]) -> None:
+    found = pair(dict.fromkeys(configured), {}, [A, B], slots=slots)
+    assert {pin.name: pin.mac for pin in found.pins} == pins
+    assert found.by_order == []
+
+
+def test_an_address_in_the_configuration_counts_more_than_a_slot() -> None:
+    found = pair({"ens160": A, "ens192": None}, {}, [A, B], slots={A: 192, B: 160})
+    assert {pin.name: pin.mac for pin in found.pins} == {"ens160": A, "ens192": B}
+
+
 def test_the_order_of_vmware() -> None:
     names = ["ens256", "ens161", "ens160", "ens193", "ens224", "ens192"]
     assert in_order(names) == ["ens160", "ens192", "ens224", "ens256", "ens161", "ens193"]

@@ -260,9 +260,16 @@ def _nics(vm: Machine, devices: list[Data]) -> tuple[Nic, ...]:
             kind="bridge",
             mac=card.macAddress or None,
             model=_nic_model(card),
+            pci_slot=_pci_slot(card),
         )
         for number, card in enumerate(cards)
     )
+
+
+def _pci_slot(card: Data) -> int | None:
+    """Return the number that the VMX file has as ``pciSlotNumber``; None if VMware has not chosen one yet."""
+    slot = getattr(card.slotInfo, "pciSlotNumber", None)
+    return int(slot) if slot is not None and int(slot) >= 0 else None
 
 
 def _nic_model(card: Data) -> str:

@@ -22,6 +22,8 @@ _BUSES = (
     (Bus.SATA, r"sata(\d{1,4}):(\d{1,4})", 30),
     (Bus.IDE, r"ide(\d{1,4}):(\d{1,4})", 2),
 )
+#: 13 bits: bus, device and function.
+_MOST_SLOTS = 1 << 13
 #: Files of CD-ROM drives that have no device type.
 _CDROM_FILES = re.compile(r"auto detect|emptybackingstring|/dev/(cdrom|sr|dvd).*|.*\.iso", re.IGNORECASE)
 _SOUND = {"sb16": "sb16", "es1371": "es1370", "hdaudio": "ich6"}
@@ -161,6 +163,7 @@ def _nics(vmx: Vmx) -> tuple[Nic, ...]:
     nics = []
     for _, device in vmx.devices(r"ethernet(\d{1,4})"):
         model = vmx.get(f"{device}.virtualDev")
+        slot = vmx.number(f"{device}.pciSlotNumber")
         bridged = (vmx.get(f"{device}.connectionType") or "").lower() == "bridged"
         nics.append(
             Nic(
@@ -168,6 +171,8 @@ def _nics(vmx: Vmx) -> tuple[Nic, ...]:
                 kind="bridge" if bridged else "network",
                 mac=_mac(vmx, device),
                 model=model.lower() if model else None,
+                # -1: VMware has not chosen one yet
+                pci_slot=slot if slot is not None and 0 <= slot < _MOST_SLOTS else None,
             )
         )
     return tuple(nics)

@@ -94,7 +94,9 @@ def _find_pins(session: Session, files: GuestFiles) -> tuple[list[Pin], dict[str
     if not any(source):
         _warn_without_macs(session, configured, existing)
         return [], {}
-    pairing = pair(configured.nics, existing.nics, source, configured.matched)
+    nics = session.request.guest.nics
+    slots = {mac: nic.pci_slot for mac, nic in zip(source, nics, strict=True) if mac and nic.pci_slot is not None}
+    pairing = pair(configured.nics, existing.nics, source, configured.matched, slots)
     _report(session, pairing)
     return pairing.pins, kept
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 
 #: On VMware, the number is that of a PCI hotplug slot: 160, 192, 224, 256, then 161, 193 and so on.
 _VMWARE_FIRST, _VMWARE_STEP, _VMWARE_ROUND = 160, 32, 4
+#: VMware's pciSlotNumber has bus and device in its lower bits, and the function of the device above them. Its firmware
+#: gives the kernel their sum as the number of the slot: 160 is ens160, and 1184 is ens161.
+_VMWARE_FUNCTION = 1024
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ def pair(
     pinned: Mapping[str, str | None],
     source: Sequence[str | None],
     matched: frozenset[str] = frozenset(),
+    slots: Mapping[str, int] | None = None,
 ) -> Pairing:
     """Pair names with MAC addresses.
 
@@ -51,6 +55,7 @@ def pair(
     :param pinned: the MAC addresses of names that the guest already pins, by name.
     :param matched: the MAC addresses by which the guest configures NICs without a name.
     :param source: the MAC addresses of the source's NICs in order, or None for unknown ones.
+    :param slots: the PCI slots of the source's NICs by MAC address, where they are known.
     """
     result = Pairing()
     known = [mac for mac in source if mac is not None and source.count(mac) == 1]
@@ -70,6 +75,11 @@ def pair(
         else:
             taken.add(mac)
             result.pins.append(Pin(name, mac, "the guest's configuration names both"))
+    for name, mac in _named_by_slot(slots or {}).items():
+        if name in left and mac in known and mac not in taken | matched:
+            left.remove(name)
+            taken.add(mac)
+            result.pins.append(Pin(name, mac, "the source has the NIC in that PCI slot"))
     free = [mac for mac in known if mac not in taken | matched]
     # A name can also belong to a NIC whose address is unknown or shared.
     clear = len(known) == len(source)
@@ -84,6 +94,13 @@ def pair(
     else:
         result.unknown += left
     return result
+
+
+def _named_by_slot(slots: Mapping[str, int]) -> dict[str, str]:
+    """Return the MAC addresses of NICs by the names that the kernel takes from their slots on VMware."""
+    names = {mac: f"ens{slot % _VMWARE_FUNCTION + slot // _VMWARE_FUNCTION}" for mac, slot in slots.items()}
+    given = list(names.values())
+    return {name: mac for mac, name in names.items() if given.count(name) == 1}
 
 
 def in_order(names: Sequence[str]) -> list[str] | None:
