@@ -131,7 +131,7 @@ def test_kill_9_and_then_a_target_that_does_not_answer_forgets_nothing(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Fault 3: the warden deleted the directory and its ledger, so that nothing named the disks at the target."""
+    """The warden deleted the directory and its ledger, so that nothing named the disks at the target."""
     monkeypatch.setenv("V2V_FAKE_HANGING", str(tmp_path / "hanging"))
     before = tree_of(storage)
     supervisor = supervise(hang_in_finalize(choice))
@@ -173,7 +173,7 @@ def test_a_second_cleanup_while_nothing_answers_keeps_everything(
 def test_objects_of_an_output_are_taken_back_by_that_output(
     choice: RunChoice, v2v_directory: ConversionDir, v2v_install: Install, storage: Path
 ) -> None:
-    """Fault 4: a set-up fails, and then an output of another mode is set up in the same directory."""
+    """A set-up fails, and then an output of another mode is set up in the same directory."""
     v2v_install(
         "v2v-output-t",
         {"v2v.output": {"t-other": "t_other:Other"}},
@@ -285,7 +285,7 @@ def test_same_directory_right_after_a_kill_is_not_raced_by_the_old_warden(
     monkeypatch: pytest.MonkeyPatch,
     storage: Path,
 ) -> None:
-    """Fault 5: the old warden killed the servers of the new run."""
+    """The old warden killed the servers of the new run."""
     place = v2v_short_path / "d"
     hanging = dataclasses.replace(
         choice, directory=place, output=dataclasses.replace(choice.output, options=(("hang-in", "v2v_output_setup"),))
@@ -333,7 +333,7 @@ def test_second_run_in_the_same_directory_is_refused_while_the_first_one_runs(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a directory of another user")
 def test_directory_of_another_user_is_refused(choice: RunChoice, v2v_short_path: Path) -> None:
-    """Fault 6: that user could put his own disks and metadata into a conversion that root runs."""
+    """That user could put his own disks and metadata into a conversion that root runs."""
     place = v2v_short_path / "theirs"
     place.mkdir()
     os.chown(place, 4242, 4242)
@@ -364,7 +364,7 @@ def test_directory_that_others_can_open_is_refused(v2v_short_path: Path) -> None
 def test_path_that_is_not_utf_8_is_converted_and_its_errors_are_reported_correctly(
     choice: RunChoice, v2v_disk: Path, tmp_path: Path, storage: Path
 ) -> None:
-    """Fault 9: such a path caused an internal error, which hid the real one."""
+    """Such a path caused an internal error, which hid the real one."""
     image = tmp_path / os.fsdecode(b"gu\xe9st \xff.img")
     image.write_bytes(v2v_disk.read_bytes())
     place = tmp_path / os.fsdecode(b"st\xf6rage")
@@ -390,7 +390,7 @@ def test_keys_are_never_written_to_the_directory(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Fault 11: the file with the passphrases was left behind by an interruption."""
+    """The file with the passphrases was left behind by an interruption."""
     monkeypatch.setenv("V2V_FAKE_HANGING", str(tmp_path / "hanging"))
     secret = "correct-horse-battery"
     settings = ConvertSettings(keys=(f"all:key:{secret}",), extra={"hang-in": "v2v_convert"})
@@ -408,7 +408,7 @@ def test_keys_are_never_written_to_the_directory(
 def test_copy_after_a_set_up_that_failed_halfway_names_the_missing_step(
     choice: RunChoice, v2v_directory: ConversionDir, v2v_install: Install
 ) -> None:
-    """Fault 11: zip() raised an internal error."""
+    """Iterating over the disks raised an internal error."""
     v2v_install(
         "v2v-output-t",
         {"v2v.output": {"t-half": "t_half:Half"}},
@@ -434,7 +434,7 @@ def test_copy_after_a_set_up_that_failed_halfway_names_the_missing_step(
 def test_observers_of_a_conversion_in_place_get_its_events(
     choice: RunChoice, v2v_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fault 11: they got no events."""
+    """They got no events."""
     monkeypatch.setenv("V2V_FAKE_OBSERVER", str(tmp_path / "observed"))
     source = InputChoice(mode="fake", arguments=(str(v2v_disk),), in_place=True)
     convert_in_place(dataclasses.replace(choice, input=source, observers=("fake",)))
@@ -460,7 +460,7 @@ def test_observers_of_a_conversion_in_place_get_its_events(
 def test_plain_error_of_an_output_has_the_exit_code_of_its_step(
     choice: RunChoice, v2v_install: Install, raised: str, message: str, hook: str, step: Step, code: int
 ) -> None:
-    """Fault 10: the exit code was 1."""
+    """The exit code was 1."""
     v2v_install(
         "v2v-output-t",
         {"v2v.output": {"t-plain": "t_plain:Plain"}},
@@ -478,7 +478,7 @@ def test_plain_error_of_an_output_has_the_exit_code_of_its_step(
 
 
 def test_plain_error_of_a_copier_names_the_disk(choice: RunChoice, v2v_install: Install) -> None:
-    """Fault 10: the error did not name the disk."""
+    """The error did not name the disk."""
     v2v_install(
         "v2v-copy-t",
         {"v2v.copy": {"t-plain": "t_plain_copy:Plain"}},

@@ -74,5 +74,5 @@ def require_nbdkit_part(kind: str, name: str) -> None:
     except CommandError as err:
         raise V2VError(
             f"nbdkit has no {kind} {name!r}",
-            hint=f"install the package that has it, for example nbdkit-{kind}-{name}, or a newer nbdkit",
+            hint="'v2v doctor' names the package that has it; a newer nbdkit may be needed",
         ) from err

@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from pathlib import Path
 
-from v2v_core.api import Finding, Package, Status, V2VError, install, present_or, run_program
+from v2v_core.api import Finding, Package, Status, install, present_or, probe_nbdkit_part
 
 
 def probe_vcenter() -> tuple[Finding, ...]:
@@ -21,8 +20,9 @@ def probe_vcenter() -> tuple[Finding, ...]:
             "not importable; for vCenter and ESXi",
             "pip install pyvmomi",
         ),
-        *_probe_nbdkit_plugin("curl", "vCenter over https", install(Package("nbdkit", "nbdkit-curl-plugin"))),
-        *_probe_nbdkit_plugin(
+        *probe_nbdkit_part("plugin", "curl", "vCenter over https", install(Package("nbdkit", "nbdkit-curl-plugin"))),
+        *probe_nbdkit_part(
+            "plugin",
             "vddk",
             "-it vddk; it also needs VMware's own library",
             "install nbdkit-vddk-plugin (Fedora, RHEL); Debian has no package of it: build nbdkit from source",
@@ -32,23 +32,4 @@ def probe_vcenter() -> tuple[Finding, ...]:
 
 def probe_vmx() -> tuple[Finding, ...]:
     """Look for what ``-i vmx -it ssh`` needs."""
-    return _probe_nbdkit_plugin("ssh", "ESXi over ssh", install(Package("nbdkit", "nbdkit-ssh-plugin")))
-
-
-def _probe_nbdkit_plugin(name: str, purpose: str, remedy: str) -> tuple[Finding, ...]:
-    """Look for a plugin in the directory that nbdkit names itself. Without nbdkit, return no finding."""
-    try:
-        printed = run_program(["nbdkit", "--dump-config"], timeout=10)
-    except V2VError:
-        return ()
-    config = dict(line.split("=", 1) for line in printed.splitlines() if "=" in line)
-    path = Path(config.get("plugindir", "/nonexistent"), f"nbdkit-{name}-plugin.so")
-    return (
-        present_or(
-            f"nbdkit plugin {name}",
-            str(path) if path.exists() else None,
-            Status.OPTIONAL,
-            f"not installed; for {purpose}",
-            remedy,
-        ),
-    )
+    return probe_nbdkit_part("plugin", "ssh", "ESXi over ssh", install(Package("nbdkit", "nbdkit-ssh-plugin")))
