@@ -34,7 +34,7 @@ class TestDeclared:
         disks = tuple(SourceDisk(index=index, size=512) for index in range(1, 25))
         metadata.write_source(v2v_directory.metadata_in, Guest(name="guest", disks=disks))
         v2v_directory.mark_done(Step.INPUT_SETUP)
-        with pytest.raises(DestinationError, match=f"has 24 disks, and guests have at most 23 with -o {mode}"):
+        with pytest.raises(DestinationError, match=f"has 24 disks, but -o {mode} allows at most 23"):
             output_check.run(v2v_directory, OutputChoice(mode=mode))
 
 
