@@ -129,7 +129,7 @@ def _offered(bus: Bus, machine: str, profile: TargetProfile) -> Bus:
 
 
 def device_slot(device: str) -> int | None:
-    """Give the slot of a device name: 0 for ``sda``, 26 for ``hdaa``, 1 for ``sr1``; None for what is no such name."""
+    """Return the slot of a device name: 0 for ``sda``, 26 for ``hdaa``, 1 for ``sr1``; None for any other name."""
     for prefix in ("sr", "xvd", "hd", "sd", "vd", "fd"):
         rest = device.removeprefix(prefix)
         if rest == device or not rest.isascii() or len(rest) > 6:
@@ -191,7 +191,7 @@ def _place(drive: Removable, capabilities: Capabilities, slots: _Slots, warnings
 
 
 def _available(bus: Bus, machine: str) -> Bus:
-    """Give the bus that a machine has instead of one that it has not."""
+    """Return the bus, or the one that takes its place on a machine that lacks it."""
     if bus is Bus.NVME:
         bus = Bus.VIRTIO_BLK
     if bus in {Bus.IDE, Bus.SATA}:
