@@ -338,15 +338,15 @@ class TargetProfile:
 
     :param buses: for fixed disks, the preferred one first. A guest gets the bus that its drivers ask for if it is one
         of these, else the first of these that every guest has a driver for (SATA, then IDE).
-    :param machines: machine types, as ``Capabilities.machine`` names them. A guest gets the one that it asks for, else
-        the first of these.
+    :param machines: machine types, as ``Capabilities.machine`` names them; empty for all. A guest gets the one that it
+        asks for, else the first of these.
     :param firmware: what guests can boot with.
     :param most_disks: how many fixed disks a guest can have; None for no limit.
     :param serial_console: guests have a serial port. If false, the conversion removes the guest's serial consoles.
     """
 
     buses: tuple[Bus, ...] = (Bus.VIRTIO_BLK, Bus.VIRTIO_SCSI, Bus.SATA, Bus.IDE, Bus.SCSI, Bus.NVME)
-    machines: tuple[str, ...] = ("q35", "i440fx", "pc", "virt")
+    machines: tuple[str, ...] = ()
     firmware: tuple[Firmware, ...] = (Firmware.BIOS, Firmware.UEFI)
     most_disks: int | None = None
     serial_console: bool = True

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v2v_core.drive_names import drive_letters
-from v2v_core.metadata import assign_buses
+from v2v_core.errors import ConversionError
+from v2v_core.metadata import assign_buses, fit_profile
 from v2v_core.metadata.buses import device_slot
-from v2v_core.model import Bus, Capabilities, Guest, Removable, SourceDisk
+from v2v_core.model import Bus, Capabilities, Firmware, Guest, Removable, SourceDisk, TargetProfile
 
 
 def guest(disks: int, *removables: Removable) -> Guest:
@@ -139,3 +140,40 @@ def test_the_slot_of_a_device_name(slot: int, prefix: str) -> None:
 @pytest.mark.parametrize(("device", "slot"), [("sr3", 3), ("sda1", None), ("", None), ("sd", None), ("nvme0n1", None)])
 def test_other_device_names(device: str, slot: int | None) -> None:
     assert device_slot(device) == slot
+
+
+class TestProfile:
+    """What a target can give decides, where it is not what the guest asks for."""
+
+    def test_a_target_that_has_everything_changes_nothing(self) -> None:
+        for machine in ("q35", "i440fx", "virt", "pseries"):
+            asked = Capabilities(machine=machine, block_bus=Bus.VIRTIO_SCSI)
+            assert fit_profile(asked, Firmware.UEFI, TargetProfile()) == (asked, ())
+
+    def test_a_bus_that_the_target_lacks_becomes_one_that_every_guest_drives(self) -> None:
+        profile = TargetProfile(buses=(Bus.SATA, Bus.IDE))
+        capabilities, warnings = fit_profile(Capabilities(machine="q35"), Firmware.BIOS, profile)
+        assert capabilities.block_bus is Bus.SATA
+        assert warnings == ("the disks are attached to sata: the target has no virtio-blk",)
+        disks, _drives, _warnings = assign_buses(guest(2), capabilities, profile=profile)
+        assert [(disk.bus, disk.device) for disk in disks] == [(Bus.SATA, "sda"), (Bus.SATA, "sdb")]
+
+    def test_a_machine_that_the_target_lacks_becomes_its_first_one(self) -> None:
+        profile = TargetProfile(machines=("q35",))
+        asked = Capabilities(machine="i440fx", block_bus=Bus.IDE)
+        capabilities, warnings = fit_profile(asked, Firmware.BIOS, profile)
+        assert (capabilities.machine, capabilities.block_bus) == ("q35", Bus.SATA), "a q35 has no IDE"
+        assert warnings == ("the guest gets the machine type q35: the target has no i440fx",)
+
+    def test_a_guest_whose_disks_fit_nowhere_is_refused(self) -> None:
+        profile = TargetProfile(buses=(Bus.VIRTIO_SCSI,))
+        with pytest.raises(
+            ConversionError, match="a driver for disks on virtio-blk, and the target offers virtio-scsi"
+        ):
+            fit_profile(Capabilities(), Firmware.BIOS, profile)
+
+    def test_a_firmware_that_the_target_lacks_is_refused(self) -> None:
+        profile = TargetProfile(firmware=(Firmware.BIOS,))
+        with pytest.raises(ConversionError, match="boots with UEFI, which guests cannot have at this target"):
+            fit_profile(Capabilities(), Firmware.UEFI, profile)
+        assert fit_profile(Capabilities(), Firmware.UNKNOWN, profile)[1] == ()

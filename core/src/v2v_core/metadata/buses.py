@@ -101,7 +101,7 @@ def fit_profile(
         )
     warnings = []
     machine = capabilities.machine
-    if machine not in profile.machines:
+    if profile.machines and machine not in profile.machines:
         machine = profile.machines[0]
         warnings.append(f"the guest gets the machine type {machine}: the target has no {capabilities.machine}")
     wanted = _available(capabilities.block_bus, machine)
