@@ -21,14 +21,14 @@ pytestmark = pytest.mark.slow
 #: An observer that saves the converted disk, read through NBD, before it is copied.
 KEEPER = """\
 import os, subprocess
-from v2v_core.api import Event, EventKind, Step, hookimpl
+from v2v_core.api import Event, EventKind, Step, child_environment, hookimpl
 class Keeper:
     api_version = 1
     summary = "keeps the converted disk, for a test"
     @hookimpl
     def v2v_event(self, event: Event) -> None:
         if (event.step, event.kind) == (Step.OUTPUT_SETUP, EventKind.STEP_STARTED):
-            uri = "nbd+unix:///?socket=" + os.environ["V2V_DIRECTORY"] + "/in1"
+            uri = "nbd+unix:///?socket=" + child_environment()["V2V_DIRECTORY"] + "/in1"
             subprocess.run(["nbdcopy", uri, os.environ["V2V_TEST_KEPT"]], check=True)
 """
 

@@ -140,8 +140,9 @@ def running(directory: ConversionDir, step: Step, sinks: Sequence[EventSink]) ->
     try:
         directory.require(step)
         directory.mark_begun(step)
-        report.emit(Event(kind=EventKind.STEP_STARTED, step=step))
         with programs_belong_to({**directory.environment, STEP_VARIABLE: step.value}):
+            # an observer may start a program, too
+            report.emit(Event(kind=EventKind.STEP_STARTED, step=step))
             yield report
         directory.mark_done(step)
         report.emit(Event(kind=EventKind.STEP_FINISHED, step=step))
