@@ -371,7 +371,7 @@ def test_supervisor_is_killed_and_the_engine_goes_away(
     directory = kept_directory(place)
     assert left in (directory / "ledger.jsonl").read_text()
     (logs,) = (place.root / "state" / "v2v" / "logs").iterdir()
-    assert left in (logs / "ledger.jsonl").read_text()
+    assert left in (logs / "owned.jsonl").read_text()
     assert "cannot be reached" in (logs / "cleanup.log").read_text()
     assert (logs / "copy.log").exists()
     early = clean_up(place)
