@@ -12,6 +12,7 @@ from v2v_core.api import (
     DiskService,
     Display,
     Guest,
+    InputHooks,
     InputResult,
     InputSetupRequest,
     NbdUri,
@@ -28,7 +29,7 @@ _URI = re.compile(r"nbds?(\+unix|\+vsock)?:", re.ASCII)
 _SUFFIXES = (".img", ".ova", ".qcow2", ".raw", ".vmdk", ".vmx", ".vhdx", ".vdi", "-sda")
 
 
-class DiskInput:
+class DiskInput(InputHooks):
     """Guests from local disk images, block devices and NBD URIs."""
 
     api_version = 1

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from v2v_core.api import InputResult, InputSetupRequest, PluginOption, UsageError, hookimpl
+from v2v_core.api import InputHooks, InputResult, InputSetupRequest, PluginOption, UsageError, hookimpl
 
 
-class OvaInput:
+class OvaInput(InputHooks):
     """Guests from OVA packages."""
 
     api_version = 1

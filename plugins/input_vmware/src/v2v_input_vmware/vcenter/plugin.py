@@ -3,11 +3,20 @@
 
 from __future__ import annotations
 
-from v2v_core.api import Finding, InputResult, InputSetupRequest, ProbeRequest, SourceError, hookimpl
+from v2v_core.api import (
+    Finding,
+    InputHooks,
+    InputResult,
+    InputSetupRequest,
+    ProbeHooks,
+    ProbeRequest,
+    SourceError,
+    hookimpl,
+)
 from v2v_input_vmware.vcenter.settings import OPTIONS, VcenterSettings
 
 
-class VcenterInput:
+class VcenterInput(InputHooks, ProbeHooks):
     """Guests of a vCenter or an ESXi host."""
 
     api_version = 1

@@ -8,8 +8,10 @@ from pathlib import Path
 from v2v_core.api import (
     DiskService,
     Finding,
+    InputHooks,
     InputResult,
     InputSetupRequest,
+    ProbeHooks,
     ProbeRequest,
     SourceError,
     describe_image,
@@ -21,7 +23,7 @@ from v2v_input_vmware.vmx.settings import OPTIONS, VmxSettings
 from v2v_input_vmware.vmx.syntax import parse_vmx
 
 
-class VmxInput:
+class VmxInput(InputHooks, ProbeHooks):
     """Guests of VMware from their VMX file, on this machine or over ssh."""
 
     api_version = 1
