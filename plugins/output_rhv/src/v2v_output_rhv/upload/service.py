@@ -7,6 +7,7 @@ nbdkit embeds its own Python. PYTHONPATH tells it where the client library and t
 from __future__ import annotations
 
 import os
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -92,12 +93,18 @@ def check_client() -> None:
     try:
         run_program(["nbdkit", "python", f"script={_SCRIPT}", "--dump-plugin"], timeout=60, environment=environment)
     except CommandError as err:
-        last_line = (err.stderr_tail.strip().splitlines() or [""])[-1].strip()
         raise DestinationError(
-            f"ovirt-imageio's client does not work in the Python of nbdkit: {last_line}",
-            hint="v2v and nbdkit need one version of Python ('nbdkit python --dump-plugin' prints python_version): "
-            "install v2v and ovirt-imageio with the Python of the system",
+            f"ovirt-imageio's client does not work in the Python of nbdkit: {_reason(err.stderr_tail)}",
+            hint="v2v and nbdkit need one Python ('nbdkit python --dump-plugin' prints python_version): install v2v "
+            "and ovirt-imageio with the Python of the system, and have no other Python (pyenv, conda) before it on PATH",
         ) from err
+
+
+def _reason(text: str) -> str:
+    """Return the line of nbdkit's messages that says why: that of the exception, if there is one."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+    exceptions = [line for line in lines if re.match(r"[\w.]*(Error|Exception): ", line)]
+    return exceptions[-1] if exceptions else lines[-1]
 
 
 def _environment() -> tuple[tuple[str, str], ...]:
