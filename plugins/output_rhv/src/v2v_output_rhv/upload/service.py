@@ -96,7 +96,7 @@ def check_client() -> None:
         raise DestinationError(
             f"ovirt-imageio's client does not work in the Python of nbdkit: {_reason(err.stderr_tail)}",
             hint="v2v and nbdkit need one Python ('nbdkit python --dump-plugin' prints python_version): install v2v "
-            "and ovirt-imageio with the Python of the system, and have no other Python (pyenv, conda) before it on PATH",
+            "and ovirt-imageio with the Python of the system, no other Python (pyenv, conda) before it on PATH",
         ) from err
 
 
