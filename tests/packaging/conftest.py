@@ -19,7 +19,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("wheels")
     # the environment that the tests run in is as it is: nothing is installed into it
     make = ["make", "-C", str(ROOT), "--old-file", ".venv/installed", "wheels", f"WHEELS={place}"]
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "-q", "--no-deps"]
+    pip = [sys.executable, "-P", "-m", "pip", "--disable-pip-version-check", "wheel", "-q", "--no-deps"]
     for argv in (make, [*pip, "--no-build-isolation", "-w", str(place), *map(str, OUTSIDE)]):
         built = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=600)
         assert built.returncode == 0, f"{argv}: {built.stdout}\n{built.stderr}"
