@@ -22,6 +22,7 @@ from v2v_core.settings import RunChoice
 from v2v_core.signals import signals_interrupt, signals_wait
 from v2v_core.steps import cleanup, copy, input_setup, output_check, output_finalize, output_setup
 from v2v_core.steps.convert_apart import convert_apart
+from v2v_core.steps.output_choice import settings_of
 from v2v_core.warden import warden
 
 
@@ -36,12 +37,18 @@ def run(
         it.
     """
     # an unknown mode, or a setting that makes no sense, is found before anything is done
-    load_plugin(Role.OUTPUT, choice.output.mode)
-    load_plugin(Role.CONVERT, choice.convert.mode).convert_check(choice.convert.settings)
+    settings_of(load_plugin(Role.OUTPUT, choice.output.mode), choice.output, choice.output.name or "")
+    if choice.copy.mode is not None:
+        load_plugin(Role.COPY, choice.copy.mode)
+    _check_settings(choice)
     sinks = (*sinks, *_observers(choice.observers))
     with _run_directory(choice, sinks, at_end) as directory:
+        # what does not need the guest comes first: opening a source can mean hours of unpacking and of checksums
+        output_check.precheck(directory, choice.output, sinks)
+        output_check.reserve(directory, sinks)
         input_setup.run(directory, choice.input, sinks)
         output_check.run(directory, choice.output, sinks)
+        output_check.reserve(directory, sinks)
         convert_apart(directory, choice.convert, sinks)
         output_setup.run(directory, choice.output, sinks)
         copy.run(directory, choice.copy, sinks)
@@ -59,7 +66,7 @@ def convert_in_place(
 
     :raises V2VError: a step failed. The guest may be half converted then, and there is no way back.
     """
-    load_plugin(Role.CONVERT, choice.convert.mode).convert_check(choice.convert.settings)
+    _check_settings(choice)
     sinks = (*sinks, *_observers(choice.observers))
     with _run_directory(choice, sinks, at_end) as directory:
         input_setup.run(directory, choice.input, sinks)
@@ -73,6 +80,15 @@ def print_source(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> Guest:
     """
     with _run_directory(choice, sinks) as directory:
         return input_setup.run(directory, choice.input, sinks)
+
+
+def _check_settings(choice: RunChoice) -> None:
+    """Find settings of the input and of the converter that make no sense.
+
+    :raises V2VError: there is one, or no such plugin.
+    """
+    load_plugin(Role.INPUT, choice.input.mode).check_options(choice.input.options)
+    load_plugin(Role.CONVERT, choice.convert.mode).convert_check(choice.convert.settings)
 
 
 @contextlib.contextmanager

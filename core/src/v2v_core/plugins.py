@@ -43,7 +43,9 @@ from v2v_core.hookspecs import (
     InputSetupRequest,
     OutputAbortRequest,
     OutputCheckRequest,
+    OutputCheckResult,
     OutputFinalizeRequest,
+    OutputPrecheckRequest,
     OutputResult,
     OutputSetup,
     OutputSetupRequest,
@@ -113,9 +115,15 @@ class LoadedPlugin:
         self._check_services(result.disks, len(result.guest.disks), "v2v_input_setup")
         return result
 
-    def output_check(self, request: OutputCheckRequest) -> None:
+    def output_precheck(self, request: OutputPrecheckRequest) -> OutputCheckResult:
+        """Call ``v2v_output_precheck``, which a plugin need not have."""
+        if not self.manager.hook.v2v_output_precheck.get_hookimpls():
+            return OutputCheckResult()
+        return self._call_check("v2v_output_precheck", request)
+
+    def output_check(self, request: OutputCheckRequest) -> OutputCheckResult:
         """Call ``v2v_output_check``."""
-        self._call("v2v_output_check", request, type(None), DestinationError)
+        return self._call_check("v2v_output_check", request)
 
     def convert_check(self, settings: ConvertSettings) -> None:
         """Call ``v2v_convert_check``, which a plugin need not have."""
@@ -174,6 +182,11 @@ class LoadedPlugin:
     def event(self, event: Event) -> None:
         """Call ``v2v_event``. The caller handles exceptions."""
         self.manager.hook.v2v_event(event=event)
+
+    def _call_check(self, hook: str, request: object) -> OutputCheckResult:
+        # most checks have nothing to return
+        result = self._call(hook, request, OutputCheckResult | None, DestinationError)
+        return OutputCheckResult() if result is None else result
 
     def _call(self, hook: str, request: object, result_type: type[ResultT], wrap: Callable[..., V2VError]) -> ResultT:
         caller: Callable[..., Any] = getattr(self.manager.hook, hook)
