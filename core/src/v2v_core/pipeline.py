@@ -7,12 +7,15 @@ This is one supervisor among others: it uses nothing but the steps and the conve
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from v2v_core import kept_logs, locks, processes
 from v2v_core.conversion_dir import ConversionDir, temporary_path
 from v2v_core.discovery import Role
+from v2v_core.errors import UsageError
 from v2v_core.events import Event, EventKind, EventSink, Step
 from v2v_core.hookspecs import OutputResult
 from v2v_core.model import Guest
@@ -42,7 +45,7 @@ def run(
         load_plugin(Role.COPY, choice.copy.mode)
     _check_settings(choice)
     sinks = (*sinks, *_observers(choice.observers))
-    with _run_directory(choice, sinks, at_end) as directory:
+    with _run_directory(choice, sinks, at_end) as (directory, sinks):
         # what does not need the guest comes first: opening a source can mean hours of unpacking and of checksums
         output_check.precheck(directory, choice.output, sinks)
         output_check.reserve(directory, sinks)
@@ -68,7 +71,7 @@ def convert_in_place(
     """
     _check_settings(choice)
     sinks = (*sinks, *_observers(choice.observers))
-    with _run_directory(choice, sinks, at_end) as directory:
+    with _run_directory(choice, sinks, at_end) as (directory, sinks):
         input_setup.run(directory, choice.input, sinks)
         convert_apart(directory, choice.convert, sinks)
 
@@ -78,8 +81,8 @@ def print_source(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> Guest:
 
     :raises V2VError: the source cannot be used.
     """
-    with _run_directory(choice, sinks) as directory:
-        return input_setup.run(directory, choice.input, sinks)
+    with _run_directory(choice, sinks) as (directory, listeners):
+        return input_setup.run(directory, choice.input, listeners)
 
 
 def _check_settings(choice: RunChoice) -> None:
@@ -94,8 +97,11 @@ def _check_settings(choice: RunChoice) -> None:
 @contextlib.contextmanager
 def _run_directory(
     choice: RunChoice, sinks: Sequence[EventSink], at_end: Callable[[ConversionDir], None] | None = None
-) -> Iterator[ConversionDir]:
-    """Make the conversion directory, and clean up after the run, however it ends."""
+) -> Iterator[tuple[ConversionDir, Sequence[EventSink]]]:
+    """Make the conversion directory, and clean up after the run, however it ends.
+
+    :return: the directory, and the listeners as the steps have to call them.
+    """
     load_plugin(Role.INPUT, choice.input.mode)
     token = secrets.token_hex(8)
     with signals_interrupt():
@@ -109,15 +115,36 @@ def _run_directory(
                 # an earlier run may have left processes here; its supervisor is dead, because it holds no lock any more
                 processes.stop(directory.path, processes.is_gone_with_the_run)
                 try:
-                    yield directory
+                    yield directory, [_naming_kept_logs(directory, sinks)]
                 except BaseException as err:
-                    kept_logs.keep(directory, err)
+                    _keep_logs(directory, err, sinks)
                     raise
                 finally:
                     with signals_wait():
                         if at_end is not None:
                             at_end(directory)
                         cleanup.run(directory, [_only_warnings(sinks)])
+
+
+def _naming_kept_logs(directory: ConversionDir, sinks: Sequence[EventSink]) -> EventSink:
+    """Return a listener that passes on events. The failure of a step names the log that outlives the directory."""
+
+    def sink(event: Event) -> None:
+        if event.kind is EventKind.STEP_FAILED and event.log is not None:
+            wrong_usage = event.code == UsageError.exit_code
+            kept = None if wrong_usage else kept_logs.keep(directory, None)
+            event = dataclasses.replace(event, log=None if kept is None else str(kept / Path(event.log).name))
+        forward(event, sinks)
+
+    return sink
+
+
+def _keep_logs(directory: ConversionDir, error: BaseException, sinks: Sequence[EventSink]) -> None:
+    kept = kept_logs.keep(directory, error)
+    if kept is not None:
+        forward(
+            Event(kind=EventKind.LOGS_KEPT, step=Step.CLEANUP, text=f"the logs are in {kept}", path=str(kept)), sinks
+        )
 
 
 def _only_warnings(sinks: Sequence[EventSink]) -> EventSink:

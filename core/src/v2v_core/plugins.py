@@ -7,7 +7,6 @@ are checked here, and the error names the plugin. Exceptions of other libraries 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from v2v_core.errors import (
 )
 from v2v_core.events import Event
 from v2v_core.finding import Finding
+from v2v_core.hook_results import problem_of, problem_of_json
 from v2v_core.hookspecs import (
     HOOK_API_VERSION,
     AbortResult,
@@ -108,11 +108,12 @@ class LoadedPlugin:
 
     def input_setup(self, request: InputSetupRequest) -> InputResult:
         """Call ``v2v_input_setup``."""
-        result = self._call("v2v_input_setup", request, InputResult, SourceError)
+        result = self._call_unchecked("v2v_input_setup", request, InputResult, SourceError)
         guest: object = result.guest
         if not isinstance(guest, Guest):
             raise PluginContractError(self.blame, f"v2v_input_setup returned a {type(guest).__name__} as guest")
         self._check_services(result.disks, len(result.guest.disks), "v2v_input_setup")
+        self._check_fields("v2v_input_setup", result)
         return result
 
     def output_precheck(self, request: OutputPrecheckRequest) -> OutputCheckResult:
@@ -136,12 +137,11 @@ class LoadedPlugin:
 
     def output_setup(self, request: OutputSetupRequest) -> OutputSetup:
         """Call ``v2v_output_setup``."""
-        result = self._call("v2v_output_setup", request, OutputSetup, DestinationError)
+        result = self._call_unchecked("v2v_output_setup", request, OutputSetup, DestinationError)
         self._check_services(result.disks, len(request.disks), "v2v_output_setup")
-        try:
-            json.dumps(dict(result.state))
-        except (TypeError, ValueError) as err:
-            raise PluginContractError(self.blame, f"the state of v2v_output_setup is not JSON: {err}") from err
+        self._check_fields("v2v_output_setup", result)
+        if problem := problem_of_json(result.state, "state"):
+            raise PluginContractError(self.blame, f"the state of v2v_output_setup is not JSON: {problem}")
         return result
 
     def copy(self, request: CopyRequest) -> CopyResult:
@@ -185,13 +185,39 @@ class LoadedPlugin:
 
     def _call_check(self, hook: str, request: object) -> OutputCheckResult:
         # most checks have nothing to return
-        result = self._call(hook, request, OutputCheckResult | None, DestinationError)
-        return OutputCheckResult() if result is None else result
+        result = self._call_hook(hook, request, DestinationError)
+        if result is None:
+            return OutputCheckResult()
+        if not isinstance(result, OutputCheckResult):
+            wanted = "nothing or an OutputCheckResult"
+            raise PluginContractError(self.blame, f"{hook} returned {type(result).__name__} and not {wanted}")
+        self._check_fields(hook, result)
+        return result
 
     def _call(self, hook: str, request: object, result_type: type[ResultT], wrap: Callable[..., V2VError]) -> ResultT:
+        """Call a hook, and check its result down to the types of its fields."""
+        result = self._call_unchecked(hook, request, result_type, wrap)
+        self._check_fields(hook, result)
+        return result
+
+    def _call_unchecked(
+        self, hook: str, request: object, result_type: type[ResultT], wrap: Callable[..., V2VError]
+    ) -> ResultT:
+        """Call a hook, and check that its result is of a type."""
+        result = self._call_hook(hook, request, wrap)
+        if not isinstance(result, result_type):
+            wanted = "nothing" if result_type is type(None) else f"an {result_type.__name__}"
+            raise PluginContractError(self.blame, f"{hook} returned {type(result).__name__} and not {wanted}")
+        return result
+
+    def _check_fields(self, hook: str, result: object) -> None:
+        if problem := problem_of(result, type(result)):
+            raise PluginContractError(self.blame, f"{hook} returned an {type(result).__name__} whose {problem}")
+
+    def _call_hook(self, hook: str, request: object, wrap: Callable[..., V2VError]) -> object:
         caller: Callable[..., Any] = getattr(self.manager.hook, hook)
         try:
-            result = caller(request=request)
+            return caller(request=request)
         except V2VError as err:
             if err.exit_code != V2VError.exit_code:
                 raise
@@ -202,10 +228,6 @@ class LoadedPlugin:
                 f"the plugin {self.blame} failed in {hook}: {type(err).__name__}: {err}",
                 hint="the log of the step has the traceback",
             ) from err
-        if not isinstance(result, result_type):
-            wanted = "nothing" if result_type is type(None) else f"an {result_type.__name__}"
-            raise PluginContractError(self.blame, f"{hook} returned {type(result).__name__} and not {wanted}")
-        return result
 
     def _check_services(self, services: object, count: int, hook: str) -> None:
         kinds = (QemuImage, NbdkitPlugin, NbdUri)

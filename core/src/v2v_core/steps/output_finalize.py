@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from v2v_core import metadata, served
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.discovery import Role
-from v2v_core.events import EventSink, Step
+from v2v_core.events import Event, EventKind, EventSink, Step
 from v2v_core.hookspecs import OutputFinalizeRequest, OutputResult
 from v2v_core.plugins import load_plugin
 from v2v_core.reporting import running
@@ -40,9 +40,15 @@ def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> OutputResu
                 report=report,
             )
         )
+        # asked before the account is settled
+        kinds = {thing.identity: thing.kind for thing in directory.ledger.owned()}
         # from here on the guest belongs to the user, and no later abort or second setup may touch it
         directory.ledger.settle(output.owner)
         served.forget_output(directory)
+        for name in result.created:
+            report.emit(
+                Event(kind=EventKind.CREATED, step=Step.OUTPUT_FINALIZE, text=name, path=name, what=kinds.get(name))
+            )
         return result
 
 
