@@ -11,6 +11,7 @@ Claims only save time. That no file is replaced, on whatever machine another run
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -39,9 +40,11 @@ def claim(finals: Iterable[Path], directory: ConversionDir) -> None:
             with _locked(path) as descriptor:
                 _take(descriptor, path, final, directory)
         except OSError as err:
+            # a file of another user in a directory such as /tmp
+            theirs = err.errno in {errno.EACCES, errno.EPERM} and path.exists()
+            hint = f"another user makes, or has made, a guest of this name: choose another one with -on ({path})"
             raise DestinationError(
-                f"the name {final} cannot be reserved: {path}: {err.strerror}",
-                hint="another user may be making a guest of this name: choose another name with -on, or another -os",
+                f"the name {final} cannot be reserved: {path}: {err.strerror}", hint=hint if theirs else None
             ) from err
 
 

@@ -168,11 +168,13 @@ class OutputPrecheckRequest:
     """What is known before the source is opened: the options, and nothing about the guest.
 
     :param settings: ``name`` is ``-on``; it is empty if the name comes from the source.
+    :param source_files: the local files and devices that the user named as the source, which may consist of more.
     """
 
     directory: Path
     settings: OutputSettings
     report: Reporter = field(repr=False)
+    source_files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

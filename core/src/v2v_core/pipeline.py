@@ -47,7 +47,7 @@ def run(
     sinks = (*sinks, *_observers(choice.observers))
     with _run_directory(choice, sinks, at_end) as (directory, sinks):
         # what does not need the guest comes first: opening a source can mean hours of unpacking and of checksums
-        output_check.precheck(directory, choice.output, sinks)
+        output_check.precheck(directory, choice.output, sinks, source=choice.input)
         output_check.reserve(directory, sinks)
         input_setup.run(directory, choice.input, sinks)
         output_check.run(directory, choice.output, sinks)

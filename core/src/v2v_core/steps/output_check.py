@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from v2v_core import claims, metadata, served
 from v2v_core.conversion_dir import ConversionDir
@@ -14,18 +15,25 @@ from v2v_core.hookspecs import OutputCheckRequest, OutputCheckResult, OutputPrec
 from v2v_core.model import Guest
 from v2v_core.plugins import LoadedPlugin, load_plugin
 from v2v_core.reporting import failing_as, running
-from v2v_core.settings import OutputChoice
+from v2v_core.settings import InputChoice, OutputChoice
 from v2v_core.steps.output_choice import save_choice, settings_of
 
 #: In the conversion directory: the files that stand for the guest at the destination (``OutputCheckResult.claims``).
 _NAMES = "output_names.json"
 
 
-def precheck(directory: ConversionDir, choice: OutputChoice, sinks: Sequence[EventSink] = ()) -> None:
+def precheck(
+    directory: ConversionDir,
+    choice: OutputChoice,
+    sinks: Sequence[EventSink] = (),
+    *,
+    source: InputChoice | None = None,
+) -> None:
     """Check the output as far as it does not depend on the guest, before the source is opened.
 
     It is no step: nothing is recorded but a failure, and the step comes later.
 
+    :param source: what the user named as the source, if that is known.
     :raises V2VError: the output would fail for any guest.
     """
     with failing_as(directory, Step.OUTPUT_CHECK, sinks) as report:
@@ -34,6 +42,7 @@ def precheck(directory: ConversionDir, choice: OutputChoice, sinks: Sequence[Eve
             OutputPrecheckRequest(
                 directory=directory.private("output"),
                 settings=settings_of(plugin, choice, choice.name or ""),
+                source_files=tuple(path for path in map(Path, source.arguments if source else ()) if path.exists()),
                 report=report,
             )
         )

@@ -15,6 +15,7 @@ from v2v_core.reporting import running
 from v2v_core.steps.abort import chosen_output
 from v2v_core.steps.output_choice import settings_of
 from v2v_core.steps.output_setup import stop_destinations
+from v2v_core.text import printable
 
 
 def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> OutputResult:
@@ -46,9 +47,10 @@ def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> OutputResu
         directory.ledger.settle(output.owner)
         served.forget_output(directory)
         for name in result.created:
-            report.emit(
-                Event(kind=EventKind.CREATED, step=Step.OUTPUT_FINALIZE, text=name, path=name, what=kinds.get(name))
-            )
+            # bytes of a path that are no text are in the result only
+            path = name if printable(name) == name else None
+            what = kinds.get(name)
+            report.emit(Event(kind=EventKind.CREATED, step=Step.OUTPUT_FINALIZE, text=name, path=path, what=what))
         return result
 
 

@@ -6,7 +6,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from v2v_core.api import DestinationError, OutputCheckRequest, OutputCheckResult, require_program
+from v2v_core.api import (
+    DestinationError,
+    OutputCheckRequest,
+    OutputCheckResult,
+    OutputPrecheckRequest,
+    require_program,
+)
 from v2v_core.output_files import (
     check_device,
     check_final,
@@ -22,7 +28,7 @@ from v2v_output_local.local.settings import LocalSettings
 _NOT_IN_XML = re.compile("[\x00-\x1f\x7f\ufffe\uffff]")
 
 
-def check_place(settings: LocalSettings) -> OutputCheckResult:
+def check_place(request: OutputPrecheckRequest, settings: LocalSettings) -> OutputCheckResult:
     """Check the directory and the programs, and the names of the files if the name of the guest is known.
 
     :raises DestinationError: one of them prevents the output.
@@ -33,8 +39,10 @@ def check_place(settings: LocalSettings) -> OutputCheckResult:
     if not settings.name:
         return OutputCheckResult()
     names = OutputNames.of_guest(settings.directory, settings.name)
-    _check_description(names, settings)
     # every guest has a first disk
+    for final in (names.metadata(), names.disk(1)):
+        check_not_source(final, request.source_files)
+    _check_description(names, settings)
     check_final(names.disk(1), overwrite=settings.overwrite)
     return OutputCheckResult(claims=(names.metadata(),))
 

@@ -48,7 +48,7 @@ class LocalOutput(OutputHooks):
     @hookimpl
     def v2v_output_precheck(self, request: OutputPrecheckRequest) -> OutputCheckResult:
         """Check the options, the directory and the programs, and the name if the user chose one. Create nothing."""
-        return check_place(LocalSettings.of(request.settings))
+        return check_place(request, LocalSettings.of(request.settings))
 
     @hookimpl
     def v2v_output_check(self, request: OutputCheckRequest) -> OutputCheckResult:

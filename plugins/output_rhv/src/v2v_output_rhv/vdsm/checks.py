@@ -5,21 +5,29 @@ from __future__ import annotations
 
 import os
 
-from v2v_core.api import DestinationError, OutputCheckRequest, OutputCheckResult, OutputSettings, require_program
+from v2v_core.api import (
+    DestinationError,
+    OutputCheckRequest,
+    OutputCheckResult,
+    OutputPrecheckRequest,
+    OutputSettings,
+    require_program,
+)
 from v2v_core.output_files import check_device, check_final, check_not_source, check_space, service_programs
 from v2v_output_rhv.vdsm.settings import VdsmSettings
 from v2v_output_rhv.volumes import check_sizes, meta_file
 
 
-def check_place(settings: VdsmSettings, given: OutputSettings) -> OutputCheckResult:
+def check_place(request: OutputPrecheckRequest, settings: VdsmSettings) -> OutputCheckResult:
     """Check the directories, the programs, and that no guest of this id was written already.
 
     :raises DestinationError: something prevents the output, whatever the guest is.
     """
     settings.check_directories()
-    for program in service_programs(given.format):
+    for program in service_programs(request.settings.format):
         require_program(program)
-    _check_ovf(settings, given)
+    check_not_source(settings.ovf, request.source_files)
+    _check_ovf(settings, request.settings)
     return OutputCheckResult(claims=(settings.ovf,))
 
 

@@ -59,7 +59,7 @@ class VdsmOutput(OutputHooks):
     @hookimpl
     def v2v_output_precheck(self, request: OutputPrecheckRequest) -> OutputCheckResult:
         """Check the options, directories, programs, and whether there is an OVF of this id. Create nothing."""
-        return check_place(VdsmSettings.of(request.settings), request.settings)
+        return check_place(request, VdsmSettings.of(request.settings))
 
     @hookimpl
     def v2v_output_check(self, request: OutputCheckRequest) -> OutputCheckResult:
