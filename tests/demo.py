@@ -23,7 +23,8 @@ def main() -> int:
     print(f"    {image}\n==> converting it", flush=True)
     OUT.mkdir(exist_ok=True)
     command = Path(sys.executable).parent / "virt-v2v"
-    argv = [command, "-i", "disk", image, "-o", "local", "-os", OUT, "-on", "demo"]
+    # the result of an earlier demonstration is replaced
+    argv = [command, "-i", "disk", image, "-o", "local", "-os", OUT, "-on", "demo", "--overwrite"]
     print("    " + " ".join(str(word) for word in argv), flush=True)
     started = time.monotonic()
     done = subprocess.run(argv, env=os.environ, check=False)

@@ -174,9 +174,10 @@ from v2v_cli import helpers
 from v2v_core.steps import copy
 
 def start_a_server(*_):
-    to_null = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+    to_null = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_WRONLY, 0) for number in (1, 2)]
     pid = os.posix_spawnp("sleep", ["sleep", "60"], os.environ, file_actions=to_null)
-    os.write(1, b"%d" % pid)
+    # standard output belongs to the command alone
+    os.write(2, b"%d" % pid)
 
 copy.run = start_a_server
 sys.exit(helpers.copy(sys.argv[1:]))
@@ -186,8 +187,8 @@ sys.exit(helpers.copy(sys.argv[1:]))
 def test_reader_of_the_events_comes_to_their_end_while_a_server_lives(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     argv = [sys.executable, "-c", _COPY_WITH_A_SERVER, "--dir", str(tmp_path), "--events-fd", str(writer)]
-    process = subprocess.run(argv, stdout=subprocess.PIPE, pass_fds=[writer], check=True, timeout=60)
-    server = int(process.stdout)
+    process = subprocess.run(argv, stderr=subprocess.PIPE, pass_fds=[writer], check=True, timeout=60)
+    server = int(process.stderr)
     try:
         os.close(writer)
         ready, _, _ = select.select([reader], [], [], 10)

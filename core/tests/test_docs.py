@@ -26,6 +26,7 @@ SPECS = (
 HOOKS = {name: spec for specs in SPECS for name, spec in vars(specs).items() if name.startswith("v2v_")}
 ORDER = [
     "v2v_convert_check",
+    "v2v_output_precheck",
     "v2v_input_setup",
     "v2v_output_check",
     "v2v_convert",
@@ -56,8 +57,9 @@ def test_section_names_every_field_of_the_request_and_the_result(hook: str) -> N
     listed = re.search(r"^Request: (.*)\.$", section(hook), re.MULTILINE)
     assert listed, f"{hook}: no line 'Request: …'"
     assert re.findall(r"`(\w+)`", listed[1]) == fields
-    if hints["return"] is not type(None):
-        assert f"`{hints['return'].__name__}`" in section(hook)
+    for result in typing.get_args(hints["return"]) or (hints["return"],):
+        if result is not type(None):
+            assert f"`{result.__name__}`" in section(hook)
 
 
 @pytest.mark.parametrize("hook", ORDER)

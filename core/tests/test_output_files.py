@@ -6,10 +6,13 @@ The tests of ``-o local`` cover names of guests, full file systems and block dev
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import textwrap
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +31,7 @@ from v2v_core.api import (
     Guest,
     Inspection,
     NbdkitPlugin,
+    OutputCheckResult,
     OutputResult,
     OutputSettings,
     QemuImage,
@@ -58,10 +62,12 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "place"
 
 
-def publication(final: Path, content: bytes, ledger: FakeLedger) -> Publication:
+def publication(final: Path, content: bytes, ledger: FakeLedger, *, overwrite: bool = True) -> Publication:
     partial = hidden_name(final)
     write_partial(partial, content, ledger)
-    return Publication(partial=partial, final=final, backup=hidden_name(final, "backup"), mode=0o640)
+    return Publication(
+        partial=partial, final=final, backup=hidden_name(final, "backup"), mode=0o640, overwrite=overwrite
+    )
 
 
 def contents(place: Path) -> dict[str, bytes]:
@@ -102,6 +108,81 @@ def test_no_file_is_published_if_one_cannot_be(place: Path, tmp_path: Path) -> N
     assert clear_away(ledger.owned(), tmp_path, report) == ()
     assert sorted(path.name for path in place.iterdir()) == ["a", "b"]
     assert report.warnings == []
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
+def test_a_file_that_appears_in_the_last_moment_is_not_replaced(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    ledger = FakeLedger()
+    files = [publication(place / name, b"new", ledger, overwrite=False) for name in ("a", "b")]
+    (place / "b").write_bytes(b"another run's")
+    if not links:
+        monkeypatch.setattr(os, "link", _no_links)
+    with pytest.raises(DestinationError, match="b cannot get its name: a file of that name exists") as refused:
+        publish(files, tmp_path, ledger)
+    assert "--overwrite" in (refused.value.hint or "")
+    assert clear_away(ledger.owned(), tmp_path, FakeReporter()) == ()
+    assert contents(place) == {"b": b"another run's"}
+
+
+def test_of_two_publications_at_the_same_moment_one_succeeds(place: Path, tmp_path: Path) -> None:
+    start = threading.Barrier(8)
+    results: list[str] = []
+
+    def one(number: int) -> None:
+        directory = tmp_path / f"private{number}"
+        directory.mkdir()
+        ledger, content = FakeLedger(), f"{number}".encode()
+        files = [publication(place / name, content, ledger, overwrite=False) for name in ("a", "b")]
+        start.wait(timeout=30)
+        try:
+            publish(files, directory, ledger)
+            results.append(f"{number}")
+        except DestinationError:
+            assert clear_away(ledger.owned(), directory, FakeReporter()) == ()
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (winner,) = results
+    assert contents(place) == {"a": winner.encode(), "b": winner.encode()}
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
+@pytest.mark.parametrize("steps", range(4))
+def test_new_names_of_a_process_that_is_killed_are_taken_back(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, links: bool
+) -> None:
+    ledger = FakeLedger()
+    files = [publication(place / name, b"new", ledger, overwrite=False) for name in ("a", "b")]
+    left = steps if links else steps // 2
+
+    def perhaps_killed(change: Callable[..., Any]) -> Callable[..., Any]:
+        def change_or_die(*arguments: Any, **options: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            return change(*arguments, **options)
+
+        return change_or_die
+
+    monkeypatch.setattr(os, "link", perhaps_killed(os.link) if links else _no_links)
+    monkeypatch.setattr(Path, "unlink", perhaps_killed(Path.unlink))
+    monkeypatch.setattr(Path, "rename", perhaps_killed(Path.rename) if not links else Path.rename)
+    with pytest.raises(KeyboardInterrupt):
+        publish(files, tmp_path, ledger)
+    monkeypatch.undo()
+    for _ in range(2):
+        assert clear_away(ledger.owned(), tmp_path, FakeReporter()) == ()
+    assert contents(place) == {}
+
+
+def _no_links(*_arguments: object, **_options: object) -> None:
+    raise PermissionError(errno.EPERM, "Operation not permitted")
 
 
 def test_only_files_in_the_ledger_are_cleared_away(place: Path, tmp_path: Path) -> None:
@@ -172,7 +253,10 @@ def request_of_example(place: Path, tmp_path: Path) -> SimpleNamespace:
 def test_the_example_of_the_toolkit(example: dict[str, Any], request_of_example: SimpleNamespace, place: Path) -> None:
     request = request_of_example
     (place / "disk1").write_bytes(b"old")
-    example["check"](request)
+    with pytest.raises(DestinationError, match="disk1 exists already"):
+        example["check"](request)
+    request.settings = OutputSettings(name="web", storage=str(place), overwrite=True)
+    assert example["check"](request) == OutputCheckResult(claims=(place / "guest.xml",))
     setup = example["setup"](request)
     assert [service.format for service in setup.disks] == ["qcow2", "qcow2"]
     assert contents(place)["disk1"] == b"old"

@@ -97,7 +97,7 @@ def test_killed_after_the_conversion(place: Place, unchanged_vmware_guest: Path,
     out.mkdir()
     (out / "sda-sda").write_text("an older guest of that name")
     write_distribution(place.root, "v2v-fakes", ENTRY_POINTS)
-    argv = ["v2v", "convert", "--converter", "fake", unchanged_vmware_guest, "--output-storage", out]
+    argv = ["v2v", "convert", "--converter", "fake", unchanged_vmware_guest, "--output-storage", out, "--overwrite"]
     kill_in(place, step, argv, PYTHONPATH=str(place.root))
     left = {path.name: path.stat().st_size for path in out.iterdir()}
     # finalize is short: the kill may come when the guest is there already, whole

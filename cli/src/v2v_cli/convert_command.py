@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 from v2v_cli.exit import Session
@@ -13,7 +12,8 @@ from v2v_cli.options.declaration import Offer
 from v2v_cli.options.destination import Destination
 from v2v_cli.options.general import Directory, Json, Messages, Observers, Report
 from v2v_cli.options.source import Source
-from v2v_cli.render.streams import sanitize_created
+from v2v_cli.render.created import write_created
+from v2v_core import own_stdout
 from v2v_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ def convert(
     if json.json:
         from v2v_cli.render.machine import JsonLines
 
-        JsonLines(sys.stdout).finished(created=list(created))
+        JsonLines(own_stdout.stdout()).finished(created=list(created))
     elif not messages.quiet:
-        sys.stdout.write("".join(f"created {sanitize_created(name, sys.stdout)}\n" for name in created))
+        write_created(created)
     return 0
 
 
@@ -100,5 +100,5 @@ def inspect(
         raise UsageError("no guest was named", hint="write, for example: v2v inspect guest.img")
     choice = RunChoice(input=source.choice(), output=OutputChoice(mode="null"), verbose=messages.verbose)
     start_messages(session, Messages(quiet=True, verbose=messages.verbose))
-    sys.stdout.write(print_source(pipeline.print_source(choice, session.renderers)))
+    own_stdout.stdout().write(print_source(pipeline.print_source(choice, session.renderers)))
     return 0

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Annotated
 
 from v2v_cli.options.declaration import Group, flag
 from v2v_cli.options.general import Json
+from v2v_core import own_stdout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,8 @@ def doctor(examination: Examination, json: Json) -> int:
     from v2v_cli.doctor.examination import conversions_can_run, examine
     from v2v_cli.render.findings import findings_as_json, findings_as_text
 
+    # the plugins that are asked may print something
+    stdout = own_stdout.take()
     findings = examine(quick=examination.quick)
-    sys.stdout.write(findings_as_json(findings) if json.json else findings_as_text(findings))
+    stdout.write(findings_as_json(findings) if json.json else findings_as_text(findings))
     return 0 if conversions_can_run(findings) else 1

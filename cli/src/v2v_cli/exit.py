@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from v2v_cli.render.sanitize import sanitize
 from v2v_cli.render.streams import accept_every_text
+from v2v_core import own_stdout
 from v2v_core.errors import PluginNotFound, UsageError, V2VError
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def guard(session: Session, body: Callable[[], int | None]) -> int:
     finally:
         for renderer in session.renderers:
             _quietly(renderer.close)
-    _quietly(sys.stdout.flush)
+    _quietly(own_stdout.stdout().flush)
+    _quietly(own_stdout.give_back)
     return code
 
 
@@ -108,7 +110,7 @@ def _traceback(error: BaseException) -> list[str]:
 
 def _write(text: str) -> None:
     def write() -> None:
-        sys.stdout.flush()
+        own_stdout.stdout().flush()
         sys.stderr.write(text)
         sys.stderr.flush()
 
@@ -127,7 +129,7 @@ def _detach_stdout() -> None:
     # without this the interpreter flushes stdout once more when it ends, and prints an error
     try:
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
+        os.dup2(null, own_stdout.stdout().fileno())
         os.close(null)
     except (OSError, ValueError):
         return

@@ -5,6 +5,7 @@
 
     helper-v2v-input-disk --dir DIR IMAGE…          input_helper("disk")
     helper-v2v-convert --dir DIR                    convert()
+    helper-v2v-output-local check -os D             output_helper("local")
     helper-v2v-output-local setup --dir DIR -os D   output_helper("local")
     helper-v2v-copy --dir DIR                       copy()
     helper-v2v-output-local final --dir DIR         output_helper("local")
@@ -36,23 +37,33 @@ def input_helper(mode: str, argv: list[str] | None = None) -> int:
 
 
 def output_helper(mode: str, argv: list[str] | None = None) -> int:
-    """Run the output plugin ``mode``: ``setup`` (steps output_check, output_setup) or ``final`` (output_finalize)."""
+    """Run the output plugin ``mode``.
+
+    ``check`` is the step output_check, ``setup`` both this and output_setup, ``final`` is output_finalize.
+    """
     words = sys.argv[1:] if argv is None else argv
     program = f"helper-v2v-output-{mode}"
 
     def make() -> TyperCommand:
-        from v2v_cli.step_commands import output_finalize_command, output_setup_command
+        from v2v_cli import step_commands
 
-        return output_setup_command(mode) if words[0] == "setup" else output_finalize_command(mode)
+        makers = {
+            "check": step_commands.output_check_command,
+            "setup": step_commands.output_setup_command,
+            "final": step_commands.output_finalize_command,
+        }
+        return makers[words[0]](mode)
 
-    if words[:1] in (["setup"], ["final"]):
+    if words[:1] in (["check"], ["setup"], ["final"]):
         return _run(f"{program} {words[0]}", make, words[1:])
     if words in (["--version"], ["-V"]):
         return _print_version(program)
     if words == ["--help"]:
-        sys.stdout.write(f"Usage: {program} setup|final --dir DIR [OPTIONS]\n\n'{program} setup --help' lists them.\n")
+        sys.stdout.write(
+            f"Usage: {program} check|setup|final --dir DIR [OPTIONS]\n\n'{program} setup --help' lists them.\n"
+        )
         return 0
-    return guard(Session(program), lambda: _refuse(f"{program} needs one of the words setup and final first"))
+    return guard(Session(program), lambda: _refuse(f"{program} needs one of the words check, setup and final first"))
 
 
 def convert(argv: list[str] | None = None) -> int:

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from v2v_cli.options.declaration import Argument, Group, flag
+from v2v_core import own_stdout
 
 if TYPE_CHECKING:
     from v2v_core.discovery import Role
@@ -39,6 +39,8 @@ def list_plugins(listing: Listing) -> int:
     from v2v_core.discovery import Role, modes
     from v2v_core.errors import PluginError
 
+    # a plugin that is imported may print something
+    own_stdout.take()
     rows, broken = [], []
     for mode in (mode for role in Role for mode in modes(role)):
         plugin = mode.plugin
@@ -64,6 +66,7 @@ def show_plugin(which: Name) -> int:
     from v2v_core.errors import PluginError, V2VError
     from v2v_core.plugins import load_plugin
 
+    stdout = own_stdout.take()
     name = which.name
     every = [mode for role in Role for mode in modes(role)]
     matching = [mode for mode in every if name in {mode.plugin.name, *mode.aliases}]
@@ -92,7 +95,7 @@ def show_plugin(which: Name) -> int:
                 + [f"    {describe_option(option)}" for option in loaded.options]
                 + ([] if loaded.options else ["    none"])
             )
-        sys.stdout.write("".join(f"{sanitize(line)}\n" for line in lines))
+        stdout.write("".join(f"{sanitize(line)}\n" for line in lines))
     if broken:
         raise PluginError(f"the plugin {name!r} is broken", hint="reinstall its distribution")
     return 0
@@ -137,4 +140,4 @@ def _write_table(rows: list[tuple[str, str, str, str, str]]) -> None:
     widths = [max(len(row[column]) for row in clean) for column in range(3)]
     for row in clean:
         padded = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))
-        sys.stdout.write(f"{padded}  {row[3]} {row[4]}".rstrip() + "\n")
+        own_stdout.stdout().write(f"{padded}  {row[3]} {row[4]}".rstrip() + "\n")

@@ -10,6 +10,7 @@ from v2v_cli.exit import Session
 from v2v_cli.options.general import Events, Messages
 from v2v_cli.render import Renderer
 from v2v_cli.render.plain import Plain
+from v2v_core import own_stdout
 
 
 def start_messages(
@@ -22,19 +23,20 @@ def start_messages(
     json_lines: bool = False,
     events: Events | None = None,
 ) -> None:
-    """Set up the renderers of a session.
+    """Set up the renderers of a session. Standard output is theirs alone from now on (``own_stdout``).
 
     :param json_lines: whether stdout is for JSON lines alone.
 
     :raises UsageError: the channel of ``--machine-readable`` or ``--events-fd`` cannot be opened.
     """
     session.verbose, session.color = messages.verbose, colors or sys.stderr.isatty()
+    stdout = own_stdout.take()
     if messages.trace:
         os.environ["LIBGUESTFS_TRACE"] = "1"
     if json_lines:
         from v2v_cli.render.machine import JsonLines
 
-        session.renderers = [JsonLines(sys.stdout)]
+        session.renderers = [JsonLines(stdout)]
         return
     chosen: list[Renderer] = []
     bars = not messages.quiet and sys.stderr.isatty()
@@ -45,10 +47,12 @@ def start_messages(
     chosen.append(
         Plain(
             session.program,
+            # rich shows lines above the bars that are written to sys.stdout
+            stdout=None if bars and stdout.isatty() else stdout,
             quiet=messages.quiet,
             verbose=messages.verbose,
             progress=not bars,
-            color=colors or sys.stdout.isatty(),
+            color=colors or stdout.isatty(),
             wrap=wrap,
         )
     )

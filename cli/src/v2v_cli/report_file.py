@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from v2v_core import own_stdout
 from v2v_core.atomic import write_atomically
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import UsageError
@@ -59,8 +59,8 @@ def write(directory: ConversionDir, path: Path | None, sinks: Sequence[EventSink
         report = read_report(directory.path)
         text = report_as_json(report) if path.suffix.lower() == _JSON else report_as_text(report)
         if path == STDOUT:
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            own_stdout.stdout().write(text)
+            own_stdout.stdout().flush()
         else:
             write_atomically(path, text.encode())
     except Exception as err:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 from v2v_cli.command import single_command
@@ -17,6 +16,7 @@ from v2v_cli.options.source import Source
 from v2v_cli.render.sanitize import sanitize
 from v2v_cli.render.streams import sanitize_created
 from v2v_cli.rendering import start_messages
+from v2v_core import own_stdout
 from v2v_core.errors import DestinationError, UsageError
 from v2v_core.events import Step
 from v2v_core.signals import signals_wait
@@ -116,6 +116,42 @@ def output_setup_command(mode: str) -> TyperCommand:
     return single_command(output_setup)
 
 
+def output_check_command(mode: str) -> TyperCommand:
+    """Make ``helper-v2v-output-MODE check``."""
+
+    def output_check(
+        session: Session,
+        directory: Directory,
+        destination: Annotated[Destination, Offer(without=("mode",))],
+        events: Events,
+        messages: _Messages,
+    ) -> int:
+        choice = destination.choice(mode)
+        start_messages(session, messages, events=events)
+        from v2v_core.steps.alone import check_output_alone
+
+        check_output_alone(directory.directory, choice, session.renderers)
+        if not messages.quiet:
+            where = "".join(
+                f" {option} {sanitize(value)}"
+                for option, value in (("-oc", choice.connection), ("-os", choice.storage), ("-on", choice.name))
+                if value is not None
+            )
+            own_stdout.stdout().write(f"{session.program}: -o {mode}{where} can be used\n")
+        return 0
+
+    output_check.__doc__ = f"""Check options, login, place and name of the output. Nothing is created or converted.
+
+    Without --dir, what depends on the guest is not checked: the number and the sizes of its disks, and its name if -on
+    is not given. With the directory of helper-v2v-input-MODE, everything is checked.
+
+    Examples:
+    $ helper-v2v-output-{mode} check -os STORAGE
+    $ helper-v2v-output-{mode} check --dir DIR -os STORAGE
+    """
+    return single_command(output_check)
+
+
 def copy_command() -> TyperCommand:
     """Make ``helper-v2v-copy``."""
 
@@ -153,7 +189,8 @@ def output_finalize_command(mode: str) -> TyperCommand:
                     hint=f"run helper-v2v-output-{chosen} final",
                 )
             result = step.run(opened, session.renderers)
-        sys.stdout.write("".join(f"{sanitize_created(created, sys.stdout)}\n" for created in result.created))
+        stdout = own_stdout.stdout()
+        stdout.write("".join(f"{sanitize_created(created, stdout)}\n" for created in result.created))
         return 0
 
     output_finalize.__doc__ = f"""Make the guest exist at the destination, and print what was created.
@@ -177,7 +214,7 @@ def cleanup_command() -> TyperCommand:
         start_messages(session, messages, events=events)
         if not path.exists():
             # a second cleanup, perhaps by another supervisor, has succeeded, too
-            sys.stdout.write(f"{session.program}: {sanitize(str(path))} does not exist: nothing to clean up\n")
+            own_stdout.stdout().write(f"{session.program}: {sanitize(str(path))} does not exist: nothing to clean up\n")
             return 0
         from v2v_core.steps.alone import clean_up_alone
 

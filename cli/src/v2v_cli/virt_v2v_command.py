@@ -16,7 +16,8 @@ from v2v_cli.options.declaration import Group, Offer, Use, flag, option
 from v2v_cli.options.destination import Destination
 from v2v_cli.options.general import Messages
 from v2v_cli.options.source import Source
-from v2v_core import __version__
+from v2v_cli.render.created import write_created
+from v2v_core import __version__, own_stdout
 from v2v_core.errors import UsageError
 
 _FLAGS = "no-logfile no-selinux-relabel selinux-relabel selinux-relabel-at-boot update"
@@ -145,9 +146,11 @@ def virt_v2v(
     if own.print_source:
         from v2v_cli.render.print_source import print_source
 
-        sys.stdout.write(print_source(pipeline.print_source(choice, session.renderers)))
-    else:
-        pipeline.run(choice, session.renderers)
+        own_stdout.stdout().write(print_source(pipeline.print_source(choice, session.renderers)))
+        return 0
+    created = pipeline.run(choice, session.renderers).created
+    if not messages.quiet:
+        write_created(created)
     return 0
 
 

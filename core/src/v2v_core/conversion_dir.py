@@ -13,6 +13,7 @@
     input/ output/ convert/    private to the plugin of that role
     source.json        the disks of the source: how each is served, and where (``served.ServedSource``)
     output_choice.json what the user asked of the output (``-o`` …)
+    output_names.json  the files that stand for the guest at the destination (``claims``)
     output.json        the destination: how each disk is served, and where (``served.ServedOutput``)
     ledger.jsonl       objects that plugins created outside this directory (``ledger``)
     state.jsonl        which steps began and were finished (``step_graph``)

@@ -41,6 +41,10 @@ class EventKind(StrEnum):
     WARNING = "warning"
     CHANGE = "change"
     PROGRESS = "progress"
+    #: The user has something at the destination now: ``text`` names it, ``what`` says what it is, if that is known.
+    CREATED = "created"
+    #: The logs of a failed run were kept; ``path`` is their directory.
+    LOGS_KEPT = "logs_kept"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +56,8 @@ class Event:
     :param disk: number of the disk that it is about, from 1.
     :param done: how much of ``total`` is done; in bytes if ``disk`` is given.
     :param log: path of the log of the step that failed. :param code: exit code that goes with the failure.
-    :param path: which file or package of the guest was changed. :param what: what was done to it. :param why: why.
+    :param path: which file or package of the guest was changed, or where the logs are kept.
+    :param what: what was done to it, or what was created. :param why: why.
     :param obstacles: the reasons of a failure one by one, if the converter listed them.
     """
 

@@ -148,6 +148,8 @@ class OutputSettings:
     :param storage: ``-os``. :param connection: ``-oc``. :param format: ``-of`` (raw, qcow2).
     :param format_given: whether the user gave ``-of``; otherwise ``format`` is ``raw``.
     :param allocation: ``-oa``: sparse or preallocated. :param password_file: ``-op``.
+    :param overwrite: ``--overwrite``: what has the name of the guest at the destination may be replaced. If false, that
+        is an error.
     """
 
     name: str
@@ -158,6 +160,33 @@ class OutputSettings:
     allocation: str = "sparse"
     password_file: Path | None = None
     options: OptionValues = OptionValues()
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputPrecheckRequest:
+    """What is known before the source is opened: the options, and nothing about the guest.
+
+    :param settings: ``name`` is ``-on``; it is empty if the name comes from the source.
+    :param source_files: the local files and devices that the user named as the source, which may consist of more.
+    """
+
+    directory: Path
+    settings: OutputSettings
+    report: Reporter = field(repr=False)
+    source_files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputCheckResult:
+    """What a check has found out.
+
+    :param claims: the files that stand for the guest at the destination. Core reserves them for the run, so that of two
+        runs that want the same name at the same time, the second one ends before its long work. One file is enough if
+        the names of all others follow from it.
+    """
+
+    claims: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,6 +272,8 @@ class OutputSetupRequest:
 
     :param disks: with their sizes in bytes. A destination must be at least that large.
     :param temporary: directory for large temporary files; it is removed at the end of the conversion.
+    :param target: the converted guest; None if it is not converted yet. It helps to find an error before the copy, and
+        for nothing else.
     """
 
     directory: Path
@@ -252,6 +283,7 @@ class OutputSetupRequest:
     ledger: Ledger
     report: Reporter = field(repr=False)
     temporary: Path | None = None
+    target: TargetGuest | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -418,24 +450,50 @@ class OutputHooks(Protocol):
     """The role ``output``: where a guest goes to."""
 
     @hookspec(firstresult=True)
-    def v2v_output_check(self, request: OutputCheckRequest) -> None:
-        """Find out everything that would make this output fail, before the long work begins.
+    def v2v_output_precheck(self, request: OutputPrecheckRequest) -> OutputCheckResult | None:
+        """Find out what would make this output fail for any guest, before the source is opened. Optional.
 
-        Called after input setup and before the conversion. Create nothing.
+        Opening the source can mean hours of unpacking and of checksums. Check the options, the programs, the place and
+        the login here, and also whether the name is taken, if ``request.settings.name`` is not empty. Create nothing.
+        ``v2v_output_check`` is called later, and must not rely on this call: a supervisor need not make it.
 
         Example::
 
             @hookimpl
-            def v2v_output_check(self, request: OutputCheckRequest) -> None:
+            def v2v_output_precheck(self, request: OutputPrecheckRequest) -> None:
                 if request.settings.storage is None:
                     raise UsageError("-o foo needs a directory", hint="name it with -os")
-                if not Path(request.settings.storage).is_dir():
-                    raise DestinationError(f"{request.settings.storage} is not a directory", hint="create it")
 
+        :raises UsageError: options are missing or make no sense.
+        :raises DestinationError: there is no permission, no such place, or the name is taken.
+        """
+        return None
+
+    @hookspec(firstresult=True)
+    def v2v_output_check(self, request: OutputCheckRequest) -> OutputCheckResult | None:
+        """Find out everything that would make this output fail, before the long work begins.
+
+        Called after input setup and before the conversion. Create nothing. A guest of the same name is an error, unless
+        ``request.settings.overwrite`` is true.
+
+        Example::
+
+            @hookimpl
+            def v2v_output_check(self, request: OutputCheckRequest) -> OutputCheckResult:
+                if request.settings.storage is None:
+                    raise UsageError("-o foo needs a directory", hint="name it with -os")
+                xml = Path(request.settings.storage) / f"{request.settings.name}.xml"
+                if not xml.parent.is_dir():
+                    raise DestinationError(f"{xml.parent} is not a directory", hint="create it")
+                if xml.exists() and not request.settings.overwrite:
+                    raise DestinationError(f"{xml} exists", hint="choose another name with -on, or add --overwrite")
+                return OutputCheckResult(claims=(xml,))
+
+        :return: what the guest will be called, or None.
         :raises UsageError: options are missing or make no sense.
         :raises DestinationError: there is no permission, no space, no such place, or the name is taken.
         """
-        ...
+        return None
 
     @hookspec(firstresult=True)
     def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:

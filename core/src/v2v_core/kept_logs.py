@@ -17,6 +17,7 @@ from pathlib import Path
 
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import UsageError
+from v2v_core.events import Step
 
 _DAY = 24 * 60 * 60.0
 _LONGEST = 90 * _DAY
@@ -31,7 +32,7 @@ def place() -> Path:
     return Path(state) / "v2v" / "logs"
 
 
-def keep(directory: ConversionDir, error: BaseException | None) -> None:
+def keep(directory: ConversionDir, error: BaseException | None) -> Path | None:
     """Copy the logs and the events of a run that failed, and say in a note of the error where they are.
 
     What the run still owns is written down beside them.
@@ -40,22 +41,36 @@ def keep(directory: ConversionDir, error: BaseException | None) -> None:
     brings the copy up to date.
 
     :param error: what ended the run; None if the supervisor was killed, so that there is no error to add a note to.
+    :return: the directory of the copy; None if the logs are not worth keeping, or there is no space for them.
     """
     if error is not None:
         # they name files in the directory, which is about to be removed
         error.__notes__ = []
     if isinstance(error, UsageError | GeneratorExit):
-        return
+        return None
     with contextlib.suppress(OSError):
         kept = _place_of(directory)
         shutil.copytree(directory.path / "log", kept, dirs_exist_ok=True)
         kept.chmod(0o700)
         if directory.events.exists():
-            shutil.copy(directory.events, kept)
+            _keep_events(directory, kept)
         _keep_ledger(directory, kept)
         if error is not None:
             error.add_note(f"logs: {kept}")
         _drop_old(kept)
+        return kept
+    return None
+
+
+def _keep_events(directory: ConversionDir, kept: Path) -> None:
+    """Copy the events. The logs that they name are those that are kept."""
+    here, there = (
+        json.dumps(f"{path}/", ensure_ascii=False)[1:-1] for path in (directory.log(Step.CONVERT).parent, kept)
+    )
+    text = directory.events.read_bytes().replace(f'"log": "{here}'.encode(), f'"log": "{there}'.encode())
+    copy = kept / directory.events.name
+    copy.touch(mode=0o600)
+    copy.write_bytes(text)
 
 
 def _keep_ledger(directory: ConversionDir, kept: Path) -> None:

@@ -8,6 +8,7 @@
 * ``{"owned": 1, "kind": …, "identity": …}``: the plugin is about to create this object.
 * ``{"deleted": 1, "kind": …, "identity": …}``: the object was deleted.
 * ``{"settled": 1}``: nothing is left to undo. The objects of an output are the user's from here on.
+* ``{"claim": …}``: the run is about to reserve a name at the destination (``claims``). No plugin is asked about it.
 
 A line that a crash cut short was never followed by the creation of its object, and is ignored.
 """
@@ -105,6 +106,15 @@ class LedgerBook:
     def settle(self, number: int) -> None:
         """Write down that nothing is left to undo for a plugin."""
         self.write({"settled": number})
+
+    def claim(self, path: str) -> None:
+        """Write down that the run is about to reserve a name, with the file that says so."""
+        if path not in self.claims():
+            self.write({"claim": path})
+
+    def claims(self) -> tuple[str, ...]:
+        """Return the files by which the run has reserved names, or was about to."""
+        return tuple(dict.fromkeys(str(line["claim"]) for line in self._lines() if "claim" in line))
 
     def write(self, entry: dict[str, Any]) -> None:
         """Append a line and make it durable."""

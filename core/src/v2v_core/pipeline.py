@@ -7,12 +7,15 @@ This is one supervisor among others: it uses nothing but the steps and the conve
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from v2v_core import kept_logs, locks, processes
 from v2v_core.conversion_dir import ConversionDir, temporary_path
 from v2v_core.discovery import Role
+from v2v_core.errors import UsageError
 from v2v_core.events import Event, EventKind, EventSink, Step
 from v2v_core.hookspecs import OutputResult
 from v2v_core.model import Guest
@@ -22,6 +25,7 @@ from v2v_core.settings import RunChoice
 from v2v_core.signals import signals_interrupt, signals_wait
 from v2v_core.steps import cleanup, copy, input_setup, output_check, output_finalize, output_setup
 from v2v_core.steps.convert_apart import convert_apart
+from v2v_core.steps.output_choice import settings_of
 from v2v_core.warden import warden
 
 
@@ -36,12 +40,18 @@ def run(
         it.
     """
     # an unknown mode, or a setting that makes no sense, is found before anything is done
-    load_plugin(Role.OUTPUT, choice.output.mode)
-    load_plugin(Role.CONVERT, choice.convert.mode).convert_check(choice.convert.settings)
+    settings_of(load_plugin(Role.OUTPUT, choice.output.mode), choice.output, choice.output.name or "")
+    if choice.copy.mode is not None:
+        load_plugin(Role.COPY, choice.copy.mode)
+    _check_settings(choice)
     sinks = (*sinks, *_observers(choice.observers))
-    with _run_directory(choice, sinks, at_end) as directory:
+    with _run_directory(choice, sinks, at_end) as (directory, sinks):
+        # what does not need the guest comes first: opening a source can mean hours of unpacking and of checksums
+        output_check.precheck(directory, choice.output, sinks, source=choice.input)
+        output_check.reserve(directory, sinks)
         input_setup.run(directory, choice.input, sinks)
         output_check.run(directory, choice.output, sinks)
+        output_check.reserve(directory, sinks)
         convert_apart(directory, choice.convert, sinks)
         output_setup.run(directory, choice.output, sinks)
         copy.run(directory, choice.copy, sinks)
@@ -59,9 +69,9 @@ def convert_in_place(
 
     :raises V2VError: a step failed. The guest may be half converted then, and there is no way back.
     """
-    load_plugin(Role.CONVERT, choice.convert.mode).convert_check(choice.convert.settings)
+    _check_settings(choice)
     sinks = (*sinks, *_observers(choice.observers))
-    with _run_directory(choice, sinks, at_end) as directory:
+    with _run_directory(choice, sinks, at_end) as (directory, sinks):
         input_setup.run(directory, choice.input, sinks)
         convert_apart(directory, choice.convert, sinks)
 
@@ -71,15 +81,27 @@ def print_source(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> Guest:
 
     :raises V2VError: the source cannot be used.
     """
-    with _run_directory(choice, sinks) as directory:
-        return input_setup.run(directory, choice.input, sinks)
+    with _run_directory(choice, sinks) as (directory, listeners):
+        return input_setup.run(directory, choice.input, listeners)
+
+
+def _check_settings(choice: RunChoice) -> None:
+    """Find settings of the input and of the converter that make no sense.
+
+    :raises V2VError: there is one, or no such plugin.
+    """
+    load_plugin(Role.INPUT, choice.input.mode).check_options(choice.input.options)
+    load_plugin(Role.CONVERT, choice.convert.mode).convert_check(choice.convert.settings)
 
 
 @contextlib.contextmanager
 def _run_directory(
     choice: RunChoice, sinks: Sequence[EventSink], at_end: Callable[[ConversionDir], None] | None = None
-) -> Iterator[ConversionDir]:
-    """Make the conversion directory, and clean up after the run, however it ends."""
+) -> Iterator[tuple[ConversionDir, Sequence[EventSink]]]:
+    """Make the conversion directory, and clean up after the run, however it ends.
+
+    :return: the directory, and the listeners as the steps have to call them.
+    """
     load_plugin(Role.INPUT, choice.input.mode)
     token = secrets.token_hex(8)
     with signals_interrupt():
@@ -93,15 +115,36 @@ def _run_directory(
                 # an earlier run may have left processes here; its supervisor is dead, because it holds no lock any more
                 processes.stop(directory.path, processes.is_gone_with_the_run)
                 try:
-                    yield directory
+                    yield directory, [_naming_kept_logs(directory, sinks)]
                 except BaseException as err:
-                    kept_logs.keep(directory, err)
+                    _keep_logs(directory, err, sinks)
                     raise
                 finally:
                     with signals_wait():
                         if at_end is not None:
                             at_end(directory)
                         cleanup.run(directory, [_only_warnings(sinks)])
+
+
+def _naming_kept_logs(directory: ConversionDir, sinks: Sequence[EventSink]) -> EventSink:
+    """Return a listener that passes on events. The failure of a step names the log that outlives the directory."""
+
+    def sink(event: Event) -> None:
+        if event.kind is EventKind.STEP_FAILED and event.log is not None:
+            wrong_usage = event.code == UsageError.exit_code
+            kept = None if wrong_usage else kept_logs.keep(directory, None)
+            event = dataclasses.replace(event, log=None if kept is None else str(kept / Path(event.log).name))
+        forward(event, sinks)
+
+    return sink
+
+
+def _keep_logs(directory: ConversionDir, error: BaseException, sinks: Sequence[EventSink]) -> None:
+    kept = kept_logs.keep(directory, error)
+    if kept is not None:
+        forward(
+            Event(kind=EventKind.LOGS_KEPT, step=Step.CLEANUP, text=f"the logs are in {kept}", path=str(kept)), sinks
+        )
 
 
 def _only_warnings(sinks: Sequence[EventSink]) -> EventSink:

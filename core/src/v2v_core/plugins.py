@@ -7,7 +7,6 @@ are checked here, and the error names the plugin. Exceptions of other libraries 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from v2v_core.errors import (
 )
 from v2v_core.events import Event
 from v2v_core.finding import Finding
+from v2v_core.hook_results import problem_of, problem_of_json
 from v2v_core.hookspecs import (
     HOOK_API_VERSION,
     AbortResult,
@@ -43,7 +43,9 @@ from v2v_core.hookspecs import (
     InputSetupRequest,
     OutputAbortRequest,
     OutputCheckRequest,
+    OutputCheckResult,
     OutputFinalizeRequest,
+    OutputPrecheckRequest,
     OutputResult,
     OutputSetup,
     OutputSetupRequest,
@@ -106,16 +108,23 @@ class LoadedPlugin:
 
     def input_setup(self, request: InputSetupRequest) -> InputResult:
         """Call ``v2v_input_setup``."""
-        result = self._call("v2v_input_setup", request, InputResult, SourceError)
+        result = self._call_unchecked("v2v_input_setup", request, InputResult, SourceError)
         guest: object = result.guest
         if not isinstance(guest, Guest):
             raise PluginContractError(self.blame, f"v2v_input_setup returned a {type(guest).__name__} as guest")
         self._check_services(result.disks, len(result.guest.disks), "v2v_input_setup")
+        self._check_fields("v2v_input_setup", result)
         return result
 
-    def output_check(self, request: OutputCheckRequest) -> None:
+    def output_precheck(self, request: OutputPrecheckRequest) -> OutputCheckResult:
+        """Call ``v2v_output_precheck``, which a plugin need not have."""
+        if not self.manager.hook.v2v_output_precheck.get_hookimpls():
+            return OutputCheckResult()
+        return self._call_check("v2v_output_precheck", request)
+
+    def output_check(self, request: OutputCheckRequest) -> OutputCheckResult:
         """Call ``v2v_output_check``."""
-        self._call("v2v_output_check", request, type(None), DestinationError)
+        return self._call_check("v2v_output_check", request)
 
     def convert_check(self, settings: ConvertSettings) -> None:
         """Call ``v2v_convert_check``, which a plugin need not have."""
@@ -128,12 +137,11 @@ class LoadedPlugin:
 
     def output_setup(self, request: OutputSetupRequest) -> OutputSetup:
         """Call ``v2v_output_setup``."""
-        result = self._call("v2v_output_setup", request, OutputSetup, DestinationError)
+        result = self._call_unchecked("v2v_output_setup", request, OutputSetup, DestinationError)
         self._check_services(result.disks, len(request.disks), "v2v_output_setup")
-        try:
-            json.dumps(dict(result.state))
-        except (TypeError, ValueError) as err:
-            raise PluginContractError(self.blame, f"the state of v2v_output_setup is not JSON: {err}") from err
+        self._check_fields("v2v_output_setup", result)
+        if problem := problem_of_json(result.state, "state"):
+            raise PluginContractError(self.blame, f"the state of v2v_output_setup is not JSON: {problem}")
         return result
 
     def copy(self, request: CopyRequest) -> CopyResult:
@@ -175,10 +183,41 @@ class LoadedPlugin:
         """Call ``v2v_event``. The caller handles exceptions."""
         self.manager.hook.v2v_event(event=event)
 
+    def _call_check(self, hook: str, request: object) -> OutputCheckResult:
+        # most checks have nothing to return
+        result = self._call_hook(hook, request, DestinationError)
+        if result is None:
+            return OutputCheckResult()
+        if not isinstance(result, OutputCheckResult):
+            wanted = "nothing or an OutputCheckResult"
+            raise PluginContractError(self.blame, f"{hook} returned {type(result).__name__} and not {wanted}")
+        self._check_fields(hook, result)
+        return result
+
     def _call(self, hook: str, request: object, result_type: type[ResultT], wrap: Callable[..., V2VError]) -> ResultT:
+        """Call a hook, and check its result down to the types of its fields."""
+        result = self._call_unchecked(hook, request, result_type, wrap)
+        self._check_fields(hook, result)
+        return result
+
+    def _call_unchecked(
+        self, hook: str, request: object, result_type: type[ResultT], wrap: Callable[..., V2VError]
+    ) -> ResultT:
+        """Call a hook, and check that its result is of a type."""
+        result = self._call_hook(hook, request, wrap)
+        if not isinstance(result, result_type):
+            wanted = "nothing" if result_type is type(None) else f"an {result_type.__name__}"
+            raise PluginContractError(self.blame, f"{hook} returned {type(result).__name__} and not {wanted}")
+        return result
+
+    def _check_fields(self, hook: str, result: object) -> None:
+        if problem := problem_of(result, type(result)):
+            raise PluginContractError(self.blame, f"{hook} returned an {type(result).__name__} whose {problem}")
+
+    def _call_hook(self, hook: str, request: object, wrap: Callable[..., V2VError]) -> object:
         caller: Callable[..., Any] = getattr(self.manager.hook, hook)
         try:
-            result = caller(request=request)
+            return caller(request=request)
         except V2VError as err:
             if err.exit_code != V2VError.exit_code:
                 raise
@@ -189,10 +228,6 @@ class LoadedPlugin:
                 f"the plugin {self.blame} failed in {hook}: {type(err).__name__}: {err}",
                 hint="the log of the step has the traceback",
             ) from err
-        if not isinstance(result, result_type):
-            wanted = "nothing" if result_type is type(None) else f"an {result_type.__name__}"
-            raise PluginContractError(self.blame, f"{hook} returned {type(result).__name__} and not {wanted}")
-        return result
 
     def _check_services(self, services: object, count: int, hook: str) -> None:
         kinds = (QemuImage, NbdkitPlugin, NbdUri)

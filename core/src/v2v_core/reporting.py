@@ -156,6 +156,26 @@ def running(directory: ConversionDir, step: Step, sinks: Sequence[EventSink]) ->
         report.close()
 
 
+@contextlib.contextmanager
+def failing_as(directory: ConversionDir, step: Step, sinks: Sequence[EventSink]) -> Iterator[StepReport]:
+    """Do some work of a step beside it: it reports, and it fails as the step would, but the step is not begun.
+
+    :raises V2VError: as ``running``.
+    """
+    report, known = StepReport(directory, step, sinks), sys.exception()
+    try:
+        with programs_belong_to({**directory.environment, STEP_VARIABLE: step.value}):
+            yield report
+    except (Exception, KeyboardInterrupt) as err:
+        failure = _failure(step, err, known)
+        _fail(report, step, failure)
+        if failure is err:
+            raise
+        raise failure from err
+    finally:
+        report.close()
+
+
 def _failure(step: Step, err: BaseException, known: BaseException | None) -> V2VError:
     """Return the error that is shown to the user.
 

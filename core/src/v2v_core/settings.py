@@ -28,7 +28,10 @@ class InputChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputChoice:
-    """``-o`` and what belongs to it. ``name`` and ``format`` are None if the user did not give them."""
+    """``-o`` and what belongs to it. ``name`` and ``format`` are None if the user did not give them.
+
+    :param overwrite: an existing guest of the same name may be replaced (``--overwrite``, ``-oo overwrite``).
+    """
 
     mode: str
     name: str | None = None
@@ -38,6 +41,7 @@ class OutputChoice:
     allocation: str = "sparse"
     password_file: Path | None = None
     options: RawOptions = field(default=(), repr=False)
+    overwrite: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from v2v_core import __version__
+from v2v_core import __version__, own_stdout
 
 if TYPE_CHECKING:
     from v2v_core.events import Step
@@ -31,6 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     from v2v_core.signals import signals_interrupt
 
     options = _parser().parse_args(argv)
+    own_stdout.take()
     try:
         with signals_interrupt():
             return _run(options)
@@ -39,6 +40,8 @@ def main(argv: list[str] | None = None) -> int:
         notes = "".join(f"\n{note}" for note in getattr(err, "__notes__", ()))
         os.write(2, f"{_PROGRAM}: error: {err.message}{hint}{notes}\n".encode("utf-8", "backslashreplace"))
         return err.exit_code
+    finally:
+        own_stdout.give_back()
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -57,7 +60,9 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     result = run_alone(options.dir, step, _choice(step, options.choice))
     if result is not None:
-        sys.stdout.write(json.dumps({"created": list(result.created)}) + "\n")
+        stdout = own_stdout.stdout()
+        stdout.write(json.dumps({"created": list(result.created)}) + "\n")
+        stdout.flush()
     return 0
 
 

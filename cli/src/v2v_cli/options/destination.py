@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from v2v_cli.options.declaration import Group, Use, option
+from v2v_cli.options.declaration import Group, Use, flag, option
 from v2v_cli.options.values import connection_uri, key_values, one_of, readable_file
 
 if TYPE_CHECKING:
@@ -87,6 +87,15 @@ class Destination(Group):
         ),
     ] = None
 
+    overwrite: Annotated[
+        bool,
+        flag(
+            "--overwrite",
+            help="Replace a guest of the same name at the target; without it, an existing file of that name is an "
+            "error. The same as -oo overwrite.",
+        ),
+    ] = False
+
     def choice(self, mode: str | None = None) -> OutputChoice:
         """Return the record for the output's steps.
 
@@ -103,4 +112,5 @@ class Destination(Group):
             allocation=self.allocation,
             password_file=self.password_file,
             options=self.options,
+            overwrite=self.overwrite,
         )

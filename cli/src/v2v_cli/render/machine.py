@@ -12,10 +12,18 @@ from pathlib import Path
 from typing import TextIO
 
 from v2v_cli.render.sanitize import sanitize
+from v2v_core import own_stdout
 from v2v_core.errors import UsageError, V2VError
 from v2v_core.events import Event, EventKind
 
-_TYPES = {EventKind.MESSAGE: "message", EventKind.INFO: "info", EventKind.WARNING: "warning"}
+_TYPES = {
+    EventKind.MESSAGE: "message",
+    EventKind.INFO: "info",
+    EventKind.WARNING: "warning",
+    # virt-v2v's form has no other types
+    EventKind.CREATED: "info",
+    EventKind.LOGS_KEPT: "info",
+}
 _STDERR = 2
 _FORMS = "file:NAME, stream:stdout, stream:stderr or fd:N"
 
@@ -27,9 +35,10 @@ class MachineReadable:
         self._stream = stream
 
     def __call__(self, event: Event) -> None:
-        """Write an event, if it is a message, an info or a warning."""
+        """Write an event, if it is a message, an info or a warning, or says what the user has now."""
         if event.kind in _TYPES:
-            self._write(event.text, event.time, _TYPES[event.kind])
+            text = f"created {event.text}" if event.kind is EventKind.CREATED else event.text
+            self._write(text, event.time, _TYPES[event.kind])
 
     def failed(self, error: V2VError) -> None:
         """Write the error that ended the run."""
@@ -97,7 +106,7 @@ def open_channel(form: str) -> TextIO:
     """
     kind, _colon, place = form.partition(":")
     if form in {"", "stream:stdout"}:
-        return sys.stdout
+        return own_stdout.stdout()
     if form == "stream:stderr":
         return sys.stderr
     try:
@@ -128,7 +137,7 @@ def open_descriptor(number: int, option: str) -> TextIO:
 
 def close_channel(stream: TextIO) -> None:
     """Close a channel that ``open_channel`` opened. stdout and stderr stay open."""
-    if stream in {sys.stdout, sys.stderr}:
+    if stream in {own_stdout.stdout(), sys.stdout, sys.stderr}:
         stream.flush()
     else:
         stream.close()

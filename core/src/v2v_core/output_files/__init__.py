@@ -4,7 +4,8 @@
 It keeps these promises of an output:
 
 * A file has a hidden name until it is whole. ``publish`` gives all files of a guest their final names, or none of them.
-* A file of the user's that has a final name is replaced in the last moment, and comes back if the run fails.
+* A file that has a final name is an error, also if it appears after the check, or if another run makes it at the same
+  moment. With ``overwrite`` it is replaced in the last moment, and comes back if the run fails.
 * Every name is in the ledger before it is used, so that ``clear_away`` can undo everything, also in another process
   and after a ``kill -9``. It deletes nothing that this run has not created.
 
@@ -12,7 +13,7 @@ An output calls it in this order; a disk image can be a block device as well, an
 
     from pathlib import Path
 
-    from v2v_core.api import AbortResult, OutputResult, OutputSetup, libvirt_domain
+    from v2v_core.api import AbortResult, OutputCheckResult, OutputResult, OutputSetup, libvirt_domain
     from v2v_core.output_files import (
         DiskFile, Publication, check_final, check_output_directory, check_space, clear_away, file_mode, hidden_name,
         make_disk, publish, write_partial,
@@ -20,16 +21,22 @@ An output calls it in this order; a disk image can be a block device as well, an
 
 
     def check(request):
-        directory = Path(request.settings.storage)
+        directory, overwrite = Path(request.settings.storage), request.settings.overwrite
         check_output_directory(directory, "-o example -os")
-        for disk in request.guest.disks:
-            check_final(directory / f"disk{disk.index}")
+        description = directory / "guest.xml"
+        for final in [*(directory / f"disk{disk.index}" for disk in request.guest.disks), description]:
+            check_final(final, overwrite=overwrite)
         check_space(directory, [disk.size for disk in request.guest.disks], preallocated=False)
+        # a second run that is to make the same guest ends now
+        return OutputCheckResult(claims=(description,))
 
 
     def setup(request):
-        directory = Path(request.settings.storage)
-        disks = [DiskFile.beside(directory / f"disk{disk.index}", disk, form="qcow2") for disk in request.disks]
+        directory, overwrite = Path(request.settings.storage), request.settings.overwrite
+        disks = [
+            DiskFile.beside(directory / f"disk{disk.index}", disk, form="qcow2", overwrite=overwrite)
+            for disk in request.disks
+        ]
         for disk in disks:
             make_disk(disk, request.ledger, preallocated=False)
         return OutputSetup(
@@ -47,7 +54,11 @@ An output calls it in this order; a disk image can be a block device as well, an
         pairs = [*request.state["disks"], (str(partial), str(description))]
         files = [
             Publication(
-                partial=Path(written), final=Path(final), backup=hidden_name(Path(final), "backup"), mode=file_mode()
+                partial=Path(written),
+                final=Path(final),
+                backup=hidden_name(Path(final), "backup"),
+                mode=file_mode(),
+                overwrite=request.settings.overwrite,
             )
             for written, final in pairs
         ]

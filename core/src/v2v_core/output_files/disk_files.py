@@ -57,16 +57,17 @@ class DiskFile:
         form: str,
         compressed: bool = False,
         compat: str | None = None,
+        overwrite: bool = False,
     ) -> DiskFile:
         """Choose where a disk is written: to a hidden file beside its final name, or to the block device of this name.
 
-        :param form: ``raw`` or ``qcow2``.
+        :param form: ``raw`` or ``qcow2``. :param overwrite: a file of this name is replaced in the end.
         :raises DestinationError: the final name is taken by something that is not replaced, or the size of the disk is
             not known.
         """
         if disk.size is None:
             raise DestinationError(f"the size of disk {disk.index} is not known")
-        device = check_final(final)
+        device = check_final(final, overwrite=overwrite)
         return cls(
             index=disk.index,
             written=final if device else hidden_name(final),
@@ -101,15 +102,18 @@ def check_output_directory(directory: Path, option: str) -> None:
         )
 
 
-def check_final(final: Path) -> bool:
+def check_final(final: Path, *, overwrite: bool = False) -> bool:
     """Check that a file can get its final name, and return whether this is the name of a block device.
 
+    :param overwrite: an existing file is replaced; if false, it is an error.
     :raises DestinationError: the name is taken by something that is not replaced, such as a directory.
     """
     try:
         mode = final.stat().st_mode
     except FileNotFoundError:
-        # the name is free, or belongs to a dangling symbolic link, which is replaced
+        # the name is free, or belongs to a symbolic link that leads nowhere
+        if final.is_symlink() and not overwrite:
+            raise _taken(final) from None
         return False
     except OSError as err:
         raise DestinationError(f"{final} cannot be used: {err.strerror}") from err
@@ -120,7 +124,15 @@ def check_final(final: Path) -> bool:
         raise DestinationError(
             f"{final} is {kind} and is not replaced", hint="move it away, or choose another -on name"
         )
+    if not overwrite:
+        raise _taken(final)
     return False
+
+
+def _taken(final: Path) -> DestinationError:
+    return DestinationError(
+        f"{final} exists already", hint="choose another name with -on, or replace what is there with --overwrite"
+    )
 
 
 def check_not_source(final: Path, sources: Sequence[Path]) -> None:

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Give finished files their final names, all or none, and delete unfinished ones.
 
-Every file has a hidden name until it is whole. ``publish`` then does this for each file, in order:
+Every file has a hidden name until it is whole. ``publish`` then gives each file its final name, in order. A file that
+has this name already is an error, even if it has appeared a moment before: another run may have made it. Where the user
+wants existing files to be replaced (``overwrite``), two things happen instead:
 
 1. the file that has the final name so far gets a second, hidden name (the backup);
 2. the new file is renamed to the final name, which is atomic.
 
-When all files have their names, it deletes the backups. If one file fails, the files before it are taken back. If the
-process is killed in between, ``clear_away`` takes them back: every name is in the ledger before it is used, and the
-journal in the plugin's private directory says which names belong together. Nothing else is ever deleted.
+When all files have their names, ``publish`` deletes the backups. If one file fails, the files before it are taken back.
+If the process is killed in between, ``clear_away`` takes them back: every name is in the ledger before it is used, and
+the journal in the plugin's private directory says which names belong together. Nothing else is ever deleted.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -50,12 +53,14 @@ class Publication:
     :param final: its final name.
     :param backup: a hidden name for the file that has the final name now.
     :param mode: permissions that it gets.
+    :param overwrite: replace the file that has the final name; if false, such a file is an error.
     """
 
     partial: Path
     final: Path
     backup: Path
     mode: int
+    overwrite: bool = False
 
 
 def hidden_name(final: Path, kind: str = "partial") -> Path:
@@ -121,6 +126,8 @@ def publish(files: Sequence[Publication], directory: Path, ledger: Ledger) -> No
         named = current.final if current is not None else directory
         undone = (_take_back(file, fingerprints[file.final]) for file in reversed(begun))
         lost = [problem for problem in undone if problem is not None]
+        if isinstance(err, FileExistsError):
+            lost.append("choose another name with -on, or replace what is there with --overwrite")
         raise DestinationError(
             f"{named} cannot get its name: {err.strerror}", hint="; ".join(lost) if lost else None
         ) from err
@@ -194,6 +201,9 @@ def _make_durable(file: Publication) -> str:
 
 
 def _publish_one(file: Publication, ledger: Ledger) -> None:
+    if not file.overwrite:
+        _publish_new(file, ledger)
+        return
     if os.path.lexists(file.final):
         if stat.S_ISDIR(file.final.lstat().st_mode):
             raise IsADirectoryError(None, "there is a directory of that name", str(file.final))
@@ -205,6 +215,25 @@ def _publish_one(file: Publication, ledger: Ledger) -> None:
             file.final.rename(file.backup)
     ledger.record(PUBLISHED, str(file.final))
     file.partial.rename(file.final)
+
+
+def _publish_new(file: Publication, ledger: Ledger) -> None:
+    """Give a file its final name if nothing has this name. Another run may try the same at this moment."""
+    ledger.record(PUBLISHED, str(file.final))
+    try:
+        # unlike rename(2), link(2) never replaces a file
+        os.link(file.partial, file.final, follow_symlinks=False)
+    except FileExistsError as err:
+        raise FileExistsError(
+            err.errno, "a file of that name exists, which was not there before", err.filename
+        ) from err
+    except OSError:
+        # this file system has no hard links (vfat, some network file systems)
+        if os.path.lexists(file.final):
+            raise FileExistsError(errno.EEXIST, "a file of that name exists, which was not there before") from None
+        file.partial.rename(file.final)
+    else:
+        file.partial.unlink()
 
 
 def _write_journal(directory: Path, files: Sequence[Publication], fingerprints: dict[Path, str]) -> None:
@@ -225,7 +254,11 @@ def _take_back(file: Publication, fingerprint: str) -> str | None:
     """Undo the publication of a file, however far it went. Return the problem if that failed."""
     try:
         if os.path.lexists(file.final) and _fingerprint(file.final.lstat()) == fingerprint:
-            file.final.rename(file.partial)
+            if os.path.lexists(file.partial):
+                # both are names of one file, and rename(2) does nothing then
+                file.final.unlink()
+            else:
+                file.final.rename(file.partial)
     except OSError as err:
         return f"{file.final} is left behind: {err.strerror}"
     return _restore(file.backup, file.final)

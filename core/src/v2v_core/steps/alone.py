@@ -9,19 +9,22 @@ the programs that it starts. A process that converts several guests at once must
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from v2v_core import locks, processes
-from v2v_core.conversion_dir import ConversionDir
-from v2v_core.errors import UsageError
-from v2v_core.events import EventSink, Step
+from v2v_core.conversion_dir import ConversionDir, temporary_path
+from v2v_core.errors import UsageError, V2VError
+from v2v_core.events import Event, EventSink, Step
 from v2v_core.hookspecs import OutputResult, OwnedObject
 from v2v_core.processes import STEP_VARIABLE
+from v2v_core.reporting import forward
 from v2v_core.settings import ConvertChoice, CopyChoice, InputChoice, OutputChoice
 from v2v_core.steps import cleanup, copy, input_setup, output_check, output_finalize, output_setup
 from v2v_core.steps.convert_apart import convert_apart
+from v2v_core.warden import warden
 
 #: The records that a supervisor can pass to a step. ``output_finalize`` and ``cleanup`` take none.
 StepChoice = InputChoice | OutputChoice | ConvertChoice | CopyChoice
@@ -70,6 +73,43 @@ def run_alone(
             case _:
                 return output_finalize.run(directory, sinks)
     return None
+
+
+def check_output_alone(path: Path | None, choice: OutputChoice, sinks: Sequence[EventSink] = ()) -> None:
+    """Check an output: for the guest of a conversion directory, or as far as it goes without a guest.
+
+    Nothing is created, and nothing is left.
+
+    :param path: a conversion directory; None for a check without a guest.
+    :raises UsageError: the directory does not exist, belongs to another user, or is in use.
+    :raises V2VError: the output would fail.
+    """
+    if path is not None:
+        with holding(path, Step.OUTPUT_CHECK) as directory:
+            if directory.metadata_in.exists():
+                output_check.run(directory, choice, sinks)
+            else:
+                output_check.precheck(directory, choice, sinks)
+        return
+    place = temporary_path()
+    with warden(place, ""):
+        directory = ConversionDir.temporary(place)
+        try:
+            output_check.precheck(directory, choice, [_without_log(sinks)])
+        except V2VError as err:
+            err.__notes__ = []
+            raise
+        finally:
+            clean_up_alone(directory.path, ())
+
+
+def _without_log(sinks: Sequence[EventSink]) -> EventSink:
+    """Return a listener that passes on events without the name of a log that is about to be removed."""
+
+    def sink(event: Event) -> None:
+        forward(dataclasses.replace(event, log=None), sinks)
+
+    return sink
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-from v2v_core import processes
+from v2v_core import claims, processes
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.discovery import Role
 from v2v_core.events import EventSink, Step
@@ -39,6 +39,7 @@ def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> tuple[Owne
                 )
         else:
             left = directory.ledger.owned()
+    claims.release(directory)
     if left:
         directory.empty()
     else:

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from v2v_core import metadata, served
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.discovery import Role
-from v2v_core.events import EventSink, Step
+from v2v_core.events import Event, EventKind, EventSink, Step
 from v2v_core.hookspecs import OutputFinalizeRequest, OutputResult
 from v2v_core.plugins import load_plugin
 from v2v_core.reporting import running
 from v2v_core.steps.abort import chosen_output
 from v2v_core.steps.output_choice import settings_of
 from v2v_core.steps.output_setup import stop_destinations
+from v2v_core.text import printable
 
 
 def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> OutputResult:
@@ -40,9 +41,16 @@ def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> OutputResu
                 report=report,
             )
         )
+        # asked before the account is settled
+        kinds = {thing.identity: thing.kind for thing in directory.ledger.owned()}
         # from here on the guest belongs to the user, and no later abort or second setup may touch it
         directory.ledger.settle(output.owner)
         served.forget_output(directory)
+        for name in result.created:
+            # bytes of a path that are no text are in the result only
+            path = name if printable(name) == name else None
+            what = kinds.get(name)
+            report.emit(Event(kind=EventKind.CREATED, step=Step.OUTPUT_FINALIZE, text=name, path=path, what=what))
         return result
 
 

@@ -12,13 +12,14 @@ from v2v_core.discovery import Role
 from v2v_core.errors import DestinationError
 from v2v_core.events import EventSink, Step
 from v2v_core.hookspecs import OutputSetupRequest
-from v2v_core.model import SourceDisk
+from v2v_core.model import SourceDisk, TargetGuest
 from v2v_core.plugins import load_plugin
 from v2v_core.reporting import StepReport, running
 from v2v_core.served import ServedOutput
 from v2v_core.serving import serve_destination, without_secrets
 from v2v_core.settings import OutputChoice
 from v2v_core.steps.abort import take_back
+from v2v_core.steps.output_check import reserve_names
 from v2v_core.steps.output_choice import save_choice, settings_of
 
 
@@ -39,6 +40,8 @@ def run(directory: ConversionDir, choice: OutputChoice, sinks: Sequence[EventSin
         guest = metadata.read_source(directory.metadata_in)
         settings = settings_of(plugin, choice, guest.name)
         save_choice(directory, choice)
+        # a supervisor that has not reserved the name earlier needs it from here on
+        reserve_names(directory)
         disks = _sized(guest.disks, directory)
         ledger = directory.ledger.begin(Role.OUTPUT, choice, settings.name)
         temporary = directory.overlay / "output"
@@ -51,6 +54,7 @@ def run(directory: ConversionDir, choice: OutputChoice, sinks: Sequence[EventSin
                 disks=disks,
                 ledger=ledger,
                 temporary=temporary,
+                target=_target(directory),
                 report=report,
             )
         )
@@ -78,6 +82,13 @@ def run(directory: ConversionDir, choice: OutputChoice, sinks: Sequence[EventSin
             endpoints.append(endpoint)
             services.append(service)
         served.write_output(directory, dataclasses.replace(output, disks=tuple(endpoints), services=tuple(services)))
+
+
+def _target(directory: ConversionDir) -> TargetGuest | None:
+    """Return the converted guest, or None if it is not converted yet, or is being converted again."""
+    if Step.CONVERT not in directory.done():
+        return None
+    return metadata.read_target(directory.metadata_out)
 
 
 def _sized(disks: tuple[SourceDisk, ...], directory: ConversionDir) -> tuple[SourceDisk, ...]:

@@ -103,7 +103,7 @@ class TestResult:
             run.setup()
 
     def test_existing_files_are_replaced_at_the_end_only(self, new_run: NewRun) -> None:
-        run = new_run()
+        run = new_run(overwrite=True)
         (run.storage / "elsewhere").write_bytes(b"kept")
         (run.storage / "guest-sda").write_bytes(b"old")
         (run.storage / "guest-sdb").symlink_to(run.storage / "elsewhere")
@@ -120,7 +120,7 @@ class TestResult:
     @pytest.mark.parametrize("name", ["a b", "..", "-rf", "ä" * 300, "a\x1b[31m", "x:y,z", "\udc80"])
     def test_real_files(self, new_run: NewRun, name: str) -> None:
         for image_format in ("raw", "qcow2"):
-            run = new_run(name=name, format=image_format)
+            run = new_run(name=name, format=image_format, overwrite=image_format == "qcow2")
             run.check()
             run.setup()
             assert len(run.finalize().created) == 3
@@ -131,7 +131,7 @@ class TestNothingHalfMade:
     @pytest.fixture
     def run(self, new_run: NewRun) -> Any:
         """Set up a conversion that will replace an older guest of the same name."""
-        run = new_run()
+        run = new_run(overwrite=True)
         for name in ("guest-sda", "guest-sdb", "guest.xml"):
             (run.storage / name).write_bytes(b"old")
         run.setup()
@@ -196,7 +196,7 @@ class TestNothingHalfMade:
 
     def test_abort_does_not_touch_what_came_later(self, run: Any, new_run: NewRun, tmp_path: Path) -> None:
         run.finalize()
-        later = new_run()
+        later = new_run(overwrite=True)
         later.directory = tmp_path / "private2"
         later.directory.mkdir()
         later.setup()

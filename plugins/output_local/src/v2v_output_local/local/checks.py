@@ -6,7 +6,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from v2v_core.api import DestinationError, OutputCheckRequest, require_program
+from v2v_core.api import (
+    DestinationError,
+    OutputCheckRequest,
+    OutputCheckResult,
+    OutputPrecheckRequest,
+    require_program,
+)
 from v2v_core.output_files import (
     check_device,
     check_final,
@@ -22,7 +28,26 @@ from v2v_output_local.local.settings import LocalSettings
 _NOT_IN_XML = re.compile("[\x00-\x1f\x7f\ufffe\uffff]")
 
 
-def check_destination(request: OutputCheckRequest, settings: LocalSettings) -> None:
+def check_place(request: OutputPrecheckRequest, settings: LocalSettings) -> OutputCheckResult:
+    """Check the directory and the programs, and the names of the files if the name of the guest is known.
+
+    :raises DestinationError: one of them prevents the output.
+    """
+    check_directory(settings.directory)
+    for program in service_programs(settings.format):
+        require_program(program)
+    if not settings.name:
+        return OutputCheckResult()
+    names = OutputNames.of_guest(settings.directory, settings.name)
+    # every guest has a first disk
+    for final in (names.metadata(), names.disk(1)):
+        check_not_source(final, request.source_files)
+    _check_description(names, settings)
+    check_final(names.disk(1), overwrite=settings.overwrite)
+    return OutputCheckResult(claims=(names.metadata(),))
+
+
+def check_destination(request: OutputCheckRequest, settings: LocalSettings) -> OutputCheckResult:
     """Check the directory, the programs, the final names and the free space. Create nothing.
 
     :raises DestinationError: one of them prevents the output.
@@ -31,18 +56,24 @@ def check_destination(request: OutputCheckRequest, settings: LocalSettings) -> N
     for program in service_programs(settings.format):
         require_program(program)
     names = OutputNames.of_guest(settings.directory, settings.name)
-    check_not_source(names.metadata(), request.source_files)
-    if check_final(names.metadata()):
-        raise DestinationError(f"{names.metadata()} is a block device and is not replaced")
-    new: list[int | None] = []
-    for disk in request.guest.disks:
-        final = names.disk(disk.index)
+    finals = [names.disk(disk.index) for disk in request.guest.disks]
+    # before the names: that a name is taken by the source itself says more than that it is taken
+    for final in (names.metadata(), *finals):
         check_not_source(final, request.source_files)
-        if check_final(final):
+    _check_description(names, settings)
+    new: list[int | None] = []
+    for disk, final in zip(request.guest.disks, finals, strict=True):
+        if check_final(final, overwrite=settings.overwrite):
             check_device(final, disk.size)
         else:
             new.append(disk.size)
     check_space(settings.directory, new, preallocated=settings.preallocated)
+    return OutputCheckResult(claims=(names.metadata(),))
+
+
+def _check_description(names: OutputNames, settings: LocalSettings) -> None:
+    if check_final(names.metadata(), overwrite=settings.overwrite):
+        raise DestinationError(f"{names.metadata()} is a block device and is not replaced")
 
 
 def check_directory(directory: Path) -> None:

@@ -11,8 +11,10 @@ from v2v_core.api import (
     AbortResult,
     OutputAbortRequest,
     OutputCheckRequest,
+    OutputCheckResult,
     OutputFinalizeRequest,
     OutputHooks,
+    OutputPrecheckRequest,
     OutputResult,
     OutputSetup,
     OutputSetupRequest,
@@ -30,7 +32,7 @@ from v2v_core.output_files import (
     publish,
     write_partial,
 )
-from v2v_output_local.local.checks import check_destination, check_directory
+from v2v_output_local.local.checks import check_destination, check_directory, check_place
 from v2v_output_local.local.domain import DomainDisk, has_password, with_disks
 from v2v_output_local.local.names import OutputNames
 from v2v_output_local.local.settings import OPTIONS, LocalSettings
@@ -44,9 +46,14 @@ class LocalOutput(OutputHooks):
     options: tuple[PluginOption, ...] = OPTIONS
 
     @hookimpl
-    def v2v_output_check(self, request: OutputCheckRequest) -> None:
+    def v2v_output_precheck(self, request: OutputPrecheckRequest) -> OutputCheckResult:
+        """Check the options, the directory and the programs, and the name if the user chose one. Create nothing."""
+        return check_place(request, LocalSettings.of(request.settings))
+
+    @hookimpl
+    def v2v_output_check(self, request: OutputCheckRequest) -> OutputCheckResult:
         """Check the options, the directory, the programs, the final names and the free space. Create nothing."""
-        check_destination(request, LocalSettings.of(request.settings))
+        return check_destination(request, LocalSettings.of(request.settings))
 
     @hookimpl
     def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:
@@ -55,7 +62,13 @@ class LocalOutput(OutputHooks):
         check_directory(settings.directory)
         names = OutputNames.of_guest(settings.directory, settings.name)
         disks = [
-            DiskFile.beside(names.disk(disk.index), disk, form=settings.format, compressed=settings.compressed)
+            DiskFile.beside(
+                names.disk(disk.index),
+                disk,
+                form=settings.format,
+                compressed=settings.compressed,
+                overwrite=settings.overwrite,
+            )
             for disk in request.disks
         ]
         for disk in disks:
@@ -91,10 +104,14 @@ class LocalOutput(OutputHooks):
         metadata = Path(state["metadata"])
         partial = hidden_name(metadata)
         write_partial(partial, domain, request.ledger)
-        mode = file_mode()
+        mode, overwrite = file_mode(), request.settings.overwrite
         files = [
             Publication(
-                partial=Path(disk["written"]), final=Path(disk["final"]), backup=Path(disk["backup"]), mode=mode
+                partial=Path(disk["written"]),
+                final=Path(disk["final"]),
+                backup=Path(disk["backup"]),
+                mode=mode,
+                overwrite=overwrite,
             )
             for disk in state["disks"]
             if not _is_device(disk)
@@ -106,6 +123,7 @@ class LocalOutput(OutputHooks):
                 final=metadata,
                 backup=hidden_name(metadata, "backup"),
                 mode=0o600 if has_password(domain) else mode,
+                overwrite=overwrite,
             )
         )
         publish(files, request.directory, request.ledger)

@@ -19,7 +19,8 @@ class LocalSettings:
     """Where the images go and what they look like.
 
     :param directory: absolute; ``.``, ``..`` and symbolic links are otherwise as the user wrote them.
-    :param name: the name of the guest. :param format: ``raw`` or ``qcow2``.
+    :param name: the name of the guest; empty if it is not known yet. :param format: ``raw`` or ``qcow2``.
+    :param overwrite: files of the guest's names are replaced.
     """
 
     directory: Path
@@ -27,6 +28,7 @@ class LocalSettings:
     format: str
     preallocated: bool
     compressed: bool
+    overwrite: bool
 
     @classmethod
     def of(cls, settings: OutputSettings) -> LocalSettings:
@@ -54,4 +56,5 @@ class LocalSettings:
             format=settings.format,
             preallocated=settings.allocation == "preallocated",
             compressed=compressed,
+            overwrite=settings.overwrite,
         )

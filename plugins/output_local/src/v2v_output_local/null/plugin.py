@@ -10,7 +10,9 @@ from v2v_core.api import (
     OutputCheckRequest,
     OutputFinalizeRequest,
     OutputHooks,
+    OutputPrecheckRequest,
     OutputResult,
+    OutputSettings,
     OutputSetup,
     OutputSetupRequest,
     PluginOption,
@@ -31,21 +33,14 @@ class NullOutput(OutputHooks):
     options: tuple[PluginOption, ...] = ()
 
     @hookimpl
+    def v2v_output_precheck(self, request: OutputPrecheckRequest) -> None:
+        """Refuse options that would have no effect."""
+        _check(request.settings)
+
+    @hookimpl
     def v2v_output_check(self, request: OutputCheckRequest) -> None:
         """Refuse options that would have no effect."""
-        settings = request.settings
-        given = {
-            "-oa preallocated": settings.allocation == "preallocated",
-            "-oc": settings.connection is not None,
-            f"-of {settings.format}": settings.format_given and settings.format != "raw",
-            "-op": settings.password_file is not None,
-            "-os": settings.storage is not None,
-            "-oo": bool(settings.options.values),
-        }
-        for option, without_effect in given.items():
-            if without_effect:
-                raise UsageError(f"-o null: the option {option} cannot be used: nothing is kept")
-        require_program("nbdkit")
+        _check(request.settings)
 
     @hookimpl
     def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:
@@ -62,3 +57,18 @@ class NullOutput(OutputHooks):
     def v2v_output_abort(self, request: OutputAbortRequest) -> AbortResult:
         """Do nothing: nothing was created."""
         return AbortResult()
+
+
+def _check(settings: OutputSettings) -> None:
+    given = {
+        "-oa preallocated": settings.allocation == "preallocated",
+        "-oc": settings.connection is not None,
+        f"-of {settings.format}": settings.format_given and settings.format != "raw",
+        "-op": settings.password_file is not None,
+        "-os": settings.storage is not None,
+        "-oo": bool(settings.options.values),
+    }
+    for option, without_effect in given.items():
+        if without_effect:
+            raise UsageError(f"-o null: the option {option} cannot be used: nothing is kept")
+    require_program("nbdkit")

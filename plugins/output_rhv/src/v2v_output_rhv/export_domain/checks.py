@@ -3,7 +3,18 @@
 
 from __future__ import annotations
 
-from v2v_core.api import DestinationError, OutputCheckRequest, OutputSettings, UsageError, require_program
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from v2v_core.api import (
+    DestinationError,
+    OutputCheckRequest,
+    OutputPrecheckRequest,
+    OutputSettings,
+    UsageError,
+    require_program,
+)
 from v2v_core.output_files import check_space, service_programs
 from v2v_output_rhv.export_domain.ownership import VdsmFiles, runs_as_vdsm
 from v2v_output_rhv.export_domain.storage import Storage, naming_failures
@@ -21,6 +32,15 @@ def check_settings(settings: OutputSettings) -> None:
         raise UsageError(f"-o rhv: the format {settings.format!r} is not supported", hint="use raw or qcow2")
 
 
+def check_place(request: OutputPrecheckRequest) -> None:
+    """Check the programs, the domain and its permissions. Create nothing.
+
+    :raises DestinationError: one of them prevents the output, whatever the guest is.
+    """
+    with _usable_domain(request.settings, request.directory):
+        pass
+
+
 def check_destination(request: OutputCheckRequest) -> None:
     """Check the disks, the programs, the domain, its permissions and the free space. Create nothing.
 
@@ -28,9 +48,22 @@ def check_destination(request: OutputCheckRequest) -> None:
     """
     settings = request.settings
     check_sizes("-o rhv", request.guest.disks)
+    with _usable_domain(settings, request.directory) as domain:
+        sizes = [disk.size for disk in request.guest.disks]
+        check_space(domain / "images", sizes, preallocated=settings.allocation == "preallocated")
+    if not runs_as_vdsm():
+        request.report.warning(
+            "files of an export storage domain belong to user and group 36 (vdsm, kvm), and only root can give them"
+            " away: oVirt may be unable to import the guest"
+        )
+
+
+@contextlib.contextmanager
+def _usable_domain(settings: OutputSettings, directory: Path) -> Iterator[Path]:
+    """Keep the domain mounted for the length of a ``with`` block, after a check that it can be written."""
     for program in service_programs(settings.format):
         require_program(program)
-    storage = Storage.of(settings, request.directory)
+    storage = Storage.of(settings, directory)
     with storage.mounted():
         domain = storage.domain()
         with naming_failures(f"{storage.named(domain)} cannot be used"), VdsmFiles(domain) as files:
@@ -40,10 +73,4 @@ def check_destination(request: OutputCheckRequest) -> None:
                         f"-o rhv: no files can be made in {storage.named(domain / place)}",
                         hint="run as root, or as the user vdsm; its file system must not be read-only",
                     )
-        sizes = [disk.size for disk in request.guest.disks]
-        check_space(domain / "images", sizes, preallocated=settings.allocation == "preallocated")
-    if not runs_as_vdsm():
-        request.report.warning(
-            "files of an export storage domain belong to user and group 36 (vdsm, kvm), and only root can give them"
-            " away: oVirt may be unable to import the guest"
-        )
+        yield domain

@@ -23,6 +23,7 @@ from v2v_core.api import (
     OutputCheckRequest,
     OutputFinalizeRequest,
     OutputHooks,
+    OutputPrecheckRequest,
     OutputResult,
     OutputSetup,
     OutputSetupRequest,
@@ -33,7 +34,7 @@ from v2v_core.api import (
     hookimpl,
 )
 from v2v_core.output_files import DiskFile, make_disk
-from v2v_output_rhv.export_domain.checks import check_destination, check_settings
+from v2v_output_rhv.export_domain.checks import check_destination, check_place, check_settings
 from v2v_output_rhv.export_domain.ownership import VdsmFiles
 from v2v_output_rhv.export_domain.storage import Storage, naming_failures
 from v2v_output_rhv.ovf import PROFILE, Flavour, OvfDisk, build_ovf
@@ -53,6 +54,15 @@ class ExportDomainOutput(OutputHooks):
     options: tuple[PluginOption, ...] = ()
     capabilities = ("ovf:ovirtexp",)
     profile = PROFILE
+
+    @hookimpl
+    def v2v_output_precheck(self, request: OutputPrecheckRequest) -> None:
+        """Check the options, the programs, the domain and permissions. Create nothing.
+
+        A guest of the same name need not be looked for: a domain holds any number of them, under their ids.
+        """
+        check_settings(request.settings)
+        check_place(request)
 
     @hookimpl
     def v2v_output_check(self, request: OutputCheckRequest) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from v2v_core.api import DestinationError, OutputCheckRequest, UsageError
+from v2v_core.api import DestinationError, OutputCheckRequest, OutputPrecheckRequest, UsageError
 from v2v_output_rhv.upload.destination import Destination, find_destination
 from v2v_output_rhv.upload.disks import check_count, disk_format
 from v2v_output_rhv.upload.engine import System, session
@@ -14,6 +14,22 @@ from v2v_output_rhv.upload.settings import UploadSettings
 
 #: Characters; the longest name that the engine's database holds, and the longest that an engine accepts by default.
 _LONGEST_NAME, _USUAL_LIMIT = 255, 64
+
+
+def check_place(request: OutputPrecheckRequest, settings: UploadSettings) -> None:
+    """Check what does not depend on the guest, and the name if it is known. Create nothing.
+
+    :raises UsageError: the options do not fit the storage. :raises DestinationError: something prevents the output.
+    """
+    check_client()
+    with session(settings) as system:
+        destination = find_destination(system, settings)
+        disk_format(request.settings, block=destination.block)
+        check_space(destination, 0, known=False)
+        if request.settings.name:
+            # a warning comes with the check, which is called for every guest
+            check_name(system, request.settings.name)
+        check_disk_uuids(system, settings.disk_uuids)
 
 
 def check_destination(request: OutputCheckRequest, settings: UploadSettings) -> None:
@@ -69,7 +85,8 @@ def check_name(system: System, name: str) -> str | None:
     # quoted: the name can be a keyword of the engine's search language
     if any(found.name == name for found in system.vms_service().list(search=f'name="{name}"', case_sensitive=True)):
         raise DestinationError(
-            f"the engine has a virtual machine {name!r} already", hint="remove it, or choose another name with -on"
+            f"the engine has a virtual machine {name!r} already",
+            hint="remove it, or choose another name with -on; --overwrite replaces no virtual machine of an engine",
         )
     if len(name) > _USUAL_LIMIT:
         return f"the name is longer than {_USUAL_LIMIT} characters: an engine with the default settings will refuse it"

@@ -15,6 +15,7 @@ from v2v_core.api import (
     OutputCheckRequest,
     OutputFinalizeRequest,
     OutputHooks,
+    OutputPrecheckRequest,
     OutputResult,
     OutputSetup,
     OutputSetupRequest,
@@ -42,6 +43,13 @@ class UploadOutput(OutputHooks, ProbeHooks):
     vdsm_id: ClassVar[Path] = Path("/etc/vdsm/vdsm.id")
 
     @hookimpl
+    def v2v_output_precheck(self, request: OutputPrecheckRequest) -> None:
+        """Check the engine, storage, cluster, ids and programs, and the name if the user chose one. Create nothing."""
+        from v2v_output_rhv.upload.checks import check_place
+
+        check_place(request, read_settings(request.settings, request.directory))
+
+    @hookimpl
     def v2v_output_check(self, request: OutputCheckRequest) -> None:
         """Check the engine, storage, cluster, names, ids and programs. Create nothing."""
         from v2v_output_rhv.upload.checks import check_destination
@@ -52,7 +60,7 @@ class UploadOutput(OutputHooks, ProbeHooks):
     def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:
         """Create the disks, and start a transfer to each."""
         from v2v_output_rhv.upload.address import address_file, write_address
-        from v2v_output_rhv.upload.checks import check_disk_uuids, check_name
+        from v2v_output_rhv.upload.checks import check_architecture, check_disk_uuids, check_name
         from v2v_output_rhv.upload.copier import recommended
         from v2v_output_rhv.upload.destination import find_destination, local_host
         from v2v_output_rhv.upload.disks import create_disk, plan_disks
@@ -64,6 +72,13 @@ class UploadOutput(OutputHooks, ProbeHooks):
         settings = read_settings(request.settings, request.directory)
         with session(settings) as system:
             destination = find_destination(system, settings)
+            if request.target is not None:
+                # before the copy; if the guest is not converted yet, finalize checks it
+                check_architecture(
+                    request.target.capabilities.arch,
+                    cluster=destination.cluster_name,
+                    offered=destination.architecture,
+                )
             check_name(system, request.settings.name)
             check_disk_uuids(system, settings.disk_uuids)
             host = local_host(system, destination, self.vdsm_id)
@@ -122,7 +137,7 @@ class UploadOutput(OutputHooks, ProbeHooks):
 
         settings = read_settings(request.settings, request.directory)
         state, limits = request.state, self.limits
-        # the guest's architecture is known only after the conversion
+        # setup has checked this already, unless the guest was converted later
         check_architecture(
             request.target.capabilities.arch, cluster=state["cluster_name"], offered=state["architecture"]
         )

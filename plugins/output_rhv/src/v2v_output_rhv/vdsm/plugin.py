@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``-o vdsm``: the hooks. Volumes, ``.meta`` files and the OVF go into directories that VDSM has created.
 
-VDSM may have created the volumes too. Existing files are replaced at the end, when all new files are complete. A volume
-on block storage is a link to a block device, which is written in place.
+VDSM may have created the volumes too. Existing volumes are replaced at the end, when all new files are complete. A
+volume on block storage is a link to a block device, which is written in place. An OVF with the id of the guest comes
+from an earlier conversion, and is replaced only with ``--overwrite``.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from v2v_core.api import (
     Ledger,
     OutputAbortRequest,
     OutputCheckRequest,
+    OutputCheckResult,
     OutputFinalizeRequest,
     OutputHooks,
+    OutputPrecheckRequest,
     OutputResult,
     OutputSetup,
     OutputSetupRequest,
@@ -39,7 +42,7 @@ from v2v_core.output_files import (
     write_partial,
 )
 from v2v_output_rhv.ovf import PROFILE, Flavour, OvfDisk, build_ovf
-from v2v_output_rhv.vdsm.checks import check_destination
+from v2v_output_rhv.vdsm.checks import check_destination, check_place
 from v2v_output_rhv.vdsm.settings import OPTIONS, VdsmSettings
 from v2v_output_rhv.volumes import check_sizes, meta_file, volume_metadata
 
@@ -54,9 +57,14 @@ class VdsmOutput(OutputHooks):
     profile = PROFILE
 
     @hookimpl
-    def v2v_output_check(self, request: OutputCheckRequest) -> None:
+    def v2v_output_precheck(self, request: OutputPrecheckRequest) -> OutputCheckResult:
+        """Check the options, directories, programs, and whether there is an OVF of this id. Create nothing."""
+        return check_place(request, VdsmSettings.of(request.settings))
+
+    @hookimpl
+    def v2v_output_check(self, request: OutputCheckRequest) -> OutputCheckResult:
         """Check the options, directories, existing files, free space and programs. Create nothing."""
-        check_destination(request, VdsmSettings.of(request.settings))
+        return check_destination(request, VdsmSettings.of(request.settings))
 
     @hookimpl
     def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:
@@ -68,7 +76,10 @@ class VdsmOutput(OutputHooks):
         preallocated = request.settings.allocation == "preallocated"
         compat = settings.compat if request.settings.format == "qcow2" else None
         disks = [
-            DiskFile.beside(settings.volume(disk.index), disk, form=request.settings.format, compat=compat)
+            # VDSM has created the volumes, perhaps: to replace them is what it asks for
+            DiskFile.beside(
+                settings.volume(disk.index), disk, form=request.settings.format, compat=compat, overwrite=True
+            )
             for disk in request.disks
         ]
         for made in disks:
@@ -116,15 +127,16 @@ class VdsmOutput(OutputHooks):
         )
         finals = [Path(disk["final"]) for disk in state["disks"]]
         files = [
-            _publication(Path(disk["written"]), final)
+            _publication(Path(disk["written"]), final, overwrite=True)
             for disk, final in zip(state["disks"], finals, strict=True)
             if not disk["device"]
         ]
         for disk, final in zip(disks, finals, strict=True):
             content = volume_metadata(disk, storage_domain_id=state["domain"], created=created)
-            files.append(_write_hidden(content, meta_file(final), request.ledger))
+            files.append(_write_hidden(content, meta_file(final), request.ledger, overwrite=True))
         # the OVF comes last: once it exists, all volumes that it names exist
-        files.append(_write_hidden(ovf, Path(state["ovf"]), request.ledger))
+        overwrite = request.settings.overwrite
+        files.append(_write_hidden(ovf, Path(state["ovf"]), request.ledger, overwrite=overwrite))
         publish(files, request.directory, request.ledger)
         return OutputResult(created=(*map(str, finals), state["ovf"]))
 
@@ -147,20 +159,22 @@ def _ovf_disks(state: Mapping[str, Any]) -> Iterator[OvfDisk]:
         )
 
 
-def _write_hidden(content: bytes, final: Path, ledger: Ledger) -> Publication:
+def _write_hidden(content: bytes, final: Path, ledger: Ledger, *, overwrite: bool) -> Publication:
     """Write a file under a hidden name, and return how it is published."""
     partial = hidden_name(final)
     write_partial(partial, content, ledger, opener=_open_new)
-    return _publication(partial, final)
+    return _publication(partial, final, overwrite=overwrite)
 
 
-def _publication(partial: Path, final: Path) -> Publication:
+def _publication(partial: Path, final: Path, *, overwrite: bool) -> Publication:
     """Return how a file is published: with the mode of the file that it replaces, or else with the usual mode."""
     try:
         mode = final.stat().st_mode & 0o777
     except FileNotFoundError:
         mode = file_mode()
-    return Publication(partial=partial, final=final, backup=hidden_name(final, "backup"), mode=mode)
+    return Publication(
+        partial=partial, final=final, backup=hidden_name(final, "backup"), mode=mode, overwrite=overwrite
+    )
 
 
 def _open_new(path: Path) -> int:
