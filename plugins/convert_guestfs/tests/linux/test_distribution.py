@@ -38,9 +38,7 @@ from v2v_core.api import Bus
         (b"", "unknown", Family.OTHER),
     ],
 )
-def test_the_guest_says_what_it_is(
-    phony: Callable[..., Any], release: bytes, distro: str, family: Family
-) -> None:
+def test_the_guest_says_what_it_is(phony: Callable[..., Any], release: bytes, distro: str, family: Family) -> None:
     guest = phony({"/usr/lib/os-release": release, "/usr/bin/rpm": b""}, distro="unknown")
     distribution.recognise(guest.session, guest.files)
     assert guest.session.inspection.distro == distro

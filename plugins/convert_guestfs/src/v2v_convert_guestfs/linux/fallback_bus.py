@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Choose the disks' bus for a kernel without virtio drivers: one that it has drivers for and can boot from.
 
-A kernel has a driver, its initramfs may lack it: an installer includes only the drivers of the hardware of that time. The
-bus that the machine type suggests comes first, if the drivers are there or can be added, and then the other one. Older
-machines have IDE disks, and newer ones SATA disks.
+The initramfs may lack a driver that the kernel has: an installer includes only the drivers of the hardware that it
+sees. The bus that the age of the kernel suggests comes first, if its drivers are there or can be added, and then the
+other one. Old machines (i440fx) have IDE disks, new ones (q35) SATA disks.
 """
 
 from __future__ import annotations

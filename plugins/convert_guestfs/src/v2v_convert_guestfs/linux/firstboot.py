@@ -2,8 +2,8 @@
 """Scripts that the guest runs once, after its first boot on KVM.
 
 The boot does not wait for them: with systemd a timer starts the runner, with SysV init or OpenRC the init script runs
-it in the background. The runner never fails; the output of the scripts goes to its log. Each script is moved away before
-it runs, so that a script that restarts the machine runs only once, too. After the last script the runner removes
+it in the background. The runner never fails; the output of the scripts goes to its log. Each script is moved away
+before it runs, so that a script that restarts the machine runs only once, too. After the last script the runner removes
 everything but the log and the finished scripts.
 
 The runner is in a directory of programs, where the SELinux labels allow what an administrator may do. So no script has
