@@ -25,8 +25,8 @@ def image(version: str) -> bytes:
 
 def kernels(phony: Callable[..., Any], *versions: str, **files: bytes) -> dict[str, tuple[str, str | None]]:
     modules = {f"/lib/modules/{version}/modules.dep": b"kernel/virtio_blk.ko:\n" for version in versions}
-    # Real libguestfs lists directories, too.
-    guest = phony({**modules, **{f"/lib/modules/{version}": b"" for version in versions}, **files})
+    # Real libguestfs lists directories, too, with a slash at the end.
+    guest = phony({**modules, **{f"/lib/modules/{version}/": b"" for version in versions}, **files})
     is_dir = guest.tree.is_dir
     guest.tree.is_dir = lambda path, followsymlinks=False: is_dir(path)
     guest.tree.file_architecture = lambda _path: "x86_64"

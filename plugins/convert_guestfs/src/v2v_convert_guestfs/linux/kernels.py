@@ -144,7 +144,7 @@ def find_kernels(session: Session, files: GuestFiles) -> list[Kernel]:
         version = path.split("/")[-2]
         if is_version(version):
             images.setdefault(version, []).append(path)
-    versions_with_modules = [path.rpartition("/")[2] for path in files.glob("/lib/modules/[0-9]*")]
+    versions_with_modules = [path.rstrip("/").rpartition("/")[2] for path in files.glob("/lib/modules/[0-9]*")]
     without = [
         name for name in versions_with_modules if not any(path.startswith("/boot/") for path in images.get(name, ()))
     ]
