@@ -243,6 +243,36 @@ done
 cat "$made" >"$(cat /usr/share/phony/image-$version)"
 """
 
+_APK = """\
+simulate= verb=$1
+shift
+for name; do
+    case $name in --simulate) simulate=1 ;; --*) ;; *) names="$names $name" ;; esac
+done
+[ "$verb" = del ] || exit 0
+for name in $names; do
+    grep -qx "P:$name" /lib/apk/db/installed || continue
+    echo "(1/1) Purging $name (1.0-r1)"
+    [ -z "$simulate" ] || continue
+    awk -v line="P:$name" 'BEGIN { RS = ""; ORS = "\\n\\n" } { split($0, lines, "\\n") } lines[1] != line' \
+        /lib/apk/db/installed >/tmp/apk.$$
+    cat /tmp/apk.$$ >/lib/apk/db/installed
+    rm -f /tmp/apk.$$
+done
+"""
+
+_PACMAN = """\
+[ "$1" = --remove ] || exit 1
+shift
+for name; do
+    case $name in
+        --print) exit 0 ;;
+        --*) ;;
+        *) rm -rf /var/lib/pacman/local/"$name"-[0-9]* ;;
+    esac
+done
+"""
+
 _DEPMOD = """\
 base= version=
 while [ $# -gt 0 ]; do
@@ -285,6 +315,8 @@ _EFFECTS = {
     "make-initrd": _MAKE_INITRD,
     "update-initramfs": _UPDATE_INITRAMFS,
     "depmod": _DEPMOD,
+    "apk": _APK,
+    "pacman": _PACMAN,
     "chkconfig": _CHKCONFIG,
     "grubby": _GRUBBY,
     "vmware-uninstall-tools.pl": _UNINSTALL_VMWARE,

@@ -16,6 +16,8 @@ _INIT: Mapping[Style, str] = {
     "make-initrd": "#!/bin/ash -efu\n. /.initrd/initenv\nexec /sbin/init-bin\n",
     "initramfs-tools": "#!/bin/sh\n# Default PATH differs between shells, and is not automatically exported\n"
     ". /scripts/functions\nload_modules\n",
+    "mkinitcpio": "#!/usr/bin/ash\n. /init_functions\n. /config\n",
+    "mkinitfs": "#!/bin/sh\n# this is the init script version 3.10.1\nnlplug-findfs -p /sbin/mdev $KOPT_root\n",
 }
 
 
@@ -26,7 +28,7 @@ def image_of(kernel: Kernel, contents: Mapping[str, bytes], loaded: Sequence[str
     :param root: how the root file system is called.
     """
     paths = {_name(path): path for path in contents}
-    base = "lib/modules" if kernel.style in {"nash", "suse", "make-initrd"} else "usr/lib/modules"
+    base = "lib/modules" if kernel.style in {"nash", "suse", "make-initrd", "mkinitfs"} else "usr/lib/modules"
     loads = "".join(f'echo "Loading {name}.ko module"\ninsmod /lib/{name}.ko\n' for name in loaded)
     files: dict[str, bytes] = {"init": _INIT[kernel.style].format(loads=loads, root=root).encode()}
     for name in loaded:
@@ -67,6 +69,12 @@ def _marks(style: Style, loaded: Sequence[str], root: str) -> dict[str, str]:
             "conf/modules": "\n".join(loaded) + "\n",
             "conf/arch.conf": "DPKG_ARCH=amd64\n",
         },
+        "mkinitcpio": {
+            "init_functions": "",
+            "buildconfig": "MODULES=()\nHOOKS=(base udev autodetect block filesystems)\n",
+            "config": 'EARLYHOOKS="udev"\nHOOKS="udev"\nMODULES=""\n',
+        },
+        "mkinitfs": {"sbin/nlplug-findfs": "", "etc/modprobe.d/aliases.conf": ""},
     }[style]
 
 

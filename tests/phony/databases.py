@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The databases of packages: rpm's, made by the host's own rpm, and dpkg's.
+"""The databases of packages: rpm's, made by the host's own rpm, dpkg's, apk's and pacman's.
 
 Red Hat's releases up to 7 had Berkeley databases, which no rpm of today can write: theirs are in the format of today.
 """
@@ -43,8 +43,10 @@ Phony.
 
 def plant(recipe: Phony, root: Path) -> None:
     """Write the database of the guest's packages, and the list that its own commands speak from."""
-    if recipe.package_format == "dpkg":
-        _plant_dpkg(recipe, root)
+    plain = {"dpkg": _plant_dpkg, "apk": _plant_apk, "pacman": _plant_pacman}
+    if recipe.package_format != "rpm":
+        if recipe.package_format in plain:
+            plain[recipe.package_format](recipe, root)
         return
     lines = [
         f"{package.name} {package.epoch or '(none)'} {package.version} {package.release} {recipe.machine}"
@@ -112,6 +114,26 @@ def _plant_dpkg(recipe: Phony, root: Path) -> None:
         listed = "".join(f"{path}\n" for path in ("/.", *files_of(recipe, package)))
         _write(root, f"/var/lib/dpkg/info/{package.name}.list", listed)
     _write(root, "/var/lib/dpkg/status", "\n".join(stanzas))
+
+
+def _plant_apk(recipe: Phony, root: Path) -> None:
+    stanzas = []
+    for package in recipe.all_packages:
+        lines = [f"P:{package.name}", f"V:{package.version}-r{package.release}", f"A:{recipe.machine}"]
+        for path in files_of(recipe, package):
+            directory, _, name = path.lstrip("/").rpartition("/")
+            lines += [f"F:{directory}", f"R:{name}"]
+        stanzas.append("\n".join(lines) + "\n")
+    _write(root, "/lib/apk/db/installed", "\n".join(stanzas))
+
+
+def _plant_pacman(recipe: Phony, root: Path) -> None:
+    place = "/var/lib/pacman/local"
+    _write(root, f"{place}/ALPM_DB_VERSION", "9\n")
+    for package in recipe.all_packages:
+        directory = f"{place}/{package.name}-{package.version}-{package.release}"
+        _write(root, f"{directory}/desc", f"%NAME%\n{package.name}\n\n%VERSION%\n{package.version}\n\n")
+        _write(root, f"{directory}/files", "%FILES%\n" + "".join(f"{path[1:]}\n" for path in files_of(recipe, package)))
 
 
 def _write(root: Path, path: str, text: str) -> None:

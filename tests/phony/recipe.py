@@ -7,8 +7,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
-Style = Literal["nash", "dracut", "suse", "make-initrd", "initramfs-tools"]
-Packages = Literal["rpm", "dpkg"]
+Style = Literal["nash", "dracut", "suse", "make-initrd", "initramfs-tools", "mkinitcpio", "mkinitfs"]
+Packages = Literal["rpm", "dpkg", "apk", "pacman", "none"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Kernel:
     :param config: options of /boot/config-VERSION, with their values.
     :param builtin: names in modules.builtin; None where depmod did not write that file yet.
     :param absolute: modules.dep has whole paths in it, as module-init-tools wrote them.
+    :param image_name: its file name, if that does not contain the version; then only its header does.
     """
 
     version: str
@@ -46,11 +47,12 @@ class Kernel:
     config: tuple[str, ...] = ()
     builtin: tuple[str, ...] | None = None
     absolute: bool = False
+    image_name: str = ""
 
     @property
     def image(self) -> str:
         """Return the path of the kernel."""
-        return f"/boot/vmlinuz-{self.version}"
+        return f"/boot/{self.image_name or f'vmlinuz-{self.version}'}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -101,7 +101,8 @@ def _plant_shell(recipe: Phony, root: Path) -> None:
 
 
 def _plant_kernel(recipe: Phony, kernel: Kernel, root: Path) -> None:
-    write(root, kernel.image, executable(recipe.machine, 2, f"Linux version {kernel.version}\n".encode()))
+    program = executable(recipe.machine, 2, f"Linux version {kernel.version}\n".encode())
+    write(root, kernel.image, image_for_pcs(kernel.version) if kernel.image_name else program)
     if kernel.config:
         write(root, f"/boot/config-{kernel.version}", "".join(f"CONFIG_{option}\n" for option in kernel.config))
     write(root, f"/boot/System.map-{kernel.version}", "0000000000000000 A VDSO32_PRELINK\n")
@@ -126,6 +127,16 @@ def _plant_kernel(recipe: Phony, kernel: Kernel, root: Path) -> None:
     write(root, commands.POOR.format(version=kernel.version), poor)
     write(root, commands.GOOD.format(version=kernel.version), good)
     write(root, f"/usr/share/phony/image-{kernel.version}", f"/boot/{kernel.initramfs}\n")
+
+
+def image_for_pcs(version: str) -> bytes:
+    """Return the beginning of a kernel image, with the version where the header of the boot protocol says."""
+    image, start = bytearray(0x4000), 0x3400
+    image[0x202:0x206] = b"HdrS"
+    image[0x20E:0x210] = (start - 0x200).to_bytes(2, "little")
+    text = f"{version} (builder@example) #1 SMP\0".encode()
+    image[start : start + len(text)] = text
+    return bytes(image)
 
 
 def module(recipe: Phony, path: str) -> bytes:

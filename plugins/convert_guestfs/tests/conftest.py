@@ -98,7 +98,9 @@ class Tree:
         self.files[new] = self.files.pop(old)
 
     def glob_expand(self, pattern: str) -> list[str]:
-        wanted = re.compile(re.escape(pattern).replace(r"\*", "[^/]*").replace(r"\[", "[").replace(r"\]", "]"))
+        wanted = re.compile(
+            re.escape(pattern).replace(r"\*", "[^/]*").replace(r"\[", "[").replace(r"\]", "]").replace(r"\-", "-")
+        )
         return [name for name in (*self.files, *self.links) if wanted.fullmatch(name)]
 
     def vfs_uuid(self, device: str) -> str:

@@ -21,6 +21,30 @@ from v2v_convert_guestfs.linux import (
 from v2v_convert_guestfs.linux.packages.dpkg import Dpkg
 
 
+def test_scripts_for_the_first_boot_with_openrc(tmp_path: Path, make_guest: Callable[..., Any]) -> None:
+    guest = make_guest(tmp_path, "alpinelinux", 3)
+    guest.directory("/etc/runlevels/default", "/etc/init.d", "/bin")
+    guest.add("/sbin/openrc-run", b"\x7fELF")
+    guest.add("/bin/busybox", b"\x7fELF")
+    guest.add("/sbin/init", link="../bin/busybox")
+    assert guest.first_boot_script("a")
+    script = guest.read("/etc/init.d/v2v-firstboot")
+    assert script.startswith(b"#!/sbin/openrc-run\n")
+    subprocess.run(["sh", "-n", guest.root / "etc/init.d/v2v-firstboot"], check=True)
+    assert str((guest.root / "etc/runlevels/default/v2v-firstboot").readlink()) == "/etc/init.d/v2v-firstboot"
+    assert not [path for path in guest.everything() if "systemd/system/" in path or "/rc" in path]
+
+
+def test_an_init_system_that_is_not_known_starts_nothing(tmp_path: Path, make_guest: Callable[..., Any]) -> None:
+    guest = make_guest(tmp_path, "acme", 1)
+    # The directory alone starts nothing.
+    guest.directory("/etc/init.d")
+    guest.add("/sbin/init", b"\x7fELF")
+    before = guest.everything()
+    assert not guest.first_boot_script("a")
+    assert guest.everything() == before
+
+
 def test_scripts_for_the_first_boot_with_systemd(guest: Any) -> None:
     guest.with_systemd()
     assert guest.first_boot_script("a/../b c", b"#!/bin/sh\necho a\n")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from v2v_convert_guestfs.linux.initramfs.drivers import can_boot_from
 from v2v_convert_guestfs.linux.kernels import Kernel
 from v2v_core.api import Bus, Capabilities, Inspection
 
@@ -17,7 +18,7 @@ def capabilities_of(kernel: Kernel, inspection: Inspection) -> Capabilities:
     arch = kernel.arch if inspection.arch in _X86 and kernel.arch == "x86_64" else inspection.arch
     machine = ("q35" if kernel.at_least(_Q35_SINCE) else "i440fx") if arch in _X86 else "virt"
     return Capabilities(
-        block_bus=Bus.VIRTIO_BLK if drives_virtio_disks(kernel) else Bus.SATA if machine == "q35" else Bus.IDE,
+        block_bus=_bus(kernel, machine),
         net_model="virtio" if kernel.drives("virtio_net") else "e1000",
         machine=machine,
         arch=arch,
@@ -28,6 +29,15 @@ def capabilities_of(kernel: Kernel, inspection: Inspection) -> Capabilities:
         virtio_1_0=kernel.knows_virtio_1,
         rtc_utc=True,
     )
+
+
+def _bus(kernel: Kernel, machine: str) -> Bus:
+    if drives_virtio_disks(kernel):
+        return Bus.VIRTIO_BLK
+    # Kernels of images for one cloud have virtio_scsi alone.
+    if can_boot_from(kernel, Bus.VIRTIO_SCSI):
+        return Bus.VIRTIO_SCSI
+    return Bus.SATA if machine == "q35" else Bus.IDE
 
 
 def drives_virtio_disks(kernel: Kernel) -> bool:

@@ -12,12 +12,19 @@ from v2v_core.api import Inspection
 
 
 class Family(StrEnum):
-    """Distributions that share a package format, boot loader tools, initramfs tools and locations of files."""
+    """Distributions that share a package format, boot loader tools, initramfs tools and locations of files.
+
+    Nothing is known about those of the family OTHER: their files show which programs they use.
+    """
 
     DEBIAN = "debian"
     REDHAT = "redhat"
     SUSE = "suse"
     ALT = "alt"
+    ALPINE = "alpine"
+    ARCH = "arch"
+    PHOTON = "photon"
+    OTHER = "other"
 
 
 _FAMILIES = {
@@ -28,6 +35,9 @@ _FAMILIES = {
     ),
     Family.SUSE: ("sles", "suse-based", "opensuse"),
     Family.ALT: ("altlinux",),
+    Family.ALPINE: ("alpinelinux",),
+    Family.ARCH: ("archlinux",),
+    Family.PHOTON: ("photon",),
 }
 #: The os-release IDs of distributions derived from Red Hat's that libguestfs may not know and that set no ID_LIKE.
 #: Their version numbers start at 1 or are years, so they cannot be compared with those of RHEL.
@@ -36,6 +46,8 @@ REDHAT_RELATIVES = frozenset(
         *("openeuler", "euleros", "hce", "uos", "kylinsec", "bclinux", "bigcloud", "culinux", "fusionos", "nfs"),
         *("alinux", "alios", "tencentos", "opencloudos", "velinux", "amzn", "virtuozzo", "cloudlinux", "asianux"),
         *("msvsphere", "redos", "rosa", "miraclelinux"),
+        # One without any known name, that uses Red Hat's tools.
+        "redhat-like",
     }
 )
 _BY_DISTRO = {distro: family for family, distros in _FAMILIES.items() for distro in distros} | dict.fromkeys(
@@ -48,12 +60,11 @@ _COUNTS_LIKE_RED_HAT = frozenset(
         *("fedora", "neokylin", "anolis"),
     }
 )
-DISTRIBUTIONS = frozenset(_BY_DISTRO)
 
 
-def family_of(distro: str) -> Family | None:
-    """Return the family of a distribution, or None if it cannot be converted."""
-    return _BY_DISTRO.get(distro)
+def family_of(distro: str) -> Family:
+    """Return the family of a distribution: OTHER if it is not known."""
+    return _BY_DISTRO.get(distro, Family.OTHER)
 
 
 def release_of(inspection: Inspection) -> int:

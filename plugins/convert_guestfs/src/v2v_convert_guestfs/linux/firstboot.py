@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Scripts that the guest runs once, after its first boot on KVM.
 
-The boot does not wait for them: with systemd a timer starts the runner, with SysV init the init script runs it in the
-background. The runner never fails; the output of the scripts goes to its log. Each script is moved away before it runs,
-so that a script that restarts the machine runs only once, too. After the last script the runner removes everything but
-the log and the finished scripts.
+The boot does not wait for them: with systemd a timer starts the runner, with SysV init or OpenRC the init script runs
+it in the background. The runner never fails; the output of the scripts goes to its log. Each script is moved away
+before it runs, so that a script that restarts the machine runs only once, too. After the last script the runner removes
+everything but the log and the finished scripts.
 
 The runner is in a directory of programs, where the SELinux labels allow what an administrator may do. So no script has
 to switch SELinux off.
@@ -13,6 +13,7 @@ to switch SELinux off.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.files import GuestFiles
@@ -24,6 +25,9 @@ _RUNNER = f"/usr/local/sbin/{_NAME}"
 _BASE = f"/var/lib/{_NAME}"
 _LOG = f"/var/log/{_NAME}.log"
 _UNITS = "/etc/systemd/system"
+#: OpenRC's program that runs init scripts, and the directory with the links to those that it starts.
+_OPENRC = ("/sbin/openrc-run", "/usr/sbin/openrc-run", "/usr/bin/openrc-run")
+RUNLEVELS = "/etc/runlevels"
 _LONGEST_NAME = 60
 #: Seconds that the runner waits for a network.
 _NETWORK_WAIT = 60
@@ -71,7 +75,7 @@ done
 rmdir {_BASE}/todo || exit 0
 rm -f {_RUNNER} {_UNITS}/{_NAME}.service {_UNITS}/{_NAME}.timer {_UNITS}/timers.target.wants/{_NAME}.timer \\
     /etc/rc.d/init.d/{_NAME} /etc/init.d/{_NAME} /etc/rc.d/rc?.d/[SK]??{_NAME} /etc/rc?.d/[SK]??{_NAME} \\
-    /etc/init.d/rc?.d/[SK]??{_NAME}
+    /etc/init.d/rc?.d/[SK]??{_NAME} /etc/runlevels/*/{_NAME}
 if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
     systemctl --no-block stop {_NAME}.timer
@@ -133,6 +137,23 @@ esac
 exit 0
 """
 
+OPENRC_SCRIPT = f"""\
+#!/sbin/openrc-run
+description="Run the scripts for the first boot after the conversion by virt-v2v, in the background"
+
+depend() {{
+    need localmount
+    after net
+}}
+
+start() {{
+    if [ -x {_RUNNER} ]; then
+        {_RUNNER} </dev/null >/dev/null 2>&1 &
+    fi
+    return 0
+}}
+"""
+
 
 def add_script(session: Session, files: GuestFiles, name: str, script: bytes, *, why: str) -> bool:
     """Add a script that the guest runs at its first boot, after those added before.
@@ -141,15 +162,15 @@ def add_script(session: Session, files: GuestFiles, name: str, script: bytes, *,
     :returns: False if the guest has no known init system; then nothing is written.
     :raises ConversionError: a file cannot be written.
     """
-    with_systemd = has_systemd(session, files)
-    if not with_systemd and _sysv_root(session) is None:
+    enable = _enabling(session, files)
+    if enable is None:
         return False
     number = len(files.glob(f"{_BASE}/todo/*")) + 1
     if number == 1:
         what = "created"
         files.create(_RUNNER, RUNNER.encode(), mode=0o755, what=what, why=why)
         files.create_directory(f"{_BASE}/done", mode=0o700, what=what, why=why)
-        (_enable_with_systemd if with_systemd else _enable_with_sysv)(session, files, why)
+        enable(session, files, why)
     path = f"{_BASE}/todo/{number:04}-{safe_name(name)}"
     files.create(path, script, mode=0o700, what="created, to run once at the first boot", why=why)
     return True
@@ -175,11 +196,36 @@ def has_systemd(session: Session, files: GuestFiles) -> bool:
     )
 
 
+def has_openrc(session: Session) -> bool:
+    """Return whether OpenRC starts the guest's services."""
+    return any(bool(session.handle.exists(path)) for path in _OPENRC) and bool(session.handle.is_dir(RUNLEVELS))
+
+
+def _enabling(session: Session, files: GuestFiles) -> Callable[[Session, GuestFiles, str], None] | None:
+    """Return the function for the guest's init system, or None if that is not known."""
+    if has_systemd(session, files):
+        return _enable_with_systemd
+    if has_openrc(session):
+        return _enable_with_openrc
+    root = _sysv_root(session)
+    if root is None:
+        return None
+    family = family_of(session.inspection.distro)
+    levels = (f"{place}/rc{level}.d" for place in (root, f"{root}/init.d") for level in _RUNLEVELS)
+    # Nothing would start the script without such a directory, unless one of these programs makes it.
+    return _enable_with_sysv if family in _SORTERS or any(map(session.handle.is_dir, levels)) else None
+
+
 def _sysv_root(session: Session) -> str | None:
     for root in _SYSV_ROOTS:
         if session.handle.is_dir(f"{root}/init.d"):
             return root
     return None
+
+
+def _enable_with_openrc(_session: Session, files: GuestFiles, why: str) -> None:
+    files.create(f"/etc/init.d/{_NAME}", OPENRC_SCRIPT.encode(), mode=0o755, what="created", why=why)
+    files.link(f"/etc/init.d/{_NAME}", f"{RUNLEVELS}/default/{_NAME}", what="created", why=why)
 
 
 def _enable_with_systemd(_session: Session, files: GuestFiles, why: str) -> None:
@@ -192,7 +238,7 @@ def _enable_with_sysv(session: Session, files: GuestFiles, why: str) -> None:
     root = _sysv_root(session)
     files.create(f"{root}/init.d/{_NAME}", INIT_SCRIPT.encode(), mode=0o755, what="created", why=why)
     family = family_of(session.inspection.distro)
-    sorter = _SORTERS.get(family) if family else None
+    sorter = _SORTERS.get(family)
     if sorter is not None:
         try:
             session.run(sorter)

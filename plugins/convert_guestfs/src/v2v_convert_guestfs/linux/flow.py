@@ -23,7 +23,6 @@ from v2v_convert_guestfs.linux import (
 )
 from v2v_convert_guestfs.linux.bootloader import Bootloader, find_bootloader
 from v2v_convert_guestfs.linux.capabilities import capabilities_of, drives_virtio_disks
-from v2v_convert_guestfs.linux.families import DISTRIBUTIONS, family_of
 from v2v_convert_guestfs.linux.initramfs import update as initramfs
 from v2v_convert_guestfs.linux.initramfs.drivers import can_boot_from
 from v2v_convert_guestfs.linux.kernels import Kernel, find_kernels
@@ -74,7 +73,7 @@ def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
     without = f"which has no virtio drivers for disks: it gets {bus.value.upper()} disks"
     session.report.info(
         f"The guest boots the kernel {plan.kernel.version}, "
-        + ("which has virtio drivers" if bus is Bus.VIRTIO_BLK else without)
+        + ("which has virtio drivers" if bus in {Bus.VIRTIO_BLK, Bus.VIRTIO_SCSI} else without)
     )
     return plan.capabilities
 
@@ -82,20 +81,16 @@ def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
 def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     """Examine the guest and collect obstacles, without changing anything."""
     distribution.recognise(session, files)
-    if family_of(session.inspection.distro) is None:
-        name = distribution.named(files) or session.inspection.distro
-        blockers.add(
-            f"guests of the type linux ({name}) cannot be converted",
-            f"this converter supports {', '.join(sorted(DISTRIBUTIONS))}, and distributions that name one of them as "
-            "ID_LIKE in /etc/os-release",
-        )
+    if why_not := distribution.why_not(session, files):
+        blockers.add(*why_not)
         blockers.stop()
     packages = find_package_manager(session, files, blockers)
     bootloader = find_bootloader(session, files, blockers)
     kernels = find_kernels(session, files)
     if not kernels:
         blockers.add(
-            "/boot of the guest contains no kernel whose modules are in /lib/modules",
+            f"/boot of the guest ({distribution.pretty_name(files) or session.inspection.distro}) contains no kernel "
+            "whose modules are in /lib/modules",
             "check that a kernel is installed, and that the guest's /boot is on one of the given disks",
         )
     immutable.check_configuration(session, files, blockers)
@@ -105,6 +100,7 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     plain, kernels = kernels, bootloader.with_own_images(kernels)
     kernel = choose_kernel(kernels, bootloader.bootable(kernels), bootloader.default_kernel(kernels), blockers)
     capabilities = capabilities_of(kernel, session.inspection)
+    capabilities = initramfs.choose_fallback_bus(session, files, kernel, capabilities, blockers)
     prefix = block_devices.prefix_of(capabilities.block_bus, session.inspection)
     known = fstab_devices.known_disks(session, files)
     names = DeviceNames.of(session.request.guest.disks, prefix, block_devices.renamed_drives(session), known)

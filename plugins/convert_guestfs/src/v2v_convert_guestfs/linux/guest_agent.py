@@ -95,7 +95,9 @@ until install_agent; do
 done
 for service in {_AGENT} qemu-ga; do
     if [ -x "/etc/init.d/$service" ]; then
-        if command -v chkconfig >/dev/null; then
+        if command -v rc-update >/dev/null; then
+            rc-update add "$service" default
+        elif command -v chkconfig >/dev/null; then
             chkconfig "$service" on
         fi
         "/etc/init.d/$service" start

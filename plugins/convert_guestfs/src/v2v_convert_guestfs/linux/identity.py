@@ -19,6 +19,8 @@ _SEEDS = {
     Family.DEBIAN: "/var/lib/urandom/random-seed",
     Family.SUSE: "/var/lib/misc/random-seed",
 }
+#: The files of OpenRC's seedrng.
+_SEEDRNG = ("/var/lib/seedrng/seed.credit", "/var/lib/seedrng/seed.no-credit")
 _SEED_SIZE = 512
 _WHY = "the machine that it came from may run on"
 _MACHINE_IDS = ("/etc/machine-id", "/var/lib/dbus/machine-id")
@@ -35,13 +37,13 @@ def renew(session: Session, files: GuestFiles) -> None:
 
 def _renew_seed(session: Session, files: GuestFiles) -> None:
     handle = session.handle
-    existing = [path for path in dict.fromkeys((_SYSTEMD_SEED, *_SEEDS.values())) if handle.is_file(path)]
+    existing = [path for path in dict.fromkeys((_SYSTEMD_SEED, *_SEEDS.values(), *_SEEDRNG)) if handle.is_file(path)]
     for path in existing:
         files.replace(path, secrets.token_bytes(_SEED_SIZE), what="new random seed", why=_WHY)
     if existing:
         return
     family = family_of(session.inspection.distro)
-    path = _SYSTEMD_SEED if handle.is_dir("/var/lib/systemd") or family is None else _SEEDS[family]
+    path = _SYSTEMD_SEED if handle.is_dir("/var/lib/systemd") else _SEEDS.get(family, _SYSTEMD_SEED)
     if handle.is_dir(path.rpartition("/")[0]):
         files.create(path, secrets.token_bytes(_SEED_SIZE), mode=0o600, what="random seed", why=_WHY)
 

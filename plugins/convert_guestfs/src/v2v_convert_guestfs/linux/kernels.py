@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux import kernel_images
 from v2v_convert_guestfs.session import Session
 
 #: Bytes. The modules.dep of a distribution's kernel is about half a megabyte, its configuration a quarter.
@@ -143,6 +144,13 @@ def find_kernels(session: Session, files: GuestFiles) -> list[Kernel]:
         version = path.split("/")[-2]
         if is_version(version):
             images.setdefault(version, []).append(path)
+    versions_with_modules = [path.rstrip("/").rpartition("/")[2] for path in files.glob("/lib/modules/[0-9]*")]
+    without = [
+        name for name in versions_with_modules if not any(path.startswith("/boot/") for path in images.get(name, ()))
+    ]
+    named = [path.rpartition("/")[2] for paths in images.values() for path in paths if path.startswith("/boot/")]
+    for version, path in kernel_images.images_by_version(session, files, filter(is_version, without), named).items():
+        images.setdefault(version, []).insert(0, path)
     kernels = []
     versions = sorted(images, key=version_key, reverse=True)
     if len(versions) > _KERNELS_LIMIT:
@@ -199,14 +207,16 @@ def _kernel(session: Session, files: GuestFiles, boot: Sequence[str], version: s
         session.report.debug(f"{directory} has no modules.dep: the dependencies of modules are unknown")
         modules = Modules(_modules_in(session, directory), {}, modules.builtin)
     config = b""
-    for path in (f"/boot/config-{version}", f"{directory}/config"):
+    suffix = kernel_images.suffix_of(image)
+    others = (f"/boot/config-{suffix}",) if suffix and image.startswith("/boot/") else ()
+    for path in (f"/boot/config-{version}", f"{directory}/config", *others):
         config = config or files.read(path, limit=_CONFIG_LIMIT) or b""
     options = parse_config(config)
     return Kernel(
         version=version,
         image=image,
         modules_directory=directory,
-        initramfs=_initramfs(files, boot, version),
+        initramfs=_initramfs(files, boot, version, image),
         modules=modules,
         config=options,
         debug=is_debug(version),
@@ -222,8 +232,10 @@ def _modules_in(session: Session, directory: str) -> dict[str, str]:
         return {}
 
 
-def _initramfs(files: GuestFiles, boot: Sequence[str], version: str) -> str | None:
+def _initramfs(files: GuestFiles, boot: Sequence[str], version: str, image: str) -> str | None:
     name = choose_initramfs(boot, version)
+    if name is None and image.startswith("/boot/") and (suffix := kernel_images.suffix_of(image)):
+        name = choose_initramfs((path.rpartition("/")[2] for path in files.glob(f"/boot/init*-{suffix}*")), suffix)
     places = [f"/boot/{name}"] if name else [f"/lib/modules/{version}/{other}" for other in ("initramfs.img", "initrd")]
     return next((place for place in places if files.resolve(place)), None)
 

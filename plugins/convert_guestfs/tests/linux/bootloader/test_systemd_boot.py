@@ -129,3 +129,24 @@ def test_unified_kernel_images_stand_in_the_way(phony: Make) -> None:
     ((reason, hint),) = blockers.reasons
     assert "unified kernel image" in reason
     assert "layout=bls" in hint
+
+
+def test_arch_linux_names_images_after_packages(phony: Make, kernel: Make) -> None:
+    """tpowa/Archboot#4: Arch Linux with systemd-boot."""
+    text = b"title Arch Linux\nlinux /vmlinuz-linux\ninitrd /initramfs-linux.img\noptions root=UUID=1-2 rw\n"
+    files = {
+        "/boot/EFI/systemd/systemd-bootx64.efi": b"loader",
+        "/boot/loader/loader.conf": b"default arch.conf\n",
+        "/boot/loader/entries/arch.conf": text,
+        "/boot/loader/entries/arch-fallback.conf": text.replace(b"linux.img", b"linux-fallback.img"),
+        "/boot/vmlinuz-linux": b"x",
+        "/boot/initramfs-linux.img": b"x",
+        "/boot/initramfs-linux-fallback.img": b"x",
+    }
+    loader = phony(files, uefi=True, distro="archlinux").bootloader()
+    own = replace(kernel("6.9.7-arch1-1"), image="/boot/vmlinuz-linux", initramfs=None)
+    other = replace(kernel("6.6.36-1-lts"), image="/boot/vmlinuz-linux-lts", initramfs=None)
+    assert loader.bootable([own, other]) == [own]
+    assert loader.default_kernel([other, own]) is own
+    (found,) = loader.with_own_images([own])
+    assert found.initramfs == "/boot/initramfs-linux.img"

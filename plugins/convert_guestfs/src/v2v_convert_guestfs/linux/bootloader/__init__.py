@@ -9,7 +9,8 @@ from typing import Protocol
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.firmware import installed_grub
-from v2v_convert_guestfs.linux.bootloader import places
+from v2v_convert_guestfs.linux.bootloader import photon, places
+from v2v_convert_guestfs.linux.bootloader.extlinux import Extlinux, find_extlinux
 from v2v_convert_guestfs.linux.bootloader.grub2 import Grub2
 from v2v_convert_guestfs.linux.bootloader.grub_legacy import GrubLegacy
 from v2v_convert_guestfs.linux.bootloader.settings import Consoles
@@ -27,7 +28,11 @@ _OTHERS = {
     "/boot/loader/loader.conf": "systemd-boot",
     "/etc/elilo.conf": "ELILO",
     "/etc/lilo.conf": "LILO",
-    "/boot/extlinux/extlinux.conf": "extlinux",
+    "/boot/extlinux/extlinux.conf": "extlinux and a configuration without a Linux kernel",
+    "/boot/extlinux.conf": "extlinux and a configuration without a Linux kernel",
+    "/boot/limine.conf": "Limine",
+    "/boot/limine/limine.conf": "Limine",
+    "/boot/refind_linux.conf": "rEFInd",
 }
 
 
@@ -82,6 +87,9 @@ def find_bootloader(session: Session, files: GuestFiles, blockers: Blockers) -> 
             return None
     else:
         grub2, legacy = places.find_grub2(session, files), places.find_grub_legacy(session, files)
+        extlinux = find_extlinux(session, files)
+        if extlinux and (not (grub2 or legacy) or installed_grub(session) is None):
+            return Extlinux(session, files, extlinux)
     if (grub2 or legacy) and session.firmware is Firmware.BIOS and installed_grub(session) is None:
         session.report.warning(
             "no boot sector of the guest contains GRUB, so a BIOS may not find it (was it a paravirtual Xen guest?): "
@@ -90,7 +98,8 @@ def find_bootloader(session: Session, files: GuestFiles, blockers: Blockers) -> 
     if legacy is not None and (grub2 is None or places.legacy_is_installed(session, legacy, grub2)):
         return GrubLegacy(session, files, legacy)
     if grub2 is not None:
-        return Grub2(session, files, grub2)
+        variables = photon.uses_variables(files, grub2)
+        return photon.Photon(session, files, grub2) if variables else Grub2(session, files, grub2)
     others = sorted({name for path, name in _OTHERS.items() if files.resolve(path)})
     blockers.add(
         f"the guest boots with {', '.join(others)}, which is not supported"

@@ -51,7 +51,10 @@ class _Entry:
     def boots(self, kernel: Kernel) -> bool:
         """Return whether it boots a kernel, by the directory or name of the image, or by the stated version."""
         directory, _, name = self.content.linux.rpartition("/")
-        return kernel.version in {base(directory), re.sub(r"^(?:vmlinuz|linux)-", "", name), self.content.version}
+        # Arch Linux names images after packages: /boot/vmlinuz-linux.
+        same = name.startswith("vmlinuz-") and name == base(kernel.image)
+        versions = {base(directory), re.sub(r"^(?:vmlinuz|linux)-", "", name), self.content.version}
+        return same or kernel.version in versions
 
 
 def entry_files(files: GuestFiles) -> list[tuple[str, str]]:

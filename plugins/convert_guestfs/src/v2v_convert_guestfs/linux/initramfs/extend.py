@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import re
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from v2v_convert_guestfs.linux.initramfs import compression
 from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
 from v2v_convert_guestfs.linux.initramfs.examine import Examination
 from v2v_convert_guestfs.linux.initramfs.image import Image, write_image
+from v2v_convert_guestfs.linux.initramfs.kinds import Kind
 from v2v_convert_guestfs.linux.kernels import is_module, module_name, parse_modules
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError
@@ -33,6 +34,8 @@ _TABLES_LIMIT = 32 * 1024 * 1024
 #: How many modules a message names.
 _NAMED = 3
 _TO_LOAD = "conf/modules"
+#: The settings in an image of mkinitcpio, which its init reads as a shell script.
+_SETTINGS = "config"
 _COMPRESSED = {".xz": "xz", ".gz": "gzip", ".zst": "zstd"}
 
 
@@ -60,7 +63,17 @@ def extend(session: Session, examined: Examination, target: Path) -> None:
             more = [name for name in examined.lacking if name not in listed]
             text = ended(to_load.decode("latin-1")) + "".join(f"{name}\n" for name in more)
             files[_TO_LOAD] = text.encode("latin-1")
+        # mkinitcpio's init loads these, also without udev. An image with systemd has udev and may lack the file.
+        config = image.read(_SETTINGS) if examined.kind is Kind.MKINITCPIO else None
+        if config is not None:
+            files[_SETTINGS] = with_modules(config, examined.lacking)
     write_image(image, target, files, examined.stale.moved)
+
+
+def with_modules(config: bytes, names: Sequence[str]) -> bytes:
+    """Add modules to MODULES in a shell script. A later line with the old value in it works whatever the old one is."""
+    text = ended(config.decode("latin-1")) + f'MODULES="$MODULES {" ".join(names)}"\n'
+    return text.encode("latin-1")
 
 
 def _base(image: Image, version: str) -> str:
@@ -143,6 +156,10 @@ def _tables(session: Session, image: Image, files: Mapping[str, bytes], base: st
             session.handle.tar_in(str(path), place)
         session.run(["depmod", "-b", place, version])
         tables = _tables_in(session, image, f"{place}/usr/lib/modules/{version}", base)
+    binary = f"{base}/modules.dep.bin"
+    # The depmod of busybox makes modules.dep alone. Programs that use kmod read the old table then.
+    if binary in image.entries() and tables.get(binary) == image.read(image.resolve(binary) or binary):
+        raise ArchiveError("the guest's depmod is not kmod's: it makes no modules.dep.bin, which the image needs")
     loadable = {module_name(name) for name in old if is_module(name)}
     listed = parse_modules(image.read(f"{base}/modules.dep") or b"", b"").paths.keys() & loadable
     lost = listed - parse_modules(tables.get(f"{base}/modules.dep", b""), b"").paths.keys()

@@ -22,17 +22,30 @@ class Kind(StrEnum):
     SUSE_MKINITRD = "SUSE's mkinitrd"
     REDHAT_MKINITRD = "Red Hat's mkinitrd"
     MAKE_INITRD = "make-initrd"
+    MKINITCPIO = "mkinitcpio"
+    MKINITFS = "mkinitfs"
     UNKNOWN = "an unknown tool"
 
     @property
     def extendable(self) -> bool:
         """Return whether a module that is added to such an image and its module tables gets loaded.
 
-        It does if udev in the image loads whatever the hardware needs. The images of Red Hat's mkinitrd contain a
-        script that loads fixed modules, those of SUSE's mkinitrd a list of modules. make-initrd uses udev, but adding
-        modules to its images has not been tested.
+        It does if udev in the image loads whatever the hardware needs, or nlplug-findfs, which does the same in the
+        images of mkinitfs. Those of mkinitcpio need not have udev, but load the modules that a file lists. The images
+        of Red Hat's mkinitrd contain a script that loads fixed modules, those of SUSE's mkinitrd a list of modules.
+        make-initrd uses udev, but adding modules to its images has not been tested.
         """
-        return self in {Kind.INITRAMFS_TOOLS, Kind.DRACUT}
+        return self in {Kind.INITRAMFS_TOOLS, Kind.DRACUT, Kind.MKINITCPIO, Kind.MKINITFS}
+
+
+#: Sets of files, each of which only the images of one tool contain.
+_MARKS: tuple[tuple[Kind, tuple[Set[str], ...]], ...] = (
+    (Kind.INITRAMFS_TOOLS, ({"conf/initramfs.conf"}, {"scripts/functions"})),
+    (Kind.DRACUT, ({"usr/lib/dracut-lib.sh"}, {"lib/dracut-lib.sh"})),
+    (Kind.MAKE_INITRD, ({"bin/initrd-sh-functions"}, {"usr/bin/initrd-sh-functions"})),
+    (Kind.MKINITCPIO, ({"buildconfig", "config"}, {"buildconfig", "init_functions"})),
+    (Kind.MKINITFS, ({"sbin/nlplug-findfs"}, {"usr/sbin/nlplug-findfs"})),
+)
 
 
 def kind_of(image: Image) -> Kind:
@@ -40,14 +53,11 @@ def kind_of(image: Image) -> Kind:
 
     :raises ArchiveError: the image is damaged.
     """
-    entries = image.entries()
-    if {"conf/initramfs.conf", "scripts/functions"} & entries.keys():
-        return Kind.INITRAMFS_TOOLS
-    if {"usr/lib/dracut-lib.sh", "lib/dracut-lib.sh"} & entries.keys():
-        return Kind.DRACUT
-    if {"bin/initrd-sh-functions", "usr/bin/initrd-sh-functions"} & entries.keys():
-        return Kind.MAKE_INITRD
-    if _is_suse(entries.keys()):
+    names = image.entries().keys()
+    kind = next((kind for kind, marks in _MARKS if any(mark <= names for mark in marks)), None)
+    if kind is not None:
+        return kind
+    if _is_suse(names):
         return Kind.SUSE_MKINITRD
     first_line = (image.read("init") or b"").partition(b"\n")[0]
     if first_line.startswith(b"#!") and b"nash" in first_line:

@@ -13,6 +13,7 @@ from pathlib import Path
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux import fallback_bus
 from v2v_convert_guestfs.linux.initramfs.blacklists import look_for_blacklists
 from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
 from v2v_convert_guestfs.linux.initramfs.drivers import can_boot_from, essential, label
@@ -22,7 +23,7 @@ from v2v_convert_guestfs.linux.initramfs.placing import free_space, host_directo
 from v2v_convert_guestfs.linux.initramfs.rebuild import configure, make_anew, maker_for, missing_tool
 from v2v_convert_guestfs.linux.kernels import Kernel
 from v2v_convert_guestfs.session import Blockers, Session
-from v2v_core.api import Bus, ConversionError
+from v2v_core.api import Bus, Capabilities, ConversionError
 
 _MIB = 1024 * 1024
 #: Bytes that the images of all kernels may take on this host, including their expanded contents.
@@ -53,6 +54,29 @@ class InitramfsWork:
         """Remove the images from the host."""
         for directory in self.directories:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def choose_fallback_bus(
+    session: Session, files: GuestFiles, kernel: Kernel, suggested: Capabilities, blockers: Blockers
+) -> Capabilities:
+    """Return the hardware with a bus that a kernel without virtio drivers can boot from, by its initramfs."""
+    if suggested.block_bus not in {Bus.SATA, Bus.IDE}:
+        return suggested
+
+    def look() -> Examination | None:
+        if kernel.initramfs is None:
+            return None
+        with host_directory(session) as directory:
+            return examine(session, kernel, DeviceNames.of((), "sd"), directory, suggested.block_bus)
+
+    return fallback_bus.choose(
+        session,
+        kernel,
+        suggested,
+        blockers,
+        examine=look,
+        can_make=lambda examined: examined.extendable or maker_for(session, files, examined) is not None,
+    )
 
 
 def examine_kernels(

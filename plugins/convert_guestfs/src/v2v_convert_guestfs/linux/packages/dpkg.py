@@ -32,6 +32,7 @@ class Dpkg:
         "-o Acquire::http::Timeout=20 --no-install-recommends install"
     )
     refresh_command = "apt-get -q update"
+    unmanaged = ""
 
     def __init__(self, session: Session, files: GuestFiles) -> None:
         self._session = session

@@ -48,7 +48,9 @@ class Package:
 
 
 class Rpm:
-    """rpm of the Red Hat, SUSE and ALT families, with its frontend."""
+    """rpm of the Red Hat, SUSE, ALT and Photon families, with its frontend."""
+
+    unmanaged = ""
 
     def __init__(self, session: Session, files: GuestFiles, family: Family) -> None:
         self._session = session

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The frontends of rpm that use repositories: dnf, yum, zypper, and ALT's apt-get. They install packages only."""
+"""The frontends of rpm that use repositories: dnf, yum, tdnf, zypper, and ALT's apt-get. They install packages only."""
 
 from __future__ import annotations
 
@@ -33,12 +33,13 @@ OLD_YUM = Frontend("yum -y install")
 ZYPPER = Frontend("zypper --non-interactive install --no-recommends --auto-agree-with-licenses")
 #: The zypper of SLES 10 and 11 supports fewer options.
 OLD_ZYPPER = Frontend("zypper --non-interactive install --auto-agree-with-licenses")
+TDNF = Frontend("tdnf -y install", "tdnf makecache")
 APT_RPM = Frontend("apt-get -q -y install", "apt-get -q update")
 
 
 def find_frontend(files: GuestFiles, family: Family, major_version: int) -> Frontend:
     """Return the frontend of the family, or another one that is installed, or NO_FRONTEND."""
-    searches = {Family.REDHAT: _dnf_or_yum, Family.SUSE: _zypper, Family.ALT: _apt}
+    searches = {Family.REDHAT: _dnf_or_yum, Family.PHOTON: _tdnf, Family.SUSE: _zypper, Family.ALT: _apt}
     for search in sorted(searches, key=lambda other: other is not family):
         if frontend := searches[search](files, major_version if search is family else 0):
             return frontend
@@ -58,6 +59,10 @@ def _zypper(files: GuestFiles, major_version: int) -> Frontend | None:
     if files.resolve("/usr/bin/zypper") is None:
         return None
     return OLD_ZYPPER if 0 < major_version < 12 else ZYPPER
+
+
+def _tdnf(files: GuestFiles, _major_version: int) -> Frontend | None:
+    return TDNF if files.resolve("/usr/bin/tdnf") else None
 
 
 def _apt(files: GuestFiles, _major_version: int) -> Frontend | None:

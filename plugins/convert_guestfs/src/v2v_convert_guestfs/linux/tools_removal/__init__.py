@@ -44,6 +44,14 @@ def _remove_packages(session: Session, files: GuestFiles, packages: PackageManag
     names = [*tools, *libraries_installed(packages.installed)]
     if not names:
         return
+    if packages.unmanaged:
+        for name in names:
+            session.report.warning(
+                f"the package {name} stays in the guest: {packages.unmanaged}. Its services do not start on KVM; "
+                "remove it in the converted guest"
+            )
+            services.disable(session, files, packages, name)
+        return
     with initramfs_programs_at_rest(session, files):
         needed = _remove(session, packages, names)
     for name, dependents in needed.items():

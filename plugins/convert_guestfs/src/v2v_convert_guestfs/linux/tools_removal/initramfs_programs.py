@@ -15,7 +15,10 @@ from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError
 
-_NAMES = ("dracut", "mkinitrd", "make-initrd", "update-initramfs", "mkinitramfs")
+_NAMES = (
+    *("dracut", "mkinitrd", "make-initrd", "update-initramfs", "mkinitramfs"),
+    *("mkinitcpio", "mkinitfs", "genkernel", "booster"),
+)
 _DIRECTORIES = ("/usr/bin", "/usr/sbin", "/sbin", "/bin")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import posixpath
 
 from v2v_convert_guestfs.files import GuestFiles
-from v2v_convert_guestfs.linux.firstboot import has_systemd
+from v2v_convert_guestfs.linux.firstboot import RUNLEVELS, has_openrc, has_systemd
 from v2v_convert_guestfs.linux.network.ini import sections
 from v2v_convert_guestfs.linux.packages import PackageManager
 from v2v_convert_guestfs.linux.tools_removal.names import hypervisor_of
@@ -44,7 +44,11 @@ def disable(session: Session, files: GuestFiles, packages: PackageManager, name:
             _add_condition(files, unit, hypervisor_of(name))
         return
     for script in sorted(scripts):
-        _disable_script(session, files, script)
+        if has_openrc(session):
+            for link in files.glob(f"{RUNLEVELS}/*/{script}"):
+                files.remove(link, what="does not run at boot", why=_WHY)
+        else:
+            _disable_script(session, files, script)
 
 
 def _add_condition(files: GuestFiles, unit: str, hypervisor: str) -> None:

@@ -11,6 +11,8 @@ from v2v_convert_guestfs.linux.families import Family
 from v2v_convert_guestfs.linux.initramfs.generators.dracut import Dracut
 from v2v_convert_guestfs.linux.initramfs.generators.initramfs_tools import InitramfsTools
 from v2v_convert_guestfs.linux.initramfs.generators.make_initrd import MakeInitrd
+from v2v_convert_guestfs.linux.initramfs.generators.mkinitcpio import Mkinitcpio
+from v2v_convert_guestfs.linux.initramfs.generators.mkinitfs import Mkinitfs
 from v2v_convert_guestfs.linux.initramfs.generators.protocol import Generator
 from v2v_convert_guestfs.linux.initramfs.generators.redhat_mkinitrd import RedhatMkinitrd
 from v2v_convert_guestfs.linux.initramfs.generators.suse_mkinitrd import SuseMkinitrd
@@ -18,8 +20,16 @@ from v2v_convert_guestfs.linux.initramfs.kinds import Kind
 
 #: If the image does not show its tool, the first installed one is used. dracut comes first, because the mkinitrd of
 #: later distributions is a script that calls dracut.
-GENERATORS: tuple[Generator, ...] = (Dracut(), SuseMkinitrd(), InitramfsTools(), MakeInitrd(), RedhatMkinitrd())
-_OF_FAMILY = {Family.DEBIAN: "initramfs-tools", Family.ALT: "make-initrd"}
+GENERATORS: tuple[Generator, ...] = (
+    *(Dracut(), SuseMkinitrd(), InitramfsTools(), MakeInitrd(), RedhatMkinitrd()),
+    *(Mkinitcpio(), Mkinitfs()),
+)
+_OF_FAMILY = {
+    Family.DEBIAN: "initramfs-tools",
+    Family.ALT: "make-initrd",
+    Family.ARCH: "mkinitcpio",
+    Family.ALPINE: "mkinitfs",
+}
 
 
 @dataclass(frozen=True)

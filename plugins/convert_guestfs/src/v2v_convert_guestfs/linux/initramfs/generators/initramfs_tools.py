@@ -21,7 +21,7 @@ class InitramfsTools:
 
     kind = Kind.INITRAMFS_TOOLS
     package = "initramfs-tools"
-    families: frozenset[Family] = frozenset({Family.DEBIAN})
+    families: frozenset[Family] = frozenset({Family.DEBIAN, Family.OTHER})
     programs: tuple[str, ...] = ("/usr/sbin/update-initramfs",)
     takes_output = False
 
