@@ -113,7 +113,9 @@ def test_json() -> None:
     ]
     assert report["guest"] == {"name": "mail", "hypervisor": "vmware", "memory": 2 * 1024**3, "vcpus": 1}
     assert report["system"]["mountpoints"] == [{"path": "/", "device": "/dev/sda1"}]
-    assert report["disks"] == [{"index": 1, "bus": "virtio-blk", "device": "vda", "boot_order": 1, "size": 2 * 1024**3}]
+    assert report["disks"] == [
+        {"index": 1, "bus": "virtio-blk", "device": "vda", "boot_order": 1, "size": 2 * 1024**3, "block_size": 512}
+    ]
     assert [change["subject"] for change in report["changes"]] == ["file", "package", "file"]
     assert report["warnings"] == [{"step": "convert", "text": "eth0 may be lost", "hint": "rename it"}]
     assert report["to_do"] == ["rename it"]

@@ -254,6 +254,8 @@ class ConvertResult:
     :param boot_disk: number of the disk that it boots from, from 1; None if that is not known.
     :param nic_order: positions of the source's network interfaces, from 0, in the order in which the guest must find
         them at the target; () for the source's order.
+    :param block_sizes: bytes of a logical block of each disk, in the order of the disks, as their partition tables
+        show it; () for what the source says.
     """
 
     inspection: Inspection
@@ -262,6 +264,7 @@ class ConvertResult:
     boot_disk: int | None = None
     changes: tuple[Change, ...] = ()
     nic_order: tuple[int, ...] = ()
+    block_sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

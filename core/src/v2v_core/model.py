@@ -77,6 +77,7 @@ class SourceDisk:
     :param size: virtual size in bytes; None until the disk is served.
     :param origin: name of the disk in messages, such as its path at the source.
     :param boot_order: place among the devices that the firmware tries to boot, from 1; None if the source has none.
+    :param block_size: bytes of a logical block, which partition tables count in; None if the source does not say.
     """
 
     index: int
@@ -84,6 +85,7 @@ class SourceDisk:
     size: int | None = None
     origin: str | None = None
     boot_order: int | None = None
+    block_size: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,13 +297,17 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetDisk:
-    """A fixed disk of the target: its bus, its device name (``vda``), its place in the boot order from 1, its bytes."""
+    """A fixed disk of the target: its bus, its device name (``vda``), its place in the boot order from 1, its bytes.
+
+    :param block_size: bytes of a logical block. A guest finds its partitions only with the size that it had before.
+    """
 
     index: int
     bus: Bus
     device: str
     boot_order: int | None = None
     size: int | None = None
+    block_size: int = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -342,6 +348,7 @@ class TargetProfile:
         asks for, else the first of these.
     :param firmware: what guests can boot with.
     :param most_disks: how many fixed disks a guest can have; None for no limit.
+    :param block_sizes: bytes of a logical block that disks can have. Guests with others are refused before the copy.
     :param serial_console: guests have a serial port. If false, the conversion removes the guest's serial consoles.
     """
 
@@ -349,6 +356,7 @@ class TargetProfile:
     machines: tuple[str, ...] = ()
     firmware: tuple[Firmware, ...] = (Firmware.BIOS, Firmware.UEFI)
     most_disks: int | None = None
+    block_sizes: tuple[int, ...] = (512, 4096)
     serial_console: bool = True
 
 

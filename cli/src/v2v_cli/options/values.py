@@ -89,7 +89,7 @@ def one_of(*allowed: str) -> Callable[[str, str], str]:
 
 def root_choice(option: str, word: str) -> str:
     """Check the choice of the operating system: a word, or the device that it is on."""
-    if word in {"ask", "single", "first"} or word.startswith("/dev/"):
+    if word in {"ask", "single", "first"} or word.startswith(("/dev/", "btrfsvol:/dev/")):
         return word
     raise UsageError(f"unknown {option} {word!r}", hint="choose ask, single, first, or a device as in /dev/sda2")
 

@@ -51,7 +51,7 @@ def guest_of_domain(root: etree._Element) -> Guest:
         display=_display(root),
         sound=None if sound is None else sound.get("model"),
         disks=tuple(
-            SourceDisk(index=index, bus=_bus(root, disk), boot_order=_boot_order(disk))
+            SourceDisk(index=index, bus=_bus(root, disk), boot_order=_boot_order(disk), block_size=_block_size(disk))
             for index, disk in enumerate(source_disks(root), start=1)
         ),
         removables=tuple(_removable(root, disk) for disk in source_removables(root)),
@@ -167,6 +167,12 @@ def _bus(root: etree._Element, disk: etree._Element) -> Bus | None:
 def _boot_order(disk: etree._Element) -> int | None:
     boot = disk.find("boot")
     return None if boot is None else _number(boot.get("order", ""), boot, "the place in the boot order")
+
+
+def _block_size(disk: etree._Element) -> int | None:
+    blocks = disk.find("blockio")
+    size = None if blocks is None else blocks.get("logical_block_size")
+    return None if size is None or blocks is None else _number(size, blocks, "the size of a logical block")
 
 
 def _tpm(root: etree._Element) -> str | None:

@@ -125,11 +125,21 @@ def _disks(root: etree._Element, devices: etree._Element, guest: Guest) -> None:
         drop(element, "boot")
         if disk.boot_order:
             add(element, "boot", {"order": str(disk.boot_order)})
+        _block_size(element, disk.block_size)
     drives = source_removables(root)
     if [drive.get("device") for drive in drives] != [removable.kind for removable in guest.removables]:
         drives = _replace_elements(devices, drives, [removable.kind for removable in guest.removables])
     for removable, element in zip(guest.removables, drives, strict=True):
         _disk(element, removable.bus, removable, taken)
+
+
+def _block_size(element: etree._Element, size: int | None) -> None:
+    if size is None:
+        drop(element, "blockio")
+    elif element.find("blockio") is None or child(element, "blockio").get("logical_block_size") != str(size):
+        blocks = child(element, "blockio")
+        blocks.attrib.clear()
+        blocks.set("logical_block_size", str(size))
 
 
 def _replace_elements(devices: etree._Element, old: list[etree._Element], kinds: list[str]) -> list[etree._Element]:

@@ -24,6 +24,7 @@ _BUSES = {
     Bus.NVME: "virtio",
     Bus.FLOPPY: "fdc",
 }
+_USUAL_BLOCK = 512
 #: Libvirt derives the controller from the name of the disk: 15 units each, since unit 7 is the controller itself.
 _SCSI_UNITS = 15
 #: Libvirt's models for the names that other hypervisors have for sound devices.
@@ -90,6 +91,9 @@ class Devices:
             element = add(self._devices, "disk", {"type": "file", "device": "disk", "model": model})
             add(element, "driver", {"name": "qemu"})
             add(element, "target", {"dev": disk.device, "bus": _BUSES[disk.bus]})
+            if disk.block_size != _USUAL_BLOCK:
+                size = str(disk.block_size)
+                add(element, "blockio", {"logical_block_size": size, "physical_block_size": size})
             if disk.boot_order is not None:
                 add(element, "boot", {"order": str(disk.boot_order)})
         for drive in self._target.removables:

@@ -15,7 +15,8 @@ from v2v_core.conversion_dir import ConversionDir
 from v2v_core.discovery import Role
 from v2v_core.events import EventSink, Step
 from v2v_core.hookspecs import ConvertRequest, ConvertResult, ConvertSettings
-from v2v_core.model import Guest, TargetDisk, TargetGuest, TargetProfile
+from v2v_core.metadata import blocks
+from v2v_core.model import Guest, TargetGuest, TargetProfile
 from v2v_core.nic_mapping import map_nics
 from v2v_core.plugins import load_plugin
 from v2v_core.reporting import StepReport, running
@@ -74,11 +75,7 @@ def _target(guest: Guest, result: ConvertResult, profile: TargetProfile, report:
         inspection=result.inspection,
         capabilities=capabilities,
         firmware=result.firmware,
-        disks=tuple(_sized(disk, guest) for disk in disks),
+        disks=blocks.with_sizes(disks, guest, result.block_sizes, result.firmware, profile, report.warning),
         removables=removables,
         changes=result.changes,
     )
-
-
-def _sized(disk: TargetDisk, guest: Guest) -> TargetDisk:
-    return dataclasses.replace(disk, size=next(source.size for source in guest.disks if source.index == disk.index))

@@ -102,8 +102,10 @@ class Appliance:
     leaving it with an error only makes sure that none of it goes on running.
     """
 
-    def __init__(self, request: ConvertRequest) -> None:
+    def __init__(self, request: ConvertRequest, block_sizes: Sequence[int] = ()) -> None:
         self._request = request
+        #: Bytes of a logical block of each disk; empty for 512.
+        self._block_sizes = block_sizes
         self.handle: Handle = None
         #: Of this run alone, and only where the one that libguestfs keeps does not start.
         self._own_cache = request.temporary / "appliance"
@@ -118,6 +120,8 @@ class Appliance:
         :raises ConversionError: a disk cannot be opened, or the appliance does not start.
         """
         drives = [nbd_drive(endpoint) for endpoint in self._request.disks]
+        for drive, size in zip(drives, self._block_sizes, strict=False):
+            drive["blocksize"] = size
         if not drives:
             raise ConversionError("the guest has no disks: there is nothing to convert")
         report = self._request.report

@@ -6,7 +6,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from v2v_convert_guestfs import checks, collecting, encryption, inspection, mounts
-from v2v_convert_guestfs.appliance import Appliance, brief, libguestfs_errors_as
+from v2v_convert_guestfs.appliance import brief, libguestfs_errors_as
+from v2v_convert_guestfs.block_sizes import open_appliance
 from v2v_convert_guestfs.disks import list_filesystems
 from v2v_convert_guestfs.firmware import find_boot_disk, find_firmware
 from v2v_convert_guestfs.session import Blockers, Session
@@ -51,7 +52,7 @@ def _convert(session: Session) -> ConvertResult:
     wanted = parse_collect(request.settings.extra)
     with ExitStack() as stack:
         with session.stage("open", "Opening the source"):
-            session.handle = stack.enter_context(Appliance(request)).handle
+            session.handle, block_sizes = open_appliance(request, stack)
 
         blockers = Blockers()
         with session.stage("inspect", "Inspecting the source"):
@@ -97,6 +98,7 @@ def _convert(session: Session) -> ConvertResult:
         boot_disk=boot_disk,
         changes=tuple(session.changes),
         nic_order=session.nic_order,
+        block_sizes=block_sizes,
     )
 
 

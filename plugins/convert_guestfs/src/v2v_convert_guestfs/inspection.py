@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from v2v_convert_guestfs import time_limits
 from v2v_convert_guestfs.appliance import libguestfs_errors_as
-from v2v_convert_guestfs.encryption import encrypted
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.filesystems.nothing_found import nothing_found
+from v2v_convert_guestfs.filesystems.roots import systems
 from v2v_convert_guestfs.linux import distribution
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConversionError, Inspection, visible
@@ -34,7 +35,7 @@ def inspect(session: Session, blockers: Blockers) -> None:
     ):
         roots = [str(root) for root in handle.inspect_os()]
     if not roots:
-        blockers.add(*_nothing_found(session))
+        blockers.add(*nothing_found(session))
         blockers.stop()
     root = choose_root(session, roots)
     with libguestfs_errors_as(f"the operating system on {root} cannot be inspected"):
@@ -87,14 +88,16 @@ def choose_root(session: Session, roots: list[str]) -> str:
     :raises ConversionError: the chosen one does not exist, or there are several and none was chosen.
     """
     wanted = session.request.settings.root
-    described = [_describe(session, root) for root in roots]
-    if wanted.startswith("/"):
+    if wanted.startswith(("/", "btrfsvol:")):
         if wanted not in roots:
+            described = [_describe(session, root) for root in roots]
             raise ConversionError(
                 f"there is no operating system on {wanted}, only on: {', '.join(described)}",
                 hint=f"choose with --root {roots[0]}",
             )
         return wanted
+    roots = systems(session, roots)
+    described = [_describe(session, root) for root in roots]
     if len(roots) == 1:
         return roots[0]
     if wanted == "first":
@@ -128,27 +131,6 @@ def _describe(session: Session, root: str) -> str:
     except RuntimeError:
         name = None
     return f"{root} ({name})" if name else root
-
-
-def _nothing_found(session: Session) -> tuple[str, str]:
-    """Return why no operating system was found, as far as the disks show it, and what to do about it."""
-    locked = encrypted(session)
-    if locked:
-        return (
-            f"no operating system was found; these devices are encrypted: {', '.join(locked)}",
-            f"give the key, for example --key {locked[0]}:file:FILE",
-        )
-    kinds = {device: kind for device, kind in session.filesystems.items() if kind != "unknown"}
-    if kinds:
-        listed = ", ".join(f"{device} ({kind})" for device, kind in sorted(kinds.items()))
-        return (
-            f"no operating system was found on the guest's disks, only the file systems {listed}",
-            "check that every disk of the guest was given, and that they are not installation media",
-        )
-    return (
-        "no operating system was found on the guest's disks: they are blank, or of an unknown format",
-        "check that the right disk was given, and its format (-if): a qcow2 file read as raw looks like this",
-    )
 
 
 def _text_of_guest(ask: Callable[[str], object], root: str) -> str:

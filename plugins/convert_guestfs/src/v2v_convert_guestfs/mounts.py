@@ -4,14 +4,19 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
 from v2v_convert_guestfs.appliance import brief, libguestfs_errors_as
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.filesystems.limits import Limit, base_device, short, why_not_mounted
+from v2v_convert_guestfs.filesystems.read_only import make_read_only, make_writable
 from v2v_convert_guestfs.linux import fstab_devices
 from v2v_convert_guestfs.session import Blockers, Session
 
 #: Mount options that keep the kernel from replaying the journal of a file system that is mounted read-only.
 _WITHOUT_JOURNAL = {"ext3": "ro,noload", "ext4": "ro,noload", "xfs": "ro,norecovery"}
+#: Parts of the system that the conversion must see.
+_SYSTEM_PLACES = ("/boot", "/etc", "/usr", "/var", "/opt", "/root")
 
 
 def mount_guest(session: Session, blockers: Blockers, *, untouched: bool) -> None:
@@ -25,25 +30,85 @@ def mount_guest(session: Session, blockers: Blockers, *, untouched: bool) -> Non
     try:
         _mount(session, root, "/", untouched=untouched)
     except RuntimeError as err:
-        blockers.add(
-            f"the root file system of the guest, {root}, cannot be mounted: {brief(err)}",
-            "start the guest at its hypervisor, let it check its file systems, and shut it down",
-        )
+        limit = _limit(session, root, untouched=untouched)
+        if limit is not None:
+            blockers.add(f"the root file system of the guest cannot be used: {limit.reason}", limit.hint)
+        else:
+            blockers.add(
+                f"the root file system of the guest, {root}, cannot be mounted: {short(err)}",
+                "start the guest at its hypervisor, let it check its file systems, and shut it down",
+            )
         blockers.stop()
+    if not untouched:
+        make_writable(session)
     if session.inspection.os_type == "linux":
         fstab_devices.find_devices(session, GuestFiles(session))
+    mounted, failed = [("/", root)], list[tuple[str, str, RuntimeError]]()
     for place, device in session.inspection.mountpoints:
-        if place == "/":
+        if place == "/" or device in session.limits:
             continue
         try:
             _mount(session, device, place, untouched=untouched)
         except RuntimeError as err:
-            session.warn(f"{device} cannot be mounted on {place} in the guest, it is left alone", err)
+            failed.append((place, device, err))
+        else:
+            mounted.append((place, device))
+    if failed:
+        _tell(session, blockers, failed, mounted, untouched=untouched)
+
+
+def is_system_place(place: str) -> bool:
+    """Return whether a mount point has a part of the system that the conversion must see, unlike /home."""
+    return place == "/" or any(place == part or place.startswith(f"{part}/") for part in _SYSTEM_PLACES)
+
+
+def _tell(
+    session: Session,
+    blockers: Blockers,
+    failed: Sequence[tuple[str, str, RuntimeError]],
+    mounted: Sequence[tuple[str, str]],
+    *,
+    untouched: bool,
+) -> None:
+    """Say why file systems could not be mounted.
+
+    To find out, those that are there are mounted alone. Everything is as before afterwards.
+    """
+    alone = any(base_device(device) in session.filesystems for _, device, _ in failed)
+    if alone:
+        session.handle.umount_all()
+    for place, device, err in failed:
+        limit = _limit(session, device, untouched=untouched) if alone else None
+        if limit is None:
+            session.warn(
+                f"{device} cannot be mounted on {place} in the guest, it is left alone", RuntimeError(short(err))
+            )
+            continue
+        session.limits[device] = limit
+        if is_system_place(place):
+            blockers.add(f"{place} of the guest cannot be used: {limit.reason}", limit.hint)
+        else:
+            session.report.warning(f"{place} of the guest is copied as it is: {limit.reason}")
+    if alone:
+        with libguestfs_errors_as("the guest's file systems cannot be mounted again"):
+            for place, device in mounted:
+                _mount(session, device, place, untouched=untouched)
+
+
+def _limit(session: Session, device: str, *, untouched: bool) -> Limit | None:
+    """Return the limit of the appliance because of which a file system cannot be mounted. Nothing must be mounted."""
+    kind = session.filesystems.get(base_device(device))
+    if kind is None:
+        return None
+    return why_not_mounted(session.handle, device, kind, _options(session, device, untouched=untouched))
 
 
 def _mount(session: Session, device: str, place: str, *, untouched: bool) -> None:
-    options = _WITHOUT_JOURNAL.get(session.filesystems.get(device, ""), "ro") if untouched else ""
-    session.handle.mount_options(options, device, place)
+    session.handle.mount_options(_options(session, device, untouched=untouched), device, place)
+
+
+def _options(session: Session, device: str, *, untouched: bool) -> str:
+    return _WITHOUT_JOURNAL.get(session.filesystems.get(device, ""), "ro") if untouched else ""
 
 
 def check_writable(session: Session) -> str | None:
@@ -62,5 +127,6 @@ def unmount_guest(session: Session) -> None:
 
     :raises ConversionError: one is still in use, or its data cannot be written.
     """
+    make_read_only(session)
     with libguestfs_errors_as("the guest's file systems cannot be unmounted"):
         session.handle.umount_all()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from v2v_convert_guestfs import time_limits
 from v2v_convert_guestfs.appliance import Handle, brief, is_emulated, kill_child_emulators
+from v2v_convert_guestfs.filesystems.limits import Limit
 from v2v_core.api import Change, ConversionError, ConvertRequest, Firmware, Inspection, Obstacle, Reporter
 
 _TIMEOUTS = ("/usr/bin/timeout", "/bin/timeout")
@@ -21,6 +22,9 @@ class Session:
 
     :param filesystems: type by device, as ``disks.list_filesystems`` returns them.
     :param opened: the device inside each encrypted device that was opened.
+    :param limits: why the appliance cannot use a file system, by its device.
+    :param unchecked: file systems that the appliance's programs cannot check.
+    :param read_only_root: the root is a read-only subvolume, and writable for now.
     :param found: the inspection, set once an operating system was chosen. :param firmware: set once it is known.
     :param nic_order: the positions of the source's NICs in the order for the target; () for the source's order.
     :param created: files, links and directories that are new or were replaced, in the order of time.
@@ -32,6 +36,9 @@ class Session:
     handle: Handle
     filesystems: dict[str, str] = field(default_factory=dict)
     opened: dict[str, str] = field(default_factory=dict)
+    limits: dict[str, Limit] = field(default_factory=dict)
+    unchecked: set[str] = field(default_factory=set)
+    read_only_root: bool = False
     found: Inspection | None = None
     firmware: Firmware = Firmware.UNKNOWN
     nic_order: tuple[int, ...] = ()

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 #:   chooses the machine.
 #: * Disks: virt-v2v takes no more than 23 in ``-o rhv``, ``-o rhv-upload`` and ``-o vdsm``: a virtual machine of oVirt
 #:   has too few PCI slots for more virtio disks (https://bugzilla.redhat.com/2051564).
+#: * Blocks: neither the OVF nor the API can say how large the logical blocks of a disk are. Guests see 512 bytes on
+#:   every storage domain, also on those with blocks of 4 KiB.
 #: * Serial console: oVirt has none unless the administrator adds one to the virtual machine.
 PROFILE = TargetProfile(
     buses=(Bus.VIRTIO_BLK, Bus.VIRTIO_SCSI, Bus.SATA, Bus.IDE),
     machines=("q35", "i440fx", "pc", "virt"),
     most_disks=23,
+    block_sizes=(512,),
     serial_console=False,
 )
 
