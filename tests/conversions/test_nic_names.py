@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A guest keeps the static address of ``ens192``, which on KVM would be called ``enp0s1`` or otherwise."""
+"""A guest keeps the names of its NICs, such as ``ens192``, which on KVM would be ``enp0s1`` or otherwise."""
 
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,12 @@ import pytest
 from described import NIC_ADDRESS as MAC
 from described import ConvertedInPlace, convert_described
 from guests.boot import boot
+from guests.build import disks
 from guests.disk_images import overlay
 from guests.look import read_files
-from guests.networks import ADDRESS, NIC
-from runs import Place
+from guests.networks import ADDRESS, NIC, OTHER_NIC
+from guests.recipes import RECIPES
+from runs import Place, said
 
 pytestmark = pytest.mark.slow
 
@@ -55,4 +58,62 @@ def test_the_static_address_is_the_one_that_was_asked_for(place: Place, static_a
     assert booted.reached, booted.tail()
     print(booted.network)
     assert booted.network["addresses"] == f"{NIC}=192.0.2.77/24"
+    assert booted.facts["failed"] == "0", booted.tail()
+
+
+#: Two NICs in the opposite order of their slots, as in a machine of which one was removed and added again.
+_VMX = """\
+.encoding = "UTF-8"
+config.version = "8"
+virtualHW.version = "14"
+displayName = "two-nics"
+guestOS = "debian11-64"
+memsize = "1024"
+numvcpus = "1"
+scsi0.present = "TRUE"
+scsi0.virtualDev = "pvscsi"
+scsi0:0.present = "TRUE"
+scsi0:0.fileName = "disk.vmdk"
+ethernet0.present = "TRUE"
+ethernet0.virtualDev = "vmxnet3"
+ethernet0.networkName = "Servers"
+ethernet0.addressType = "static"
+ethernet0.address = "00:50:56:01:00:c0"
+ethernet0.pciSlotNumber = "192"
+ethernet1.present = "TRUE"
+ethernet1.virtualDev = "vmxnet3"
+ethernet1.networkName = "Clients"
+ethernet1.addressType = "static"
+ethernet1.address = "00:50:56:01:00:a0"
+ethernet1.pciSlotNumber = "160"
+"""
+
+
+def test_two_nics_that_the_network_configuration_does_not_name(place: Place) -> None:
+    """kubev2v/forklift#3781, systemd/systemd#11681: a pattern finds the one, and a rule of nftables names the other."""
+    (source,) = disks(RECIPES["debian12-two-nics"])
+    machine = place.root / "machine"
+    machine.mkdir()
+    subprocess.run(["qemu-img", "convert", "-O", "vmdk", source, machine / "disk.vmdk"], check=True)
+    (machine / "two-nics.vmx").write_text(_VMX)
+    target = place.root / "target"
+    target.mkdir()
+    done = place.run("virt-v2v", "-i", "vmx", machine / "two-nics.vmx", "-o", "local", "-os", target, "-of", "qcow2")
+    print(said(done))
+    assert done.returncode == 0, said(done)
+    (disk,) = target.glob("two-nics-sda*")
+    files = read_files([disk], ["/etc/systemd/network/*.link"])
+    macs = {OTHER_NIC: "00:50:56:01:00:a0", NIC: "00:50:56:01:00:c0"}
+    pins = {f"/etc/systemd/network/10-v2v-{name}.link": mac for name, mac in macs.items()}
+    assert files.keys() == pins.keys()
+    assert all(f"MACAddress={pins[path]}\n".encode() in text for path, text in files.items())
+
+    # The target's NICs are in the order of the source.
+    booted = boot([disk], nics=["00:50:56:01:00:c0", "00:50:56:01:00:a0"])
+    assert booted.reached, booted.tail()
+    print(booted.network)
+    for name, mac in macs.items():
+        assert f"{name}/address:{mac}" in booted.log, booted.tail()
+    assert f"{NIC}={ADDRESS}" in booted.network["addresses"].split(",")
+    assert booted.network["links"].split(",") == [OTHER_NIC, NIC, "lo"]
     assert booted.facts["failed"] == "0", booted.tail()

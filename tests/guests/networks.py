@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The static address of a guest's only NIC, as each of the systems for it has it: files, packages, units."""
+"""The static address of a guest's NIC, as each of the systems for it has it: files, packages, units."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-Network = Literal["none", "ifupdown", "networkd", "netplan", "networkmanager", "ifcfg"]
+Network = Literal["none", "ifupdown", "networkd", "netplan", "networkmanager", "ifcfg", "two-nics"]
 
 # The name that the first NIC has on VMware, where it sits in PCI slot 192.
 NIC = "ens192"
 
 ADDRESS = "192.0.2.10/24"
+
+#: The NIC of ``two-nics`` that only a rule of nftables names; it is in slot 160, and finds its address by DHCP.
+OTHER_NIC = "ens160"
 
 NETWORK_MARKER = "V2V-GUEST-NETWORK"
 
@@ -21,6 +24,7 @@ PACKAGES: dict[Network, tuple[str, ...]] = {
     "netplan": ("netplan.io", "iproute2"),
     "networkmanager": ("network-manager", "iproute2"),
     "ifcfg": ("iproute2",),
+    "two-nics": ("iproute2", "nftables"),
 }
 
 UNITS: dict[Network, tuple[str, ...]] = {
@@ -30,6 +34,7 @@ UNITS: dict[Network, tuple[str, ...]] = {
     "netplan": ("systemd-networkd.service",),
     "networkmanager": (),
     "ifcfg": ("network.service",),
+    "two-nics": ("systemd-networkd.service", "nftables.service"),
 }
 
 SCRIPT_PATH = "/usr/local/share/v2v-addresses"
@@ -93,6 +98,29 @@ done
 exit $failed
 """
 
+# No configuration of the network names a NIC: a pattern finds one, and a rule of nftables names the other. The guest
+# also tells which NIC has which name.
+_TWO_NICS = (
+    (
+        "/etc/systemd/network/20-static.network",
+        f"[Match]\nName=ens19*\n\n[Network]\nAddress={ADDRESS}\n",
+        0o644,
+    ),
+    ("/etc/systemd/network/30-dhcp.network", "[Match]\nType=ether\n\n[Network]\nDHCP=ipv4\n", 0o644),
+    (
+        "/etc/nftables.conf",
+        "#!/usr/sbin/nft -f\nflush ruleset\ntable inet filter {\n  chain input {\n"
+        "    type filter hook input priority 0; policy accept;\n"
+        f'    iifname "{OTHER_NIC}" tcp dport 22 drop\n  }}\n}}\n',
+        0o755,
+    ),
+    (
+        "/etc/systemd/system/v2v-guest-up.service.d/macs.conf",
+        "[Service]\nExecStartPre=/bin/sh -c 'cd /sys/class/net; grep -H . e*/address'\n",
+        0o644,
+    ),
+)
+
 DROP_IN = f"""\
 [Unit]
 After=networking.service systemd-networkd.service NetworkManager.service
@@ -110,8 +138,8 @@ def script(*, more_links: bool) -> str:
 def configuration(network: Network) -> tuple[tuple[str, str, int], ...]:
     """Return path, text and mode of every file."""
     match network:
-        case "none":
-            return ()
+        case "none" | "two-nics":
+            return _TWO_NICS if network == "two-nics" else ()
         case "ifupdown":
             # As Debian's installer leaves it.
             text = (

@@ -75,6 +75,12 @@ _PLAIN: dict[str, Recipe] = {
             network="ifupdown",
             more_links=True,
         ),
+        Recipe(
+            name="debian12-two-nics",
+            suite="bookworm",
+            disks=(Disk("dos", 2048, (Volume("ext4", mountpoint="/", options="errors=remount-ro"),)),),
+            network="two-nics",
+        ),
     )
 }
 

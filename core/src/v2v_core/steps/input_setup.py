@@ -14,6 +14,7 @@ from v2v_core.discovery import Role
 from v2v_core.errors import PluginContractError, SourceError, V2VError
 from v2v_core.events import EventSink, Step
 from v2v_core.hookspecs import InputSetupRequest
+from v2v_core.mac_addresses import with_addresses
 from v2v_core.model import DiskService, Guest, QemuImage
 from v2v_core.plugins import load_plugin
 from v2v_core.reporting import StepReport, running
@@ -76,6 +77,7 @@ def run(directory: ConversionDir, choice: InputChoice, sinks: Sequence[EventSink
                 dataclasses.replace(disk, size=served_disk.size)
                 for disk, served_disk in zip(result.guest.disks, disks, strict=True)
             ),
+            nics=with_addresses(result.guest.nics, report),
         )
         metadata.write_source(directory.metadata_in, guest, domain_xml=result.domain_xml)
         served.write_source(

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from v2v_convert_guestfs.linux.network import ifcfg, ifupdown, ini, netplan, udev_rules
 from v2v_convert_guestfs.linux.network.keep_names import link_file, udev_rule
 from v2v_convert_guestfs.linux.network.names import Reading, mac_address, merged, nic_name
-from v2v_convert_guestfs.linux.network.pairing import Pin, in_order, pair
+from v2v_convert_guestfs.linux.network.pairing import Evidence, Pin, in_order, pair
+from v2v_convert_guestfs.linux.network.scheme import Scheme, by_mac, names_by_slot
+from v2v_core.api import Nic
 
 A, B, C = "00:50:56:aa:00:01", "00:50:56:aa:00:02", "00:50:56:aa:00:03"
 
@@ -248,13 +250,19 @@ def test_what_is_found_by_its_address_is_no_candidate_for_a_name() -> None:
     assert [pin.mac for pin in pair(found.nics, {}, [A, B, C], found.matched).pins] == [C]
 
 
+def in_slots(slots: dict[str, int]) -> Evidence:
+    """Return what is known about NICs by their slots on VMware."""
+    nics = [Nic(mac=mac, pci_slot=slot) for mac, slot in slots.items()]
+    return Evidence(by_mac(names_by_slot(Scheme.SLOT, nics), list(slots)))
+
+
 @pytest.mark.parametrize(
     ("configured", "slots", "pins"),
     [
         # home-assistant/home-assistant.io#47305, kubev2v/forklift#3781: NICs that were removed and added again
         (("ens160", "ens192"), {A: 192, B: 160}, {"ens160": B, "ens192": A}),
         # the fifth NIC of a machine
-        (("ens161",), {A: 1184, B: 160}, {"ens161": A}),
+        (("ens161",), {A: 1184, B: 160}, {"ens161": A, "ens160": B}),
         (("ens33", "ens192"), {A: 192, B: 33}, {"ens33": B, "ens192": A}),
         # two NICs cannot be in one slot
         (("ens160",), {A: 160, B: 160}, {}),
@@ -263,13 +271,13 @@ def test_what_is_found_by_its_address_is_no_candidate_for_a_name() -> None:
     ],
 )
 def test_slots_of_the_source(configured: tuple[str, ...], slots: dict[str, int], pins: dict[str, str]) -> None:
-    found = pair(dict.fromkeys(configured), {}, [A, B], slots=slots)
+    found = pair(dict.fromkeys(configured), {}, [A, B], evidence=in_slots(slots))
     assert {pin.name: pin.mac for pin in found.pins} == pins
     assert found.by_order == []
 
 
 def test_an_address_in_the_configuration_counts_more_than_a_slot() -> None:
-    found = pair({"ens160": A, "ens192": None}, {}, [A, B], slots={A: 192, B: 160})
+    found = pair({"ens160": A, "ens192": None}, {}, [A, B], evidence=in_slots({A: 192, B: 160}))
     assert {pin.name: pin.mac for pin in found.pins} == {"ens160": A, "ens192": B}
 
 

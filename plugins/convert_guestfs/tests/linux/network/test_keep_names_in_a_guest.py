@@ -40,11 +40,15 @@ class Simulator:
         asked: tuple[StaticAddress, ...] = (),
         *,
         model: str | None = None,
+        slots: tuple[int | None, ...] | None = None,
     ) -> None:
         self.files = {RULE: "", **files}
         self.warnings: list[str] = []
-        report = SimpleNamespace(warning=self.warnings.append, info=lambda text: None, debug=lambda text: None)
-        guest = SimpleNamespace(nics=tuple(Nic(mac=mac, model=model) for mac in macs))
+        self.told: list[str] = []
+        report = SimpleNamespace(warning=self.warnings.append, info=self.told.append, debug=lambda text: None)
+        places = slots or (None,) * len(macs)
+        nics = (Nic(mac=mac, model=model, pci_slot=slot) for mac, slot in zip(macs, places, strict=True))
+        guest = SimpleNamespace(nics=tuple(nics))
         request = SimpleNamespace(guest=guest, settings=ConvertSettings(static_addresses=asked))
         session = SimpleNamespace(handle=self, report=report, request=request)
         session.changed = lambda path, what, why: None
@@ -58,6 +62,9 @@ class Simulator:
 
     def readlink(self, path: str) -> str:
         return self.files[path].removeprefix("->")
+
+    def find(self, directory: str) -> list[str]:
+        return [path.removeprefix(f"{directory}/") for path in self.files if path.startswith(f"{directory}/")]
 
     def exists(self, path: str) -> bool:
         return path in self.files

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from v2v_convert_guestfs.linux.network.names import Reading, reading
+from v2v_convert_guestfs.linux.network.names import Reading, has_wildcard, reading
 
 _PORTS = frozenset(
     {"bridge-ports", "bond-slaves", "slaves", "vlan-raw-device", "bond-primary", "ovs-ports", "ovs-bonds"}
@@ -16,6 +16,7 @@ _MAKES_VIRTUAL = ("bridge-", "bond-", "vlan-", "ovs-", "vxlan-", "tunnel-", "wir
 def interfaces(data: bytes) -> Reading:
     """Return the names that ``auto``, ``allow-…`` and ``iface`` configure, and ports of bridges, bonds and VLANs."""
     names: list[str] = []
+    patterns: list[str] = []
     virtual: set[str] = set()
     current = ""
     for line in re.sub(r"\\\r?\n", " ", data.decode("latin-1")).split("\n"):
@@ -28,7 +29,9 @@ def interfaces(data: bytes) -> Reading:
             names.append(current)
         elif keyword == "auto" or keyword.startswith("allow-"):
             current = ""
-            names += words[1:]
+            names += [word for word in words[1:] if not word.startswith("/")]
+            # A pattern is /ens*, or /ens*/1 for the first NIC that matches, or /ens*=lan for a name in iface.
+            patterns += [word[1:].partition("=")[0].partition("/")[0] for word in words[1:] if word.startswith("/")]
         elif keyword in {"mapping", "source", "source-directory", "rename", "template"}:
             current = ""
         elif current and keyword.startswith(("bond-master", "bond-primary")):
@@ -38,4 +41,5 @@ def interfaces(data: bytes) -> Reading:
             if "." not in current:
                 virtual.add(current)
             names += [word for word in words[1:] if keyword in _PORTS and word not in {"none", "all", "regex"}]
-    return reading(((name, None) for name in names), virtual)
+    globs = [(pattern,) for pattern in dict.fromkeys(patterns) if has_wildcard(pattern)]
+    return reading(((name, None) for name in names), virtual, (), globs)

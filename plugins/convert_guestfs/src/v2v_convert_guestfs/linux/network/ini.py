@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from v2v_convert_guestfs.linux.network.names import Reading, mac_address, nic_name, reading
+from v2v_convert_guestfs.linux.network.names import Reading, has_wildcard, mac_address, nic_name, reading
 
 #: The types of Ethernet connections in keyfiles.
 ETHERNET = frozenset({"ethernet", "802-3-ethernet"})
@@ -29,7 +29,7 @@ class Link:
 
 
 def keyfile(data: bytes) -> Reading:
-    """Read a NetworkManager keyfile: ``interface-name`` and ``mac-address`` of an Ethernet connection."""
+    """Read a NetworkManager keyfile: the names and the MAC address that an Ethernet connection is for."""
     parsed = sections(data)
     connection = parsed.get("connection", {})
     name = connection.get("interface-name", "")
@@ -39,7 +39,12 @@ def keyfile(data: bytes) -> Reading:
         mac = mac_address(ethernet.get("mac-address"))
         if mac and not name:
             return Reading(matched=frozenset({mac}))
-        return reading([(name, mac)] if name else [])
+        if name:
+            return reading([(name, mac)])
+        # A word is an alternative, with "&" a condition, and with "!" an exclusion.
+        words = re.split(r"[;,\s]+", parsed.get("match", {}).get("interface-name", ""))
+        wanted = [word.lstrip("|&") for word in words if word and not word.lstrip("|&").startswith("!")]
+        return _alternatives(wanted, None)
     parent = parsed.get("vlan", {}).get("parent", "")
     return reading([(parent, None)] if parent else [], [name] if name else [])
 
@@ -48,14 +53,27 @@ def network(data: bytes) -> Reading:
     """Read a systemd .network file: the names without globs in its [Match], and the MAC address."""
     match = sections(data).get("Match", {})
     macs = macs_of(match)
-    names = [name for name in match.get("Name", "").split() if nic_name(name)]
+    words = match.get("Name", "").split()
+    # With "!" before the first one, the file is for all other names.
+    words = [] if words and words[0].startswith("!") else words
+    names = [name for name in words if nic_name(name)]
     # These are not NICs, but bridges, WLANs and the like.
     if match.get("Kind") or match.get("Type", "ether") != "ether":
         return reading([], names)
     if macs and not match.get("Name"):
         return Reading(matched=frozenset(macs))
     notes = [f"it matches by {key}=" for key in ("Path", "Driver") if match.get(key)]
-    return reading([(name, macs[0] if len(macs) == 1 and len(names) == 1 else None) for name in names], (), notes)
+    return _alternatives(words, macs[0] if len(macs) == 1 and len(words) == 1 else None, notes)
+
+
+def _alternatives(words: Sequence[str], mac: str | None, notes: Sequence[str] = ()) -> Reading:
+    """Return the literal names, and all words as one pattern if some have wildcards."""
+    literal = [(word, mac) for word in words if nic_name(word)]
+    patterns = [tuple(words)] if any(map(has_wildcard, words)) else []
+    if patterns:
+        # The names beside a wildcard are those of other machines that the file was written for, too.
+        return reading([], (), notes, patterns)
+    return reading(literal, (), notes)
 
 
 def netdev(data: bytes) -> Reading:

@@ -8,22 +8,39 @@ path. All versions of systemd that read link files agree on this, in contrast to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 from v2v_convert_guestfs.files import GuestFiles
-from v2v_convert_guestfs.linux.editors import grub_cfg
-from v2v_convert_guestfs.linux.network import ifcfg, ifupdown, ini, link_settings, netplan, udev_rules
-from v2v_convert_guestfs.linux.network.contents import contents, is_masked
+from v2v_convert_guestfs.linux.network import (
+    cloud_init,
+    ifcfg,
+    ifupdown,
+    ini,
+    link_settings,
+    netplan,
+    patterns,
+    reports,
+    udev_rules,
+)
+from v2v_convert_guestfs.linux.network.contents import contents
 from v2v_convert_guestfs.linux.network.kernel_order import order_of_nics
 from v2v_convert_guestfs.linux.network.link_settings import LinkFile, settings_of
+from v2v_convert_guestfs.linux.network.mentions import Mention, is_of, read_mentions
 from v2v_convert_guestfs.linux.network.names import Reading, mac_address, merged
-from v2v_convert_guestfs.linux.network.pairing import Pairing, Pin, pair
+from v2v_convert_guestfs.linux.network.pairing import Evidence, Pairing, Pin, pair
+from v2v_convert_guestfs.linux.network.scheme import (
+    Scheme,
+    by_mac,
+    kernel_names,
+    names_by_slot,
+    pci_place,
+    reads_links,
+    scheme_of,
+)
+from v2v_convert_guestfs.linux.network.traces import place_of, read_traces
 from v2v_convert_guestfs.session import Session
 
-_GRUB_LIMIT = 4 * 1024 * 1024
-#: How many NICs a warning names.
-_LISTED = 10
 _PLACES: tuple[tuple[str, Callable[[bytes, str], Reading]], ...] = (
     ("/etc/network/interfaces", lambda data, _: ifupdown.interfaces(data)),
     ("/etc/network/interfaces.d/*", lambda data, _: ifupdown.interfaces(data)),
@@ -36,8 +53,6 @@ _PLACES: tuple[tuple[str, Callable[[bytes, str], Reading]], ...] = (
 )
 _LINKS = "/etc/systemd/network"
 _RULES = "/etc/udev/rules.d/70-v2v-net.rules"
-_SETUP_LINK = "80-net-setup-link.rules"
-_GENERATOR = "75-persistent-net-generator.rules"
 
 
 @dataclass(frozen=True)
@@ -58,22 +73,24 @@ def examine(session: Session, files: GuestFiles, need_names: Sequence[str] = ())
 
     :param need_names: MAC addresses of NICs that must get a name if they have none.
     """
-    pins, by_mac = _find_pins(session, files)
-    by_mac |= {pin.mac: pin.name for pin in pins}
-    nameless = [mac for mac in need_names if mac not in by_mac]
+    links = link_settings.read_link_files(session, files)
+    pins, named = _find_pins(session, files, scheme_of(session, files, links))
+    named |= {pin.mac: pin.name for pin in pins}
+    nameless = [mac for mac in need_names if mac not in named]
     for number, mac in enumerate(nameless):
-        by_mac[mac] = f"v2v{number}"
-        pins.append(Pin(by_mac[mac], mac, "its configuration needs a name, and it had none"))
-    order = order_of_nics(by_mac, [mac_address(nic.mac) for nic in session.request.guest.nics])
+        named[mac] = f"v2v{number}"
+        pins.append(Pin(named[mac], mac, "its configuration needs a name, and it had none"))
+    order = order_of_nics(named, [mac_address(nic.mac) for nic in session.request.guest.nics])
     if order:
-        listed = ", ".join(f"{name} is {mac}" for mac, name in sorted(by_mac.items(), key=lambda item: item[1]))
+        listed = ", ".join(f"{name} is {mac}" for mac, name in sorted(named.items(), key=lambda item: item[1]))
         session.report.info(f"The NICs come in another order than on the source, so that the kernel finds: {listed}")
-    if not _reads_links(session, files):
-        return NicNames(_rules_of_pins(pins), by_mac, order)
-    return NicNames(_links_of_pins(session, pins, link_settings.read_link_files(session, files)), by_mac, order)
+    cloud_init.warn(session, files)
+    if not reads_links(session, files):
+        return NicNames(_rules_of_pins(pins), named, order)
+    return NicNames(_links_of_pins(session, pins, links), named, order)
 
 
-def _find_pins(session: Session, files: GuestFiles) -> tuple[list[Pin], dict[str, str]]:
+def _find_pins(session: Session, files: GuestFiles, scheme: Scheme) -> tuple[list[Pin], dict[str, str]]:
     """Return the pins to write, and the names by MAC address that need no pin."""
     readings = [
         (path, read(data, path)) for pattern, read in _PLACES for path, data in contents(session, files, pattern)
@@ -81,24 +98,92 @@ def _find_pins(session: Session, files: GuestFiles) -> tuple[list[Pin], dict[str
     configured = merged(reading for _, reading in readings)
     for path, reading in readings:
         for note in reading.notes:
-            _warn_of_hardware(session, path, note)
+            reports.warn_of_hardware(session, path, note)
     existing = _existing(session, files)
     source = [mac_address(nic.mac) for nic in session.request.guest.nics]
-    kept = {mac: name for name, mac in existing.nics.items() if mac in source and mac is not None}
-    if not configured.nics:
-        return [], kept
-    kernel_names = _kernel_names(session, files)
-    if len(source) <= 1 and list(configured.nics) == ["eth0"] and kernel_names:
+    by_kernel = kernel_names(session, files)
+    if len(source) <= 1 and list(configured.nics) == ["eth0"] and by_kernel:
         session.report.debug("the kernel also names the only NIC eth0 on KVM")
         return [], {mac: "eth0" for mac in source if mac is not None}
     if not any(source):
-        _warn_without_macs(session, configured, existing)
+        if configured.nics and not (by_kernel and set(configured.nics) <= {f"eth{i}" for i in range(len(source))}):
+            reports.warn_without_macs(session, configured, existing)
         return [], {}
-    nics = session.request.guest.nics
-    slots = {mac: nic.pci_slot for mac, nic in zip(source, nics, strict=True) if mac and nic.pci_slot is not None}
-    pairing = pair(configured.nics, existing.nics, source, configured.matched, slots)
-    _report(session, pairing)
-    return pairing.pins, kept
+    pinned = {**{name: mac for mac, name in configured.named.items()}, **existing.nics}
+    kept = {mac: name for name, mac in pinned.items() if mac in source and mac is not None}
+    placed = _placed(session, scheme, source, by_kernel=by_kernel)
+
+    def paired(more: Evidence) -> Pairing:
+        return pair(configured.nics, pinned, source, configured.matched, more)
+
+    evidence = Evidence(placed, by_kernel=by_kernel)
+    pairing = paired(evidence)
+    mentioned: list[Mention] = []
+    if pairing.free or pairing.unknown or pairing.by_order:
+        # Reading the traces takes time, and where everything is known they tell nothing new.
+        traces = read_traces(session, files)
+        mentioned = [mention for mention in read_mentions(session, files) if mention.is_of(scheme)]
+        traced = {**cloud_init.names(session, files), **traces.known(_places(session, source))}
+        weak = [name for name in traces.names if is_of(name, scheme)] + [
+            one.name for one in mentioned if one.is_literal
+        ]
+        weak = [name for name in dict.fromkeys(weak) if name not in configured.virtual]
+        evidence = replace(evidence, traced=traced, weak=weak)
+        pairing = paired(evidence)
+    reports.report(session, pairing)
+    kept |= {pin.mac: pin.name for pin in pairing.by_kernel}
+    known = {*kept.values(), *(pin.name for pin in pairing.pins)}
+    chosen = _fitting(session, configured, known, pairing.free, scheme)
+    if len(pairing.free) > len(chosen):
+        reports.warn_of_mentions(session, mentioned, {*known, *configured.nics})
+    return [*pairing.pins, *chosen], kept
+
+
+def _placed(session: Session, scheme: Scheme, source: Sequence[str | None], *, by_kernel: bool) -> dict[str, str]:
+    """Return the names that NICs had because of their places, by MAC address.
+
+    Without their slots, the kernel is taken to have found the NICs in the order of the source.
+    """
+    places = names_by_slot(scheme, session.request.guest.nics)
+    if by_kernel and not places:
+        places = {position: f"eth{position}" for position in range(len(source))}
+    # Where the guest's own rules name the NICs, the kernel's numbers are not their names.
+    return by_mac(places, source) if by_kernel or scheme is not Scheme.KERNEL else {}
+
+
+def _places(session: Session, source: Sequence[str | None]) -> dict[str, str]:
+    """Return the MAC addresses of NICs by PCI address, for those whose slot is known."""
+    return {
+        place_of(*place): mac
+        for nic, mac in zip(session.request.guest.nics, source, strict=True)
+        if nic.pci_slot is not None and mac is not None and (place := pci_place(nic.pci_slot))
+    }
+
+
+def _fitting(
+    session: Session, configured: Reading, known: Collection[str], free: Sequence[str], scheme: Scheme
+) -> list[Pin]:
+    """Return pins with which the patterns of the configuration match NICs whose name is unknown."""
+    wanted = [
+        words
+        for words in configured.patterns
+        if not any(patterns.fits(words, name) for name in known) and not patterns.fits_on_kvm(words, scheme)
+    ]
+    if not wanted or not free:
+        return []
+    listed = " and ".join(" ".join(words) for words in wanted)
+    if len(wanted) not in {1, len(free)}:
+        reports.warn_of_patterns(session, listed)
+        return []
+    pins: list[Pin] = []
+    for words, mac in zip(wanted if len(wanted) > 1 else wanted * len(free), free, strict=True):
+        name = patterns.name_for(words, {*known, *configured.nics, *(pin.name for pin in pins)})
+        if name is None:
+            reports.warn_of_patterns(session, " ".join(words))
+        else:
+            pins.append(Pin(name, mac, f"the guest configures {' '.join(words)}; its old name is unknown"))
+    reports.report_chosen(session, pins, listed, several=len(wanted) > 1)
+    return pins
 
 
 def pin_names(files: GuestFiles, names: NicNames) -> None:
@@ -153,7 +238,7 @@ def _links_of_pins(session: Session, pins: Sequence[Pin], links: Sequence[LinkFi
         written[path] = (link_file(pin, replaced), why)
     for link in links:
         if link.path not in used and (note := link_settings.lost_settings(link, session.request.guest.nics)):
-            _warn_of_hardware(session, link.path, note)
+            reports.warn_of_hardware(session, link.path, note)
     return written
 
 
@@ -172,70 +257,11 @@ def _existing(session: Session, files: GuestFiles) -> Reading:
     for path, data in contents(session, files, "/etc/udev/rules.d/*.rules"):
         readings.append(udev_rules.rules(data))
         for note in readings[-1].notes:
-            _warn_of_hardware(session, path, note)
+            reports.warn_of_hardware(session, path, note)
     for path, data in contents(session, files, f"{_LINKS}/*.link"):
         link = ini.link(data)
         if link.name and link.macs:
             readings.append(Reading({link.name: link.macs[0]}))
         elif link.name and link.by_hardware:
-            _warn_of_hardware(session, path, f"{link.name} is not matched by MACAddress=")
+            reports.warn_of_hardware(session, path, f"{link.name} is not matched by MACAddress=")
     return merged(readings)
-
-
-def _kernel_names(session: Session, files: GuestFiles) -> bool:
-    """Return whether NICs keep the names that the kernel assigns: eth0, eth1 and so on."""
-    if is_masked(session, f"/etc/udev/rules.d/{_SETUP_LINK}") or is_masked(session, f"{_LINKS}/99-default.link"):
-        return True
-    for path in ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"):
-        if files.glob(path) and (data := files.read(path, limit=_GRUB_LIMIT)):
-            entries = grub_cfg.menu(data)
-            return bool(entries) and all("net.ifnames=0" in entry.arguments.split() for entry in entries)
-    return False
-
-
-def _reads_links(session: Session, files: GuestFiles) -> bool:
-    """Return whether the guest's udev reads link files: it has the rule for them, and not the old rule generator."""
-    if is_masked(session, f"/etc/udev/rules.d/{_SETUP_LINK}"):
-        return False
-    rules = [
-        files.glob(f"{root}/udev/rules.d/{name}") for name in (_SETUP_LINK, _GENERATOR) for root in ("/lib", "/usr/lib")
-    ]
-    return any(rules[:2]) and not any(rules[2:])
-
-
-def _report(session: Session, pairing: Pairing) -> None:
-    for pin in pairing.pins:
-        session.report.info(f"The NIC {pin.mac} keeps the name {pin.name}")
-    if pairing.by_order:
-        listed = ", ".join(f"{pin.name} is {pin.mac}" for pin in pairing.by_order)
-        session.report.warning(
-            f"which NIC has which name was guessed from their order: {listed}. If this is wrong, swap the MAC "
-            f"addresses in {_LINKS}/*v2v-*.link (or {_RULES}) in the guest"
-        )
-    if pairing.unknown:
-        session.report.warning(
-            f"the guest configures {', '.join(pairing.unknown)}, but it is unknown which of the source's NICs that is: "
-            "it may have another name on KVM. Add the MAC address to the guest's configuration on its source "
-            "hypervisor and convert again, or rename it in the converted guest"
-        )
-    if pairing.stale:
-        session.report.warning(
-            f"the guest configures {', '.join(pairing.stale)} for a MAC address that none of the source's NICs has: "
-            "give the NIC that address with --mac, or correct the guest's configuration"
-        )
-
-
-def _warn_without_macs(session: Session, configured: Reading, existing: Reading) -> None:
-    listed = ", ".join(sorted(configured.nics)[:_LISTED])
-    kept = ", ".join(f"{name} has {mac}" for name, mac in sorted(existing.nics.items())[:_LISTED] if mac)
-    session.report.warning(
-        f"the guest configures {listed} by name, but the source does not state the MAC addresses of its NICs: on KVM "
-        "they may have other names, and the guest no network. Convert from a source that describes the machine, or "
-        "rename them in the guest's configuration" + (f" ({kept} in the guest)" if kept else "")
-    )
-
-
-def _warn_of_hardware(session: Session, path: str, note: str) -> None:
-    session.report.warning(
-        f"{path} in the guest: {note}, which may fail on KVM: make it match by the MAC address instead"
-    )

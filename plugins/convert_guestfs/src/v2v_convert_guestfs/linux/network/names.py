@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 #: The kernel's IFNAMSIZ is 16, including the final zero. A name with a colon is an alias, one with a dot a VLAN.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,15}", re.ASCII)
+_PATTERN = re.compile(r"[A-Za-z0-9_*?\[\]!^-]{1,40}", re.ASCII)
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}", re.ASCII)
 #: Beginnings of the names of virtual interfaces, and of hardware that virtual machines do not have, such as radio.
 _NO_NIC = re.compile(
@@ -29,12 +30,16 @@ class Reading:
     :param matched: MAC addresses by which it configures NICs, whatever their names. So no other name is theirs.
     :param virtual: names of bridges, bonds, VLANs and other interfaces that are not NICs.
     :param notes: descriptions of settings that depend on the old hardware and cannot be kept.
+    :param patterns: alternatives with wildcards, such as ``ens*``, of which one must match a NIC's name.
+    :param named: names that the guest itself gives to NICs at every boot, by MAC address, without a rule of udev.
     """
 
     nics: Mapping[str, str | None] = field(default_factory=dict)
     matched: frozenset[str] = frozenset()
     virtual: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    patterns: tuple[tuple[str, ...], ...] = ()
+    named: Mapping[str, str] = field(default_factory=dict)
 
 
 def nic_name(text: str) -> str | None:
@@ -50,7 +55,17 @@ def mac_address(text: str | None) -> str | None:
     return mac
 
 
-def reading(nics: Iterable[tuple[str, str | None]], virtual: Iterable[str] = (), notes: Iterable[str] = ()) -> Reading:
+def has_wildcard(text: str) -> bool:
+    """Return whether a text is a pattern for names of NICs, and can match one."""
+    return bool(set(text) & set("*?[")) and _PATTERN.fullmatch(text) is not None
+
+
+def reading(
+    nics: Iterable[tuple[str, str | None]],
+    virtual: Iterable[str] = (),
+    notes: Iterable[str] = (),
+    patterns: Iterable[tuple[str, ...]] = (),
+) -> Reading:
     """Return a Reading with those of the names that can be NICs. A name keeps its first known MAC address."""
     valid: dict[str, str | None] = {}
     for text, mac in nics:
@@ -58,7 +73,7 @@ def reading(nics: Iterable[tuple[str, str | None]], virtual: Iterable[str] = (),
         name = nic_name(re.split(r"[.:]", text, maxsplit=1)[0])
         if name is not None:
             valid[name] = valid.get(name) or mac
-    return Reading(valid, frozenset(), frozenset(virtual), tuple(notes))
+    return Reading(valid, frozenset(), frozenset(virtual), tuple(notes), tuple(patterns))
 
 
 def merged(readings: Iterable[Reading]) -> Reading:
@@ -67,11 +82,15 @@ def merged(readings: Iterable[Reading]) -> Reading:
     matched: set[str] = set()
     virtual: set[str] = set()
     notes: dict[str, None] = {}
+    patterns: dict[tuple[str, ...], None] = {}
+    named: dict[str, str] = {}
     for one in readings:
         for name, mac in one.nics.items():
             nics[name] = nics.get(name) or mac
         matched |= one.matched
         virtual |= one.virtual
         notes.update(dict.fromkeys(one.notes))
+        patterns.update(dict.fromkeys(one.patterns))
+        named |= one.named
     kept = {name: mac for name, mac in nics.items() if name not in virtual}
-    return Reading(kept, frozenset(matched), frozenset(virtual), tuple(notes))
+    return Reading(kept, frozenset(matched), frozenset(virtual), tuple(notes), tuple(patterns), named)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from v2v_convert_guestfs.linux.network.names import Reading, mac_address, reading
+from v2v_convert_guestfs.linux.network.names import Reading, has_wildcard, mac_address, nic_name, reading
 
 #: Bytes. Parsing a megabyte of YAML takes some seconds.
 LIMIT = 64 * 1024
@@ -27,22 +27,29 @@ def netplan(data: bytes) -> Reading:
     nics: list[tuple[str, str | None]] = []
     notes = []
     matched = set()
-    for name, settings in entries(network, "ethernets"):
+    named: dict[str, str] = {}
+    patterns = []
+    for entry, settings in entries(network, "ethernets"):
         match = settings.get("match")
         if not isinstance(match, dict) or not match:
-            nics.append((name, None))
+            nics.append((entry, None))
         elif (mac := mac_address(_text(match.get("macaddress")))) is not None:
             matched.add(mac)
+            if name := nic_name(_text(settings.get("set-name")) or ""):
+                named[mac] = name
         elif "driver" in match:
-            notes.append(f"{name} is matched by its driver ({_printable(match['driver'])})")
+            notes.append(f"{entry} is matched by its driver ({_printable(match['driver'])})")
         elif (wanted := _text(match.get("name"))) is not None:
-            nics.append((wanted, None))
+            if has_wildcard(wanted):
+                patterns.append((wanted,))
+            else:
+                nics.append((wanted, None))
     virtual = [
         name
         for kind in ("bridges", "bonds", "vlans", "tunnels", "dummy-devices", "vrfs")
         for name, _ in entries(network, kind)
     ]
-    return replace(reading(nics, virtual, notes), matched=frozenset(matched))
+    return replace(reading(nics, virtual, notes, patterns), matched=frozenset(matched), named=named)
 
 
 def load(data: bytes) -> Any:

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How the guest comes to the names of its NICs: by the kernel's numbers, or by the places of the NICs.
+
+A name by place is known where the source states the PCI slots. VMware numbers them: below 64 they are devices behind a
+PCI bridge, and from 160 on they are the functions of PCI Express ports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.network.command_lines import command_lines
+from v2v_convert_guestfs.linux.network.contents import is_masked
+from v2v_convert_guestfs.linux.network.ini import macs_of
+from v2v_convert_guestfs.linux.network.link_settings import LinkFile
+from v2v_convert_guestfs.session import Session
+from v2v_core.api import Nic
+
+_LINKS = "/etc/systemd/network"
+_SETUP_LINK = "80-net-setup-link.rules"
+_GENERATOR = "75-persistent-net-generator.rules"
+_ALL = frozenset({"*", "e*", "en*", "eth*"})
+#: VMware's pciSlotNumber has bus and device in its lower bits, and the function of the device above them.
+_FUNCTION = 1024
+_PORTS, _PORT_STEP, _LAST_PORT = 160, 32, 3
+_FIRST_BUS, _BUSES_OF_PORT = 3, 8
+_BRIDGED = range(32, 64)
+_BRIDGE = 2
+
+
+class Scheme(StrEnum):
+    """What the guest's udev names NICs by."""
+
+    KERNEL = "the kernel's numbers"
+    SLOT = "slots"
+    PATH = "paths"
+
+
+def scheme_of(session: Session, files: GuestFiles, links: Sequence[LinkFile]) -> Scheme:
+    """Return how the guest names NICs for which it has no rule."""
+    if kernel_names(session, files) or not reads_links(session, files):
+        return Scheme.KERNEL
+    for link in links:
+        match = link.section("Match")
+        if macs_of(match) or set(match) - {"OriginalName"} or not set(match.get("OriginalName", "*").split()) & _ALL:
+            continue
+        policy = link.section("Link").get("NamePolicy", "").split()
+        return Scheme.SLOT if "slot" in policy else Scheme.PATH if "path" in policy else Scheme.KERNEL
+    return Scheme.SLOT
+
+
+def kernel_names(session: Session, files: GuestFiles) -> bool:
+    """Return whether the administrator has decided that NICs keep the names that the kernel assigns: eth0, eth1."""
+    if is_masked(session, f"/etc/udev/rules.d/{_SETUP_LINK}") or is_masked(session, f"{_LINKS}/99-default.link"):
+        return True
+    lines = command_lines(files)
+    return bool(lines) and all("net.ifnames=0" in line.split() for line in lines)
+
+
+def reads_links(session: Session, files: GuestFiles) -> bool:
+    """Return whether the guest's udev reads link files: it has the rule for them, and not the old rule generator."""
+    if is_masked(session, f"/etc/udev/rules.d/{_SETUP_LINK}"):
+        return False
+    rules = [
+        files.glob(f"{root}/udev/rules.d/{name}") for name in (_SETUP_LINK, _GENERATOR) for root in ("/lib", "/usr/lib")
+    ]
+    return any(rules[:2]) and not any(rules[2:])
+
+
+def names_by_slot(scheme: Scheme, nics: Sequence[Nic]) -> dict[int, str]:
+    """Return the names that the guest gave to NICs because of their PCI slots, by the position of the NIC.
+
+    The kernel's numbers are known only if all slots are, and if one driver found all NICs.
+    """
+    slots = {position: nic.pci_slot for position, nic in enumerate(nics) if nic.pci_slot is not None}
+    if len(set(slots.values())) < len(slots):
+        # Two NICs cannot be in one slot.
+        slots = {place: slot for place, slot in slots.items() if list(slots.values()).count(slot) == 1}
+    if scheme is Scheme.KERNEL:
+        if len(slots) < len(nics) or len({nic.model for nic in nics}) > 1:
+            return {}
+        order = sorted(slots, key=lambda position: pci_place(slots[position]) or (slots[position], 0))
+        return {position: f"eth{number}" for number, position in enumerate(order)}
+    named = {position: name for position, slot in slots.items() if (name := name_in_slot(slot, scheme))}
+    return {position: name for position, name in named.items() if list(named.values()).count(name) == 1}
+
+
+def name_in_slot(slot: int, scheme: Scheme = Scheme.SLOT) -> str | None:
+    """Return the name that udev takes from a PCI slot of VMware, or None.
+
+    VMware's firmware gives the kernel the sum of the two parts as the number of the slot: 160 is ens160, and 1184 is
+    ens161.
+    """
+    if scheme is Scheme.SLOT:
+        return f"ens{slot % _FUNCTION + slot // _FUNCTION}"
+    place = pci_place(slot)
+    return f"enp{place[0]}s{place[1]}" if place else None
+
+
+def pci_place(slot: int) -> tuple[int, int] | None:
+    """Return the PCI bus and device of a slot of VMware, or None if it is in no usual place."""
+    if slot in _BRIDGED:
+        return _BRIDGE, slot - _BRIDGED.start
+    port, rest = divmod(slot % _FUNCTION - _PORTS, _PORT_STEP)
+    if rest or not 0 <= port <= _LAST_PORT or slot // _FUNCTION >= _BUSES_OF_PORT:
+        return None
+    return _FIRST_BUS + _BUSES_OF_PORT * port + slot // _FUNCTION, 0
+
+
+def by_mac(names: Mapping[int, str], macs: Sequence[str | None]) -> dict[str, str]:
+    """Return names by MAC address. NICs without one of their own are left out."""
+    return {mac: name for place, name in names.items() if (mac := macs[place]) is not None and macs.count(mac) == 1}
