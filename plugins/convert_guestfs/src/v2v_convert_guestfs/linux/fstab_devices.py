@@ -210,7 +210,9 @@ def _opened_by_name(session: Session, files: GuestFiles) -> Mapping[str, str]:
     """Return the devices that were opened with a key, by their names in crypttab."""
     if not session.opened:
         return {}
-    names = DeviceNames.of(session.request.guest.disks, "sd")
+    disks = session.request.guest.disks
+    told = _disks_of(session, files, _lines_with_names(session, files))
+    names = DeviceNames.of(disks, "sd", known=corrections(told, suggested_disks(disks)))
     found = {}
     for name, source in crypttab_sources(files.read("/etc/crypttab") or b"").items():
         for device, inside in session.opened.items():
@@ -231,4 +233,6 @@ def _is(session: Session, device: str, source: str, names: DeviceNames) -> bool:
         return False
     if source.startswith(_BY_UUID):
         source = f"UUID={source.removeprefix(_BY_UUID)}"
+    if (new := names.rename(source)) is not None:
+        return new == device
     return source != "all" and Key(source, "").fits(device, uuid, names)

@@ -61,10 +61,16 @@ def warn_of_left(session: Session, path: str, content: bytes, names: DeviceNames
 def warn_of_untold(session: Session, path: str, content: bytes, names: DeviceNames) -> None:
     """Warn about each line of a boot loader's file with a disk that has kept its name because nothing says which it is.
 
-    /etc/fstab has warnings of its own.
+    :param content: of the file, after disks have been renamed.
     """
+    new = tuple(f"/dev/{disk}" for disk in names.disks.values())
     found = []
     for number, line in _lines(content):
+        for name in dict.fromkeys(name for name in names.unknown_in(line) if not name.startswith(new)):
+            found.append(
+                f"{path} in the guest, line {number} ({_shown(line)}): {name} is not one of the guest's disks, so it "
+                "stays as it is"
+            )
         for name in names.untold_in(line):
             found.append(
                 f"{path} in the guest, line {number} ({_shown(line)}): it cannot be told which of the disks {name} is, "

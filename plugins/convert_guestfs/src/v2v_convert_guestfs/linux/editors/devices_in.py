@@ -77,7 +77,7 @@ def mdadm(data: bytes, names: DeviceNames) -> bytes:
 
 def grub_defaults(data: bytes, names: DeviceNames) -> bytes:
     """Rename disks in /etc/default/grub and similar files: in the kernel command lines and GRUB's devices."""
-    return edit_values(data, _GRUB_CMDLINE, names.rename_in)
+    return edit_values(data, _GRUB_CMDLINE, lambda text: command_line(text, names))
 
 
 def dracut(data: bytes, names: DeviceNames) -> bytes:
