@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from v2v_convert_guestfs.devices import links_in
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.disks_in_fstab import ANY, Mention
 from v2v_convert_guestfs.linux.editors import bls, grub_cfg, grub_legacy, grubenv, shell
@@ -38,12 +39,10 @@ def boot_mentions(files: GuestFiles) -> list[Mention]:
     for arguments in _command_lines(files):
         for match in _WORD.finditer(arguments):
             place, kind = _PARAMETERS.get(match["name"], ("none", ANY))
-            # cryptdevice=DEVICE:NAME:OPTIONS
-            for device in (match["device"], match["device"].rpartition(":")[0], match["device"].partition(":")[0]):
-                mention = Mention.of(device, place, kind)
-                if mention is not None:
-                    found.append(mention)
-                    break
+            # cryptdevice=DEVICE:NAME:OPTIONS, and a link by path has colons of its own
+            device = next(iter(links_in(match["device"])), match["device"].partition(":")[0])
+            if mention := Mention.of(device, place, kind):
+                found.append(mention)
     return list(dict.fromkeys(found))
 
 

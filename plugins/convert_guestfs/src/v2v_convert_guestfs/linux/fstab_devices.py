@@ -142,7 +142,7 @@ def _disks_of(
         return {}
     own = {mention.place for mention in named}
     claimed = frozenset(device for place, device in session.inspection.mountpoints if place not in own and place != "/")
-    everything = [*named, *_named_elsewhere(files)]
+    everything = [*named, *_named_elsewhere(files, named)]
     kinds, members = session.filesystems, frozenset[str]()
     if any(mention.kind == ANY for mention in everything):
         members = frozenset(str(partition) for partition in session.handle.list_partitions()) - kinds.keys()
@@ -156,12 +156,12 @@ def _disks_of(
     return find_disks(everything, suggested_disks(disks), present, trusted=buses_known(disks))
 
 
-def _named_elsewhere(files: GuestFiles) -> list[Mention]:
+def _named_elsewhere(files: GuestFiles, named: Sequence[Mention]) -> list[Mention]:
     """Return what crypttab, kernel command lines and other configuration say about disks by their names."""
     found: list[Mention | None] = list(boot_mentions(files))
     for source in crypttab_sources(files.read("/etc/crypttab") or b"").values():
         found.append(Mention.of(source, "none", ANY))
-    told = {mention.disk for mention in found if mention}
+    told = {mention.disk for mention in (*named, *found) if mention}
     links = [Mention.of(link, "none", ANY) for link in _all_links(files)]
     found += [link for link in links if link and link.disk not in told]
     return list(dict.fromkeys(mention for mention in found if mention is not None))
