@@ -32,6 +32,7 @@ class Tree:
 
     def __init__(self, files: dict[str, bytes], links: dict[str, str], sectors: dict[str, bytes]) -> None:
         self.files, self.links, self.sectors = files, links, sectors
+        self.last_mounted: dict[str, str] = {}
         self.programs: dict[str, str] = {}
         self.commands: list[list[str]] = []
 
@@ -105,6 +106,9 @@ class Tree:
 
     def vfs_uuid(self, device: str) -> str:
         return "1-2-3"
+
+    def tune2fs_l(self, device: str) -> dict[str, str]:
+        return {"Last mounted on": self.last_mounted.get(device, "<not available>")}
 
     def list_devices(self) -> list[str]:
         return [device for device in self.sectors if not device[-1].isdigit()]

@@ -16,6 +16,24 @@ _DEVICE = re.compile(
 )
 #: The same inside other text: not in the middle of a longer path or word.
 _TOKEN = re.compile(rf"(?<![\w./-]){_DEVICE.pattern}(?![\w/.-])", re.ASCII)
+#: Links that udev and multipathd make from serial numbers and controllers, which are others on KVM.
+_LINK = r"/dev/(?:disk/by-(?:id|path)|mapper)/[\w.:@+=~-]{1,255}"
+_LINK_TOKEN = re.compile(rf"(?<![\w./-]){_LINK}", re.ASCII)
+_BY_PATH = re.compile(
+    r"(?P<link>disk/by-path/(?!ip-|fc-|.*-(?:usb|iscsi|fc)-).+?)(?:-part(?P<number>\d{1,3}))?", re.ASCII
+)
+#: Links of LVM and RAID stay what they are, and a disk on USB is not the source's.
+_BY_ID = re.compile(r"(?P<link>disk/by-id/(?!dm-|lvm-|md-|usb-|memstick-).+?)(?:-part(?P<number>\d{1,3}))?", re.ASCII)
+_MULTIPATH = re.compile(
+    r"(?P<named>mapper/mpath[a-z]{1,3}?)(?:(?:p|[-_]part)?(?P<number>\d{1,3}))?"
+    r"|(?P<link>mapper/3[0-9a-f]{16,32})(?:(?:p|[-_]part)(?P<part>\d{1,3}))?",
+    re.ASCII,
+)
+_MULTIPATH_LINK = re.compile(
+    r"disk/by-id/dm-(?:name-(?P<name>.+)|uuid-(?:part(?P<number>\d{1,3})-)?mpath-(?P<identity>3[0-9a-f]{16,32}))",
+    re.ASCII,
+)
+BY_UUID = "/dev/disk/by-uuid/"
 #: The same in a shell pattern or regular expression: one disk with all its partitions, and any disks.
 _ONE_PATTERN = re.compile(r"(?<![\w./-])/dev/((?:sd|hd|xvd)[a-z])(?=[.*?\[({\\+])", re.ASCII)
 _ANY_PATTERN = re.compile(r"(?<![\w./-])/dev/(?:sd|hd|xvd)(?=[.*?\[({\\+])", re.ASCII)
@@ -63,14 +81,59 @@ def buses_known(disks: Sequence[SourceDisk]) -> bool:
 
 
 def split_device(device: str) -> tuple[str, str] | None:
-    """Return the disk without /dev/ and the number of the partition or "", or None if it is neither."""
+    """Return the disk without /dev/ and the number of the partition or "", or None if it is neither.
+
+    The disk is the kernel's name for it, ``sda``, or a link to it: ``disk/by-path/pci-0000:03:00.0-scsi-0:0:1:0``.
+    """
     match = _DEVICE.fullmatch(device)
-    return (match["disk"], match["after_p"] or match["number"] or "") if match else None
+    return (match["disk"], match["after_p"] or match["number"] or "") if match else split_link(device)
+
+
+def split_link(device: str) -> tuple[str, str] | None:
+    """Return the link to a disk without /dev/ and the number of the partition or "", or None if it is no such link.
+
+    Only links that are made from the disk's hardware count.
+    """
+    path = device.removeprefix("/dev/")
+    if path == device or not re.fullmatch(_LINK, device, re.ASCII):
+        return None
+    if match := _MULTIPATH_LINK.fullmatch(path):
+        if match["name"]:
+            return split_link(f"/dev/mapper/{match['name']}")
+        return f"mapper/{match['identity']}", match["number"] or ""
+    if match := _MULTIPATH.fullmatch(path):
+        return match["named"] or match["link"], match["part"] or match["number"] or ""
+    match = _BY_PATH.fullmatch(path) or _BY_ID.fullmatch(path)
+    return (match["link"], match["number"] or "") if match else None
+
+
+def links_in(text: str) -> list[str]:
+    """Return the links in the text that are made from hardware, each once."""
+    found = (_without_mapping(match[0]) for match in _LINK_TOKEN.finditer(text))
+    return list(dict.fromkeys(link for link in found if split_link(link)))
+
+
+def is_link(disk: str) -> bool:
+    """Return whether this is a link to a disk and not the kernel's name for it."""
+    return disk.startswith(("disk/", "mapper/"))
 
 
 def family_of_name(disk: str) -> str:
-    """Return the family of a disk's name: nvme of nvme0n1, sd of sda."""
+    """Return the family of a disk's name: nvme of nvme0n1, sd of sda. Two names of a family mean two disks.
+
+    That of a link is its beginning: ``disk/by-path/pci-0000:03:00.0``, ``disk/by-id/wwn``, ``mapper``.
+    """
+    if is_link(disk):
+        family = re.match(r"disk/by-path/.*(?=-[a-z]+-[\d:.]+$)|disk/by-id/(?:scsi-.|nvme-eui|[a-z]+)|mapper/.", disk)
+        return family[0] if family else disk
     return next(family for family in sorted(_NAMES, key=len, reverse=True) if disk.startswith(family))
+
+
+def _without_mapping(link: str) -> str:
+    """Return a link without what can follow it on a command line: ``cryptdevice=/dev/disk/by-id/x-part2:root``."""
+    if link.startswith("/dev/disk/by-path/"):
+        return re.sub(r"(-part\d{1,3}):.*", r"\1", link, flags=re.ASCII)
+    return link.partition(":")[0].rstrip(".")
 
 
 @dataclass(frozen=True)
@@ -79,12 +142,14 @@ class DeviceNames:
 
     :param drives: the same for CD-ROM drives: ``{"hdc": "cdrom"}``.
     :param volumes: the new names of LVM's physical volumes that the guest mounts file systems from: ``/dev/vda2``.
+    :param uuids: the UUIDs of file systems, swap and encrypted devices by the new names. A link becomes a link by UUID.
     :param untold: names that look like the guest's disks, and nothing proves which of them they mean.
     """
 
     disks: Mapping[str, str] = field(default_factory=dict)
     drives: Mapping[str, str] = field(default_factory=dict)
     volumes: tuple[str, ...] = ()
+    uuids: Mapping[str, str] = field(default_factory=dict)
     untold: frozenset[str] = frozenset()
 
     @classmethod
@@ -110,13 +175,21 @@ class DeviceNames:
         return cls(names, drives or {}, untold=untold)
 
     def rename(self, device: str) -> str | None:
-        """Return the new name of a disk or partition, or None if it is not the guest's. Both begin with /dev/."""
+        """Return the new name of a disk or partition, or None if it is not the guest's. Both begin with /dev/.
+
+        Where the old one is a link, the new one is a link by UUID, or the kernel's name if there is no UUID.
+        """
         match = _DEVICE.fullmatch(device)
-        return self._new_name(match) if match else None
+        return self._new_name(match) if match else self._for_link(device)
 
     def rename_in(self, text: str) -> str:
         """Rename every disk and partition in the text, and leave every other byte as it is."""
-        return _TOKEN.sub(lambda match: self._new_name(match) or match[0], text)
+        parts, position = [], 0
+        for match in _LINK_TOKEN.finditer(text):
+            link = _without_mapping(match[0])
+            parts += [self._rename_names(text[position : match.start()]), self._for_link(link) or link]
+            position = match.start() + len(link)
+        return "".join([*parts, self._rename_names(text[position:])])
 
     def rename_patterns_in(self, text: str) -> str:
         """Rename patterns of disks, ``/dev/sd*``, ``/dev/sda.*``, ``/dev/sd[ab]1``, and single disks as well."""
@@ -132,9 +205,23 @@ class DeviceNames:
             if self._new_name(match) is None and match["disk"] not in self.untold
         )
 
+    def untold_in(self, text: str) -> tuple[str, ...]:
+        """List the names in the text that look like the guest's disks, and nothing proves which of them they mean."""
+        names = [match[0] for match in _TOKEN.finditer(text) if match["disk"] in self.untold]
+        return (*names, *(link for link in links_in(text) if self._for_link(link) is None))
+
     def stale_in(self, text: str) -> tuple[str, ...]:
         """List the names in the text that are wrong after the conversion: they mean another disk, or none."""
-        return tuple(match[0] for match in _TOKEN.finditer(text) if (self._new_name(match) or match[0]) != match[0])
+        names = [match[0] for match in _TOKEN.finditer(text) if (self._new_name(match) or match[0]) != match[0]]
+        return (*names, *(link for link in links_in(text) if self._for_link(link)))
+
+    def _rename_names(self, text: str) -> str:
+        return _TOKEN.sub(lambda match: self._new_name(match) or match[0], text)
+
+    def _for_link(self, link: str) -> str | None:
+        disk, number = split_link(link) or ("", "")
+        new = f"/dev/{self.disks[disk]}{number}" if disk in self.disks else None
+        return BY_UUID + self.uuids[new] if new is not None and new in self.uuids else new
 
     def _new_name(self, match: re.Match[str]) -> str | None:
         disk = self.drives.get(match["disk"]) or self.disks.get(match["disk"])

@@ -37,6 +37,8 @@ class Directory:
         self.labels: set[str] = set()
         self.locks: dict[str, str] = {}
         self.uuids: dict[str, str] = {}
+        self.partitions: list[str] = []
+        self.last_mounted: dict[str, str] = {}
         self.programs: dict[str, Callable[[list[str]], str]] = {}
         self.commands: list[list[str]] = []
 
@@ -111,6 +113,12 @@ class Directory:
 
     def vfs_uuid(self, device: str) -> str:
         return self.uuids[device]
+
+    def list_partitions(self) -> list[str]:
+        return self.partitions
+
+    def tune2fs_l(self, device: str) -> dict[str, str]:
+        return {"Last mounted on": self.last_mounted.get(device, "<not available>")}
 
     def command(self, argv: list[str]) -> str:
         words = [word for word in argv[1:] if "=" not in word]

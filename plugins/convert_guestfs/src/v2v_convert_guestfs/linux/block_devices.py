@@ -9,7 +9,8 @@ from collections.abc import Callable
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
-from v2v_convert_guestfs.linux.editors import devices_in, lvm_filters
+from v2v_convert_guestfs.linux import left_names, unit_names
+from v2v_convert_guestfs.linux.editors import devices_in, lvm_filters, systemd_units
 from v2v_convert_guestfs.linux.families import Family, family_of, release_of
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import Bus, Inspection, drive_letters
@@ -25,10 +26,17 @@ PLACES: tuple[tuple[str, Callable[[bytes, DeviceNames], bytes]], ...] = (
     ("/etc/initramfs-tools/initramfs.conf", devices_in.resume),
     ("/etc/initramfs-tools/conf.d/*", devices_in.resume),
     ("/etc/uswsusp.conf", devices_in.resume_device),
-    ("/etc/systemd/system/*.mount", devices_in.mount_unit),
+    ("/etc/systemd/system/*.mount", systemd_units.unit),
 )
-#: Files that name disks in too many ways to be edited. The user is warned about them.
-_LOOKED_AT = ("/etc/smartd.conf", "/etc/hdparm.conf")
+#: The same for files that no tool copies into an initramfs.
+PLACES_ON_DISK: tuple[tuple[str, Callable[[bytes, DeviceNames], bytes]], ...] = (
+    ("/etc/systemd/system/*.swap", systemd_units.unit),
+    ("/etc/systemd/system/*.automount", systemd_units.unit),
+    ("/etc/systemd/system/*.service", systemd_units.unit),
+    ("/etc/systemd/system/*.d/*.conf", systemd_units.unit),
+    ("/etc/dracut.conf", devices_in.dracut),
+    ("/etc/dracut.conf.d/*.conf", devices_in.dracut),
+)
 #: Caches with the names of the old disks. The programs that use them create them again.
 _CACHES = ("/etc/blkid/blkid.tab", "/etc/blkid.tab", "/etc/lvm/cache/.cache")
 #: The disks that LVM may use, by serial numbers that change on KVM. Without this file LVM uses all disks. Editing it
@@ -36,11 +44,10 @@ _CACHES = ("/etc/blkid/blkid.tab", "/etc/blkid.tab", "/etc/lvm/cache/.cache")
 _LVM_DEVICES = "/etc/lvm/devices/system.devices"
 #: The last major versions whose kernels name IDE disks hda. Later kernels use libata, which names them sda.
 _LAST_WITH_HD = {Family.REDHAT: 5, Family.SUSE: 10, Family.DEBIAN: 5, Family.ALT: 4}
-#: The most devices of one file that get a warning each.
+#: The most devices in a warning.
 _WARNINGS = 10
 #: What may be a logical volume: /dev/GROUP/NAME or /dev/mapper/GROUP-NAME. Asking LVM takes time.
 _LOGICAL_VOLUME = re.compile(r"/dev/[^/]+/.")
-_LINKS = re.compile(r"/dev/disk/by-(?:id|path)/[^\s\"',:]+", re.ASCII)
 
 
 def rename_devices(session: Session, files: GuestFiles, names: DeviceNames) -> None:
@@ -49,7 +56,7 @@ def rename_devices(session: Session, files: GuestFiles, names: DeviceNames) -> N
     :raises ConversionError: a file cannot be written.
     """
     uuids = luks_uuids(session, names)
-    for pattern, editor in PLACES:
+    for pattern, editor in (*PLACES, *PLACES_ON_DISK):
         for path in files.glob(pattern):
             edit = _bound(editor, names)
             if editor is devices_in.lvm_filters:
@@ -57,13 +64,9 @@ def rename_devices(session: Session, files: GuestFiles, names: DeviceNames) -> N
             if editor is devices_in.crypttab:
                 edit = _with_uuids(names, uuids)
             files.edit(path, edit, what="disks are called by their new names", why="disks have other names with virtio")
-            _warn_of_the_rest(session, files, path, names)
-    for path in _LOOKED_AT:
-        text = _without_comments(files.read(path) if files.glob(path) else None)
-        stale = names.stale_in(text)
-        if stale:
-            listed = ", ".join(sorted(set(stale))[:_WARNINGS])
-            session.report.warning(f"{path} in the guest names {listed}: check it by hand")
+            left_names.warn_of_left(session, path, files.read(path) or b"", names)
+    unit_names.rename_units(session, files, names)
+    left_names.warn_of_looked_at(session, files, names)
     for path in _CACHES:
         files.remove(path, what="removed", why="it remembers disks by their old names")
     if files.remove(_LVM_DEVICES, what="removed", why="it lists disks by their old names and serial numbers"):
@@ -177,22 +180,3 @@ def _warn_of_filters(session: Session, files: GuestFiles, path: str, names: Devi
                 f"{', '.join(one.in_front[:_WARNINGS])}, which the disks of LVM are called on KVM: a pattern that "
                 "accepts them was put in front; check the filter by hand"
             )
-
-
-def _warn_of_the_rest(session: Session, files: GuestFiles, path: str, names: DeviceNames) -> None:
-    text = _without_comments(files.read(path))
-    links = sorted(set(_LINKS.findall(text)))
-    for link in links[:_WARNINGS]:
-        session.report.warning(f"{path} in the guest names {link}, which may not exist on KVM: use UUID= instead")
-    new = tuple(f"/dev/{disk}" for disk in names.disks.values())
-    unknown = sorted(name for name in set(names.unknown_in(text)) if not name.startswith(new))
-    for name in unknown[:_WARNINGS]:
-        session.report.warning(f"{path} in the guest names {name}, which is not one of the guest's disks")
-    left = len(links[_WARNINGS:]) + len(unknown[_WARNINGS:])
-    if left:
-        session.report.warning(f"{path} in the guest names {left} more devices that may not exist on KVM")
-
-
-def _without_comments(data: bytes | None) -> str:
-    lines = (data or b"").decode("latin-1").split("\n")
-    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))

@@ -104,6 +104,7 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     prefix = block_devices.prefix_of(capabilities.block_bus, session.inspection)
     known = fstab_devices.known_disks(session, files)
     names = DeviceNames.of(session.request.guest.disks, prefix, block_devices.renamed_drives(session), known)
+    names = replace(names, uuids=fstab_devices.uuids_of_links(session, files, names))
     names = replace(names, volumes=block_devices.physical_volumes(session, names))
     bus = capabilities.block_bus
     others = [other for other in bootloader.bootable(kernels) if other is not kernel and can_boot_from(other, bus)]

@@ -12,16 +12,44 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from v2v_convert_guestfs.appliance import brief
-from v2v_convert_guestfs.devices import DeviceNames, buses_known, suggested_disks
+from v2v_convert_guestfs.devices import (
+    DeviceNames,
+    buses_known,
+    is_link,
+    links_in,
+    split_link,
+    suggested_disks,
+)
 from v2v_convert_guestfs.encryption import Key
 from v2v_convert_guestfs.files import GuestFiles
-from v2v_convert_guestfs.linux.disks_in_fstab import FileSystems, Mention, corrections, device_on, find_disks, mentions
+from v2v_convert_guestfs.linux.boot_arguments import boot_mentions
+from v2v_convert_guestfs.linux.device_links import device_of
+from v2v_convert_guestfs.linux.disks_in_fstab import (
+    ANY,
+    FileSystems,
+    Mention,
+    corrections,
+    device_on,
+    find_disks,
+    mentions,
+)
 from v2v_convert_guestfs.session import Session
-from v2v_core.api import visible
+from v2v_core.api import drive_number, visible
 
-_MAPPED = "/dev/mapper/"
+#: What fstab(5) has for file systems that are mounted nowhere, and the root, which is known.
+_NO_PLACES = frozenset({"/", "none", "swap"})
+#: The files in which links to disks are replaced.
+_WITH_LINKS = (
+    *("/etc/fstab", "/etc/crypttab", "/etc/mdadm.conf", "/etc/mdadm/mdadm.conf"),
+    *("/etc/systemd/system/*.mount", "/etc/systemd/system/*.swap", "/etc/systemd/system/*.automount"),
+    *("/etc/default/grub", "/etc/default/grub.d/*.cfg", "/etc/sysconfig/bootloader", "/etc/kernel/cmdline"),
+    *("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/grub/menu.lst", "/boot/grub/grub.conf"),
+    *("/boot/efi/EFI/*/grub.cfg", "/boot/loader/entries/*.conf", "/boot/efi/loader/entries/*.conf"),
+    *("/boot/grub/device.map", "/boot/grub2/device.map", "/etc/initramfs-tools/conf.d/*", "/etc/grub.d/*"),
+)
+#: Bytes of such a file, and links in all of them.
+_LIMIT, _MOST_LINKS = 4 * 1024 * 1024, 200
 _BY_UUID = "/dev/disk/by-uuid/"
-_BY_LVM = re.compile(r"/dev/disk/by-id/dm-uuid-LVM-([0-9A-Za-z]{32})([0-9A-Za-z]{32})")
 _BY_PARTITION = re.compile(r"(?:PARTUUID=|/dev/disk/by-partuuid/)\"?([0-9A-Fa-f-]{36})\"?")
 
 
@@ -29,15 +57,15 @@ def find_devices(session: Session, files: GuestFiles) -> None:
     """Replace such names in the list of mount points by libguestfs's. The guest's / must be mounted."""
     opened = _opened_by_name(session, files)
     named = _lines_with_names(session, files)
-    own = {mention.place: mention for mention in named if mention.place != "/"}
+    own = {mention.place: mention for mention in named if mention.place not in _NO_PLACES}
     _set_mountpoints(
         session,
         [
-            (place, device if place in own else _device(session, device, opened))
+            (place, device if place in own else device_of(session, device, opened))
             for place, device in session.inspection.mountpoints
         ],
     )
-    disks = _disks_of(session, named)
+    disks = _disks_of(session, files, named)
     places = []
     for place, device in session.inspection.mountpoints:
         index = disks[own[place].disk] if place in own else None
@@ -54,8 +82,40 @@ def known_disks(session: Session, files: GuestFiles) -> dict[str, int | None]:
 
     These are the index of a disk by its name, or None if the name cannot be told. The guest must be mounted.
     """
-    disks = _disks_of(session, _lines_with_names(session, files))
+    disks = _disks_of(session, files, _lines_with_names(session, files), mounted=True)
     return corrections(disks, suggested_disks(session.request.guest.disks))
+
+
+def uuids_of_links(session: Session, files: GuestFiles, names: DeviceNames) -> dict[str, str]:
+    """Return the UUIDs of the file systems, swap and encrypted devices that links in the guest's files mean.
+
+    These links are made from the disks' hardware and will not exist on KVM.
+
+    :param names: with the links that are known. The result has the new names of the devices.
+    """
+    uuids = {}
+    for disk, number in dict.fromkeys(filter(None, map(split_link, _all_links(files)))):
+        index = appliance_index(names.disks.get(disk, ""))
+        device = device_on(index, number) if index is not None else ""
+        if session.filesystems.get(device, "unknown") == "unknown":
+            continue
+        try:
+            uuid = str(session.handle.vfs_uuid(device))
+        except RuntimeError as err:
+            session.report.debug(f"{device} has no UUID: {brief(err)}")
+            continue
+        if uuid:
+            uuids[f"/dev/{names.disks[disk]}{number}"] = uuid
+    return uuids
+
+
+def appliance_index(new: str) -> int | None:
+    """Return the index of the disk with a new name (``vdb``), from 0, or None if it has none.
+
+    The appliance has the guest's disks in the same order.
+    """
+    match = re.fullmatch(r"[a-z]d([a-z]{1,6})", new, re.ASCII)
+    return drive_number(match[1]) if match else None
 
 
 def crypttab_sources(data: bytes) -> dict[str, str]:
@@ -65,17 +125,71 @@ def crypttab_sources(data: bytes) -> dict[str, str]:
 
 
 def _lines_with_names(session: Session, files: GuestFiles) -> list[Mention]:
-    """Return the lines of fstab that name a disk by the kernel's name."""
+    """Return the lines of fstab that name a disk by the kernel's name or by a link that is made from its hardware."""
     return mentions(files.read("/etc/fstab") or b"") if session.request.guest.disks else []
 
 
-def _disks_of(session: Session, named: Sequence[Mention]) -> dict[str, int | None]:
-    """Return the index of the disk that each name means, or None if it cannot be told."""
+def _disks_of(
+    session: Session, files: GuestFiles, named: Sequence[Mention], *, mounted: bool = False
+) -> dict[str, int | None]:
+    """Return the index of the disk that each name means, or None if it cannot be told.
+
+    :param named: the lines of fstab. Other files of the guest are evidence, too.
+    :param mounted: whether the guest is mounted as fstab says. If so, the mount points are evidence.
+    """
     disks = session.request.guest.disks
+    if not disks:
+        return {}
     own = {mention.place for mention in named}
     claimed = frozenset(device for place, device in session.inspection.mountpoints if place not in own and place != "/")
-    present = FileSystems(len(disks), session.filesystems, session.inspection.root, claimed)
-    return find_disks(named, suggested_disks(disks), present, trusted=buses_known(disks))
+    everything = [*named, *_named_elsewhere(files, named)]
+    kinds, members = session.filesystems, frozenset[str]()
+    if any(mention.kind == ANY for mention in everything):
+        members = frozenset(str(partition) for partition in session.handle.list_partitions()) - kinds.keys()
+    present = FileSystems(len(disks), kinds, session.inspection.root, claimed, members)
+    if mounted:
+        # A file system that is mounted in the appliance may have recorded that.
+        places = {device: place for place, device in session.inspection.mountpoints}
+        present = replace(present, last_mounted=places)
+    elif len(disks) > 1:
+        present = replace(present, last_mounted=_last_mounted(session, everything))
+    return find_disks(everything, suggested_disks(disks), present, trusted=buses_known(disks))
+
+
+def _named_elsewhere(files: GuestFiles, named: Sequence[Mention]) -> list[Mention]:
+    """Return what crypttab, kernel command lines and other configuration say about disks by their names."""
+    found: list[Mention | None] = list(boot_mentions(files))
+    for source in crypttab_sources(files.read("/etc/crypttab") or b"").values():
+        found.append(Mention.of(source, "none", ANY))
+    told = {mention.disk for mention in (*named, *found) if mention}
+    links = [Mention.of(link, "none", ANY) for link in _all_links(files)]
+    found += [link for link in links if link and link.disk not in told]
+    return list(dict.fromkeys(mention for mention in found if mention is not None))
+
+
+def _all_links(files: GuestFiles) -> list[str]:
+    """Return the links that are made from hardware in all files whose disks are renamed."""
+    paths = dict.fromkeys(path for pattern in _WITH_LINKS for path in files.glob(pattern))
+    texts = ((files.read(path, limit=_LIMIT) or b"").decode("latin-1") for path in paths)
+    return list(dict.fromkeys(link for text in texts for link in links_in(text)))[:_MOST_LINKS]
+
+
+def _last_mounted(session: Session, named: Sequence[Mention]) -> dict[str, str]:
+    """Return where the file systems that a name could mean were last mounted, as far as they have recorded it."""
+    found = {}
+    numbers = {mention.number for mention in named if mention.place.startswith("/")}
+    for index in range(len(session.request.guest.disks)):
+        for device in (device_on(index, number) for number in sorted(numbers)):
+            if not session.filesystems.get(device, "").startswith("ext"):
+                continue
+            try:
+                place = str(session.handle.tune2fs_l(device).get("Last mounted on", ""))
+            except RuntimeError as err:
+                session.report.debug(f"{device} does not say where it was mounted: {brief(err)}")
+                continue
+            if place.startswith("/"):
+                found[device] = place
+    return found
 
 
 def _set_mountpoints(session: Session, places: Sequence[tuple[str, str]]) -> None:
@@ -84,7 +198,7 @@ def _set_mountpoints(session: Session, places: Sequence[tuple[str, str]]) -> Non
 
 def _warn_of_untold(session: Session, named: Sequence[Mention], corrected: Mapping[str, int | None]) -> None:
     for mention in named:
-        if corrected.get(mention.disk, 0) is None:
+        if corrected.get(mention.disk, 0) is None and not is_link(mention.disk):
             session.report.warning(
                 f"/etc/fstab in the guest, line {mention.number_of_line} ({visible(mention.line)}): it cannot be told "
                 f"which of the disks {mention.device} is, so the line stays as it is and may fail on KVM: write UUID= "
@@ -96,7 +210,9 @@ def _opened_by_name(session: Session, files: GuestFiles) -> Mapping[str, str]:
     """Return the devices that were opened with a key, by their names in crypttab."""
     if not session.opened:
         return {}
-    names = DeviceNames.of(session.request.guest.disks, "sd")
+    disks = session.request.guest.disks
+    told = _disks_of(session, files, _lines_with_names(session, files))
+    names = DeviceNames.of(disks, "sd", known=corrections(told, suggested_disks(disks)))
     found = {}
     for name, source in crypttab_sources(files.read("/etc/crypttab") or b"").items():
         for device, inside in session.opened.items():
@@ -117,31 +233,6 @@ def _is(session: Session, device: str, source: str, names: DeviceNames) -> bool:
         return False
     if source.startswith(_BY_UUID):
         source = f"UUID={source.removeprefix(_BY_UUID)}"
+    if (new := names.rename(source)) is not None:
+        return new == device
     return source != "all" and Key(source, "").fits(device, uuid, names)
-
-
-def _device(session: Session, device: str, opened: Mapping[str, str]) -> str:
-    if device in session.filesystems:
-        return device
-    try:
-        if device.startswith(_MAPPED):
-            return opened.get(device.removeprefix(_MAPPED), device)
-        if device.startswith(_BY_UUID):
-            return str(session.handle.findfs_uuid(device.removeprefix(_BY_UUID)))
-        if match := _BY_LVM.fullmatch(device):
-            return _logical_volume(session, match[1], match[2]) or device
-    except RuntimeError as err:
-        session.report.debug(f"{device} is not found: {brief(err)}")
-    return device
-
-
-def _logical_volume(session: Session, group: str, volume: str) -> str | None:
-    """Return the logical volume with an identity, in the group with an identity, both without hyphens; or None."""
-    groups = [str(found["vg_name"]) for found in session.handle.vgs_full() if _plain(found["vg_uuid"]) == group]
-    volumes = [str(found["lv_name"]) for found in session.handle.lvs_full() if _plain(found["lv_uuid"]) == volume]
-    made = [f"/dev/{first}/{second}" for first in groups for second in volumes]
-    return next((name for name in made if name in session.filesystems), None)
-
-
-def _plain(identity: object) -> str:
-    return str(identity).replace("-", "")

@@ -30,6 +30,7 @@ _DIRECTORIES = (
     *("/", "/boot", "/boot/grub", "/boot/grub2", "/etc", "/etc/systemd/system", "/usr/local/sbin", "/var/lib"),
     *("/etc/rc.d/init.d", "/etc/init.d", "/var/lib/dpkg", "/var/lib/rpm"),
 )
+_PLACES = (*block_devices.PLACES, *block_devices.PLACES_ON_DISK)
 #: The letters of lsattr(1) for immutable and append-only.
 _LOCKS = {"i": "immutable", "a": "append-only"}
 
@@ -43,7 +44,7 @@ def check_configuration(session: Session, files: GuestFiles, blockers: Blockers)
     for path in dict.fromkeys(path for pattern in _BOOT for path in files.glob(pattern)):
         if lock_of(session, path) and names.stale_in((files.read(path) or b"").decode("latin-1")):
             _check(session, path, blockers)
-    found = ((path, editor) for pattern, editor in block_devices.PLACES for path in files.glob(pattern))
+    found = ((path, editor) for pattern, editor in _PLACES for path in files.glob(pattern))
     locked = [(path, editor) for path, editor in found if lock_of(session, path)]
     if locked:
         names = replace(names, volumes=block_devices.physical_volumes(session, names))

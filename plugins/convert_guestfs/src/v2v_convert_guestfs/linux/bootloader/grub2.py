@@ -22,11 +22,12 @@ from v2v_convert_guestfs.linux.editors import bls, debconf, devices_in, grub_cfg
 from v2v_convert_guestfs.linux.editors.bls import BlsEntry
 from v2v_convert_guestfs.linux.editors.grub_cfg import MenuEntry
 from v2v_convert_guestfs.linux.kernels import Kernel
+from v2v_convert_guestfs.linux.left_names import warn_of_untold
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError, Firmware
 
 _OWN_ENTRIES = (
-    *("/etc/grub.d/40_custom", "/etc/grub.d/41_custom"),
+    "/etc/grub.d/*",
     *("/boot/grub/custom.cfg", "/boot/grub2/custom.cfg"),
 )
 _BLS_ENTRIES = "/boot/loader/entries/*.conf"
@@ -122,8 +123,8 @@ class Grub2:
         :raises ConversionError: a kernel command line in the menu still contains an old name.
         """
         what, why = RENAMED
-        settings.rename_devices(self._files, names)
-        for path in _OWN_ENTRIES:
+        settings.rename_devices(self._session, self._files, names)
+        for path in (found for pattern in _OWN_ENTRIES for found in self._files.glob(pattern)):
             self._files.edit(path, lambda data: devices_in.kernel_lines(data, names), what=what, why=why)
         self._rename_in_debconf(names)
         root = self._root_by_uuid()
@@ -137,6 +138,8 @@ class Grub2:
         except ConversionError:
             # grubenv has a fixed size, and a UUID is longer than a device name.
             self._edit_environment(names.rename_in, what, why)
+        for path in (self._path, *self._bls_paths(), _CMDLINE):
+            warn_of_untold(self._session, path, self._files.read(path, limit=_LIMIT) or b"", names)
         left = sorted({name for line in self._command_lines() for name in names.stale_in(line)})
         if left:
             raise ConversionError(

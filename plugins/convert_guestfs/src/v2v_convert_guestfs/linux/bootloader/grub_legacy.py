@@ -12,6 +12,7 @@ from v2v_convert_guestfs.linux.bootloader.settings import NEW_DEFAULT, RENAMED, 
 from v2v_convert_guestfs.linux.editors import grub_legacy
 from v2v_convert_guestfs.linux.editors.grub_legacy import LegacyEntry
 from v2v_convert_guestfs.linux.kernels import Kernel
+from v2v_convert_guestfs.linux.left_names import warn_of_untold
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError, Firmware
 
@@ -72,8 +73,9 @@ class GrubLegacy:
 
         :raises ConversionError: a kernel command line in the menu still contains an old name.
         """
-        settings.rename_devices(self._files, names)
+        settings.rename_devices(self._session, self._files, names)
         self._edit(lambda data: grub_legacy.rename_devices(data, names), *RENAMED)
+        warn_of_untold(self._session, self._path, self._read(), names)
         left = sorted({name for entry in grub_legacy.entries(self._read()) for name in names.stale_in(entry.arguments)})
         if left:
             raise ConversionError(

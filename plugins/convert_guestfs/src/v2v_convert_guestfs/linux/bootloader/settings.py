@@ -11,6 +11,7 @@ from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.editors import devices_in, grub_cfg, shell
 from v2v_convert_guestfs.linux.kernels import Kernel
+from v2v_convert_guestfs.linux.left_names import warn_of_untold
 from v2v_convert_guestfs.session import Session
 
 DEFAULTS = "/etc/default/grub"
@@ -23,6 +24,8 @@ _PATTERNS = (
     *("/etc/sysconfig/grub", "/etc/sysconfig/grub2", "/etc/sysconfig/bootloader"),
 )
 _DEVICE_MAPS = ("/boot/grub/device.map", "/boot/grub2/device.map")
+#: SUSE's list of disks that grub2-install is run on after an update.
+_INSTALLED_ON = "/etc/default/grub_installdevice"
 _SYSCONFIG_KERNEL = "/etc/sysconfig/kernel"
 
 
@@ -32,14 +35,16 @@ def setting_files(files: GuestFiles) -> list[str]:
     return list(dict.fromkeys(path for path in resolved if path is not None))
 
 
-def rename_devices(files: GuestFiles, names: DeviceNames) -> None:
-    """Rename disks in the settings and in device.map.
+def rename_devices(session: Session, files: GuestFiles, names: DeviceNames) -> None:
+    """Rename disks in the settings, in device.map and in the list of disks that GRUB is installed on.
 
     :raises ConversionError: a file cannot be written.
     """
     what, why = RENAMED
     for path in setting_files(files):
         files.edit(path, lambda data: devices_in.grub_defaults(data, names), what=what, why=why)
+        warn_of_untold(session, path, files.read(path) or b"", names)
+    files.edit(_INSTALLED_ON, lambda data: devices_in.kernel_arguments(data, names), what=what, why=why)
     for path in _DEVICE_MAPS:
         files.edit(path, lambda data: devices_in.device_map(data, names), what=what, why=why)
 

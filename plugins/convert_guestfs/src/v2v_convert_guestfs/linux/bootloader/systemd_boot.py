@@ -20,6 +20,7 @@ from v2v_convert_guestfs.linux.bootloader.settings import NEW_DEFAULT, RENAMED, 
 from v2v_convert_guestfs.linux.editors import bls, devices_in
 from v2v_convert_guestfs.linux.editors.bls import BlsEntry
 from v2v_convert_guestfs.linux.kernels import Kernel, version_key
+from v2v_convert_guestfs.linux.left_names import warn_of_untold
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError, Firmware
 
@@ -123,6 +124,8 @@ class SystemdBoot:
         self._files.edit(_CMDLINE, lambda data: devices_in.kernel_cmdline(data, names), what=what, why=why)
         for entry in self._entries():
             self._files.edit(entry.path, lambda data: devices_in.kernel_lines(data, names), what=what, why=why)
+        for path in (_CMDLINE, *(entry.path for entry in self._entries())):
+            warn_of_untold(self._session, path, self._files.read(path) or b"", names)
         left = sorted({name for entry in self._entries() for name in names.stale_in(entry.content.options)})
         if left:
             raise ConversionError(

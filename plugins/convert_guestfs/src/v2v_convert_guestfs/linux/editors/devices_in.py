@@ -6,28 +6,39 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from v2v_convert_guestfs.devices import DeviceNames
+from v2v_convert_guestfs.devices import BY_UUID, DeviceNames
 from v2v_convert_guestfs.linux.editors import lvm_filters as lvm
+from v2v_convert_guestfs.linux.editors import systemd_units
 from v2v_convert_guestfs.linux.editors.shell import edit_values
 
 #: Return what root= on a kernel command line may be called instead, such as UUID=…, by the new name of a disk, or None.
 RootName = Callable[[str], str | None]
 
-_ROOT = re.compile(r"(?<![\w./-])root=(/dev/[^\s\"']+)", re.ASCII)
+#: The parameters whose value may be UUID=…, as every initramfs understands them.
+_FILE_SYSTEM = re.compile(
+    r"(?<![\w./-])(?P<name>(?:real_)?(?:root|resume)|crypt_root)=(?P<device>/dev/[^\s\"']+)", re.ASCII
+)
 #: A line of fstab(5) or crypttab(5): fields separated by blanks.
 _FIELDS = re.compile(r"(?P<indent>[ \t]*)(?P<fields>[^#\s][^\n]*)", re.ASCII)
 _GRUB_CMDLINE = re.compile(r"GRUB_CMDLINE_[A-Z_]+|GRUB_DEVICE(?:_BOOT)?|boot|[A-Z_]*APPEND")
+_DRACUT = re.compile(r"kernel_cmdline|add_device")
 _RESUME = re.compile(r"RESUME|resume|ROOT|CRYPTDEVICE")
 _KERNEL_LINE = re.compile(
     r"[ \t]*(?:(?:linux(?:16|efi)?|kernel|options|append)[ \t]|set[ \t]+(?:default_)?kernelopts=)", re.ASCII
 )
 _CRYPTTAB_DEVICE = re.compile(r"(?P<before>[ \t]*[^#\s]\S*[ \t]+)(?P<device>/dev/\S+)", re.ASCII)
+_LINK_BY_UUID = re.compile(rf"^(?P<indent>[ \t]*)(?P<link>{BY_UUID}[\w-]+)", re.ASCII)
 _DEVICE_MAP = re.compile(r"(?P<drive>[ \t]*\(hd(?P<number>\d{1,3})\)[ \t]+)(?P<device>\S+)(?P<rest>[^\n]*)", re.ASCII)
 
 
 def fstab(data: bytes, names: DeviceNames) -> bytes:
     """Rename disks in fstab(5): the device of each line, and devices in its options (``logdev=/dev/sdb1``)."""
-    return _by_line(data, lambda line: _fields(line, names, columns={0, 3}))
+
+    def edit(line: str) -> str:
+        new = _fields(line, names, columns={0, 3})
+        return new if new == line else _LINK_BY_UUID.sub(lambda match: match["indent"] + _by_uuid(match["link"]), new)
+
+    return _by_line(data, edit)
 
 
 def crypttab(data: bytes, names: DeviceNames, uuids: Mapping[str, str] | None = None) -> bytes:
@@ -39,7 +50,8 @@ def crypttab(data: bytes, names: DeviceNames, uuids: Mapping[str, str] | None = 
     def edit(line: str) -> str:
         line = _fields(line, names, columns={1, 2, 3})
         match = _CRYPTTAB_DEVICE.match(line)
-        uuid = (uuids or {}).get(match["device"]) if match else None
+        device = match["device"] if match else ""
+        uuid = (uuids or {}).get(device) or (device.removeprefix(BY_UUID) if device.startswith(BY_UUID) else None)
         return line if match is None or uuid is None else f"{match['before']}UUID={uuid}{line[match.end() :]}"
 
     return _by_line(data, edit)
@@ -65,7 +77,12 @@ def mdadm(data: bytes, names: DeviceNames) -> bytes:
 
 def grub_defaults(data: bytes, names: DeviceNames) -> bytes:
     """Rename disks in /etc/default/grub and similar files: in the kernel command lines and GRUB's devices."""
-    return edit_values(data, _GRUB_CMDLINE, names.rename_in)
+    return edit_values(data, _GRUB_CMDLINE, lambda text: command_line(text, names))
+
+
+def dracut(data: bytes, names: DeviceNames) -> bytes:
+    """Rename disks in dracut.conf(5): in kernel_cmdline, and in the devices that the initramfs waits for."""
+    return edit_values(data, _DRACUT, names.rename_in)
 
 
 def resume(data: bytes, names: DeviceNames) -> bytes:
@@ -126,14 +143,20 @@ def command_line(text: str, names: DeviceNames, *, root: RootName | None = None)
     """
 
     def edit(match: re.Match[str]) -> str:
-        new = names.rename(match[1])
-        return f"root={(root(new) if root else None) or new}" if new else names.rename_in(match[0])
+        new = names.rename(match["device"])
+        if new is None:
+            return names.rename_in(match[0])
+        by_uuid = _by_uuid(new) if new.startswith(BY_UUID) else None
+        if by_uuid is None and root is not None and match["name"] == "root":
+            by_uuid = root(new)
+        return f"{match['name']}={by_uuid or new}"
 
     # The new name must not be renamed once more: it can be the old name of another disk.
-    parts = _ROOT.split(text)
-    roots = [edit(match) for match in _ROOT.finditer(text)]
-    plain = [names.rename_in(part) for part in parts[::2]]
-    return "".join(part for pair in zip(plain, [*roots, ""], strict=True) for part in pair)
+    parts, position = [], 0
+    for match in _FILE_SYSTEM.finditer(text):
+        parts += [names.rename_in(text[position : match.start()]), edit(match)]
+        position = match.end()
+    return "".join([*parts, names.rename_in(text[position:])])
 
 
 def kernel_cmdline(data: bytes, names: DeviceNames, *, root: RootName | None = None) -> bytes:
@@ -159,10 +182,12 @@ def device_map(data: bytes, names: DeviceNames) -> bytes:
 
 
 def mount_unit(data: bytes, names: DeviceNames) -> bytes:
-    """Rename disks in a systemd mount unit: in What=."""
-    return _by_line(
-        data, lambda line: names.rename_in(line) if re.match(r"[ \t]*What[ \t]*=", line, re.ASCII) else line
-    )
+    """Rename disks in a systemd unit."""
+    return systemd_units.unit(data, names)
+
+
+def _by_uuid(link: str) -> str:
+    return f"UUID={link.removeprefix(BY_UUID)}"
 
 
 def _by_line(data: bytes, edit: Callable[[str], str]) -> bytes:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from v2v_convert_guestfs.devices import DeviceNames
+from v2v_convert_guestfs.linux.editors.devices_in import command_line
 
 _TITLE = re.compile(r"[ \t]*title(?:[ \t=](?P<title>[^\n]*)|\r?$)", re.ASCII)
 #: Before the path there may be options (``--no-mem-option``) and a disk: ``(hd0,0)/vmlinuz``.
@@ -106,7 +107,7 @@ def add_entry(data: bytes, template: LegacyEntry, old: str, new: str) -> bytes:
 def rename_devices(data: bytes, names: DeviceNames) -> bytes:
     """Rename disks on kernel command lines, and in the comments from which programs make new ones."""
     return "\n".join(
-        names.rename_in(line) if _COMMAND_LINE.match(line) or _MAGIC.match(line) else line for line in _lines(data)
+        command_line(line, names) if _COMMAND_LINE.match(line) or _MAGIC.match(line) else line for line in _lines(data)
     ).encode("latin-1")
 
 

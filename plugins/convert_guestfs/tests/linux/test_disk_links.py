@@ -1,0 +1,419 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Links that are made from a disk's hardware: which disk they mean, and what is written in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from v2v_convert_guestfs.devices import DeviceNames, family_of_name, links_in, split_link
+from v2v_convert_guestfs.linux import block_devices
+from v2v_convert_guestfs.linux.bootloader.grub2 import Grub2
+from v2v_convert_guestfs.linux.bootloader.grub_legacy import GrubLegacy
+from v2v_convert_guestfs.linux.fstab_devices import find_devices, known_disks, uuids_of_links
+from v2v_core.api import Bus, Guest, SourceDisk
+
+PATH = "/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:%d:0"
+WWID = "/dev/disk/by-id/scsi-36000c29a5d1f7c1e2b3a49586778899%d"
+
+
+def with_disks(guest: Any, *buses: Bus | None, kinds: dict[str, str], root: str = "/dev/sda1") -> Any:
+    """Give a guest disks, and file systems whose UUIDs are their names in the appliance."""
+    disks = tuple(SourceDisk(index=i, bus=bus) for i, bus in enumerate(buses, 1))
+    session = guest.session
+    session.request = replace(session.request, guest=Guest(name="g", disks=disks))
+    session.filesystems = kinds
+    session.found = replace(session.inspection, root=root, mountpoints=(("/", root),))
+    guest.handle.uuids = {device: f"uuid-of-{device[-4:]}" for device in kinds}
+    guest.handle.partitions = list(kinds)
+    return guest
+
+
+def renamed(guest: Any) -> DeviceNames:
+    """Rename the disks of a guest with GRUB 2 or GRUB legacy, and return their names."""
+    session, files = guest.session, guest.files
+    names = DeviceNames.of(session.request.guest.disks, "vd", known=known_disks(session, files))
+    names = replace(names, uuids=uuids_of_links(session, files, names))
+    block_devices.rename_devices(session, files, names)
+    if files.glob("/boot/grub/grub.cfg"):
+        Grub2(session, files, "/boot/grub/grub.cfg").rename_devices(names)
+    if files.glob("/boot/grub/menu.lst"):
+        GrubLegacy(session, files, "/boot/grub/menu.lst").rename_devices(names)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        (PATH % 0 + "-part12", ("disk/by-path/pci-0000:03:00.0-scsi-0:0:0:0", "12")),
+        ("/dev/disk/by-path/pci-0000:0b:00.0-nvme-1", ("disk/by-path/pci-0000:0b:00.0-nvme-1", "")),
+        ("/dev/disk/by-id/ata-VBOX_HARDDISK_VBd9dc-part1", ("disk/by-id/ata-VBOX_HARDDISK_VBd9dc", "1")),
+        ("/dev/disk/by-id/nvme-eui.0050c2-part3", ("disk/by-id/nvme-eui.0050c2", "3")),
+        ("/dev/mapper/mpatha2", ("mapper/mpatha", "2")),
+        ("/dev/mapper/mpathap2", ("mapper/mpatha", "2")),
+        ("/dev/mapper/mpathb-part1", ("mapper/mpathb", "1")),
+        ("/dev/mapper/mpathb_part1", ("mapper/mpathb", "1")),
+        ("/dev/mapper/mpathaa", ("mapper/mpathaa", "")),
+        ("/dev/mapper/36001405c0de0123456789abcdef01234p1", ("mapper/36001405c0de0123456789abcdef01234", "1")),
+        ("/dev/disk/by-id/dm-name-mpatha-part2", ("mapper/mpatha", "2")),
+        (
+            "/dev/disk/by-id/dm-uuid-part1-mpath-36001405c0de0123456789abcdef01234",
+            ("mapper/36001405c0de0123456789abcdef01234", "1"),
+        ),
+        # What stays what it is on KVM, or is no disk of the source.
+        ("/dev/mapper/vg0-root", None),
+        ("/dev/disk/by-id/dm-name-vg0-root", None),
+        ("/dev/disk/by-id/dm-uuid-LVM-" + "a" * 64, None),
+        ("/dev/disk/by-id/lvm-pv-uuid-abc", None),
+        ("/dev/disk/by-id/md-uuid-1:2:3:4", None),
+        ("/dev/disk/by-id/usb-Stick_1-0:0-part1", None),
+        ("/dev/disk/by-path/ip-10.0.0.5:3260-iscsi-iqn.2001-04.com:x-lun-1-part1", None),
+        ("/dev/disk/by-path/pci-0000:00:14.0-usb-0:1:1.0-scsi-0:0:0:0-part1", None),
+        ("/dev/disk/by-uuid/1-2", None),
+        ("/dev/disk/by-partuuid/1-2", None),
+    ],
+)
+def test_links_and_their_partitions(device: str, expected: tuple[str, str] | None) -> None:
+    assert split_link(device) == expected
+    assert links_in(f"a={device} b\n") == ([device] if expected else [])
+
+
+@given(st.text(alphabet="/dev-isk.byathuml:0123456789part_pcx ", max_size=120))
+def test_any_text_has_links_or_not(text: str) -> None:
+    for link in links_in(text):
+        split = split_link(link)
+        assert split is not None
+        assert family_of_name(split[0])
+    assert DeviceNames({}).rename_in(text) == text
+
+
+def test_fstab_by_path_and_by_id(guest: Any) -> None:
+    """libguestfs/libguestfs#300: links by path and by id do not exist after the conversion."""
+    kinds = {"/dev/sda1": "ext4", "/dev/sda2": "swap", "/dev/sdb1": "ext4", "/dev/sdc1": "xfs"}
+    with_disks(guest, Bus.SCSI, Bus.SCSI, Bus.SCSI, kinds=kinds)
+    old = (
+        f"# {PATH % 9}-part1 stays\n{PATH % 0}-part1\t/ ext4 defaults 0 1\n{WWID % 0}-part2 none swap sw 0 0\n"
+        f"{PATH % 1}-part1 /data ext4 defaults 0 2\n{WWID % 2}-part1 /srv xfs defaults 0 2\n"
+    )
+    guest.add("/etc/fstab", old.encode())
+    renamed(guest)
+    assert guest.read("/etc/fstab").decode() == (
+        f"# {PATH % 9}-part1 stays\nUUID=uuid-of-sda1\t/ ext4 defaults 0 1\nUUID=uuid-of-sda2 none swap sw 0 0\n"
+        "UUID=uuid-of-sdb1 /data ext4 defaults 0 2\nUUID=uuid-of-sdc1 /srv xfs defaults 0 2\n"
+    )
+    assert guest.report.warnings == []
+
+
+def test_ids_that_vmware_gives_by_number(guest: Any) -> None:
+    """openshift/local-storage-operator#542: on vSphere, nvme-VMware_Virtual_NVMe_Disk_… is not even stable there."""
+    with_disks(guest, Bus.SCSI, Bus.NVME, kinds={"/dev/sda1": "xfs", "/dev/sdb": "ext4"})
+    link = "/dev/disk/by-id/nvme-VMware_Virtual_NVMe_Disk_VMware_NVME_0000"
+    guest.add("/etc/fstab", f"UUID=1 / xfs x\n{link} /data ext4 x\n".encode())
+    renamed(guest)
+    assert guest.read("/etc/fstab") == b"UUID=1 / xfs x\nUUID=uuid-of-/sdb /data ext4 x\n"
+
+
+def test_swap_on_a_whole_disk_of_another_family(guest: Any) -> None:
+    """canonical/cloud-init#5528: cloud-init names the swap disk by the kernel's name for it."""
+    with_disks(guest, None, None, None, kinds={"/dev/sda1": "xfs", "/dev/sdb": "ext4", "/dev/sdc": "swap"})
+    old = b"UUID=1 / xfs x\n/dev/%s none swap sw,comment=cloudconfig 0 0\n"
+    guest.add("/etc/fstab", old % b"nvme0n1")
+    renamed(guest)
+    assert guest.read("/etc/fstab") == old % b"vdc"
+
+
+def test_disks_on_one_controller_are_in_the_order_of_their_targets(guest: Any) -> None:
+    kinds = dict.fromkeys(["/dev/sda1", "/dev/sdb1", "/dev/sdc1"], "ext4")
+    with_disks(guest, None, None, None, kinds=kinds)
+    guest.add("/etc/fstab", f"UUID=1 / ext4 x\n{PATH % 10}-part1 /b ext4 x\n{PATH % 2}-part1 /a ext4 x\n".encode())
+    renamed(guest)
+    assert guest.read("/etc/fstab") == b"UUID=1 / ext4 x\nUUID=uuid-of-sdc1 /b ext4 x\nUUID=uuid-of-sdb1 /a ext4 x\n"
+
+
+def test_a_link_that_may_be_any_of_two_disks_is_left_and_reported(guest: Any) -> None:
+    """rear/rear#3391: ids of disks in fstab, which the next machine does not have."""
+    kinds = dict.fromkeys(["/dev/sda1", "/dev/sdb1", "/dev/sdc1"], "ext4")
+    with_disks(guest, None, None, None, kinds=kinds)
+    old = f"UUID=1 / ext4 x\n\n{WWID % 1}-part1 /a ext4 x\n{WWID % 2}-part1 /b ext4 x\n".encode()
+    guest.add("/etc/fstab", old)
+    renamed(guest)
+    assert guest.read("/etc/fstab") == old
+    first, second = guest.report.warnings
+    assert first.startswith(f"/etc/fstab in the guest, line 3 ({WWID % 1}-part1 /a ext4 x): it cannot be told which")
+    assert "line 4" in second
+
+
+def test_a_disk_that_is_not_of_the_source_stays(guest: Any) -> None:
+    with_disks(guest, Bus.SCSI, kinds={"/dev/sda1": "ext4"})
+    usb = "/dev/disk/by-id/usb-Backup_1-0:0-part1 /backup ext4 nofail 0 0\n"
+    volume = "/dev/disk/by-id/dm-uuid-LVM-" + "a" * 64 + " /srv ext4 defaults 0 0\n"
+    # A LUN that the guest itself reached over iSCSI looks like any disk, but no file system of the source is on it.
+    lun = f"{WWID % 7}-part1 /lun ext4 _netdev 0 0\n"
+    guest.add("/etc/fstab", ("UUID=1 / ext4 x\n" + usb + volume + lun).encode())
+    renamed(guest)
+    assert guest.read("/etc/fstab").decode() == "UUID=1 / ext4 x\n" + usb + volume + lun
+    assert [text.split(" (")[0] for text in guest.report.warnings] == [
+        "/etc/fstab in the guest, line 2",
+        "/etc/fstab in the guest, line 4",
+    ]
+
+
+def test_multipath_of_one_lun_is_one_disk(guest: Any) -> None:
+    """rocky-linux/rocky-tools#169: the EFI system partition is on mpatha1."""
+    with_disks(guest, Bus.SCSI, kinds={"/dev/sda1": "vfat", "/dev/sda2": "xfs"}, root="/dev/sda2")
+    guest.add(
+        "/etc/fstab", b"/dev/mapper/mpatha2 / xfs x\n/dev/mapper/mpatha1 /boot/efi vfat x\n/dev/mapper/vg-a /a xfs x\n"
+    )
+    find_devices(guest.session, guest.files)
+    assert dict(guest.session.inspection.mountpoints)["/"] == "/dev/sda2"
+    renamed(guest)
+    assert guest.read("/etc/fstab") == (
+        b"UUID=uuid-of-sda2 / xfs x\nUUID=uuid-of-sda1 /boot/efi vfat x\n/dev/mapper/vg-a /a xfs x\n"
+    )
+
+
+MENU = b"""set default="0"
+menuentry 'Own' {
+\tlinux /vmlinuz root=%s resume=%s ro
+\tinitrd /initrd.img
+}
+submenu 'More' {
+\tmenuentry 'Recovery' {
+\t\tlinux /vmlinuz root=%s ro single
+\t\tinitrd /initrd.img
+\t}
+}
+"""
+
+
+def test_root_and_resume_by_links(guest: Any) -> None:
+    """systemd/systemd#35180: a guest waits for ever for a resume= device that does not exist."""
+    with_disks(guest, Bus.SCSI, kinds={"/dev/sda1": "ext4", "/dev/sda2": "swap"})
+    root, swap = f"{PATH % 0}-part1".encode(), f"{WWID % 0}-part2".encode()
+    guest.add("/boot/grub/grub.cfg", MENU % (root, swap, root))
+    guest.add("/etc/sysconfig/grub", link="../default/grub")
+    guest.add("/etc/default/grub", b'GRUB_CMDLINE_LINUX="resume=%s quiet"\n' % swap)
+    guest.add("/etc/kernel/cmdline", b"root=%s resume=%s ro\n" % (root, swap))
+    guest.add("/etc/dracut.conf.d/resume.conf", b'add_device+=" %s "\n' % swap)
+    guest.add("/etc/initramfs-tools/conf.d/resume", b"RESUME=%s\n" % swap)
+    renamed(guest)
+    new = b"UUID=uuid-of-sda1", b"UUID=uuid-of-sda2"
+    assert guest.read("/boot/grub/grub.cfg") == MENU % (*new, new[0])
+    assert guest.read("/etc/default/grub") == b'GRUB_CMDLINE_LINUX="resume=UUID=uuid-of-sda2 quiet"\n'
+    assert guest.read("/etc/kernel/cmdline") == b"root=%s resume=%s ro\n" % new
+    assert guest.read("/etc/dracut.conf.d/resume.conf") == b'add_device+=" /dev/disk/by-uuid/uuid-of-sda2 "\n'
+    assert guest.read("/etc/initramfs-tools/conf.d/resume") == b"RESUME=/dev/disk/by-uuid/uuid-of-sda2\n"
+    assert (guest.root / "etc/sysconfig/grub").is_symlink()
+    assert guest.report.warnings == []
+
+
+def test_grub_legacy_of_suse_names_disks_by_id(guest: Any) -> None:
+    """crowbar/barclamp-provisioner#333: SLES names its disks by id, and by path where there is no id."""
+    with_disks(guest, Bus.SCSI, kinds={"/dev/sda1": "swap", "/dev/sda2": "ext3"}, root="/dev/sda2")
+    line = "    kernel /boot/vmlinuz root=%s resume=%s splash=silent\n    initrd /boot/initrd\n"
+    guest.add(
+        "/boot/grub/menu.lst", ("default 0\ntitle SLES\n" + line % (WWID % 0 + "-part2", WWID % 0 + "-part1")).encode()
+    )
+    guest.add("/etc/default/grub_installdevice", f"{WWID % 0}\nactivate\n".encode())
+    renamed(guest)
+    expected = "default 0\ntitle SLES\n" + line % ("UUID=uuid-of-sda2", "UUID=uuid-of-sda1")
+    assert guest.read("/boot/grub/menu.lst").decode() == expected
+    assert guest.read("/etc/default/grub_installdevice") == b"/dev/vda\nactivate\n"
+
+
+def test_an_encrypted_root_on_the_kernel_command_line(guest: Any) -> None:
+    """systemd/systemd#3704: crypt_root= of Gentoo; BlackArch/blackarch-installer#18: cryptdevice= of Arch."""
+    kinds = {"/dev/sda1": "ext4", "/dev/sda2": "crypto_LUKS", "/dev/sdb1": "ext4", "/dev/sdb2": "ext4"}
+    with_disks(guest, None, None, kinds=kinds, root="/dev/vg/root")
+    menu = b"menuentry 'x' {\n%s\ninitrd /i\n}\n"
+    line = b"linux /vmlinuz crypt_root=/dev/hdc2 cryptdevice=%s-part2:root:discard real_root=/dev/vg/root"
+    guest.add("/boot/grub/grub.cfg", menu % (line % (WWID % 0).encode()))
+    renamed(guest)
+    new = line.replace(b"/dev/hdc2", b"/dev/vda2").replace(b"%s-part2", b"/dev/disk/by-uuid/uuid-of-sda2")
+    assert guest.read("/boot/grub/grub.cfg") == menu % new
+
+
+def test_the_root_on_the_command_line_tells_which_disk_is_which(guest: Any) -> None:
+    """GNS3/gns3-vm#78: the root is named by UUID in fstab, the second drive by the kernel's name for it."""
+    with_disks(
+        guest, None, None, None, kinds=dict.fromkeys(["/dev/sda1", "/dev/sdb1", "/dev/sdc1"], "ext4"), root="/dev/sdb1"
+    )
+    guest.add("/etc/fstab", b"UUID=1 / ext4 x\n/dev/sdb1 /data ext4 x\n/dev/sdc1 /opt ext4 x\n")
+    guest.add("/boot/grub/grub.cfg", MENU % (b"/dev/sda1", b"UUID=7", b"/dev/sda1"))
+    renamed(guest)
+    assert guest.read("/etc/fstab") == b"UUID=1 / ext4 x\n/dev/vda1 /data ext4 x\n/dev/vdc1 /opt ext4 x\n"
+    assert guest.read("/boot/grub/grub.cfg").count(b"root=UUID=uuid-of-sdb1 ") == 2
+
+
+def test_where_it_was_last_mounted_tells_which_disk_is_which(guest: Any) -> None:
+    kinds = {"/dev/sda1": "ext4", "/dev/sdb1": "ext4", "/dev/vg/root": "xfs"}
+    with_disks(guest, None, None, kinds=kinds, root="/dev/vg/root")
+    fstab = b"/dev/vg/root / xfs x\n/dev/sda1 /boot ext4 x\n/dev/nvme0n1p1 /data ext4 x\n"
+    guest.add("/etc/fstab", fstab)
+    guest.handle.last_mounted = {"/dev/sda1": "/data", "/dev/sdb1": "/boot"}
+    places = (("/", "/dev/vg/root"), ("/boot", "/dev/sda1"), ("/data", "/dev/nvme0n1p1"))
+    guest.session.found = replace(guest.session.inspection, mountpoints=places)
+    find_devices(guest.session, guest.files)
+    assert dict(guest.session.inspection.mountpoints) == {
+        "/": "/dev/vg/root",
+        "/boot": "/dev/sdb1",
+        "/data": "/dev/sda1",
+    }
+    # In the appliance the file systems are mounted elsewhere.
+    guest.handle.last_mounted = {"/dev/sda1": "/sysroot/data", "/dev/sdb1": "/sysroot/boot"}
+    renamed(guest)
+    assert guest.read("/etc/fstab") == b"/dev/vg/root / xfs x\n/dev/vdb1 /boot ext4 x\n/dev/vda1 /data ext4 x\n"
+    assert guest.report.warnings == []
+
+
+def test_xen_counts_from_e(guest: Any) -> None:
+    """Gandi/gandi-vm-config#18: /dev/xvda1 in fstab; RHEL 6 on Xen calls the first disk xvde."""
+    with_disks(guest, None, kinds={"/dev/sda1": "ext4", "/dev/sda2": "swap"})
+    guest.add("/etc/fstab", b"/dev/xvde1 / ext4 x\n/dev/xvde2 none swap x\n")
+    guest.add("/boot/grub/grub.cfg", MENU % (b"/dev/xvde1", b"/dev/xvde2", b"/dev/xvde1"))
+    renamed(guest)
+    assert guest.read("/etc/fstab") == b"/dev/vda1 / ext4 x\n/dev/vda2 none swap x\n"
+    assert b"resume=/dev/vda2" in guest.read("/boot/grub/grub.cfg")
+
+
+def test_a_root_that_nothing_proves_is_reported_with_its_line(guest: Any) -> None:
+    with_disks(guest, None, None, kinds=dict.fromkeys(["/dev/sda1", "/dev/sdb1"], "ext4"))
+    guest.add("/boot/grub/grub.cfg", MENU % (b"UUID=1", b"/dev/disk/by-id/wwn-0x5000-part5", b"/dev/sdz1"))
+    renamed(guest)
+    first, second = guest.report.warnings
+    assert first.startswith("/boot/grub/grub.cfg in the guest, line 3 (linux /vmlinuz root=UUID=1")
+    assert "/dev/disk/by-id/wwn-0x5000-part5" in first
+    assert "line 8" in second
+    assert "/dev/sdz1 is not one of the guest's disks" in second
+
+
+def test_crypttab_by_link(guest: Any) -> None:
+    """systemd/systemd#4878: swap with a random key is by-id in crypttab, and has no UUID."""
+    with_disks(guest, Bus.SCSI, kinds={"/dev/sda1": "ext4", "/dev/sda2": "crypto_LUKS", "/dev/sda3": "unknown"})
+    guest.add("/etc/crypttab", f"home {WWID % 0}-part2 none luks\nswap {PATH % 0}-part3 /dev/urandom swap\n".encode())
+    renamed(guest)
+    assert guest.read("/etc/crypttab") == b"home UUID=uuid-of-sda2 none luks\nswap /dev/vda3 /dev/urandom swap\n"
+
+
+def test_names_that_stay_what_they_are_are_mounted(phony: Callable[..., Any]) -> None:
+    """systemd/systemd#43443: partitions by label; libguestfs/libguestfs#187: links that libguestfs did not know."""
+    guest = phony({"/etc/fstab": b""})
+    tree, session = guest.tree, guest.session
+    session.filesystems = {"/dev/sda1": "ext4", "/dev/sda2": "xfs", "/dev/sda3": "xfs", "/dev/md127": "ext4"}
+    tree.list_partitions = lambda: ["/dev/sda1", "/dev/sda2", "/dev/sda3"]
+    tree.part_to_dev = lambda device: device[:-1]
+    tree.part_to_partnum = lambda device: int(device[-1])
+    tree.part_get_parttype = lambda _: "gpt"
+    tree.part_get_name = lambda _, number: {1: "boot part", 2: "var", 3: "var"}[number]
+    tree.part_get_gpt_guid = lambda _, number: f"0000000{number}-1111-2222-3333-444444444444".upper()
+    tree.findfs_label = lambda label: {"my data": "/dev/sda2"}[label]
+    tree.list_md_devices = lambda: ["/dev/md127"]
+    tree.md_detail = lambda _: {"name": "oldhost:srv"}
+    named = {
+        "/": "/dev/sda1",
+        "/boot": r"/dev/disk/by-partlabel/boot\x20part",
+        "/usr": "/dev/disk/by-partuuid/00000003-1111-2222-3333-444444444444",
+        "/data": r"/dev/disk/by-label/my\x20data",
+        "/var": "/dev/disk/by-partlabel/var",
+        "/srv": "/dev/md/srv",
+    }
+    session.found = replace(session.inspection, mountpoints=tuple(named.items()))
+    find_devices(session, guest.files)
+    assert dict(session.inspection.mountpoints) == {
+        "/": "/dev/sda1",
+        "/boot": "/dev/sda1",
+        "/usr": "/dev/sda3",
+        "/data": "/dev/sda2",
+        # Two partitions have that name.
+        "/var": "/dev/disk/by-partlabel/var",
+        "/srv": "/dev/md127",
+    }
+
+
+def test_swap_units_are_called_as_their_devices(guest: Any) -> None:
+    """systemd/systemd#39969: a swap unit must have the name of its device."""
+    with_disks(guest, Bus.SCSI, kinds={"/dev/sda1": "ext4", "/dev/sda2": "swap", "/dev/sda3": "swap"})
+    link = rf"dev-disk-by\x2did-scsi\x2d{(WWID % 0)[-33:]}\x2dpart3.swap"
+    guest.add("/etc/systemd/system/dev-sda2.swap", b"[Swap]\nWhat=/dev/sda2\n[Install]\nWantedBy=swap.target\n")
+    guest.add(f"/etc/systemd/system/{link}", f"[Unit]\nAfter=dev-sda2.swap\n[Swap]\nWhat={WWID % 0}-part3\n".encode())
+    guest.add("/etc/systemd/system/dev-vg-swap.swap", b"[Swap]\nWhat=/dev/vg/swap\n")
+    guest.add(
+        "/etc/systemd/system/db.service", b"[Unit]\nBindsTo=dev-sda2.device\n[Service]\nExecStart=/bin/x /dev/sda2\n"
+    )
+    wants = "/etc/systemd/system/swap.target.wants"
+    guest.add(f"{wants}/dev-sda2.swap", link="../dev-sda2.swap")
+    guest.add(f"{wants}/dev-vg-swap.swap", link="/etc/systemd/system/dev-vg-swap.swap")
+    renamed(guest)
+    by_uuid = r"/etc/systemd/system/dev-disk-by\x2duuid-uuid\x2dof\x2dsda3.swap"
+    assert guest.everything() == {
+        "/etc/systemd/system/dev-vda2.swap",
+        by_uuid,
+        "/etc/systemd/system/dev-vg-swap.swap",
+        "/etc/systemd/system/db.service",
+        f"{wants}/dev-vda2.swap",
+        f"{wants}/dev-vg-swap.swap",
+    }
+    assert guest.read("/etc/systemd/system/dev-vda2.swap").startswith(b"[Swap]\nWhat=/dev/vda2\n")
+    assert guest.read(by_uuid) == b"[Unit]\nAfter=dev-vda2.swap\n[Swap]\nWhat=/dev/disk/by-uuid/uuid-of-sda3\n"
+    assert (guest.root / wants.lstrip("/") / "dev-vda2.swap").readlink() == Path("../dev-vda2.swap")
+    assert guest.read("/etc/systemd/system/db.service") == (
+        b"[Unit]\nBindsTo=dev-vda2.device\n[Service]\nExecStart=/bin/x /dev/sda2\n"
+    )
+
+
+def test_swap_units_that_exchange_their_names(guest: Any) -> None:
+    kinds = {"/dev/sda1": "swap", "/dev/sdb1": "swap", "/dev/sdb2": "ext4"}
+    with_disks(guest, None, None, kinds=kinds, root="/dev/sdb2")
+    names = DeviceNames({"sda": "sdb", "sdb": "sda"})
+    for letter in "ab":
+        guest.add(
+            f"/etc/systemd/system/dev-sd{letter}1.swap", f"[Swap]\nWhat=/dev/sd{letter}1\nPriority={letter}\n".encode()
+        )
+    block_devices.rename_devices(guest.session, guest.files, names)
+    assert guest.read("/etc/systemd/system/dev-sdb1.swap") == b"[Swap]\nWhat=/dev/sdb1\nPriority=a\n"
+    assert guest.read("/etc/systemd/system/dev-sda1.swap") == b"[Swap]\nWhat=/dev/sda1\nPriority=b\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "line", "named"),
+    [
+        # google/oracle-toolkit#41 and oravirt/ansible-oracle#592.
+        ("/etc/sysconfig/oracleasm", b'A=1\nORACLEASM_SCANORDER="dm sd"\n', 2, "ORACLEASM_SCANORDER=dm sd"),
+        ("/etc/udev/rules.d/99-oracle.rules", b'# sdb\nKERNEL=="sd?1", OWNER="grid"\n', 2, "sd?1"),
+        ("/etc/udev/rules.d/60-raw.rules", b'ACTION=="add", KERNEL=="sdb1", RUN+="raw /dev/raw/raw1 %N"\n', 1, "sdb1"),
+        (
+            "/etc/udev/rules.d/55.rules",
+            b'ENV{ID_SERIAL}=="36000c29", SYMLINK+="asm"\n',
+            1,
+            'ENV{ID_SERIAL}=="36000c29"',
+        ),
+        ("/etc/sysconfig/rawdevices", b"\n/dev/raw/raw1 /dev/sda3\n", 2, "/dev/sda3"),
+        ("/etc/auto.data", b"x -fstype=ext4 :/dev/sda3\n", 1, "/dev/sda3"),
+        ("/etc/rc.local", b"#!/bin/sh\nblockdev --setra 4096 /dev/sd*\n", 2, "/dev/sd*"),
+        ("/etc/drbd.d/r0.res", b"disk /dev/sda7;\n", 1, "/dev/sda7"),
+    ],
+)
+def test_other_files_are_reported_with_the_line(guest: Any, path: str, text: bytes, line: int, named: str) -> None:
+    with_disks(guest, Bus.SCSI, kinds={"/dev/sda1": "ext4"})
+    guest.add(path, text)
+    renamed(guest)
+    assert guest.read(path) == text
+    (warning,) = guest.report.warnings
+    assert warning.startswith(f"{path} in the guest, line {line} (")
+    assert named in warning
+    assert "check it by hand" in warning
+
+
+def test_other_files_without_disks_are_not_reported(guest: Any) -> None:
+    with_disks(guest, Bus.SCSI, kinds={"/dev/sda1": "ext4"})
+    guest.add("/etc/sysconfig/oracleasm", b'ORACLEASM_SCANORDER=""\nORACLEASM_SCANEXCLUDE=""\n')
+    guest.add("/etc/udev/rules.d/70-net.rules", b'SUBSYSTEM=="net", KERNEL=="eth*", NAME="eth0"\n')
+    guest.add("/etc/rc.local", b"#!/bin/sh\n# hdparm /dev/sda\nexit 0\n")
+    renamed(guest)
+    assert guest.report.warnings == []
