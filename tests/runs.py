@@ -89,7 +89,9 @@ class Place:
 
     def leftovers(self) -> list[str]:
         """Return what runs have left: files and sockets in the temporary directories, and processes."""
-        files = [str(path) for name in ("tmp", "large") for path in (self.root / name).rglob("*")]
+        # unlike rglob, it takes no offence at a directory that a cleanup removes at this moment
+        walked = [found for name in ("tmp", "large") for found in os.walk(self.root / name)]
+        files = [str(Path(place, name)) for place, directories, names in walked for name in (*directories, *names)]
         return files + self.processes()
 
     def processes(self) -> list[str]:

@@ -349,6 +349,24 @@ def test_quiet_leaves_no_stage_lines(choices: list[RunChoice], capsys: pytest.Ca
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(("words", "lines"), [([], ["created /out/a b-sda", "created /out/a b.xml"]), (["-q"], [])])
+def test_what_was_created_is_printed_unless_quiet(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], lines: list[str]
+) -> None:
+    created = OutputResult(created=("/out/a b-sda", "/out/a b.xml"))
+    monkeypatch.setattr(pipeline, "run", lambda _choice, _sinks: created)
+    assert run(*words, "g") == 0
+    assert capsys.readouterr().out.splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    ("words", "overwrite"), [([], False), (["--overwrite"], True), (["--over"], True), (["-overwrite"], True)]
+)
+def test_overwrite_reaches_the_request(choices: list[RunChoice], words: list[str], overwrite: bool) -> None:
+    assert run(*words, "g") == 0
+    assert choices[0].output.overwrite is overwrite
+
+
 def test_question_about_an_unknown_plugin_lists_the_installed_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("-i", "nonsense", "-io", "?") == 3
     assert "unknown input mode 'nonsense' (installed:" in capsys.readouterr().err

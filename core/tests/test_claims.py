@@ -33,6 +33,10 @@ def test_a_name_is_reserved_once(final: Path, v2v_short_path: Path) -> None:
     with pytest.raises(DestinationError, match=f"another run is making {final} now.*{one.path}") as refused:
         claims.claim([final], other)
     assert "helper-v2v-cleanup" in (refused.value.hint or "")
+    with pytest.raises(DestinationError, match="another run is making"):
+        claims.look([final], other)
+    claims.look([final], one)
+    claims.look([final.with_name("free.xml")], other)
     # the loser's cleanup does not release the winner's claim
     claims.release(other)
     with pytest.raises(DestinationError):

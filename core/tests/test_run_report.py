@@ -58,6 +58,7 @@ def test_report_of_a_whole_run(choice: RunChoice) -> None:
     assert report.guest.name == "fake guest"
     assert report.target is not None
     assert [disk.device for disk in report.target.disks] == ["vda", "vdb"]
+    assert [Path(name).name for name in report.created] == ["new name-disk1", "new name-disk2", "new name.xml"]
     assert [step.step for step in report.steps] == list(Step)[:-1]
     assert all(step.seconds is not None for step in report.steps)
 

@@ -81,6 +81,22 @@ def test_machine_readable_lines_are_not_mixed_with_other_text(place: Place, talk
     assert "talk: child in input" in done.stderr
 
 
+@pytest.mark.parametrize("channel", ["fd:1", "file:/dev/stdout", "stream:stdout", ""])
+def test_every_name_of_standard_output_leads_there(place: Place, talkative: None, image: Path, channel: str) -> None:
+    option = f"--machine-readable={channel}" if channel else "--machine-readable"
+    done = place.run("virt-v2v", "-i", "talk", image, "--print-source", option, "-q", timeout=60)
+    assert done.returncode == 0, said(done)
+    assert '"type": "message"' in done.stdout
+    assert "talk:" not in done.stdout
+
+
+def test_events_can_go_to_standard_output(place: Place, talkative: None, image: Path) -> None:
+    directory = place.root / "d"
+    done = place.run("helper-v2v-input-disk", "--dir", directory, image, "--events-fd", "1", "-q", timeout=60)
+    assert [json.loads(line)["kind"] for line in done.stdout.splitlines()][-1] == "step_finished"
+    assert place.run("helper-v2v-cleanup", "--dir", directory).returncode == 0
+
+
 def test_the_names_that_a_helper_prints_are_the_names(place: Place, talkative: None, out: Path, image: Path) -> None:
     directory = place.root / "d"
     steps = [

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,33 @@ def test_the_helper_of_the_output_refuses_as_well(place: Place, v2v_fakes: None,
     assert place.run(*setup, "--overwrite").returncode == 0
     assert place.run("helper-v2v-cleanup", "--dir", directory).returncode == 0
     assert {path.name: path.read_text() for path in out.iterdir()} == {"web.xml": "old"}
+
+
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+def test_a_run_that_is_killed_keeps_neither_the_name_nor_a_file(
+    place: Place, v2v_fakes: None, image: Path, out: Path, more: list[str]
+) -> None:
+    if more:
+        for name in ("web-sda", "web.xml"):
+            (out / name).write_text("old")
+    before = tree_of(out)
+    hanging = place.root / "hanging"
+    words = ("v2v", "convert", *FAKE, image, "--output", "local", "--output-storage", out, *more)
+    run = place.start(*words, "--copier", "fake-hanging", V2V_FAKE_HANGING=str(hanging))
+    wait_until(hanging.exists, run)
+    # everything is made but the names: a second run has to wait
+    second = place.run(*words, timeout=60)
+    assert second.returncode == 5, said(second)
+    assert "another run is making" in second.stderr
+    run.kill()
+    run.wait()
+    wait_until(lambda: tree_of(out) == before and not place.leftovers(), None)
+    assert place.run(*words, timeout=60).returncode == 0
+
+
+def wait_until(true: Callable[[], bool], run: subprocess.Popen[str] | None) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        assert run is None or run.poll() is None, "the run has ended"
+        time.sleep(0.1)

@@ -30,6 +30,12 @@ def start_messages(
     :raises UsageError: the channel of ``--machine-readable`` or ``--events-fd`` cannot be opened.
     """
     session.verbose, session.color = messages.verbose, colors or sys.stderr.isatty()
+    channel = None
+    if machine_readable is not None:
+        from v2v_cli.render.machine import MachineReadable, open_channel
+
+        # before standard output is taken: /dev/stdout leads there, too
+        channel = MachineReadable(open_channel(machine_readable))
     stdout = own_stdout.take()
     if messages.trace:
         os.environ["LIBGUESTFS_TRACE"] = "1"
@@ -40,10 +46,8 @@ def start_messages(
         return
     chosen: list[Renderer] = []
     bars = not messages.quiet and sys.stderr.isatty()
-    if machine_readable is not None:
-        from v2v_cli.render.machine import MachineReadable, open_channel
-
-        chosen.append(MachineReadable(open_channel(machine_readable)))
+    if channel is not None:
+        chosen.append(channel)
     chosen.append(
         Plain(
             session.program,

@@ -33,6 +33,18 @@ def test_timestamp_is_local_with_nanoseconds(berlin: None) -> None:
         time.tzset()
 
 
+def test_what_was_created_and_where_the_logs_are_have_a_type_of_virt_v2v() -> None:
+    stream = io.StringIO()
+    machine = MachineReadable(stream)
+    machine(Event(kind=EventKind.CREATED, step=Step.OUTPUT_FINALIZE, text="/out/guest.xml"))
+    machine(Event(kind=EventKind.LOGS_KEPT, step=Step.CLEANUP, text="the logs are in /logs/a", path="/logs/a"))
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["type"], line["message"]) for line in lines] == [
+        ("info", "created /out/guest.xml"),
+        ("info", "the logs are in /logs/a"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("kind", "word"), [(EventKind.MESSAGE, "message"), (EventKind.INFO, "info"), (EventKind.WARNING, "warning")]
 )

@@ -109,7 +109,7 @@ def test_json() -> None:
     report = json.loads(report_as_json(FINISHED))
     assert list(report) == [
         *("format", "version", "outcome", "guest", "system", "firmware", "hardware", "disks", "removables", "nics"),
-        *("changes", "notes", "warnings", "failure", "to_do", "steps"),
+        *("created", "changes", "notes", "warnings", "failure", "to_do", "steps"),
     ]
     assert report["guest"] == {"name": "mail", "hypervisor": "vmware", "memory": 2 * 1024**3, "vcpus": 1}
     assert report["system"]["mountpoints"] == [{"path": "/", "device": "/dev/sda1"}]
@@ -120,6 +120,13 @@ def test_json() -> None:
     assert report["warnings"] == [{"step": "convert", "text": "eth0 may be lost", "hint": "rename it"}]
     assert report["to_do"] == ["rename it"]
     assert report["steps"][1] == {"step": "convert", "outcome": "finished", "started": 12.0, "seconds": 120.0}
+
+
+def test_what_was_created_is_named() -> None:
+    finished = StepRun(Step.OUTPUT_FINALIZE, 1.0, 2.0, created=["/out/web-sda", "/out/we\x1bb.xml"])
+    report = dataclasses.replace(FINISHED, steps=(*FINISHED.steps, finished))
+    assert "\nWhat there is now\n  /out/web-sda\n  /out/we b.xml\n" in report_as_text(report).replace("\ufffd", " ")
+    assert json.loads(report_as_json(report))["created"][0] == "/out/web-sda"
 
 
 def test_obstacles_are_listed_one_by_one() -> None:

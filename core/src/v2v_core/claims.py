@@ -48,6 +48,24 @@ def claim(finals: Iterable[Path], directory: ConversionDir) -> None:
             ) from err
 
 
+def look(finals: Iterable[Path], directory: ConversionDir) -> None:
+    """Check that no other run has reserved one of the names. Reserve nothing.
+
+    :raises DestinationError: another run has.
+    """
+    for final in finals:
+        path = _file(final)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            # none, or not for our eyes: to reserve the name will tell
+            continue
+        try:
+            _refuse_if_taken(_owner(descriptor), path, final, directory)
+        finally:
+            os.close(descriptor)
+
+
 def release(directory: ConversionDir) -> None:
     """Delete the claims of the run of a conversion directory, and no others.
 
@@ -90,12 +108,15 @@ def _locked(path: Path) -> Iterator[int]:
 
 
 def _take(descriptor: int, path: Path, final: Path, directory: ConversionDir) -> None:
-    owner = _owner(descriptor)
+    _refuse_if_taken(_owner(descriptor), path, final, directory)
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps({"directory": str(directory.path), "place": _place()}).encode(), 0)
+    os.fsync(descriptor)
+
+
+def _refuse_if_taken(owner: dict[str, str], path: Path, final: Path, directory: ConversionDir) -> None:
     theirs = owner.get("directory")
     if theirs == str(directory.path) or not _is_alive(owner):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps({"directory": str(directory.path), "place": _place()}).encode(), 0)
-        os.fsync(descriptor)
         return
     raise DestinationError(
         f"another run is making {final} now; its conversion directory is {theirs}",

@@ -114,10 +114,11 @@ def _run_directory(
             with locks.held_for_a_run(directory, token):
                 # an earlier run may have left processes here; its supervisor is dead, because it holds no lock any more
                 processes.stop(directory.path, processes.is_gone_with_the_run)
+                listener = _KeepingLogs(directory, sinks)
                 try:
-                    yield directory, [_naming_kept_logs(directory, sinks)]
+                    yield directory, [listener]
                 except BaseException as err:
-                    _keep_logs(directory, err, sinks)
+                    listener.at_end(err)
                     raise
                 finally:
                     with signals_wait():
@@ -126,25 +127,35 @@ def _run_directory(
                         cleanup.run(directory, [_only_warnings(sinks)])
 
 
-def _naming_kept_logs(directory: ConversionDir, sinks: Sequence[EventSink]) -> EventSink:
-    """Return a listener that passes on events. The failure of a step names the log that outlives the directory."""
+class _KeepingLogs:
+    """A listener that passes on events, and keeps the logs when a step fails.
 
-    def sink(event: Event) -> None:
+    The failure names the log that outlives the directory, and nothing comes after it.
+    """
+
+    def __init__(self, directory: ConversionDir, sinks: Sequence[EventSink]) -> None:
+        self._directory = directory
+        self._sinks = sinks
+        self._told = False
+
+    def __call__(self, event: Event) -> None:
+        """Pass on an event."""
         if event.kind is EventKind.STEP_FAILED and event.log is not None:
-            wrong_usage = event.code == UsageError.exit_code
-            kept = None if wrong_usage else kept_logs.keep(directory, None)
+            # wrong usage leaves no logs
+            kept = None if event.code == UsageError.exit_code else kept_logs.keep(self._directory, None)
+            self._tell(kept)
             event = dataclasses.replace(event, log=None if kept is None else str(kept / Path(event.log).name))
-        forward(event, sinks)
+        forward(event, self._sinks)
 
-    return sink
+    def at_end(self, error: BaseException) -> None:
+        """Bring what is kept up to date with the end of the run."""
+        self._tell(kept_logs.keep(self._directory, error))
 
-
-def _keep_logs(directory: ConversionDir, error: BaseException, sinks: Sequence[EventSink]) -> None:
-    kept = kept_logs.keep(directory, error)
-    if kept is not None:
-        forward(
-            Event(kind=EventKind.LOGS_KEPT, step=Step.CLEANUP, text=f"the logs are in {kept}", path=str(kept)), sinks
-        )
+    def _tell(self, kept: Path | None) -> None:
+        if kept is not None and not self._told:
+            self._told = True
+            text = f"the logs are in {kept}"
+            forward(Event(kind=EventKind.LOGS_KEPT, step=Step.CLEANUP, text=text, path=str(kept)), self._sinks)
 
 
 def _only_warnings(sinks: Sequence[EventSink]) -> EventSink:

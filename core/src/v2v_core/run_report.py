@@ -49,6 +49,7 @@ class StepRun:
     infos: list[Event] = field(default_factory=list)
     warnings: list[Event] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
+    created: list[str] = field(default_factory=list)
 
     @property
     def seconds(self) -> float | None:
@@ -76,6 +77,11 @@ class RunReport:
     def failure(self) -> Event | None:
         """What ended the run, if it failed."""
         return next((run.failure for run in self.steps if run.failure is not None), None)
+
+    @property
+    def created(self) -> tuple[str, ...]:
+        """What the user has now at the destination: files, disks, virtual machines."""
+        return tuple(name for run in self.steps for name in run.created)
 
     @property
     def unfinished(self) -> Step | None:
@@ -144,6 +150,8 @@ def step_runs(events: Iterable[Event]) -> tuple[StepRun, ...]:
             run.infos.append(event)
         elif event.kind is EventKind.WARNING:
             run.warnings.append(event)
+        elif event.kind is EventKind.CREATED:
+            run.created.append(event.text)
         elif event.kind is EventKind.CHANGE:
             run.changes.append(Change(path=event.path or "", what=event.what or "", why=event.why or ""))
     return tuple(runs.values())

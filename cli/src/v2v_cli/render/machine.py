@@ -106,7 +106,7 @@ def open_channel(form: str) -> TextIO:
     """
     kind, _colon, place = form.partition(":")
     if form in {"", "stream:stdout"}:
-        return own_stdout.stdout()
+        return own_stdout.take()
     if form == "stream:stderr":
         return sys.stderr
     try:
@@ -125,6 +125,8 @@ def open_descriptor(number: int, option: str) -> TextIO:
     :param option: how the user named it, for the error.
     :raises UsageError: it is not open.
     """
+    if number == 1:
+        return own_stdout.take()
     try:
         stream = os.fdopen(number, "w", encoding="utf-8", closefd=False)
     except (OSError, OverflowError) as err:

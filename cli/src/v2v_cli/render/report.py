@@ -12,6 +12,7 @@ The JSON is one object. New members may be added; the version changes if one is 
     hardware            null, or what the guest gets: machine, block_bus, net_model, virtio_rng, …
     disks, removables   lists: index, bus, device, size (bytes), boot_order; kind, bus, device
     nics                a list: mac, model, kind ("network" or "bridge"), network
+    created             a list of texts: the files, disks and virtual machines at the destination
     changes             a list: subject ("file" or "package"), path, what, why
     notes               a list: step, text
     warnings            a list: step, text, hint
@@ -55,6 +56,7 @@ def report_as_text(report: RunReport) -> str:
     blocks = [
         _outcome(report),
         ("Guest", list(_guest(report))),
+        ("What there is now", [sanitize_path(name) for name in report.created]),
         ("Why it failed", list(_failure(report.failure))),
         ("Warnings: please look at these", [f"* {sanitize(_with_hint(event))}" for event in report.warnings]),
         (f"{_heading_of_changes(report)} ({len(report.changes)})", list(_changes(report.changes))),
@@ -93,6 +95,7 @@ def _record(report: RunReport) -> dict[str, Any]:
         "disks": [asdict(disk) for disk in target.disks] if target else [],
         "removables": [asdict(drive) for drive in target.removables] if target else [],
         "nics": [asdict(nic) for nic in target.nics] if target else [],
+        "created": list(report.created),
         "changes": [
             {"subject": "file" if is_file(change) else "package", **asdict(change)} for change in report.changes
         ],

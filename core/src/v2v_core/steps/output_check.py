@@ -46,6 +46,7 @@ def precheck(
                 report=report,
             )
         )
+        claims.look(result.claims, directory)
         _save_names(directory, result)
 
 
@@ -85,6 +86,7 @@ def run(directory: ConversionDir, choice: OutputChoice, sinks: Sequence[EventSin
                 report=report,
             )
         )
+        claims.look(result.claims, directory)
         _save_names(directory, result)
         save_choice(directory, choice)
 

@@ -22,6 +22,7 @@ from v2v_core.hookspecs import (
     OutputAbortRequest,
     OutputCheckRequest,
     OutputFinalizeRequest,
+    OutputPrecheckRequest,
     OutputResult,
     OutputSettings,
     OutputSetup,
@@ -107,6 +108,16 @@ class OutputRun:
     def owned(self) -> tuple[OwnedObject, ...]:
         """Return what has been recorded so far."""
         return self.ledger.owned() if self.ledger is not None else self.directory.ledger.owned()
+
+    def precheck_request(self) -> OutputPrecheckRequest:
+        """Make the request of ``v2v_output_precheck``."""
+        return OutputPrecheckRequest(
+            directory=self.directory.private("output"), settings=self.settings, report=self.report
+        )
+
+    def precheck(self) -> None:
+        """Call ``v2v_output_precheck``, if the plugin has it."""
+        self.plugin.output_precheck(self.precheck_request())
 
     def check(self) -> None:
         """Call ``v2v_output_check``."""
@@ -266,6 +277,15 @@ class OutputPluginContract(PluginContract):
         assert self.look(example) == before
         assert run.owned() == ()
 
+    def test_precheck_needs_no_guest_and_creates_nothing(self, run: OutputRun, example: OutputExample) -> None:
+        """Core calls it before the source is opened, with or without a name."""
+        before = self.look(example)
+        run.precheck()
+        run.settings = replace(run.settings, name="")
+        run.precheck()
+        assert self.look(example) == before
+        assert run.owned() == ()
+
     def test_missing_destination_is_a_usage_error(self, run: OutputRun) -> None:
         """Check raises it, before the conversion, with a hint."""
         run.settings = replace(run.settings, storage=None, connection=None)
@@ -396,6 +416,41 @@ class OutputPluginContract(PluginContract):
         with contextlib.suppress(V2VError):
             second_run.check()
             second_run.setup()
+        second_run.abort()
+        assert self.look(example) == before
+
+    def test_guest_of_an_earlier_run_is_not_replaced_unasked(
+        self, run: OutputRun, second_run: OutputRun, example: OutputExample
+    ) -> None:
+        """A second conversion to the same name is refused, or makes a guest beside the first one."""
+        run.setup()
+        run.write()
+        run.finalize()
+        before = self.look(example)
+        try:
+            second_run.check()
+            second_run.setup()
+            second_run.write()
+            second_run.finalize()
+        except V2VError as refused:
+            assert hint_is_given(refused)
+            second_run.abort()
+        assert {key: self.look(example).get(key) for key in before} == before
+
+    def test_guest_that_is_to_be_replaced_stays_until_the_end(
+        self, run: OutputRun, second_run: OutputRun, example: OutputExample
+    ) -> None:
+        """``--overwrite`` means a guest that is whole, the old one or the new one."""
+        run.setup()
+        run.write()
+        run.finalize()
+        before = self.look(example)
+        second_run.settings = replace(second_run.settings, overwrite=True)
+        with contextlib.suppress(V2VError):
+            second_run.check()
+            second_run.setup()
+            second_run.write()
+        assert {key: self.look(example).get(key) for key in before} == before
         second_run.abort()
         assert self.look(example) == before
 

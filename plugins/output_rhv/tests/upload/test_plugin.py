@@ -17,7 +17,7 @@ from engine_simulator import EngineSimulator, Fault
 from engine_simulator.running import HARDWARE_ID
 from engine_simulator.state import Transfer
 from v2v_core import metadata
-from v2v_core.api import DestinationError, NbdkitPlugin, OutputSettings, UsageError, V2VError
+from v2v_core.api import DestinationError, NbdkitPlugin, OutputCheckResult, OutputSettings, UsageError, V2VError
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.discovery import Role
 from v2v_core.plugins import check_plugin
@@ -283,6 +283,33 @@ def test_guest_of_another_architecture(engine: EngineSimulator, conversion: Run)
     assert len(engine.calls) == calls
     assert run.abort().left == ()
     assert not engine.state.disks
+
+
+def test_guest_of_another_architecture_that_is_converted_already(engine: EngineSimulator, conversion: Run) -> None:
+    """Then setup finds it, before the copy, and creates nothing."""
+    run = conversion(("rhv-cluster", "Power"))
+    with pytest.raises(DestinationError, match="the cluster 'Power' is ppc64, the guest is x86_64"):
+        run.plugin.output_setup(dataclasses.replace(run.setup_request(), target=run.target))
+    assert run.owned() == ()
+    assert not engine.state.disks
+
+
+def test_what_needs_no_guest_is_checked_before_there_is_one(engine: EngineSimulator, conversion: Run) -> None:
+    run = conversion()
+    request = run.precheck_request()
+    assert run.plugin.output_precheck(request) == OutputCheckResult()
+    # the name comes from the source
+    run.plugin.output_precheck(dataclasses.replace(request, settings=dataclasses.replace(request.settings, name="")))
+    assert not engine.state.disks
+    for wrong in ({"storage": "nosuch"}, {"connection": "https://localhost:1/ovirt-engine/api"}):
+        with pytest.raises(DestinationError):
+            conversion(**wrong).precheck()
+    upload(run)
+    for overwrite in (False, True):
+        settings = dataclasses.replace(request.settings, overwrite=overwrite)
+        with pytest.raises(DestinationError, match="has a virtual machine") as refused:
+            run.plugin.output_precheck(dataclasses.replace(request, settings=settings))
+    assert "--overwrite replaces no virtual machine" in (refused.value.hint or "")
 
 
 def test_expired_sessions_are_renewed(engine: EngineSimulator, conversion: Run) -> None:
