@@ -98,6 +98,7 @@ def test_what_is_not_known_is_not_in_the_way(guest: Any, tmp_path: Path) -> None
 
 
 def test_built_in_drivers_need_no_initramfs(guest: Any, tmp_path: Path) -> None:
+    """dermotbradley/create-alpine-disk-image#30: ata_piix is compiled into a kernel of Alpine."""
     kernel = kernel_of("6.6.0", REST, b"kernel/ata_piix.ko\nkernel/sd_mod.ko\n")
     chosen, blockers = choose(guest, tmp_path, kernel, can_make=False)
     assert (chosen.block_bus, chosen.machine, blockers.reasons) == (Bus.IDE, "i440fx", [])

@@ -27,6 +27,8 @@ class Family(StrEnum):
     OTHER = "other"
 
 
+#: Families that say nothing about the tools of a guest that has other ones.
+SMALL = frozenset({Family.ALPINE, Family.ARCH, Family.PHOTON, Family.OTHER})
 _FAMILIES = {
     Family.DEBIAN: ("debian", "ubuntu", "linuxmint", "kalilinux", "debian-based"),
     Family.REDHAT: (

@@ -25,6 +25,7 @@ from v2v_convert_guestfs.linux.bootloader import Bootloader, find_bootloader
 from v2v_convert_guestfs.linux.capabilities import capabilities_of, drives_virtio_disks
 from v2v_convert_guestfs.linux.initramfs import update as initramfs
 from v2v_convert_guestfs.linux.initramfs.drivers import can_boot_from
+from v2v_convert_guestfs.linux.kernel_images import what_is_there
 from v2v_convert_guestfs.linux.kernels import Kernel, find_kernels
 from v2v_convert_guestfs.linux.network import keep_names
 from v2v_convert_guestfs.linux.network.addresses import assign
@@ -90,7 +91,7 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     if not kernels:
         blockers.add(
             f"/boot of the guest ({distribution.pretty_name(files) or session.inspection.distro}) contains no kernel "
-            "whose modules are in /lib/modules",
+            f"whose modules are in /lib/modules{what_is_there(files)}",
             "check that a kernel is installed, and that the guest's /boot is on one of the given disks",
         )
     immutable.check_configuration(session, files, blockers)

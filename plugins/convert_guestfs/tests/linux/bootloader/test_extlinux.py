@@ -76,7 +76,6 @@ def alpine(phony: Callable[..., Any], **files: bytes) -> Any:
 
 
 def test_the_menu_of_alpine(phony: Callable[..., Any], kernel: Callable[..., Kernel]) -> None:
-    """dermotbradley/create-alpine-disk-image#30: the flavour virt has drivers that lts does not need."""
     guest = alpine(phony)
     loader = guest.bootloader()
     lts, virt, other = (named(kernel, name) for name in ("lts", "virt", "edge"))
