@@ -98,6 +98,7 @@ def test_gentoo_and_slackware(phony: Callable[..., Any]) -> None:
 
 
 def test_a_kernel_without_modules(phony: Callable[..., Any]) -> None:
+    """AwlsomeAlex/natick#16: a kernel with virtio and the file system built in, and no initramfs."""
     configuration = b"CONFIG_X86_64=y\nCONFIG_VIRTIO_BLK=y\nCONFIG_VIRTIO_PCI=y\n"
     files = {
         "/boot/vmlinuz-6.6.30-own": b"x",

@@ -16,6 +16,7 @@ from v2v_convert_guestfs.linux import (
     fstab_devices,
     guest_agent,
     identity,
+    image_based,
     immutable,
     modprobe,
     selinux,
@@ -64,6 +65,9 @@ def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
     """
     files = GuestFiles(session)
     with session.stage("convert/look"):
+        distribution.recognise(session, files)
+        if session.inspection.distro in distribution.IMAGE_BASED:
+            return image_based.hand_over(session, files, blockers)
         plan = _look(session, files, blockers)
     try:
         blockers.stop()
@@ -81,7 +85,6 @@ def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
 
 def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     """Examine the guest and collect obstacles, without changing anything."""
-    distribution.recognise(session, files)
     if why_not := distribution.why_not(session, files):
         blockers.add(*why_not)
         blockers.stop()

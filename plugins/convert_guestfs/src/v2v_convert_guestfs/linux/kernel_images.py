@@ -14,7 +14,11 @@ from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.files import GuestFiles, read_content
 from v2v_convert_guestfs.session import Session
 
-_IMAGES = ("/boot/vmlinuz*", "/boot/kernel*", "/boot/bzImage*")
+_IMAGES = (
+    *("/boot/vmlinuz*", "/boot/kernel*", "/boot/bzImage*"),
+    # Flatcar and CoreOS: the copies that the boot loader loads, and the one in the image.
+    *("/boot/flatcar/vmlinuz*", "/boot/coreos/vmlinuz*", "/usr/boot/vmlinuz*"),
+)
 _PREFIX = re.compile(r"(?:vmlinuz|kernel|bzImage)-?")
 #: Images of other systems and copies; they have the version of an ordinary kernel.
 _NOT_ORDINARY = re.compile(r"rescue|kdump|memtest|\.(?:old|bak|orig|hmac|sig|gz|pre-v2v)$")
