@@ -14,6 +14,7 @@ from v2v_convert_guestfs.linux.bootloader.settings import NEW_DEFAULT, RENAMED, 
 from v2v_convert_guestfs.linux.editors import devices_in, extlinux_conf, shell
 from v2v_convert_guestfs.linux.editors.extlinux_conf import Entry
 from v2v_convert_guestfs.linux.kernels import Kernel
+from v2v_convert_guestfs.linux.left_names import warn_of_untold
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError, Firmware
 
@@ -100,6 +101,8 @@ class Extlinux:
             what=what,
             why=why,
         )
+        for path in (self._path, _SETTINGS):
+            warn_of_untold(self._session, path, self._files.read(path) or b"", names)
         left = sorted({name for entry in self._entries() for name in names.stale_in(entry.arguments)})
         if left:
             raise ConversionError(
