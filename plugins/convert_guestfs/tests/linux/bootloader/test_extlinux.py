@@ -127,7 +127,12 @@ def test_arch_linux_with_syslinux(phony: Callable[..., Any], kernel: Callable[..
 
 @pytest.mark.parametrize(
     ("sectors", "extlinux"),
-    [({"/dev/sda": b"\xeb\x63\x90" + b"GRUB".rjust(300)}, False), ({"/dev/sda": b"\xfa\x31\xc0SYSLINUX"}, True)],
+    [
+        ({"/dev/sda": b"\xeb\x63\x90" + b"GRUB".rjust(300)}, False),
+        ({"/dev/sda": b"\x33\xc0\xfa", "/dev/sda1": b"\xeb\x58\x90EXTLINUX"}, True),
+        # A paravirtual Xen guest, which has no boot sector.
+        ({"/dev/sda": b"\0" * 512}, False),
+    ],
 )
 def test_the_boot_sector_decides_between_two(
     phony: Callable[..., Any], sectors: dict[str, bytes], extlinux: bool

@@ -132,3 +132,9 @@ def test_a_guest_without_a_package_manager(guest: Any) -> None:
     assert (manager.installed, blockers.reasons) == (frozenset(), [])
     remove_tools(guest.session, guest.files, manager)
     assert guest.report.warnings == []
+    guest.add("/usr/bin/vmtoolsd")
+    remove_tools(guest.session, guest.files, manager)
+    (warning,) = guest.report.warnings
+    assert warning.startswith(
+        "the tools of the old hypervisor (/usr/bin/vmtoolsd) stay in the guest: its package manag"
+    )

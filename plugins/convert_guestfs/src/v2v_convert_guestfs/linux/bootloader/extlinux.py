@@ -37,6 +37,20 @@ def find_extlinux(session: Session, files: GuestFiles) -> str | None:
     return None
 
 
+def extlinux_starts(session: Session) -> bool:
+    """Return whether a boot sector is that of EXTLINUX or SYSLINUX: the partition's has the name in it."""
+    handle = session.handle
+    for device in (*handle.list_devices(), *handle.list_partitions()):
+        try:
+            sector = bytes(handle.pread_device(device, 512, 0))
+        except RuntimeError as err:
+            session.report.debug(f"{device}: {err}")
+            continue
+        if b"EXTLINUX" in sector or b"SYSLINUX" in sector:
+            return True
+    return False
+
+
 class Extlinux:
     """EXTLINUX with its configuration at ``path``."""
 
