@@ -102,7 +102,7 @@ class Tree:
         wanted = re.compile(
             re.escape(pattern).replace(r"\*", "[^/]*").replace(r"\[", "[").replace(r"\]", "]").replace(r"\-", "-")
         )
-        return [name for name in (*self.files, *self.links) if wanted.fullmatch(name)]
+        return [name for name in (*self.files, *self.links) if wanted.fullmatch(name.removesuffix("/"))]
 
     def vfs_uuid(self, device: str) -> str:
         return "1-2-3"

@@ -124,5 +124,7 @@ def test_only_those_that_count_like_red_hat_are_old_by_their_number(phony: Calla
     assert release_of(replace(found, distro="amzn")) == 0
     assert release_of(replace(found, distro="rhel", major_version=4)) == 4
     assert prefix_of(Bus.IDE, replace(found, distro="amzn")) == "sd"
+    # Devuan 2 and others count for themselves.
+    assert prefix_of(Bus.IDE, replace(found, distro="debian-based")) == "sd"
     assert prefix_of(Bus.IDE, replace(found, distro="rhel", major_version=4)) == "hd"
     assert prefix_of(Bus.IDE, replace(found, distro="rhel", major_version=0)) == "sd"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +99,31 @@ def test_what_is_not_known_is_not_in_the_way(guest: Any, tmp_path: Path) -> None
 
 
 def test_built_in_drivers_need_no_initramfs(guest: Any, tmp_path: Path) -> None:
+    """dermotbradley/create-alpine-disk-image#30: ata_piix is compiled into a kernel of Alpine."""
     kernel = kernel_of("6.6.0", REST, b"kernel/ata_piix.ko\nkernel/sd_mod.ko\n")
     chosen, blockers = choose(guest, tmp_path, kernel, can_make=False)
     assert (chosen.block_bus, chosen.machine, blockers.reasons) == (Bus.IDE, "i440fx", [])
+
+
+@pytest.mark.parametrize(
+    ("builtin", "expected"),
+    [
+        (("ahci", "sd_mod"), (Bus.SATA, "q35")),
+        (("ata_piix", "sd_mod"), (Bus.IDE, "i440fx")),
+        (("virtio_pci", "virtio_scsi", "sd_mod", "ahci"), (Bus.VIRTIO_SCSI, "q35")),
+        (("virtio_pci", "virtio_blk", "ahci", "sd_mod"), (Bus.VIRTIO_BLK, "q35")),
+        # None will do; the warning about that comes with the examination of the initramfs.
+        (("ext4",), (Bus.VIRTIO_BLK, "q35")),
+    ],
+)
+def test_a_kernel_without_initramfs(guest: Any, builtin: tuple[str, ...], expected: tuple[Bus, str]) -> None:
+    """AwlsomeAlex/natick#16: without an initramfs, the drivers must be built in."""
+    modules = b"kernel/virtio_pci.ko:\nkernel/virtio_blk.ko:\n" + AHCI + PIIX + REST
+    kernel = kernel_of("6.6.0", modules, "".join(f"kernel/{name}.ko\n" for name in builtin).encode())
+    kernel = replace(kernel, initramfs=None)
+    suggested = capabilities_of(kernel, guest.session.inspection)
+    found = fallback_bus.choose_without_initramfs(guest.session, kernel, suggested)
+    assert (found.block_bus, found.machine) == expected
 
 
 def test_virtio_scsi_alone_is_virtio_as_well(guest: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from v2v_convert_guestfs.linux.kernel_images import suffix_of, version_in
+from v2v_convert_guestfs.linux.kernel_images import suffix_of, version_in, what_is_there
 from v2v_convert_guestfs.linux.kernels import find_kernels
 
 
@@ -95,6 +95,35 @@ def test_gentoo_and_slackware(phony: Callable[..., Any]) -> None:
         gentoo: ("/boot/kernel-6.1.41-gentoo-x86_64", "/boot/initramfs-6.1.41-gentoo-x86_64.img"),
         slackware: ("/boot/vmlinuz-generic-5.15.161", None),
     }
+
+
+def test_a_kernel_without_modules(phony: Callable[..., Any]) -> None:
+    """AwlsomeAlex/natick#16: a kernel with virtio and the file system built in, and no initramfs."""
+    configuration = b"CONFIG_X86_64=y\nCONFIG_VIRTIO_BLK=y\nCONFIG_VIRTIO_PCI=y\n"
+    files = {
+        "/boot/vmlinuz-6.6.30-own": b"x",
+        "/boot/config-6.6.30-own": configuration,
+        "/boot/bzImage": image("6.1.90-embedded"),
+        "/boot/config-6.1.90-embedded": configuration,
+        # The modules of this one are missing.
+        "/boot/vmlinuz-6.5.1": b"x",
+        "/boot/config-6.5.1": configuration + b"CONFIG_MODULES=y\n",
+    }
+    guest = phony(files)
+    guest.tree.is_dir = lambda path, followsymlinks=False: False
+    found = find_kernels(guest.session, guest.files)
+    assert [(kernel.version, kernel.image) for kernel in found] == [
+        *(("6.6.30-own", "/boot/vmlinuz-6.6.30-own"), ("6.1.90-embedded", "/boot/bzImage")),
+    ]
+    assert all(kernel.builds_in("virtio_blk") and not kernel.drives("virtio_net") for kernel in found)
+    assert guest.report.warnings == []
+
+
+def test_what_is_there(phony: Callable[..., Any]) -> None:
+    files = phony({"/boot/vmlinuz-lts": b"x", "/lib/modules/6.6.53-0-lts/": b"", "/lib/modules/6.6.10/": b""}).files
+    assert what_is_there(files) == (" (there is vmlinuz-lts in /boot, and 6.6.10, 6.6.53-0-lts in /lib/modules)")
+    assert what_is_there(phony({"/boot/vmlinuz-1": b""}).files).endswith("in /boot, and nothing in /lib/modules)")
+    assert what_is_there(phony({}).files) == ""
 
 
 def test_a_name_with_the_version_comes_first(phony: Callable[..., Any]) -> None:

@@ -17,6 +17,8 @@ GOES = [
     *("virtualbox-guest-additions", "virtualbox-guest-tools", "virtualbox-guest-kmp-default", "virtualbox-guest-x11"),
     *("virtualbox-guest-dkms", "virtualbox-guest-utils-hwe", "VirtualBox-guest-additions"),
     "kernel-modules-virtualbox-addition-std-def",
+    # Void Linux and Debian 6
+    *("virtualbox-ose-guest", "virtualbox-ose-guest-dkms", "virtualbox-ose-guest-utils"),
     *("xe-guest-utilities", "xe-guest-utilities-xenstore", "xe-guest-utilities-latest"),
     "parallels-tools",
 ]

@@ -34,6 +34,8 @@ _PACKAGES = {
 }
 #: Programs of package managers that use rpm, and libguestfs's name for distributions derived from those that have them.
 _RPM_FRONTENDS = {"zypper": "suse-based", "dnf": "redhat-like", "dnf5": "redhat-like", "yum": "redhat-like"}
+#: Distributions whose kernel and programs are an image that is not changed, by their IDs.
+IMAGE_BASED = frozenset({"flatcar", "coreos"})
 #: Distributions that make boot menu and initramfs from a description of the system, by their IDs.
 _GENERATED = {
     "nixos": "add virtio_pci, virtio_blk and virtio_scsi to boot.initrd.availableKernelModules in its "
@@ -53,7 +55,7 @@ def recognise(session: Session, files: GuestFiles) -> None:
     distro = inspection.distro
     if family_of(distro) is Family.OTHER:
         distro = _distro_in_os_release(files) or distro
-    if family_of(distro) is Family.OTHER and distro not in _GENERATED:
+    if family_of(distro) is Family.OTHER and distro not in {*_GENERATED, *IMAGE_BASED}:
         distro = _warned_of(session, files, distro)
     if family_of(distro) is Family.REDHAT and _has_dpkg_only(files):
         # Kylin and UOS use one name for a server derived from Red Hat's and a desktop derived from Debian.

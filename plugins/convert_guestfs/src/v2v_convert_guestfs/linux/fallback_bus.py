@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from v2v_convert_guestfs.linux.initramfs.drivers import can_boot_from, essential, incomplete, label
+from v2v_convert_guestfs.linux.initramfs.drivers import builds_in_all_for, can_boot_from, essential, incomplete, label
 from v2v_convert_guestfs.linux.initramfs.examine import Examination
 from v2v_convert_guestfs.linux.kernels import Kernel
 from v2v_convert_guestfs.session import Blockers, Session
@@ -19,6 +19,23 @@ from v2v_core.api import Bus, Capabilities
 
 #: The machine type for disks on each bus.
 _MACHINES = {Bus.SATA: "q35", Bus.IDE: "i440fx"}
+
+
+def choose_without_initramfs(session: Session, kernel: Kernel, suggested: Capabilities) -> Capabilities:
+    """Return the hardware with a bus whose drivers are built into a kernel that boots without an initramfs.
+
+    If there is none, or that of the suggested hardware will do, it stays as it is.
+    """
+    if suggested.machine not in _MACHINES.values() or builds_in_all_for(kernel, suggested.block_bus):
+        return suggested
+    for bus in (Bus.VIRTIO_BLK, Bus.VIRTIO_SCSI, Bus.SATA, Bus.IDE):
+        if builds_in_all_for(kernel, bus):
+            session.report.info(
+                f"The guest gets {bus.value.upper()} disks, because the kernel {kernel.version} boots without an "
+                f"initramfs and has no other drivers for disks built in"
+            )
+            return replace(suggested, block_bus=bus, machine=_MACHINES.get(bus, suggested.machine))
+    return suggested
 
 
 def choose(

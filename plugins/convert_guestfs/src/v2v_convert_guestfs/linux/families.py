@@ -27,6 +27,8 @@ class Family(StrEnum):
     OTHER = "other"
 
 
+#: Families that say nothing about the tools of a guest that has other ones.
+SMALL = frozenset({Family.ALPINE, Family.ARCH, Family.PHOTON, Family.OTHER})
 _FAMILIES = {
     Family.DEBIAN: ("debian", "ubuntu", "linuxmint", "kalilinux", "debian-based"),
     Family.REDHAT: (
@@ -74,4 +76,5 @@ def release_of(inspection: Inspection) -> int:
     openEuler 22 are both newer than RHEL 5.
     """
     counted = family_of(inspection.distro) is not Family.REDHAT or inspection.distro in _COUNTS_LIKE_RED_HAT
+    counted = counted and inspection.distro != "debian-based"
     return inspection.major_version if counted else 0

@@ -16,6 +16,7 @@ from v2v_convert_guestfs.linux import (
     fstab_devices,
     guest_agent,
     identity,
+    image_based,
     immutable,
     modprobe,
     selinux,
@@ -25,6 +26,7 @@ from v2v_convert_guestfs.linux.bootloader import Bootloader, find_bootloader
 from v2v_convert_guestfs.linux.capabilities import capabilities_of, drives_virtio_disks
 from v2v_convert_guestfs.linux.initramfs import update as initramfs
 from v2v_convert_guestfs.linux.initramfs.drivers import can_boot_from
+from v2v_convert_guestfs.linux.kernel_images import what_is_there
 from v2v_convert_guestfs.linux.kernels import Kernel, find_kernels
 from v2v_convert_guestfs.linux.network import keep_names
 from v2v_convert_guestfs.linux.network.addresses import assign
@@ -63,6 +65,9 @@ def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
     """
     files = GuestFiles(session)
     with session.stage("convert/look"):
+        distribution.recognise(session, files)
+        if session.inspection.distro in distribution.IMAGE_BASED:
+            return image_based.hand_over(session, files, blockers)
         plan = _look(session, files, blockers)
     try:
         blockers.stop()
@@ -80,7 +85,6 @@ def convert_linux(session: Session, blockers: Blockers) -> Capabilities:
 
 def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     """Examine the guest and collect obstacles, without changing anything."""
-    distribution.recognise(session, files)
     if why_not := distribution.why_not(session, files):
         blockers.add(*why_not)
         blockers.stop()
@@ -90,7 +94,7 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     if not kernels:
         blockers.add(
             f"/boot of the guest ({distribution.pretty_name(files) or session.inspection.distro}) contains no kernel "
-            "whose modules are in /lib/modules",
+            f"whose modules are in /lib/modules{what_is_there(files)}",
             "check that a kernel is installed, and that the guest's /boot is on one of the given disks",
         )
     immutable.check_configuration(session, files, blockers)

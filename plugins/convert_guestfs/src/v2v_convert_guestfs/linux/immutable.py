@@ -24,11 +24,16 @@ _BOOT = (
     "/boot/grub2/grub.cfg",
     "/boot/loader/entries/*.conf",
     "/etc/default/grub",
+    "/boot/extlinux.conf",
+    "/boot/*linux/*linux.c*",
+    "/boot/*.cfg",
+    "/etc/update-extlinux.conf",
 )
 #: Directories in which the conversion creates or replaces files in nearly every guest.
 _DIRECTORIES = (
     *("/", "/boot", "/boot/grub", "/boot/grub2", "/etc", "/etc/systemd/system", "/usr/local/sbin", "/var/lib"),
     *("/etc/rc.d/init.d", "/etc/init.d", "/var/lib/dpkg", "/var/lib/rpm"),
+    *("/lib/apk/db", "/var/lib/pacman/local", "/etc/runlevels/default"),
 )
 _PLACES = (*block_devices.PLACES, *block_devices.PLACES_ON_DISK)
 #: The letters of lsattr(1) for immutable and append-only.

@@ -14,10 +14,16 @@ from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.files import GuestFiles, read_content
 from v2v_convert_guestfs.session import Session
 
-_IMAGES = ("/boot/vmlinuz*", "/boot/kernel*", "/boot/bzImage*")
+_IMAGES = (
+    *("/boot/vmlinuz*", "/boot/kernel*", "/boot/bzImage*"),
+    # Flatcar and CoreOS: the copies that the boot loader loads, and the one in the image.
+    *("/boot/flatcar/vmlinuz*", "/boot/coreos/vmlinuz*", "/usr/boot/vmlinuz*"),
+)
 _PREFIX = re.compile(r"(?:vmlinuz|kernel|bzImage)-?")
 #: Images of other systems and copies; they have the version of an ordinary kernel.
 _NOT_ORDINARY = re.compile(r"rescue|kdump|memtest|\.(?:old|bak|orig|hmac|sig|gz|pre-v2v)$")
+#: How many names an error has of each kind.
+_NAMED = 4
 #: Images to look into at most.
 _LIMIT = 48
 #: The header of Linux's boot protocol for x86: its magic number, and the field that says where the version is.
@@ -49,6 +55,16 @@ def images_by_version(
         if path not in found.values() and (version_found := _version_of(session, files, path)) in wanted:
             found.setdefault(version_found, path)
     return found
+
+
+def what_is_there(files: GuestFiles) -> str:
+    """Return the images and the directories of modules that were found, for an error."""
+    images = [path.rpartition("/")[2] for pattern in _IMAGES for path in files.glob(pattern)]
+    versions = [path.rstrip("/").rpartition("/")[2] for path in files.glob("/lib/modules/*")]
+    if not (images or versions):
+        return ""
+    texts = [", ".join(sorted(names)[:_NAMED]) or "nothing" for names in (images, versions)]
+    return f" (there is {texts[0]} in /boot, and {texts[1]} in /lib/modules)"
 
 
 def suffix_of(image: str) -> str:

@@ -145,6 +145,8 @@ def find_kernels(session: Session, files: GuestFiles) -> list[Kernel]:
         if is_version(version):
             images.setdefault(version, []).append(path)
     versions_with_modules = [path.rstrip("/").rpartition("/")[2] for path in files.glob("/lib/modules/[0-9]*")]
+    # A kernel without modules has a configuration that says so.
+    versions_with_modules += [path.removeprefix("/boot/config-") for path in files.glob("/boot/config-[0-9]*")]
     without = [
         name for name in versions_with_modules if not any(path.startswith("/boot/") for path in images.get(name, ()))
     ]
@@ -158,11 +160,18 @@ def find_kernels(session: Session, files: GuestFiles) -> list[Kernel]:
     for version in versions[:_KERNELS_LIMIT]:
         paths = images[version]
         image = next((path for path in paths if files.resolve(path)), None)
-        if image and handle.is_dir(f"/lib/modules/{version}", followsymlinks=True):
+        if image and (handle.is_dir(f"/lib/modules/{version}", followsymlinks=True) or _is_monolithic(files, version)):
             kernels.append(_kernel(session, files, boot, version, image))
         else:
             session.report.debug(f"{paths[0]} is ignored: it is a dangling link, or /lib/modules/{version} is missing")
     return best_first(kernels)
+
+
+def _is_monolithic(files: GuestFiles, version: str) -> bool:
+    """Return whether all drivers of a kernel are built in, by its configuration."""
+    path = f"/boot/config-{version}"
+    options = parse_config(files.read(path, limit=_CONFIG_LIMIT) or b"") if files.glob(path) else {}
+    return bool(options) and "MODULES" not in options
 
 
 def images_in(names: Iterable[str], arch: str) -> dict[str, str]:
@@ -203,7 +212,7 @@ def _kernel(session: Session, files: GuestFiles, boot: Sequence[str], version: s
     directory = f"/lib/modules/{version}"
     dependencies = files.read(f"{directory}/modules.dep", limit=_TABLE_LIMIT) or b""
     modules = parse_modules(dependencies, files.read(f"{directory}/modules.builtin", limit=_CONFIG_LIMIT) or b"")
-    if not modules.paths:
+    if not modules.paths and session.handle.is_dir(directory, followsymlinks=True):
         session.report.debug(f"{directory} has no modules.dep: the dependencies of modules are unknown")
         modules = Modules(_modules_in(session, directory), {}, modules.builtin)
     config = b""

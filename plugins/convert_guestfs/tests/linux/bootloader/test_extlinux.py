@@ -76,7 +76,6 @@ def alpine(phony: Callable[..., Any], **files: bytes) -> Any:
 
 
 def test_the_menu_of_alpine(phony: Callable[..., Any], kernel: Callable[..., Kernel]) -> None:
-    """dermotbradley/create-alpine-disk-image#30: the flavour virt has drivers that lts does not need."""
     guest = alpine(phony)
     loader = guest.bootloader()
     lts, virt, other = (named(kernel, name) for name in ("lts", "virt", "edge"))
@@ -128,7 +127,12 @@ def test_arch_linux_with_syslinux(phony: Callable[..., Any], kernel: Callable[..
 
 @pytest.mark.parametrize(
     ("sectors", "extlinux"),
-    [({"/dev/sda": b"\xeb\x63\x90" + b"GRUB".rjust(300)}, False), ({"/dev/sda": b"\xfa\x31\xc0SYSLINUX"}, True)],
+    [
+        ({"/dev/sda": b"\xeb\x63\x90" + b"GRUB".rjust(300)}, False),
+        ({"/dev/sda": b"\x33\xc0\xfa", "/dev/sda1": b"\xeb\x58\x90EXTLINUX"}, True),
+        # A paravirtual Xen guest, which has no boot sector.
+        ({"/dev/sda": b"\0" * 512}, False),
+    ],
 )
 def test_the_boot_sector_decides_between_two(
     phony: Callable[..., Any], sectors: dict[str, bytes], extlinux: bool

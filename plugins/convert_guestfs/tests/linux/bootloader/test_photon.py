@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -107,6 +108,18 @@ def test_a_partuuid_stays(phony: Callable[..., Any]) -> None:
     guest = photon(phony, menu=menu)
     guest.bootloader().rename_devices(NAMES)
     assert guest.content("/boot/grub2/grub.cfg") == menu
+
+
+def test_a_link_becomes_a_uuid(phony: Callable[..., Any]) -> None:
+    menu = MENU.replace(b"/dev/sda3", b"/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:0:0-part3")
+    guest = photon(phony, menu=menu)
+    names = replace(
+        NAMES,
+        disks={**NAMES.disks, "disk/by-path/pci-0000:03:00.0-scsi-0:0:0:0": "vda"},
+        uuids={"/dev/vda3": "11-22"},
+    )
+    guest.bootloader().rename_devices(names)
+    assert b"\nset rootpartition=UUID=11-22\n" in guest.content("/boot/grub2/grub.cfg")
 
 
 def test_other_menus_are_not_photons(phony: Callable[..., Any]) -> None:

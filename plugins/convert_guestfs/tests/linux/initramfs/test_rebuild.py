@@ -15,7 +15,7 @@ from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.linux.initramfs import cpio
 from v2v_convert_guestfs.linux.initramfs.examine import Examination, examine_file
 from v2v_convert_guestfs.linux.initramfs.kinds import Kind
-from v2v_convert_guestfs.linux.initramfs.rebuild import make_anew, maker_for
+from v2v_convert_guestfs.linux.initramfs.rebuild import make_anew, maker_for, missing_tool
 from v2v_core.api import ConversionError, SourceDisk
 
 Make = Callable[..., Any]
@@ -111,3 +111,11 @@ def test_a_tool_that_knows_one_place_only_makes_nothing_elsewhere(guest: Any, ke
     assert maker_for(guest.session, guest.files, examined(kernel)) is not None
     guest.tree.files["/usr/bin/dracut"] = b""
     assert maker_for(guest.session, guest.files, examined(kernel, copy)) is not None
+
+
+def test_the_hint_for_a_tool_that_is_not_known_names_the_drivers(phony: Make, kernel: Make) -> None:
+    """Check that the hint names no package, since none is sure to exist in a distribution that is not known."""
+    found = replace(examined(kernel), lacking=("virtio_pci", "virtio_blk"), kind=Kind.UNKNOWN)
+    hint = missing_tool(phony({}, distro="gentoo").session, found)
+    assert hint.startswith("make it with virtio_pci, virtio_blk in the guest on its source hypervisor")
+    assert missing_tool(phony({}, distro="archlinux").session, found).startswith("install mkinitcpio ")

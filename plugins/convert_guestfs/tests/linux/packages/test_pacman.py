@@ -6,7 +6,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from v2v_convert_guestfs.linux.packages import find_package_manager
+from v2v_convert_guestfs.linux.packages.dpkg import Dpkg
 from v2v_convert_guestfs.linux.packages.pacman import DATABASE, Pacman, problems
 from v2v_convert_guestfs.linux.packages.unknown import PORTAGE, Unmanaged
 from v2v_convert_guestfs.linux.tools_removal import remove_tools
@@ -114,6 +117,13 @@ def test_portage_is_read_and_the_tools_do_not_start(guest: Any) -> None:
     assert warning.startswith("the package open-vm-tools stays in the guest: Portage does not say what depends on it.")
 
 
+@pytest.mark.parametrize(("distro", "kind"), [("photon", Dpkg), ("archlinux", Dpkg), ("alpinelinux", Dpkg)])
+def test_a_small_family_says_less_than_the_database(guest: Any, distro: str, kind: type) -> None:
+    guest.session.found = replace(guest.session.found, distro=distro)
+    guest.add("/var/lib/dpkg/status", b"Package: dpkg\nStatus: install ok installed\n")
+    assert isinstance(find_package_manager(guest.session, guest.files, Blockers()), kind)
+
+
 def test_a_guest_without_a_package_manager(guest: Any) -> None:
     guest.session.found = replace(guest.session.found, distro="acme")
     blockers = Blockers()
@@ -122,3 +132,9 @@ def test_a_guest_without_a_package_manager(guest: Any) -> None:
     assert (manager.installed, blockers.reasons) == (frozenset(), [])
     remove_tools(guest.session, guest.files, manager)
     assert guest.report.warnings == []
+    guest.add("/usr/bin/vmtoolsd")
+    remove_tools(guest.session, guest.files, manager)
+    (warning,) = guest.report.warnings
+    assert warning.startswith(
+        "the tools of the old hypervisor (/usr/bin/vmtoolsd) stay in the guest: its package manag"
+    )

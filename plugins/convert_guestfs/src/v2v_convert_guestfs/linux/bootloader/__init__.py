@@ -10,7 +10,7 @@ from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.firmware import installed_grub
 from v2v_convert_guestfs.linux.bootloader import photon, places
-from v2v_convert_guestfs.linux.bootloader.extlinux import Extlinux, find_extlinux
+from v2v_convert_guestfs.linux.bootloader.extlinux import Extlinux, extlinux_starts, find_extlinux
 from v2v_convert_guestfs.linux.bootloader.grub2 import Grub2
 from v2v_convert_guestfs.linux.bootloader.grub_legacy import GrubLegacy
 from v2v_convert_guestfs.linux.bootloader.settings import Consoles
@@ -88,7 +88,7 @@ def find_bootloader(session: Session, files: GuestFiles, blockers: Blockers) -> 
     else:
         grub2, legacy = places.find_grub2(session, files), places.find_grub_legacy(session, files)
         extlinux = find_extlinux(session, files)
-        if extlinux and (not (grub2 or legacy) or installed_grub(session) is None):
+        if extlinux and (not (grub2 or legacy) or (installed_grub(session) is None and extlinux_starts(session))):
             return Extlinux(session, files, extlinux)
     if (grub2 or legacy) and session.firmware is Firmware.BIOS and installed_grub(session) is None:
         session.report.warning(

@@ -14,6 +14,7 @@ from v2v_convert_guestfs.linux.bootloader.settings import NEW_DEFAULT, RENAMED, 
 from v2v_convert_guestfs.linux.editors import devices_in, extlinux_conf, shell
 from v2v_convert_guestfs.linux.editors.extlinux_conf import Entry
 from v2v_convert_guestfs.linux.kernels import Kernel
+from v2v_convert_guestfs.linux.left_names import warn_of_untold
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError, Firmware
 
@@ -34,6 +35,20 @@ def find_extlinux(session: Session, files: GuestFiles) -> str | None:
         if real is not None and extlinux_conf.entries(files.read(real) or b""):
             return real
     return None
+
+
+def extlinux_starts(session: Session) -> bool:
+    """Return whether a boot sector is that of EXTLINUX or SYSLINUX: the partition's has the name in it."""
+    handle = session.handle
+    for device in (*handle.list_devices(), *handle.list_partitions()):
+        try:
+            sector = bytes(handle.pread_device(device, 512, 0))
+        except RuntimeError as err:
+            session.report.debug(f"{device}: {err}")
+            continue
+        if b"EXTLINUX" in sector or b"SYSLINUX" in sector:
+            return True
+    return False
 
 
 class Extlinux:
@@ -100,6 +115,8 @@ class Extlinux:
             what=what,
             why=why,
         )
+        for path in (self._path, _SETTINGS):
+            warn_of_untold(self._session, path, self._files.read(path) or b"", names)
         left = sorted({name for entry in self._entries() for name in names.stale_in(entry.arguments)})
         if left:
             raise ConversionError(

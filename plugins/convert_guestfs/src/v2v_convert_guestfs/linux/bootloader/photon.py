@@ -17,6 +17,7 @@ from v2v_convert_guestfs.linux.bootloader import fallback, settings
 from v2v_convert_guestfs.linux.bootloader.settings import NEW_DEFAULT, RENAMED, Consoles, base
 from v2v_convert_guestfs.linux.editors import devices_in, grubenv
 from v2v_convert_guestfs.linux.kernels import Kernel
+from v2v_convert_guestfs.linux.left_names import warn_of_untold
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import ConversionError, Firmware
 
@@ -83,8 +84,8 @@ class Photon:
         what, why = RENAMED
 
         def root(match: re.Match[str]) -> str:
-            new = names.rename(match["device"])
-            return f"{match['before']}{match['quote']}{(self._by_uuid(new) or new) if new else match['device']}"
+            argument = devices_in.command_line(f"root={match['device']}", names, root=self._by_uuid)
+            return match["before"] + match["quote"] + argument.removeprefix("root=")
 
         def edit_menu(data: bytes) -> bytes:
             text = _ROOT.sub(root, data.decode("latin-1"))
@@ -98,6 +99,8 @@ class Photon:
                 what=what,
                 why=why,
             )
+        for path in (self._path, *self._files_with_variables()):
+            warn_of_untold(self._session, path, self._files.read(path, limit=_MENU_LIMIT) or b"", names)
         left = sorted({name for line in self._lines() for name in names.stale_in(line)})
         if left:
             raise ConversionError(

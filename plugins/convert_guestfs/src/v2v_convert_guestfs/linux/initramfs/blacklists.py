@@ -22,6 +22,10 @@ _COMMAND_LINES = (
         "/boot/grub/grub.cfg",
         "/boot/grub2/grub.cfg",
         "/boot/grub2/grubenv",
+        # EXTLINUX and SYSLINUX, Photon OS
+        "/boot/extlinux.conf",
+        "/boot/*linux/*linux.c*",
+        "/boot/*.cfg",
     ),
 )
 _RULE = re.compile(

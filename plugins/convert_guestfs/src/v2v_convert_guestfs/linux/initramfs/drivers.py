@@ -56,6 +56,11 @@ def can_boot_from(kernel: Kernel, bus: Bus) -> bool:
     return any(all(kernel.drives(name) for name in names) for names in _sufficient(kernel, bus))
 
 
+def builds_in_all_for(kernel: Kernel, bus: Bus) -> bool:
+    """Return whether the kernel reaches disks on the bus without an initramfs."""
+    return any(all(kernel.builds_in(name) for name in names) for names in _sufficient(kernel, bus))
+
+
 def _sufficient(kernel: Kernel, bus: Bus) -> tuple[tuple[str, ...], ...]:
     """Return the sets of drivers, the one that the kernel's distribution uses first."""
     sets = _SUFFICIENT.get(bus, ())

@@ -15,11 +15,12 @@ from dataclasses import replace
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
-from v2v_convert_guestfs.linux.families import family_of, release_of
+from v2v_convert_guestfs.linux.families import Family, family_of, release_of
 from v2v_convert_guestfs.linux.initramfs.drivers import wanted
 from v2v_convert_guestfs.linux.initramfs.examine import Examination, examine
 from v2v_convert_guestfs.linux.initramfs.generators import Installed, find_generators, in_use, package_for
 from v2v_convert_guestfs.linux.initramfs.generators.protocol import Command, Job
+from v2v_convert_guestfs.linux.initramfs.kinds import Kind
 from v2v_convert_guestfs.linux.initramfs.placing import WHY, host_directory, place_of, take_place
 from v2v_convert_guestfs.linux.kernels import Kernel
 from v2v_convert_guestfs.session import Session
@@ -43,7 +44,11 @@ def maker_for(session: Session, files: GuestFiles, examined: Examination) -> Ins
 
 def missing_tool(session: Session, examined: Examination) -> str:
     """Return a hint on what to install in a guest without a tool."""
-    package = package_for(family_of(session.inspection.distro), examined.kind)
+    family = family_of(session.inspection.distro)
+    if family is Family.OTHER and examined.kind is Kind.UNKNOWN:
+        drivers = ", ".join(examined.lacking or modules_of(examined.kernel, examined.bus))
+        return f"make it with {drivers} in the guest on its source hypervisor, with the tool that made it"
+    package = package_for(family, examined.kind)
     return f"install {package} in the guest on its source hypervisor"
 
 

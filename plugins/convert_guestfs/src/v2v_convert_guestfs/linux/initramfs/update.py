@@ -59,7 +59,9 @@ class InitramfsWork:
 def choose_fallback_bus(
     session: Session, files: GuestFiles, kernel: Kernel, suggested: Capabilities, blockers: Blockers
 ) -> Capabilities:
-    """Return the hardware with a bus that a kernel without virtio drivers can boot from, by its initramfs."""
+    """Return the hardware with a bus that a kernel can boot from, by its initramfs, if virtio is not one."""
+    if kernel.initramfs is None:
+        suggested = fallback_bus.choose_without_initramfs(session, kernel, suggested)
     if suggested.block_bus not in {Bus.SATA, Bus.IDE}:
         return suggested
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from v2v_convert_guestfs.files import GuestFiles
-from v2v_convert_guestfs.linux.families import Family, family_of
+from v2v_convert_guestfs.linux.families import SMALL, Family, family_of
 from v2v_convert_guestfs.linux.packages import apk, pacman
 from v2v_convert_guestfs.linux.packages.apk import Apk
 from v2v_convert_guestfs.linux.packages.dpkg import STATUS_LIMIT, Dpkg
@@ -60,10 +60,10 @@ class PackageManager(Protocol):
 def find_package_manager(session: Session, files: GuestFiles, blockers: Blockers) -> PackageManager | None:
     """Return the guest's package manager. If it cannot list packages, add a blocker and return None.
 
-    The family decides which one it is, or else the database in the guest does.
+    The family decides which one it is. In a small family, the database in the guest does, if there is one.
     """
     family = family_of(session.inspection.distro)
-    kind = _OF_FAMILY.get(family) or _by_database(files)
+    kind = (_by_database(files) if family in SMALL else "") or _OF_FAMILY.get(family, "")
     manager: PackageManager
     if kind == "dpkg":
         manager = Dpkg(session, files)
@@ -99,10 +99,11 @@ def has_rpm(files: GuestFiles) -> bool:
 
 
 def _by_database(files: GuestFiles) -> str:
-    if has_rpm(files):
-        return "rpm"
+    # The guest may have the programs of the last two as packages of the others.
     if any(map(files.resolve, apk.DATABASES)):
         return "apk"
     if files.glob(f"{pacman.DATABASE}/ALPM_DB_VERSION"):
         return "pacman"
+    if has_rpm(files):
+        return "rpm"
     return "dpkg" if has_dpkg(files) else ""

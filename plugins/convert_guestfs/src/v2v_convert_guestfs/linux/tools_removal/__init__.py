@@ -21,6 +21,11 @@ from v2v_convert_guestfs.session import Session
 __all__ = ["libraries_installed", "remove_tools", "tools_installed"]
 
 _WHY = "it belongs to the old hypervisor"
+#: Programs of the tools that run as services.
+_PROGRAMS = (
+    *("/usr/bin/vmtoolsd", "/usr/sbin/vmtoolsd", "/usr/sbin/VBoxService", "/usr/bin/VBoxService"),
+    *("/usr/sbin/xe-daemon", "/usr/bin/prltoolsd"),
+)
 #: How many packages a message names.
 _LISTED = 10
 
@@ -42,6 +47,8 @@ def remove_tools(session: Session, files: GuestFiles, packages: PackageManager) 
 def _remove_packages(session: Session, files: GuestFiles, packages: PackageManager) -> None:
     tools = tools_installed(packages.installed)
     names = [*tools, *libraries_installed(packages.installed)]
+    if packages.unmanaged and not packages.installed:
+        _warn_of_programs(session, files, packages)
     if not names:
         return
     if packages.unmanaged:
@@ -62,6 +69,16 @@ def _remove_packages(session: Session, files: GuestFiles, packages: PackageManag
         session.report.info(because)
     if any(name.startswith("xe-guest-utilities") and name not in packages.installed for name in tools):
         settings.restore_terminals(files)
+
+
+def _warn_of_programs(session: Session, files: GuestFiles, packages: PackageManager) -> None:
+    """Warn about tools in a guest whose packages cannot be listed."""
+    found = [path for path in _PROGRAMS if files.resolve(path)]
+    if found:
+        session.report.warning(
+            f"the tools of the old hypervisor ({_listed(found)}) stay in the guest: {packages.unmanaged}; remove them "
+            "in the converted guest"
+        )
 
 
 def _remove(session: Session, packages: PackageManager, names: list[str]) -> dict[str, tuple[str, ...]]:

@@ -12,7 +12,7 @@ _VMWARE = (
 )
 _VIRTUALBOX = (
     r"(?i:virtualbox)-guest-(?:additions|tools|utils|x11|dkms|source|modules|kmp|common|desktop-icons).*|"
-    r"kernel-modules-virtualbox-addition-.*"
+    r"kernel-modules-virtualbox-addition-.*|virtualbox-ose-guest(?:-.*)?"
 )
 _CITRIX = r"xe-guest-utilities.*"
 _PARALLELS = r"parallels-tools.*"

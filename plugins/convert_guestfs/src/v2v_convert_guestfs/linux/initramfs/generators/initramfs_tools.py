@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.editors import devices_in
 from v2v_convert_guestfs.linux.editors.lines import ended
-from v2v_convert_guestfs.linux.families import Family
+from v2v_convert_guestfs.linux.families import SMALL, Family
 from v2v_convert_guestfs.linux.initramfs.generators.protocol import Command, Job
 from v2v_convert_guestfs.linux.initramfs.kinds import Kind
 
@@ -21,7 +21,7 @@ class InitramfsTools:
 
     kind = Kind.INITRAMFS_TOOLS
     package = "initramfs-tools"
-    families: frozenset[Family] = frozenset({Family.DEBIAN, Family.OTHER})
+    families: frozenset[Family] = SMALL | {Family.DEBIAN}
     programs: tuple[str, ...] = ("/usr/sbin/update-initramfs",)
     takes_output = False
 

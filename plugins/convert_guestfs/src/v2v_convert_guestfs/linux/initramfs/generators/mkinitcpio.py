@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.editors.lines import ended
-from v2v_convert_guestfs.linux.families import Family
+from v2v_convert_guestfs.linux.families import SMALL, Family
 from v2v_convert_guestfs.linux.initramfs.generators.protocol import Command, Job
 from v2v_convert_guestfs.linux.initramfs.kinds import Kind
 
@@ -22,7 +22,7 @@ class Mkinitcpio:
 
     kind = Kind.MKINITCPIO
     package = "mkinitcpio"
-    families: frozenset[Family] = frozenset({Family.ARCH, Family.OTHER})
+    families: frozenset[Family] = SMALL
     programs: tuple[str, ...] = ("/usr/bin/mkinitcpio", "/usr/sbin/mkinitcpio", "/sbin/mkinitcpio")
     takes_output = True
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.editors import shell
-from v2v_convert_guestfs.linux.families import Family
+from v2v_convert_guestfs.linux.families import SMALL, Family
 from v2v_convert_guestfs.linux.initramfs.generators.protocol import Command, Job
 from v2v_convert_guestfs.linux.initramfs.kinds import Kind
 
@@ -24,7 +24,7 @@ class Mkinitfs:
 
     kind = Kind.MKINITFS
     package = "mkinitfs"
-    families: frozenset[Family] = frozenset({Family.ALPINE, Family.OTHER})
+    families: frozenset[Family] = SMALL
     programs: tuple[str, ...] = ("/sbin/mkinitfs", "/usr/sbin/mkinitfs")
     takes_output = True
 
