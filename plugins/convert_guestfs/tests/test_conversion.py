@@ -365,7 +365,7 @@ def subvolume_flags(image: Path) -> dict[str, str]:
     flags: dict[str, str] = {}
     number = ""
     for line in dump.splitlines():
-        if match := re.search(r"key \((\d+) ROOT_ITEM", line):
+        if match := re.search(r"item \d+ key \((\d+) ROOT_ITEM", line):
             number = match[1]
         elif (match := re.search(r"flags 0x\w+\((\w+)\)", line)) and number:
             flags.setdefault(number, match[1])
