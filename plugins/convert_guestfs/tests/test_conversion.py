@@ -10,11 +10,13 @@ import shutil
 import struct
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from v2v_convert_guestfs.appliance import Appliance
 from v2v_convert_guestfs.linux.initramfs import cpio
 from v2v_convert_guestfs.plugin import GuestfsConvert
 from v2v_core.api import (
@@ -277,3 +279,95 @@ def test_a_guest_is_converted(tmp_path: Path, server: list[subprocess.Popen[byte
     assert attributes(tmp_path, image, "/etc/default/grub") == ATTRIBUTES
     assert changed == set(report.of("change")), "each was said when it happened"
     subprocess.run(["e2fsck", "-fn", f"{image}?offset={_START}"], check=True, capture_output=True)
+
+
+def test_what_the_conversion_does_not_need_does_not_stop_it(
+    tmp_path: Path, serve: Callable[[Path], DiskEndpoint]
+) -> None:
+    """See openSUSE/microos-tools#9 and libguestfs/libguestfs#281.
+
+    / is a read-only snapshot among others; /data has a feature that no kernel knows, and /srv lacks a disk.
+    """
+    images = [tmp_path / f"{name}.img" for name in ("root", "data", "half", "other-half")]
+    for image, size in zip(images, (300, 32, 48, 48), strict=True):
+        with image.open("wb") as file:
+            file.truncate(size * _MIB)
+    subprocess.run(["mkfs.ext4", "-q", "-O", "^metadata_csum", str(images[1])], check=True)
+    with images[1].open("r+b") as file:
+        file.seek(1024 + 96)
+        incompatible = int.from_bytes(file.read(4), "little") | 1 << 29
+        file.seek(1024 + 96)
+        file.write(incompatible.to_bytes(4, "little"))
+    phony_debian(tmp_path / "tree", kernel=True)
+    disks = tuple(serve(image) for image in images)
+
+    def request(*indices: int, report: Recorder) -> ConvertRequest:
+        return ConvertRequest(
+            directory=tmp_path,
+            temporary=tmp_path / "temporary",
+            guest=Guest(name="phony", disks=tuple(SourceDisk(index=index, bus=Bus.SCSI) for index in indices)),
+            disks=tuple(disks[index - 1] for index in indices),
+            settings=ConvertSettings(emulation=True),
+            report=report,
+        )
+
+    with Appliance(request(1, 2, 3, 4, report=Recorder())) as appliance:
+        fill(appliance.handle, tmp_path / "tree")
+    data = images[1].read_bytes()
+    report = Recorder()
+    result = GuestfsConvert().v2v_convert(request(1, 2, 3, report=report))
+
+    assert result.inspection.root == "/dev/sda"
+    warnings = report.of("warning")
+    (unknown,) = [text for text in warnings if "/dev/sdb" in text and "feature bit 29" in text]
+    assert "/data of the guest" in unknown
+    assert [text for text in warnings if "/dev/vg/srv is incomplete" in text]
+    assert [text for text in report.of("info") if "snapshot" in text and "btrfsvol:/dev/sda/@/.snapshots/2" in text]
+    assert images[1].read_bytes() == data
+    assert subvolume_flags(images[0]) == {"@/.snapshots/1/snapshot": "RDONLY", "@/.snapshots/2/snapshot": "RDONLY"}
+    assert "/etc/fstab" not in {change.path for change in result.changes}
+    assert "/boot/initrd.img-" + VERSION in {change.path for change in result.changes}
+
+
+def fill(handle: Any, tree: Path) -> None:
+    """Make an empty disk a system as on openSUSE MicroOS, and the last two a volume group."""
+    handle.mkfs("btrfs", "/dev/sda")
+    handle.mount("/dev/sda", "/")
+    for path in ("/@", "/@/.snapshots"):
+        handle.btrfs_subvolume_create(path)
+    root = "/@/.snapshots/1/snapshot"
+    handle.mkdir("/@/.snapshots/1")
+    handle.btrfs_subvolume_create(root)
+    subprocess.run(["tar", "-C", str(tree), "-cf", str(tree.parent / "tree.tar"), "."], check=True)
+    handle.tar_in(str(tree.parent / "tree.tar"), root)
+    uuid, data = handle.vfs_uuid("/dev/sda"), handle.vfs_uuid("/dev/sdb")
+    places = f"UUID={uuid} / btrfs ro 0 0\nUUID={data} /data ext4 defaults 0 2\n/dev/vg/srv /srv ext4 nofail 0 2\n"
+    handle.write(f"{root}/etc/fstab", places)
+    menu = handle.read_file(f"{root}/boot/grub/grub.cfg").replace(b"root=/dev/sda1", f"root=UUID={uuid}".encode())
+    handle.write(f"{root}/boot/grub/grub.cfg", menu)
+    handle.mkdir("/@/.snapshots/2")
+    handle.btrfs_subvolume_snapshot(root, "/@/.snapshots/2/snapshot", ro=True)
+    numbers = {each["btrfssubvolume_path"]: each["btrfssubvolume_id"] for each in handle.btrfs_subvolume_list("/")}
+    handle.btrfs_subvolume_set_default(numbers[root.lstrip("/")], "/")
+    handle.debug("sh", [f"btrfs property set -ts /sysroot{root} ro true"])
+    handle.umount_all()
+    handle.pvcreate("/dev/sdc")
+    handle.pvcreate("/dev/sdd")
+    handle.vgcreate("vg", ["/dev/sdc", "/dev/sdd"])
+    handle.lvcreate_free("srv", "vg", 100)
+    handle.mkfs("ext4", "/dev/vg/srv")
+
+
+def subvolume_flags(image: Path) -> dict[str, str]:
+    """Return the flags of snapper's subvolumes by their paths."""
+    argv = ["btrfs", "inspect-internal", "dump-tree", "-t", "root", str(image)]
+    dump = subprocess.run(argv, capture_output=True, check=True, text=True).stdout
+    flags: dict[str, str] = {}
+    number = ""
+    for line in dump.splitlines():
+        if match := re.search(r"item \d+ key \((\d+) ROOT_ITEM", line):
+            number = match[1]
+        elif (match := re.search(r"flags 0x\w+\((\w+)\)", line)) and number:
+            flags.setdefault(number, match[1])
+    # The subvolumes are made in this order: @, @/.snapshots, and then snapper's.
+    return {f"@/.snapshots/{place}/snapshot": flags[number] for place, number in (("1", "258"), ("2", "259"))}

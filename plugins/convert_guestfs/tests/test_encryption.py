@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from v2v_convert_guestfs.devices import DeviceNames
-from v2v_convert_guestfs.encryption import Key, mapper_name, parse_key
+from v2v_convert_guestfs.encryption import Key, mapper_name, parse_key, why_locked
 from v2v_core.api import (
     ConversionError,
     SourceDisk,
@@ -61,3 +61,22 @@ def test_keys(tmp_path: Path) -> None:
     with pytest.raises(ConversionError) as caught:
         parse_key("s3cret")
     assert "s3cret" not in f"{caught.value} {caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    ("failure", "hint"),
+    [
+        ("cryptsetup: Not enough available memory to open a keyslot.", "--memsize 4096"),
+        ("cryptsetup: killed by signal 9", "--memsize 4096"),
+        ("Unmet LUKS2 requirements detected.", "newer cryptsetup"),
+        ("Check that kernel supports aes-adiantum-plain64 cipher", "newer cryptsetup"),
+        ("No key available with this passphrase.", "check the key"),
+    ],
+)
+def test_a_limit_of_the_appliance_is_not_told_as_a_wrong_key(failure: str, hint: str) -> None:
+    """See apptainer/singularity#4162 and agama-project/agama#2907: keys of LUKS2 that need 1 GB, on a small machine."""
+    reason, remedy = why_locked("/dev/sda2", failure)
+    assert reason.startswith("the encrypted device /dev/sda2 cannot be opened")
+    assert failure in reason
+    assert hint in remedy
+    assert ("with the keys given" in reason) is (hint == "check the key")

@@ -15,6 +15,13 @@ from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConversionError
 
 _FORMS = "ID:file:FILE or ID:key:KEY, where ID is a device, UUID=…, or all"
+#: What cryptsetup says if a key of LUKS2 needs more memory than there is, or if the kernel has killed it for that.
+_OUT_OF_MEMORY = re.compile(r"\bmemory\b|\bkilled\b|signal 9\b", re.IGNORECASE)
+#: What it says of headers that need what it has not: options of a later version, ciphers, hash functions.
+_NOT_KNOWN = re.compile(
+    r"requirements? detected|unsupported|not supported|kernel supports|unknown (?:cipher|token|segment)|reencryption",
+    re.IGNORECASE,
+)
 #: Bytes: cryptsetup's own limit for key files.
 _LONGEST = 8 * 1024 * 1024
 
@@ -122,11 +129,30 @@ def _open(session: Session, device: str, uuid: str, keys: Sequence[Key], blocker
             failure = brief(err)
         else:
             return f"/dev/mapper/{name}"
-    hint = f"check the key: --key takes {_FORMS}"
-    if "memory" in failure.lower():
-        hint = "give the appliance more memory with --memsize"
-    blockers.add(f"the encrypted device {device} cannot be opened with the keys given: {failure}", hint)
+    blockers.add(*why_locked(device, failure))
     return None
+
+
+def why_locked(device: str, failure: str) -> tuple[str, str]:
+    """Return why a device is still locked, and what helps.
+
+    :param failure: what cryptsetup said.
+    """
+    if _OUT_OF_MEMORY.search(failure):
+        return (
+            f"the encrypted device {device} cannot be opened: a key needs more memory than there is: {failure}",
+            "give the appliance more memory, for example with --memsize 4096: LUKS2 uses up to 1 GB for a key (Argon2)",
+        )
+    if _NOT_KNOWN.search(failure):
+        return (
+            f"the encrypted device {device} cannot be opened: cryptsetup or the kernel of the appliance does not know "
+            f"how it is encrypted: {failure}",
+            "run the conversion on a host with a newer cryptsetup and kernel; the key may be right",
+        )
+    return (
+        f"the encrypted device {device} cannot be opened with the keys given: {failure}",
+        f"check the key: --key takes {_FORMS}",
+    )
 
 
 def _uuid(session: Session, device: str) -> str:

@@ -11,6 +11,7 @@ from v2v_convert_guestfs.appliance import libguestfs_errors_as
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.filesystems.nothing_found import nothing_found
 from v2v_convert_guestfs.filesystems.roots import systems
+from v2v_convert_guestfs.filesystems.subvolume_names import translated
 from v2v_convert_guestfs.linux import distribution
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConversionError, Inspection, visible
@@ -37,13 +38,19 @@ def inspect(session: Session, blockers: Blockers) -> None:
     if not roots:
         blockers.add(*nothing_found(session))
         blockers.stop()
-    root = choose_root(session, roots)
+    names = translated(session, roots)
+    session.library_names = {name: own for own, name in names.items()}
+    chosen = choose_root(session, [names[root] for root in roots])
+    # libguestfs knows the root that it has found by its own name.
+    root = session.library_names[chosen]
     with libguestfs_errors_as(f"the operating system on {root} cannot be inspected"):
         mountpoints = {str(place): str(device) for place, device in handle.inspect_get_mountpoints(root).items()}
+        names = translated(session, list(mountpoints.values()))
+        mountpoints = {place: names[device] for place, device in mountpoints.items()}
         # fstab may name an encrypted root by its name in crypttab, which libguestfs does not read.
-        mountpoints["/"] = root
+        mountpoints["/"] = chosen
         session.found = Inspection(
-            root=root,
+            root=chosen,
             os_type=str(handle.inspect_get_type(root)),
             distro=str(handle.inspect_get_distro(root)),
             arch=str(handle.inspect_get_arch(root)),
@@ -66,7 +73,7 @@ def inspect(session: Session, blockers: Blockers) -> None:
     ]
     if unknown:
         blockers.add(
-            f"the operating system on {root} is of an unknown {' and '.join(unknown)} "
+            f"the operating system on {chosen} is of an unknown {' and '.join(unknown)} "
             f"(type {found.os_type}, distribution {found.distro}, architecture {found.arch})",
             "virt-inspector shows what libguestfs can find out about the guest",
         )
@@ -127,7 +134,8 @@ def _ask_user(roots: list[str], described: list[str]) -> str:
 
 def _describe(session: Session, root: str) -> str:
     try:
-        name = _known_or_none(_text_of_guest(session.handle.inspect_get_product_name, root))
+        own = session.library_names.get(root, root)
+        name = _known_or_none(_text_of_guest(session.handle.inspect_get_product_name, own))
     except RuntimeError:
         name = None
     return f"{root} ({name})" if name else root

@@ -22,6 +22,7 @@ class Session:
 
     :param filesystems: type by device, as ``disks.list_filesystems`` returns them.
     :param opened: the device inside each encrypted device that was opened.
+    :param library_names: libguestfs's own names of root file systems, by the names that are used here.
     :param limits: why the appliance cannot use a file system, by its device.
     :param unchecked: file systems that the appliance's programs cannot check.
     :param read_only_root: the root is a read-only subvolume, and writable for now.
@@ -36,6 +37,7 @@ class Session:
     handle: Handle
     filesystems: dict[str, str] = field(default_factory=dict)
     opened: dict[str, str] = field(default_factory=dict)
+    library_names: dict[str, str] = field(default_factory=dict)
     limits: dict[str, Limit] = field(default_factory=dict)
     unchecked: set[str] = field(default_factory=set)
     read_only_root: bool = False
