@@ -61,8 +61,8 @@ def key_values(option: str, words: tuple[str, ...]) -> tuple[tuple[str, str | No
     return tuple(pairs)
 
 
-def at_least(least: int) -> Callable[[str, str], int]:
-    """Return a function that reads an integer of at least ``least``."""
+def at_least(least: int, *, most: int | None = None) -> Callable[[str, str], int]:
+    """Return a function that reads an integer of at least ``least``, and at most ``most``."""
 
     def read(option: str, word: str) -> int:
         try:
@@ -71,6 +71,8 @@ def at_least(least: int) -> Callable[[str, str], int]:
             raise UsageError(f"{option}: {err}") from err
         if value < least:
             raise UsageError(f"{option} must be at least {least}, and not {value}")
+        if most is not None and value > most:
+            raise UsageError(f"{option} must be at most {most}, and not {value}")
         return value
 
     return read

@@ -16,8 +16,8 @@ from v2v_core.discovery import Role
 from v2v_core.events import EventSink, Step
 from v2v_core.hookspecs import ConvertRequest, ConvertResult, ConvertSettings
 from v2v_core.metadata import blocks
-from v2v_core.model import Guest, TargetGuest, TargetProfile
-from v2v_core.nic_mapping import map_nics
+from v2v_core.model import Guest, Nic, TargetGuest, TargetProfile
+from v2v_core.nic_mapping import check_mappings, map_nics, unmapped
 from v2v_core.plugins import load_plugin
 from v2v_core.reporting import StepReport, running
 from v2v_core.settings import ConvertChoice
@@ -31,10 +31,11 @@ def run(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSi
     """
     with running(directory, Step.CONVERT, sinks) as report:
         guest = metadata.read_source(directory.metadata_in)
-        nics = map_nics(guest.nics, choice.nics)
-        disks = served.read_source(directory).disks
-        served.check_served(disks)
+        source = served.read_source(directory)
         profile = profile_of_output(directory)
+        nics = _connected(guest, choice, report, told=profile.networks and not source.in_place)
+        disks = source.disks
+        served.check_served(disks)
         plugin = load_plugin(Role.CONVERT, choice.mode)
         plugin.convert_check(choice.settings)
         result = plugin.convert(
@@ -55,6 +56,19 @@ def run(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSi
         target = dataclasses.replace(_target(guest, result, profile, report), nics=nics)
         metadata.write_target(directory.metadata_out, directory.metadata_in, target)
         return target
+
+
+def _connected(guest: Guest, choice: ConvertChoice, report: StepReport, *, told: bool) -> tuple[Nic, ...]:
+    """Return the interfaces with their networks at the target.
+
+    :param told: whether networks that stay as they are matter to the user.
+    """
+    warnings = check_mappings(guest.nics, choice.nics)
+    if told and (left := unmapped(guest.nics, choice.nics)) is not None:
+        warnings = (*warnings, left)
+    for warning in warnings:
+        report.warning(warning)
+    return map_nics(guest.nics, choice.nics)
 
 
 def _for_target(settings: ConvertSettings, profile: TargetProfile) -> ConvertSettings:
