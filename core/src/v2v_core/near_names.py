@@ -13,8 +13,8 @@ def nearest(word: str, known: Iterable[str], *, most: int = 1) -> tuple[str, ...
     """Return the known names that the word is a misspelling of, the nearest first; none if none is near.
 
     A misspelling has one character too many, too few, wrong or swapped with its neighbour, and one more for each six
-    characters of the name; the case of letters does not matter, nor whether words are joined by ``-`` or ``_``. A name with
-    another number is another name: VLAN 10 is not VLAN 11.
+    characters of the name; the case of letters does not matter, nor whether words are joined by ``-`` or ``_``. A name
+    with another number is another name: VLAN 10 is not VLAN 11.
     """
     plain = _plain(word)
     if not 0 < len(plain) <= _LONGEST:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from v2v_core.errors import MetadataError, UsageError
 from v2v_core.metadata.domain_reader import source_disks
 from v2v_core.metadata.source import source_from
-from v2v_core.metadata.tree import read_tree, to_bytes
+from v2v_core.metadata.tree import add, read_tree, to_bytes
 from v2v_core.metadata.validation import check_tree
 from v2v_core.model import Firmware, Guest, SourceDisk
 
@@ -46,6 +46,8 @@ class GivenGuest:
 
     def unmatched(self, source: Guest) -> tuple[str, ...]:
         """Return what does not fit together: disks that only the source or only the XML has, in words."""
+        if not self.files:
+            return ()
         pairs = self._pairs(source.disks)
         missing = [disk.origin or f"disk {disk.index}" for disk in source.disks if disk.index not in pairs]
         described = [
@@ -91,22 +93,32 @@ def read_given(path: Path) -> GivenGuest:
     """
     try:
         root = read_tree(path)
+        missing = _completed(root)
         check_tree(root, path)
         guest = source_from(root, path)
     except MetadataError as err:
         raise UsageError(f"--metadata: {err.message}", hint=_HINT) from err
     return GivenGuest(
         guest=guest,
-        named=frozenset(_named(root, guest)),
+        named=frozenset(_named(root, guest, missing)),
         files=tuple(_file(disk) for disk in source_disks(root)),
         left_out=tuple(_left_out(root)),
         domain_xml=to_bytes(root),
     )
 
 
-def _named(root: etree._Element, guest: Guest) -> Iterator[str]:
+def _completed(root: etree._Element) -> frozenset[str]:
+    """Add what libvirt requires and a description by hand may lack. Return the names of these elements."""
+    missing = frozenset(tag for tag in ("name", "devices") if root.find(tag) is None)
+    for tag in sorted(missing):
+        add(root, tag, text="unknown" if tag == "name" else None)
+    return missing
+
+
+def _named(root: etree._Element, guest: Guest, missing: frozenset[str]) -> Iterator[str]:
     """Yield the fields of a guest that the XML says something about."""
-    yield "name"
+    if "name" not in missing:
+        yield "name"
     if root.find("memory") is not None:
         yield "memory"
     if root.find("vcpu") is not None or root.find("cpu") is not None:
@@ -119,7 +131,7 @@ def _named(root: etree._Element, guest: Guest) -> Iterator[str]:
         yield "genid"
     if guest.os is not None:
         yield "os"
-    if root.find("devices") is not None:
+    if "devices" not in missing:
         # a list of devices is whole: what is not in it, the guest does not have
         yield from ("display", "sound", "removables", "nics", "tpm", "vsock")
 
