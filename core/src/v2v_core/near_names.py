@@ -30,6 +30,15 @@ def nearest(word: str, known: Iterable[str], *, most: int = 1) -> tuple[str, ...
     return tuple(name for _, name in sorted(found, key=lambda pair: pair[0])[:most])
 
 
+def did_you_mean(word: str, known: Iterable[str], *, form: str = "{}", most: int = 1) -> str:
+    """Return the question for a hint, or nothing if no known name is near.
+
+    :param form: how a name is written: ``--{}`` for options.
+    """
+    near = [form.format(name) for name in nearest(word, known, most=most)]
+    return f"did you mean {' or '.join(near)}?" if near else ""
+
+
 def _plain(word: str) -> str:
     return word.casefold().replace("_", "-")
 
