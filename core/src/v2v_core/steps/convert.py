@@ -16,7 +16,7 @@ from v2v_core.discovery import Role
 from v2v_core.events import EventSink, Step
 from v2v_core.hookspecs import ConvertRequest, ConvertResult, ConvertSettings
 from v2v_core.metadata import blocks
-from v2v_core.model import Guest, Nic, TargetGuest, TargetProfile
+from v2v_core.model import Guest, TargetGuest, TargetProfile
 from v2v_core.nic_mapping import check_mappings, map_nics, unmapped
 from v2v_core.plugins import load_plugin
 from v2v_core.reporting import StepReport, running
@@ -33,7 +33,9 @@ def run(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSi
         guest = metadata.read_source(directory.metadata_in)
         source = served.read_source(directory)
         profile = profile_of_output(directory)
-        nics = _connected(guest, choice, report, told=profile.networks and not source.in_place)
+        for warning in check_mappings(guest.nics, choice.nics):
+            report.warning(warning)
+        nics = map_nics(guest.nics, choice.nics)
         disks = source.disks
         served.check_served(disks)
         plugin = load_plugin(Role.CONVERT, choice.mode)
@@ -51,24 +53,13 @@ def run(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSi
         for change in result.changes:
             if (change.path, change.what, change.why) not in report.changes:
                 report.changed(change.path, change.what, change.why)
+        if profile.networks and not source.in_place and (kept := unmapped(guest.nics, choice.nics)) is not None:
+            report.warning(kept)
         if sorted(result.nic_order) == list(range(len(nics))):
             nics = tuple(nics[position] for position in result.nic_order)
         target = dataclasses.replace(_target(guest, result, profile, report), nics=nics)
         metadata.write_target(directory.metadata_out, directory.metadata_in, target)
         return target
-
-
-def _connected(guest: Guest, choice: ConvertChoice, report: StepReport, *, told: bool) -> tuple[Nic, ...]:
-    """Return the interfaces with their networks at the target.
-
-    :param told: whether networks that stay as they are matter to the user.
-    """
-    warnings = check_mappings(guest.nics, choice.nics)
-    if told and (left := unmapped(guest.nics, choice.nics)) is not None:
-        warnings = (*warnings, left)
-    for warning in warnings:
-        report.warning(warning)
-    return map_nics(guest.nics, choice.nics)
 
 
 def _for_target(settings: ConvertSettings, profile: TargetProfile) -> ConvertSettings:
