@@ -346,7 +346,7 @@ def test_copy_that_fails_stops_the_other_disks_and_names_its_own(
         copy.run(as_far_as_output_setup, CopyChoice(mode="t-one-hangs", parallel=2))
     assert failed.value.disk == 2
     assert time.monotonic() - began < 20
-    assert not [process for process in processes.find(as_far_as_output_setup.path) if processes.is_worker(process)]
+    assert not [process for process in processes.find(as_far_as_output_setup.path) if process.server is None]
 
 
 def test_error_of_a_copy_has_the_last_errors_of_the_servers(
