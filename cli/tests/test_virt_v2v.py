@@ -334,7 +334,7 @@ def test_capabilities_are_listed_without_a_guest(choices: list[RunChoice], capsy
     assert run("--machine-readable", "-o", "null") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:3] == ["virt-v2v", "virt-v2v-2.0", "libguestfs-rewrite"]
-    assert {"mac-option", "mac-ip-option"} <= set(lines)
+    assert {"mac-option", "mac-ip-option", "map-option", "guest-hardware-options"} <= set(lines)
     assert not choices
 
 

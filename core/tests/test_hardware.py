@@ -111,7 +111,7 @@ def test_options_count_more_than_a_source_that_knows() -> None:
 
 
 def test_the_users_description_of_the_guest(xml: Path) -> None:
-    """A disk alone loses the description of its machine (sciurus/vagrant-mutate#14)."""
+    """CPUs, memory and the buses of the disks must be carried over with the disks (sciurus/vagrant-mutate#14)."""
     guest, report = known(Hardware(metadata=xml))
     assert (guest.name, guest.memory, guest.cpu.count) == ("database", 6 * GIB, 3)
     assert (guest.firmware, guest.hypervisor, guest.vsock) == (Firmware.UEFI, "kvm", True)

@@ -121,7 +121,9 @@ def test_a_mapping_that_is_wrong_for_certain_is_refused(nic: Nic, mapping: NicMa
 def test_a_mac_address_that_the_guest_does_not_have_is_refused() -> None:
     with pytest.raises(UsageError, match=f"--mac {MAC}:bridge:br-mac fits no interface") as refused:
         check_mappings([Nic(network="a", mac="52:54:00:00:00:01")], [BY_MAC])
-    assert refused.value.hint == "the guest has 52:54:00:00:00:01 on the network 'a'"
+    assert refused.value.hint is not None
+    assert refused.value.hint.startswith("the guest has 52:54:00:00:00:01 on the network 'a'; ")
+    assert "--nic network=NAME,mac=MAC" in refused.value.hint
     # the interface without an address may be the one that is meant, which is not certain
     (warning,) = check_mappings([Nic(network="a")], [BY_MAC])
     assert "fits no interface" in warning

@@ -38,7 +38,11 @@ def check_mappings(nics: Sequence[Nic], mappings: Sequence[NicMapping]) -> tuple
         complaint = f"{_shown(mapping)} fits no interface of the guest"
         has = _inventory(nics)
         if mapping.mac is not None and all(nic.mac for nic in nics):
-            raise UsageError(f"{complaint}: none has this MAC address", hint=has)
+            # an address that the source does not state is a new one in each run, so it cannot be named here
+            hint = (
+                f"{has}; describe an interface whose address the source does not state with --nic network=NAME,mac=MAC"
+            )
+            raise UsageError(f"{complaint}: none has this MAC address", hint=hint)
         free = [nic for nic in nics if _mapping_of(nic, mappings) is None]
         if (meant := _meant(mapping, free)) is not None:
             raise UsageError(complaint, hint=f"did you mean {meant}? {has}")

@@ -80,7 +80,7 @@ def run(directory: ConversionDir, choice: InputChoice, sinks: Sequence[EventSink
                 dataclasses.replace(disk, size=served_disk.size)
                 for disk, served_disk in zip(known.disks, disks, strict=True)
             ),
-            nics=with_addresses(result.guest.nics, report),
+            nics=with_addresses(known.nics, report),
         )
         metadata.write_source(directory.metadata_in, guest, domain_xml=hardware.domain_xml or result.domain_xml)
         served.write_source(
