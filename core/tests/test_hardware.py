@@ -75,9 +75,9 @@ def test_what_is_made_up_is_told_with_the_options_that_set_it() -> None:
     guest, report = known(Hardware())
     assert guest == BARE.guest
     assert report.warnings == [
-        "-i disk does not tell what hardware the guest has, so it gets 2 GiB of memory, 1 virtual CPU and 1 interface "
-        "on the network 'default'; set it with --memory, --vcpus and --nic, or describe the guest with --metadata "
-        "FILE.xml"
+        "the source (-i disk) does not tell all of the guest's hardware, which therefore has 2 GiB of memory, 1 "
+        + "virtual CPU and 1 interface on the network 'default'; set it with --memory, --vcpus and --nic, or describe the guest "
+        + "with --metadata FILE.xml"
     ]
 
 
@@ -85,7 +85,7 @@ def test_what_the_user_says_is_not_made_up() -> None:
     guest, report = known(Hardware(memory=4 * GIB, nics=()))
     assert (guest.memory, guest.nics) == (4 * GIB, ())
     (warning,) = report.warnings
-    assert "gets 1 virtual CPU; set it with --vcpus, or" in warning
+    assert "has 1 virtual CPU; set it with --vcpus, or" in warning
     _, report = known(Hardware(memory=4 * GIB, vcpus=2, nics=(Nic(),)))
     assert report.warnings == []
 

@@ -53,7 +53,7 @@ class KnownHardware:
         if made_up and not in_place:
             gets, options = (_listed(list(words)) for words in zip(*made_up, strict=True))
             report.warning(
-                f"-i {mode} does not tell what hardware the guest has, so it gets {gets}; "
+                f"the source (-i {mode}) does not tell all of the guest's hardware, which therefore has {gets}; "
                 f"set it with {options}, or describe the guest with --metadata FILE.xml"
             )
         return guest
