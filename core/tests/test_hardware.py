@@ -76,8 +76,8 @@ def test_what_is_made_up_is_told_with_the_options_that_set_it() -> None:
     assert guest == BARE.guest
     assert report.warnings == [
         "the source (-i disk) does not tell all of the guest's hardware, which therefore has 2 GiB of memory, 1 "
-        + "virtual CPU and 1 interface on the network 'default'; set it with --memory, --vcpus and --nic, or describe the guest "
-        + "with --metadata FILE.xml"
+        + "virtual CPU and 1 interface on the network 'default'; set it with --memory, --vcpus and --nic, or describe "
+        + "the guest with --metadata FILE.xml"
     ]
 
 
