@@ -123,6 +123,39 @@ def test_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().err.startswith("v2v: error: ")
 
 
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (["convrt", "g"], "unknown command 'convrt'", "did you mean convert?"),
+        (["frobnicate"], "unknown command 'frobnicate'", "'v2v --help' lists the commands"),
+        (["inspire"], "unknown command 'inspire'", "'v2v --help' lists the commands"),
+        (["plugins", "lsit"], "unknown command 'lsit'", "did you mean list? 'v2v plugins --help' lists"),
+        (["--docter"], "unknown option --docter", "did you mean doctor?"),
+        (["--hepl"], "unknown option --hepl", "did you mean --help?"),
+        (["--frobnicate"], "unknown option --frobnicate", "'v2v --help' lists the commands"),
+        (["plugins", "show", "loacl"], "no plugin is named 'loacl'", "did you mean local?"),
+        (["convert", "--truncte", "g"], "unknown option --truncte", "--help lists the options"),
+        (["convert", "--root", "sinlge", "g"], "unknown --root 'sinlge'", "did you mean single?"),
+        (["convert", "--block-driver", "virtio_scsi", "g"], "unknown --block-driver", "did you mean virtio-scsi?"),
+    ],
+)
+def test_only_what_is_near_is_suggested(
+    words: list[str], message: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A suggestion for what is not near misleads the user (dahlia/optique#98)."""
+    assert run(*words) == 2 or "plugin" in message
+    error, hint_line = capsys.readouterr().err.splitlines()
+    assert message in error
+    assert hint_line.startswith(f"hint: {hint}")
+
+
+def test_a_command_of_commands_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("plugins") == 0
+    shown = capsys.readouterr()
+    assert "$ v2v plugins show" in shown.out
+    assert shown.err == ""
+
+
 @pytest.fixture
 def one_broken_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Installed(

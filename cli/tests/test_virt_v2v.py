@@ -17,8 +17,8 @@ from v2v_core import __version__, pipeline
 from v2v_core.errors import ConversionError
 from v2v_core.events import Event, EventKind, Step
 from v2v_core.hookspecs import OutputResult
-from v2v_core.model import Guest, StaticAddress
-from v2v_core.settings import NicMapping, RunChoice
+from v2v_core.model import Guest, Nic, StaticAddress
+from v2v_core.settings import Hardware, NicMapping, RunChoice
 from v2v_core.testing.fixtures import Install
 
 
@@ -84,6 +84,68 @@ def test_network_mappings(choices: list[RunChoice]) -> None:
         NicMapping(kind="bridge", source="x", target="y"),
         NicMapping(kind="bridge", mac="aa:bb:cc:dd:ee:ff", target="br0:1"),
     )
+
+
+def test_map_fits_networks_and_bridges(choices: list[RunChoice]) -> None:
+    assert run("g", "--map", "VM Network=bridge:br0", "--map", "a=b:c=network:x=y", "--map", "network:default") == 0
+    assert choices[0].convert.nics == (
+        NicMapping(kind="bridge", source="VM Network", target="br0", either=True),
+        NicMapping(kind="network", source="a=b:c", target="x=y", either=True),
+        NicMapping(kind="network", target="default", either=True),
+    )
+
+
+def test_hardware_of_the_guest(choices: list[RunChoice], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = "g --memory 1.5GiB --vcpus 4 --nic bridge=br0,mac=52-54-00-AB-CD-EF --nic network:VM --metadata g.xml"
+    assert run(*words.split()) == 0
+    assert choices[0].input.hardware == Hardware(
+        memory=1536 * 2**20,
+        vcpus=4,
+        nics=(Nic(kind="bridge", network="br0", mac="52:54:00:ab:cd:ef"), Nic(network="VM")),
+        metadata=tmp_path / "g.xml",
+    )
+    assert run("g", "--nic", "none", "--memory", "4096") == 0
+    assert choices[1].input.hardware == Hardware(memory=4096 * 2**20, nics=())
+    # the memory of the appliance is another option
+    assert run("g", "--memsize", "4096") == 0
+    assert choices[2].input.hardware == Hardware()
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint", "hint"),
+    [
+        ("--memory 4", "'4' is too little memory", "did you mean 4G? a number alone counts MiB"),
+        ("--memory 4K", "'4K' is too little memory", "the least is 16M"),
+        ("--memory 4294967296", "more memory than any host has", "a number alone counts MiB"),
+        ("--memory -1G", "'-1G' is not an amount of memory", "--memory 4G"),
+        ("--memory 4X", "'4X' is not an amount of memory", "--memory 4G"),
+        ("--memory 0.00003T", "not a whole number of KiB", "--memory 1536M"),
+        ("--memory \u0664G", "is not an amount of memory", "--memory 4G"),
+        ("--vcpus 0", "--vcpus must be at least 1", None),
+        ("--vcpus 5000", "--vcpus must be at most 4096", None),
+        ("--nic br0", "--nic: cannot understand 'br0'", "write network=NAME or bridge=NAME"),
+        ("--nic network=", "--nic: cannot understand", "write network=NAME"),
+        ("--nic vlan=3", "--nic: cannot understand", "write network=NAME"),
+        ("--nic bridge=b,mac=1", "'1' is not a MAC address", "six pairs"),
+        ("--nic bridge=b,mac=01:00:5e:00:00:01", "is the MAC address of a group", "second digit"),
+        ("--nic bridge=b,mac=52:54:00:00:00:01 --nic bridge=c,mac=52:54:00:00:00:01", "two interfaces have", "own"),
+        ("--nic none --nic bridge=b", "cannot understand 'none'", "or none"),
+        ("--map a=br0", "--map: cannot understand 'a=br0'", "write --map SOURCE=network:TARGET"),
+        ("--map a=bridge:", "--map: cannot understand", "write --map"),
+        ("--map a=bridge:x --map a=network:y", "--map gives another mapping of 'a'", "leave one"),
+        ("--map a=bridge:x -n a:y", "--network gives another mapping of 'a'", "leave one"),
+        ("--map bridge:x -b y", "--bridge gives another default mapping", "leave one"),
+    ],
+)
+def test_hardware_that_makes_no_sense(
+    words: str, complaint: str, hint: str | None, choices: list[RunChoice], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("g", *words.split()) == 2
+    error, *hints = capsys.readouterr().err.splitlines()
+    assert complaint in error
+    assert hint is None or hint in hints[0]
+    assert choices == []
 
 
 @pytest.mark.parametrize(
@@ -272,7 +334,7 @@ def test_capabilities_are_listed_without_a_guest(choices: list[RunChoice], capsy
     assert run("--machine-readable", "-o", "null") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:3] == ["virt-v2v", "virt-v2v-2.0", "libguestfs-rewrite"]
-    assert {"mac-option", "mac-ip-option"} <= set(lines)
+    assert {"mac-option", "mac-ip-option", "map-option", "guest-hardware-options"} <= set(lines)
     assert not choices
 
 

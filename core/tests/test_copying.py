@@ -37,6 +37,10 @@ def pattern(*filters: NbdkitFilter, size: int = MB) -> NbdkitPlugin:
     return NbdkitPlugin(name="pattern", parameters=(("size", str(size)),), filters=filters)
 
 
+def is_worker(process: processes.RunProcess) -> bool:
+    return process.server is None
+
+
 def copy_request(source: DiskEndpoint, destination: DiskEndpoint, *, index: int = 2) -> CopyRequest:
     return CopyRequest(index=index, source=source, destination=destination, report=FakeReporter())
 
@@ -157,9 +161,9 @@ def test_copy_that_hangs_can_be_stopped_from_outside(
     thread = threading.Thread(target=copy)
     thread.start()
     deadline = time.monotonic() + 10
-    while not any(map(processes.is_worker, processes.find(v2v_directory.path))) and time.monotonic() < deadline:
+    while not any(map(is_worker, processes.find(v2v_directory.path))) and time.monotonic() < deadline:
         time.sleep(0.02)
-    processes.stop(v2v_directory.path, processes.is_worker)
+    processes.stop(v2v_directory.path, is_worker)
     thread.join(10)
     assert not thread.is_alive()
     (error,) = raised

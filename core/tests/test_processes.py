@@ -101,7 +101,7 @@ def test_only_the_chosen_processes_are_stopped(start: Start, directory: Path) ->
     in1, out1, base1, worker = start(server="in1"), start(server="out1"), start(server="base1"), start()
     processes.stop(directory, processes.serves("out"))
     assert [ended(p) for p in (in1, out1, base1, worker)] == [False, True, False, False]
-    processes.stop(directory, processes.is_worker)
+    processes.stop(directory, lambda process: process.server is None)
     assert [ended(p) for p in (in1, base1, worker)] == [False, False, True]
     processes.stop(directory, processes.serves("in", "base"))
     assert ended(in1)

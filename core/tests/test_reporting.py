@@ -160,6 +160,16 @@ def test_progress_is_thinned_out_and_its_end_is_not_lost(v2v_directory: Conversi
     assert "progress" not in v2v_directory.log(Step.COPY).read_text()
 
 
+def test_a_disk_is_complete_once(v2v_directory: ConversionDir) -> None:
+    """The program that copies tells its end, and then its copier does. A second copy of the disk has an end, too."""
+    heard: list[Event] = []
+    report = StepReport(v2v_directory, Step.COPY, [heard.append])
+    for disk, done in [(1, 0), (2, 10), (1, 10), (1, 10), (2, 10), (1, 3), (1, 10)]:
+        report.progress(done, 10, disk=disk)
+    report.close()
+    assert [(event.disk, event.done) for event in heard if event.done == 10] == [(2, 10), (1, 10), (1, 10)]
+
+
 def test_full_disk_does_not_end_the_step(v2v_directory: ConversionDir) -> None:
     heard: list[Event] = []
     v2v_directory.log(Step.CONVERT).symlink_to("/dev/full")

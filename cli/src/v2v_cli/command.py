@@ -17,6 +17,8 @@ from v2v_cli.exit import Session
 from v2v_cli.getopt_long_only import Arity, OptionSpec, canonical_argv
 from v2v_cli.modes import completion, sentence
 from v2v_cli.options.declaration import Argument, Declared, Given, Group, Offer, Option, Use, declared, fill_in
+from v2v_core.errors import UsageError
+from v2v_core.near_names import nearest
 
 _GIVEN = "v2v_cli.given"
 
@@ -57,10 +59,45 @@ class GetoptCommand(TyperCommand):
 class GetoptGroup(TyperGroup):
     """A command of subcommands."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse an unknown option, with the option or the subcommand that was probably meant.
+
+        :raises UsageError: the first word is an option that the command does not have.
+        """
+        if not args and self.no_args_is_help:
+            args = ["--help"]
+        first = args[0].partition("=")[0] if args else ""
+        known = {name for parameter in self.get_params(ctx) for name in parameter.opts if name.startswith("-")}
+        if first.startswith("-") and first not in known and not ctx.resilient_parsing:
+            word = first.lstrip("-")
+            raise _unknown(
+                f"unknown option {first}", self._meant(word, {name.lstrip("-"): name for name in known}), ctx
+            )
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the subcommand.
+
+        :raises UsageError: there is none of this name.
+        """
+        if args[0] not in self.commands and not ctx.resilient_parsing:
+            raise _unknown(f"unknown command {args[0]!r}", self._meant(args[0], {}), ctx)
+        return super().resolve_command(ctx, args)
+
+    def _meant(self, word: str, options: Mapping[str, str]) -> str:
+        # "v2v --doctor" is a command
+        names = [*options, *self.commands]
+        near = (word,) if word in names else nearest(word, names)
+        return f"did you mean {options.get(near[0], near[0])}?" if near else ""
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help."""
         _hide_types(self, ctx)
         super().format_help(ctx, formatter)
+
+
+def _unknown(message: str, question: str, ctx: Any) -> UsageError:
+    return UsageError(message, hint=f"{question} '{ctx.command_path} --help' lists the commands".strip())
 
 
 def _hide_types(command: Any, ctx: Any) -> None:

@@ -8,10 +8,9 @@ distributions of the repository.
 
 from __future__ import annotations
 
-import difflib
-
 from v2v_core.discovery import Role
 from v2v_core.errors import PluginNotFound
+from v2v_core.near_names import nearest
 
 #: The modes that each distribution provides, by role.
 DISTRIBUTIONS: dict[Role, dict[str, tuple[str, ...]]] = {
@@ -42,7 +41,7 @@ def hint_for(error: PluginNotFound) -> str | None:
     }
     if error.name in known:
         return f"pip install {known[error.name]}"
-    near = difflib.get_close_matches(error.name, [*error.installed, *known], n=1, cutoff=0.6)
+    near = nearest(error.name, [*error.installed, *known])
     if near and near[0] in known:
         return f"did you mean {near[0]}? pip install {known[near[0]]}"
     return error.hint

@@ -8,13 +8,13 @@ form that has only one meaning (``--input-connection=URI``).
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 from v2v_core.errors import UsageError
+from v2v_core.near_names import nearest
 
 
 class Arity(Enum):
@@ -127,7 +127,7 @@ class _Reading:
         """Refuse what getopt would take for a value but is more likely misspelt: ``-oz D``, ``-netwrok N``."""
         siblings = [name for name in self.long if len(name) == 2 and name[0] == letter]
         body = word[1:].partition("=")[0]
-        close = difflib.get_close_matches(body, [name for name in self.long if name[:2] == body[:2]], n=1, cutoff=0.8)
+        close = nearest(body, [name for name in self.long if name[:2] == body[:2]])
         if siblings and len(body) == 2:
             raise UsageError(
                 f"unknown option {_visible(word)}",
@@ -164,9 +164,13 @@ class _Reading:
     def _unknown(self, word: str) -> UsageError:
         name = _visible(word)
         every = {*self.long, *(name for name in self.removed if len(name) > 3)}
-        close = difflib.get_close_matches(name.lstrip("-"), sorted(every), n=1, cutoff=0.5)
-        hint = f"did you mean --{close[0]}? " if close else ""
-        return UsageError(f"unknown option {name}", hint=f"{hint}--help lists the options")
+        meant = next(iter(nearest(name.lstrip("-"), sorted(every))), None)
+        if meant is None:
+            return UsageError(f"unknown option {name}", hint="--help lists the options")
+        # to follow the hint must help, even if the option that was meant cannot be used
+        spec = self.long.get(meant)
+        more = self.removed[meant] if spec is None else spec.refusal or "--help lists the options"
+        return UsageError(f"unknown option {name}", hint=f"did you mean --{meant}? {more}")
 
 
 def canonical_argv(

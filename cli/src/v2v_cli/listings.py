@@ -25,6 +25,8 @@ _CAPABILITIES = (
     "mac-ip-option",
     "parallel-option",
     "block-driver-option",
+    "map-option",
+    "guest-hardware-options",
 )
 
 

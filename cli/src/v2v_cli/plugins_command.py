@@ -64,6 +64,7 @@ def show_plugin(which: Name) -> int:
     from v2v_cli.render.sanitize import sanitize
     from v2v_core.discovery import Role, modes
     from v2v_core.errors import PluginError, V2VError
+    from v2v_core.near_names import did_you_mean
     from v2v_core.plugins import load_plugin
 
     stdout = own_stdout.take()
@@ -72,7 +73,9 @@ def show_plugin(which: Name) -> int:
     matching = [mode for mode in every if name in {mode.plugin.name, *mode.aliases}]
     if not matching:
         known = ", ".join(mode.listed for mode in every) or "none"
-        raise PluginError(f"no plugin is named {name!r} (installed: {known})", hint="'v2v plugins list' lists them")
+        names = [name for mode in every for name in (mode.plugin.name, *mode.aliases)]
+        hint = f"{did_you_mean(name, names)} 'v2v plugins list' lists them".strip()
+        raise PluginError(f"no plugin is named {name!r} (installed: {known})", hint=hint)
     broken = False
     for mode in matching:
         plugin = mode.plugin

@@ -19,10 +19,11 @@ Exit codes (the command line maps errors to these in one place, ``v2v_cli/exit.p
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from v2v_core.near_names import did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +98,7 @@ class PluginNotFound(PluginError):
 
 def _similar(name: str, known: Sequence[str]) -> str:
     # never a name made up from the user's words: anyone may have registered it on PyPI, and pip runs their code
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(near)}?" if near else "'v2v plugins list' lists what is installed"
+    return did_you_mean(name, known, most=3) or "'v2v plugins list' lists what is installed"
 
 
 class PluginLoadError(PluginError):

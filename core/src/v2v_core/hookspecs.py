@@ -113,11 +113,14 @@ class InputResult:
 
     :param domain_xml: the libvirt domain XML of the source, if there is one. What core does not understand in it is
         kept in the metadata.
+    :param assumed: fields of ``guest`` that the source says nothing about, and that the plugin made up: ``memory``,
+        ``cpu``, ``nics``. The user is told, unless the options say what they are.
     """
 
     guest: Guest
     disks: tuple[DiskService, ...]
     domain_xml: bytes | None = None
+    assumed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 """Who works on a conversion directory: locks that the kernel releases when their holder dies (flock(2)).
 
 A whole run (``pipeline.run``) holds the directory for itself. Steps that are started one by one share it, as long as
-neither makes void what the other does (``step_graph.cannot_run_beside``). The files are in ``lock/``: ``run``, and one
+neither makes void what the other does (``step_graph.RULES``). The files are in ``lock/``: ``run``, and one
 for each step. The descriptors are not inherited, so that a server that outlives its step holds no lock.
 """
 

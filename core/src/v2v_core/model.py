@@ -139,6 +139,7 @@ class Guest:
     :param genid: UUID that changes when the guest is cloned or restored (VM Generation ID).
     :param sound: model of the sound device; None if there is none.
     :param tpm: version of the TPM (``1.2``, ``2.0``); None if there is none.
+    :param vsock: it has a virtio socket to its host.
     :param os: the source's name of the operating system (``debian11_64Guest``), for display only: the conversion finds
         the operating system in the disks.
     """
@@ -158,6 +159,7 @@ class Guest:
     nics: tuple[Nic, ...] = ()
     tpm: str | None = None
     os: str | None = None
+    vsock: bool = False
 
     @property
     def boot_sequence(self) -> tuple[int, ...]:
@@ -270,6 +272,7 @@ class Capabilities:
     """The hardware that the converted guest has drivers for, and therefore gets.
 
     :param machine: ``q35``, ``i440fx``, ``pc`` or ``virt``.
+    :param virtio_socket: the guest has the driver. It gets the device only if it had one at the source.
     :param virtio_1_0: the drivers know version 1.0 of virtio, and not only the one before it.
     :param rtc_utc: the guest expects its hardware clock to be in UTC, and not in local time.
     """
@@ -350,6 +353,8 @@ class TargetProfile:
     :param most_disks: how many fixed disks a guest can have; None for no limit.
     :param block_sizes: bytes of a logical block that disks can have. Guests with others are refused before the copy.
     :param serial_console: guests have a serial port. If false, the conversion removes the guest's serial consoles.
+    :param networks: what the output writes names the networks of the guest. If false, the user is not told about
+        networks that keep their names.
     """
 
     buses: tuple[Bus, ...] = (Bus.VIRTIO_BLK, Bus.VIRTIO_SCSI, Bus.SATA, Bus.IDE, Bus.SCSI, Bus.NVME)
@@ -358,6 +363,7 @@ class TargetProfile:
     most_disks: int | None = None
     block_sizes: tuple[int, ...] = (512, 4096)
     serial_console: bool = True
+    networks: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

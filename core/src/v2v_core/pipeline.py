@@ -19,6 +19,7 @@ from v2v_core.errors import UsageError
 from v2v_core.events import Event, EventKind, EventSink, Step
 from v2v_core.hookspecs import OutputResult
 from v2v_core.model import Guest
+from v2v_core.nic_mapping import with_given
 from v2v_core.plugins import load_plugin
 from v2v_core.reporting import forward
 from v2v_core.settings import RunChoice
@@ -45,6 +46,7 @@ def run(
         load_plugin(Role.COPY, choice.copy.mode)
     _check_settings(choice)
     sinks = (*sinks, *_observers(choice.observers))
+    nics = with_given(choice.convert.nics, choice.input.hardware.nics or ())
     with _run_directory(choice, sinks, at_end) as (directory, sinks):
         # what does not need the guest comes first: opening a source can mean hours of unpacking and of checksums
         output_check.precheck(directory, choice.output, sinks, source=choice.input)
@@ -52,7 +54,7 @@ def run(
         input_setup.run(directory, choice.input, sinks)
         output_check.run(directory, choice.output, sinks)
         output_check.reserve(directory, sinks)
-        convert_apart(directory, choice.convert, sinks)
+        convert_apart(directory, dataclasses.replace(choice.convert, nics=nics), sinks)
         output_setup.run(directory, choice.output, sinks)
         copy.run(directory, choice.copy, sinks)
         result = output_finalize.run(directory, sinks)

@@ -61,6 +61,7 @@ from v2v_core.model import (
     QemuImage,
     TargetProfile,
 )
+from v2v_core.near_names import did_you_mean
 from v2v_core.settings import RawOptions
 
 _SPECS: dict[Role, tuple[type, frozenset[str]]] = {
@@ -325,7 +326,8 @@ def check_options(
         option = spellings.get(key)
         if option is None:
             known = ", ".join(option.name for option in declared)
-            raise OptionError(mode, key, "unknown", hint=f"it understands: {known}" if known else "it understands none")
+            listed = f"it understands: {known}" if known else "it understands none"
+            raise OptionError(mode, key, "unknown", hint=f"{did_you_mean(key, spellings)} {listed}".strip())
         if option.name in values and not option.repeatable:
             raise OptionError(mode, key, "given more than once")
         values[option.name] = (*values.get(option.name, ()), _checked_value(mode, option, key, value))

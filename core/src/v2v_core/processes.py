@@ -73,11 +73,6 @@ def stop(
         _remove_sockets(directory, sockets)
 
 
-def is_worker(process: RunProcess) -> bool:
-    """Return whether a process is a worker of a step and not a server."""
-    return process.server is None
-
-
 def works_for(step: str) -> Callable[[RunProcess], bool]:
     """Return a test for the workers of one step."""
 

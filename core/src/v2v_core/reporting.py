@@ -36,6 +36,7 @@ class StepReport:
         self._sinks = sinks
         self._lock = threading.Lock()
         self._last_progress: dict[int | None, float] = {}
+        self._complete: set[int | None] = set()
         #: (path, what, why), as the converter reported them.
         self.changes: list[tuple[str, str, str]] = []
         self.log_path = directory.log(step)
@@ -73,8 +74,15 @@ class StepReport:
     def progress(self, done: int, total: int, *, disk: int | None = None) -> None:
         """Say how far the current part has come."""
         now = time.monotonic()
-        if done < total and now - self._last_progress.get(disk, -1.0) < _PROGRESS_INTERVAL:
+        if done < total:
+            self._complete.discard(disk)
+            if now - self._last_progress.get(disk, -1.0) < _PROGRESS_INTERVAL:
+                return
+        elif disk is not None and disk in self._complete:
+            # a program that copies says that all is done, and then the copier that ran it does
             return
+        else:
+            self._complete.add(disk)
         self._last_progress[disk] = now
         self.emit(Event(kind=EventKind.PROGRESS, step=self._step, done=done, total=total, disk=disk))
 

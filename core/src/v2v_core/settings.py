@@ -7,9 +7,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from v2v_core.hookspecs import ConvertSettings
+from v2v_core.model import Nic
 
 #: ``-io`` and ``-oo`` as they were given; a bare key has the value None.
 RawOptions = tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """What the user says about the guest, which counts more than what the source says.
+
+    :param memory: bytes (``--memory``). :param vcpus: number of virtual CPUs (``--vcpus``).
+    :param nics: all interfaces of the guest (``--nic``); None for those of the source.
+    :param metadata: libvirt domain XML of the guest (``--metadata``), which the other three count more than.
+    """
+
+    memory: int | None = None
+    vcpus: int | None = None
+    nics: tuple[Nic, ...] | None = None
+    metadata: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +40,7 @@ class InputChoice:
     password_file: Path | None = None
     options: RawOptions = field(default=(), repr=False)
     in_place: bool = False
+    hardware: Hardware = Hardware()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,18 +63,20 @@ class OutputChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class NicMapping:
-    """One of ``-b``, ``-n``, ``--mac``: what an interface is connected to at the target.
+    """One of ``-b``, ``-n``, ``--map``, ``--mac``: what an interface is connected to at the target.
 
-    :param kind: ``network`` or ``bridge``: the kind of ``target``. Without ``mac``, the mapping applies only to
-        interfaces that are connected to this kind at the source.
+    :param kind: ``network`` or ``bridge``: the kind of ``target``. Without ``mac`` and ``either``, the mapping applies
+        only to interfaces that are connected to this kind at the source.
     :param source: name at the source. If this and ``mac`` are None, this is the default mapping of its kind.
     :param mac: MAC address in lower case, of the one interface that the mapping applies to.
+    :param either: the mapping applies to networks and bridges of the source alike (``--map``).
     """
 
     kind: str
     target: str
     source: str | None = None
     mac: str | None = None
+    either: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

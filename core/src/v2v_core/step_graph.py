@@ -65,10 +65,3 @@ def fold(marks: Iterable[tuple[Step, bool]]) -> frozenset[Step]:
         elif step is not Step.CLEANUP:
             done -= {step, *RULES[step].voids}
     return frozenset(done)
-
-
-def cannot_run_beside(step: Step) -> frozenset[Step]:
-    """Return the steps that may not run on a directory while this one runs: one would make the other void."""
-    return frozenset(
-        other for other in Step if other is step or other in RULES[step].voids or step in RULES[other].voids
-    )

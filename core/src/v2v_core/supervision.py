@@ -27,7 +27,7 @@ from v2v_core.hookspecs import ConvertSettings, OwnedObject
 from v2v_core.processes import DIRECTORY_VARIABLE, STEP_VARIABLE
 from v2v_core.records import from_json, to_json
 from v2v_core.run_report import read_events_from, step_runs
-from v2v_core.settings import ConvertChoice, CopyChoice, InputChoice, NicMapping, OutputChoice
+from v2v_core.settings import ConvertChoice, CopyChoice, Hardware, InputChoice, NicMapping, OutputChoice
 from v2v_core.step_graph import RULES
 from v2v_core.steps.alone import StepChoice, clean_up_alone
 
@@ -39,6 +39,7 @@ __all__ = [
     "DirectoryStatus",
     "Event",
     "EventKind",
+    "Hardware",
     "InputChoice",
     "NicMapping",
     "OutputChoice",

@@ -105,6 +105,7 @@ guests = st.builds(
         max_size=3,
     ).map(tuple),
     tpm=st.none() | texts | st.sampled_from(["1.2", "2.0"]),
+    vsock=st.booleans(),
     os=st.none() | texts | st.just("debian11_64Guest"),
 )
 targets = st.builds(

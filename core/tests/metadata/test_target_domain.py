@@ -261,10 +261,43 @@ def test_virtio_scsi_has_its_controllers(tmp_path: Path) -> None:
 
 
 def test_old_virtio_is_transitional_everywhere(tmp_path: Path) -> None:
-    root = make(tmp_path, BASE, replace(ALL, virtio_1_0=False))
+    root = make(tmp_path, replace(BASE, vsock=True), replace(ALL, virtio_1_0=False))
     text = etree.tostring(root, encoding="unicode")
     assert text.count("virtio-transitional") == 2 + 2 + 4  # disks, NICs; rng, balloon, vsock, serial
     assert 'model="virtio"' not in text
+
+
+@pytest.mark.parametrize(("had_one", "driver", "sockets"), [(False, True, 0), (True, False, 0), (True, True, 1)])
+def test_a_virtio_socket_is_there_only_if_the_source_had_one(
+    tmp_path: Path, had_one: bool, driver: bool, sockets: int
+) -> None:
+    """Hosts without vhost-vsock refuse to start a guest that has the device (crc-org/crc#2130, #3278)."""
+    root = make(tmp_path, replace(BASE, vsock=had_one), replace(ALL, virtio_socket=driver))
+    assert len(root.findall("devices/vsock")) == sockets
+
+
+@pytest.mark.parametrize(("arch", "machine", "models"), [("x86_64", "q35", ["isa"]), ("aarch64", "virt", [])])
+def test_a_panic_device_is_there_only_on_a_pc(tmp_path: Path, arch: str, machine: str, models: list[str]) -> None:
+    """Arm machines have no ISA bus; they refuse the device (autotest/tp-libvirt#3348)."""
+    root = make(tmp_path, BASE, replace(ALL, arch=arch, machine=machine), Firmware.UEFI)
+    assert [panic.get("model") for panic in root.iterfind("devices/panic")] == models
+
+
+def test_a_display_that_not_each_host_has_is_told(tmp_path: Path) -> None:
+    """RHEL 9 has no SPICE, and refuses the guest when it is defined (dmacvicar/terraform-provider-libvirt#961)."""
+    report = FakeReporter()
+    make(tmp_path, replace(BASE, display=Display(kind="spice")), report=report)
+    assert any("SPICE" in warning for warning in report.warnings)
+    quiet = FakeReporter()
+    make(tmp_path, replace(BASE, display=Display(kind="vnc")), report=quiet)
+    assert quiet.warnings == []
+
+
+@pytest.mark.parametrize(("version", "count"), [(None, 0), ("2.0", 1)])
+def test_a_tpm_is_there_only_if_the_source_had_one(tmp_path: Path, version: str | None, count: int) -> None:
+    """A host without swtpm cannot start a guest with a TPM (stefanberger/swtpm#463)."""
+    root = make(tmp_path, replace(BASE, tpm=version))
+    assert [backend.get("type") for backend in root.iterfind("devices/tpm/backend")] == ["emulator"] * count
 
 
 def test_the_disk_that_boots_is_first(tmp_path: Path) -> None:

@@ -262,6 +262,8 @@ def test_a_guest_is_converted(tmp_path: Path, server: list[subprocess.Popen[byte
     assert not result.capabilities.virtio_balloon
     assert "Converting Debian GNU/Linux 12 (phony) to run on KVM" in report.of("message")
     assert any("/dev/sdz1" in text for text in report.of("warning"))
+    # that is for -v
+    assert not any("Time spent" in text for text in report.of("info"))
     assert in_guest(image, "/etc/fstab") == (
         b"/dev/vda1 / ext4 defaults 0 1\n/dev/vda2 none swap sw 0 0\n/dev/sdz1 /z ext4 noauto 0 0\n"
     )

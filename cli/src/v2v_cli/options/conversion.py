@@ -34,6 +34,16 @@ class Conversion(Group):
     converter: Annotated[
         str, option("--converter", metavar="NAME", modes="convert", help="Plugin that converts the guest.")
     ] = "guestfs"
+    maps: Annotated[
+        tuple[str, ...],
+        option(
+            "--map",
+            metavar="[SOURCE=]network:TARGET|bridge:TARGET",
+            use=Use.EACH,
+            help="Connect interfaces that were on SOURCE, a network or a bridge, to TARGET; without SOURCE: all that "
+            "no other option names. Repeatable.",
+        ),
+    ] = ()
     networks: Annotated[
         tuple[str, ...],
         option(
@@ -41,7 +51,8 @@ class Conversion(Group):
             "-n",
             metavar="[SOURCE:]TARGET",
             use=Use.EACH,
-            help="Connect interfaces that were on the network SOURCE (without SOURCE: on any) to the network TARGET.",
+            help="Connect interfaces that were on the network SOURCE (without SOURCE: on any network) to the network "
+            "TARGET; --map can also change the kind. Repeatable.",
         ),
     ] = ()
     bridges: Annotated[
@@ -51,7 +62,8 @@ class Conversion(Group):
             "-b",
             metavar="[SOURCE:]TARGET",
             use=Use.EACH,
-            help="Connect interfaces that were on the bridge SOURCE (without SOURCE: on any) to the bridge TARGET.",
+            help="Connect interfaces that were on the bridge SOURCE (without SOURCE: on any bridge) to the bridge "
+            "TARGET; --map can also change the kind. Repeatable.",
         ),
     ] = ()
     macs: Annotated[
@@ -163,7 +175,7 @@ class Conversion(Group):
             extra=self._collected(),
         )
         return ConvertChoice(
-            mode=self.converter, settings=settings, nics=nic_mappings(self.networks, self.bridges, self.macs)
+            mode=self.converter, settings=settings, nics=nic_mappings(self.networks, self.bridges, self.macs, self.maps)
         )
 
     def _collected(self) -> dict[str, Any]:

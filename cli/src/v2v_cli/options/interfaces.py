@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the guest's network interfaces are connected to: the values of ``-n``, ``-b`` and ``--mac``."""
+"""What the guest's network interfaces are connected to: the values of ``--map``, ``-n``, ``-b`` and ``--mac``."""
 
 from __future__ import annotations
 
@@ -13,16 +13,22 @@ from v2v_core.settings import NicMapping
 
 _MAC = re.compile(r"((?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}):(network|bridge|ip):(.*)", re.DOTALL)
 
+#: A name may hold equals signs and colons, so the last "=network:" or "=bridge:" counts.
+_MAP = re.compile("(?:(.+)=)?(network|bridge):(.+)", re.DOTALL)
 
-def nic_mappings(networks: Iterable[str], bridges: Iterable[str], macs: Iterable[str]) -> tuple[NicMapping, ...]:
-    """Read ``-n``, ``-b`` and ``--mac``.
+
+def nic_mappings(
+    networks: Iterable[str], bridges: Iterable[str], macs: Iterable[str], maps: Iterable[str] = ()
+) -> tuple[NicMapping, ...]:
+    """Read ``-n``, ``-b``, ``--mac`` and ``--map``.
 
     :raises UsageError: malformed, or two for the same interface.
     """
-    mappings = [
+    by_kind = [
         *_map_all("-n", "network", networks),
         *_map_all("-b", "bridge", bridges),
     ]
+    mappings = [*_map_either(maps, by_kind), *by_kind]
     seen: set[str] = set()
     for word in macs:
         mapping = _map_mac(word)
@@ -33,6 +39,29 @@ def nic_mappings(networks: Iterable[str], bridges: Iterable[str], macs: Iterable
         seen.add(mapping.mac)
         mappings.append(mapping)
     return tuple(mappings)
+
+
+def _map_either(words: Iterable[str], others: Iterable[NicMapping]) -> Iterable[NicMapping]:
+    """Read ``--map``.
+
+    :param others: mappings by the other options; --map must not map the same network once more.
+    """
+    seen = {mapping.source: f"--{mapping.kind}" for mapping in others}
+    for word in words:
+        match = _MAP.fullmatch(word)
+        if match is None:
+            raise UsageError(
+                f"--map: cannot understand {word!r}",
+                hint="write --map SOURCE=network:TARGET or --map SOURCE=bridge:TARGET; without SOURCE=, all are meant",
+            )
+        source, kind, target = match.groups()
+        if source in seen:
+            about = "default mapping" if source is None else f"mapping of {source!r}"
+            raise UsageError(
+                f"duplicate --map parameter: {seen[source]} gives another {about}", hint="leave one of the two out"
+            )
+        seen[source] = "--map"
+        yield NicMapping(kind=kind, target=target, source=source, either=True)
 
 
 def _map_all(option: str, kind: str, words: Iterable[str]) -> Iterable[NicMapping]:

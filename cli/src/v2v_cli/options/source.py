@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from v2v_cli.options.declaration import Argument, Group, Use, flag, option
-from v2v_cli.options.values import connection_uri, key_values, readable_file
+from v2v_cli.options.hardware import memory_size, metadata_file, nic_list
+from v2v_cli.options.values import at_least, connection_uri, key_values, readable_file
+from v2v_core.model import Nic
 
 if TYPE_CHECKING:
     from v2v_core.settings import InputChoice
+
+#: QEMU's limit on a PC.
+_MOST_VCPUS = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +80,48 @@ class Source(Group):
             help="How the source's disks are read, if not in the way that is usual for it.",
         ),
     ] = None
+    memory: Annotated[
+        int | None,
+        option(
+            "--memory",
+            metavar="SIZE",
+            use=Use.LAST,
+            parse=memory_size,
+            help="Memory of the guest, as in 4G or 4096MiB (a number alone counts MiB), in place of what the source "
+            "says. -i disk knows nothing of it, and has 2 GiB.",
+        ),
+    ] = None
+    vcpus: Annotated[
+        int | None,
+        option(
+            "--vcpus",
+            metavar="N",
+            use=Use.LAST,
+            parse=at_least(1, most=_MOST_VCPUS),
+            help="Number of the guest's virtual CPUs, in place of what the source says.",
+        ),
+    ] = None
+    nics: Annotated[
+        tuple[Nic, ...] | None,
+        option(
+            "--nic",
+            metavar="network=NAME|bridge=NAME[,mac=MAC]",
+            use=Use.EACH,
+            parse=nic_list,
+            help="A network interface of the guest. All --nic together stand in place of the source's interfaces; "
+            "'none' means that there is none. Repeatable.",
+        ),
+    ] = None
+    metadata: Annotated[
+        Path | None,
+        option(
+            "--metadata",
+            metavar="FILE.xml",
+            parse=metadata_file,
+            help="Description of the guest as libvirt domain XML ('virsh dumpxml'), in place of what the source says: "
+            "name, memory, CPUs, interfaces, firmware, buses of disks. The disks remain those of the source.",
+        ),
+    ] = None
     in_place: Annotated[
         bool, flag("--in-place", help="Convert the guest on its own disks, without a copy; nothing can be undone.")
     ] = False
@@ -85,7 +132,7 @@ class Source(Group):
         :param mode: the kind of source, where the name of the command says it.
         """
         from v2v_cli.modes import input_mode
-        from v2v_core.settings import InputChoice
+        from v2v_core.settings import Hardware, InputChoice
 
         return InputChoice(
             mode=input_mode(mode or self.mode, self.connection),
@@ -96,4 +143,5 @@ class Source(Group):
             password_file=self.password_file,
             options=self.options,
             in_place=self.in_place,
+            hardware=Hardware(memory=self.memory, vcpus=self.vcpus, nics=self.nics, metadata=self.metadata),
         )

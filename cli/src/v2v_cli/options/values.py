@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from v2v_cli.getopt_long_only import base0_integer
 from v2v_core.errors import UsageError
+from v2v_core.near_names import did_you_mean
 
 #: Number of fields of a key selector after the ID, by kind.
 _KEY_FIELDS = {"key": 2, "file": 2, "clevis": 1}
@@ -61,8 +62,8 @@ def key_values(option: str, words: tuple[str, ...]) -> tuple[tuple[str, str | No
     return tuple(pairs)
 
 
-def at_least(least: int) -> Callable[[str, str], int]:
-    """Return a function that reads an integer of at least ``least``."""
+def at_least(least: int, *, most: int | None = None) -> Callable[[str, str], int]:
+    """Return a function that reads an integer of at least ``least``, and at most ``most``."""
 
     def read(option: str, word: str) -> int:
         try:
@@ -71,6 +72,8 @@ def at_least(least: int) -> Callable[[str, str], int]:
             raise UsageError(f"{option}: {err}") from err
         if value < least:
             raise UsageError(f"{option} must be at least {least}, and not {value}")
+        if most is not None and value > most:
+            raise UsageError(f"{option} must be at most {most}, and not {value}")
         return value
 
     return read
@@ -81,7 +84,8 @@ def one_of(*allowed: str) -> Callable[[str, str], str]:
 
     def read(option: str, word: str) -> str:
         if word not in allowed:
-            raise UsageError(f"unknown {option} {word!r}", hint=f"choose one of {', '.join(allowed)}")
+            listed = f"choose one of {', '.join(allowed)}"
+            raise UsageError(f"unknown {option} {word!r}", hint=f"{did_you_mean(word, allowed)} {listed}".strip())
         return word
 
     return read
@@ -89,9 +93,11 @@ def one_of(*allowed: str) -> Callable[[str, str], str]:
 
 def root_choice(option: str, word: str) -> str:
     """Check the choice of the operating system: a word, or the device that it is on."""
-    if word in {"ask", "single", "first"} or word.startswith(("/dev/", "btrfsvol:/dev/")):
+    words = ("ask", "single", "first")
+    if word in words or word.startswith(("/dev/", "btrfsvol:/dev/")):
         return word
-    raise UsageError(f"unknown {option} {word!r}", hint="choose ask, single, first, or a device as in /dev/sda2")
+    listed = "choose ask, single, first, or a device as in /dev/sda2"
+    raise UsageError(f"unknown {option} {word!r}", hint=f"{did_you_mean(word, words)} {listed}".strip())
 
 
 def key_selectors(option: str, words: tuple[str, ...]) -> tuple[str, ...]:

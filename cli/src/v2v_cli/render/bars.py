@@ -13,6 +13,13 @@ from v2v_core.events import Event, EventKind, Step
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+#: Columns that the bars leave free, because a terminal writes ^C behind them for each Ctrl-C. If that went over the end
+#: of the line, the bars would be drawn once more below it.
+_FREE_COLUMNS = 6
+_LEAST_WIDTH = 20
+#: Columns that a terminal must have for the amounts and the speed, or else the bars would need two lines each.
+_WIDE = 72
+
 
 class Bars:
     """Shows the progress of the copy; shows nothing if the stream is not a terminal.
@@ -25,11 +32,14 @@ class Bars:
         self._clock = clock
         self._progress: Progress | None = None
         self._tasks: dict[int, TaskID] = {}
+        self._over = False
 
     def __call__(self, event: Event) -> None:
         """Update the bar of a disk."""
         if event.kind is EventKind.PROGRESS and event.step is Step.COPY and event.disk is not None:
             self._update(event.disk, event.done or 0, event.total)
+        elif event.step is Step.COPY and event.kind is EventKind.STEP_STARTED:
+            self._over = False
         elif event.step is Step.COPY and event.kind in {EventKind.STEP_FINISHED, EventKind.STEP_FAILED}:
             self.close()
 
@@ -38,13 +48,16 @@ class Bars:
         self.close()
 
     def close(self) -> None:
-        """Stop drawing; the bars stay on the screen."""
+        """Stop drawing; the bars stay on the screen. The progress of a copy that is being stopped is not shown."""
+        self._over = True
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
             self._tasks.clear()
 
     def _update(self, disk: int, done: int, total: int | None) -> None:
+        if self._over:
+            return
         if self._progress is None:
             self._progress = self._make()
             self._progress.start()
@@ -53,7 +66,8 @@ class Bars:
         self._progress.update(self._tasks[disk], completed=done, total=total)
 
     def _make(self) -> Progress:
-        from rich.console import Console
+        from rich.console import Console, Group
+        from rich.constrain import Constrain
         from rich.progress import (
             BarColumn,
             DownloadColumn,
@@ -65,12 +79,20 @@ class Bars:
         )
 
         console = Console(file=self._stream)
-        return Progress(
+
+        class Narrow(Progress):
+            """Leaves columns free at the end of the line."""
+
+            def get_renderable(self) -> Constrain:
+                width = max(console.width - _FREE_COLUMNS, _LEAST_WIDTH)
+                return Constrain(Group(*self.get_renderables()), width)
+
+        amounts = (DownloadColumn(binary_units=True), TransferSpeedColumn()) if console.width >= _WIDE else ()
+        return Narrow(
             TextColumn("{task.description}"),
             BarColumn(),
             TaskProgressColumn(),
-            DownloadColumn(binary_units=True),
-            TransferSpeedColumn(),
+            *amounts,
             TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,

@@ -158,7 +158,7 @@ def _guest(report: RunReport) -> Iterator[str]:
     virtio = (
         *(("a random number generator",) if hardware.virtio_rng else ()),
         *(("a memory balloon",) if hardware.virtio_balloon else ()),
-        *(("a socket",) if hardware.virtio_socket else ()),
+        *(("a socket",) if hardware.virtio_socket and target.source.vsock else ()),
     )
     yield _property("machine", hardware.machine + (f", with {', '.join(virtio)}" if virtio else ""))
     yield from (_property(f"disk {disk.index}", _disk(disk)) for disk in target.disks)

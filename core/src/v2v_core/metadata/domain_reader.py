@@ -57,6 +57,7 @@ def guest_of_domain(root: etree._Element) -> Guest:
         removables=tuple(_removable(root, disk) for disk in source_removables(root)),
         nics=tuple(_nic(interface) for interface in source_interfaces(root)),
         tpm=_tpm(root),
+        vsock=root.find("devices/vsock") is not None,
     )
 
 

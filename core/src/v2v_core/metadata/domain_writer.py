@@ -69,6 +69,10 @@ def describe_guest(root: etree._Element, guest: Guest) -> None:
     if guest.sound in _SOUNDS:
         add(devices, "sound", {"model": guest.sound})
     _tpm(root, devices, guest.tpm)
+    if not guest.vsock:
+        drop(devices, "vsock")
+    elif devices.find("vsock") is None:
+        add(add(devices, "vsock", {"model": "virtio"}), "cid", {"auto": "yes"})
 
 
 def _cpu(root: etree._Element, cpu: Cpu) -> None:

@@ -135,6 +135,8 @@ class Devices:
         if display is None or display.kind not in {"vnc", "spice"}:
             add(self._devices, "graphics", {"type": "vnc", "autoport": "yes", **self._keymap()})
             return
+        if display.kind == "spice":
+            self._warn("the display needs SPICE, which the QEMU of some hosts (RHEL 9) lacks: have 'vnc' there instead")
         fixed = display.port is not None and 0 < display.port < 65536
         password = None if display.password is None else escape(display.password)
         if password is not None and display.kind == "vnc" and len(password.encode()) > _VNC_PASSWORD:
@@ -202,7 +204,8 @@ class Devices:
         add(self._devices, "memballoon", {"model": virtio if capabilities.virtio_balloon else "none"})
         if capabilities.isa_pvpanic and self._intel:
             add(add(self._devices, "panic", {"model": "isa"}), "address", {"type": "isa", "iobase": "0x505"})
-        if capabilities.virtio_socket:
+        # not each host has /dev/vhost-vsock, and without it the guest would not start
+        if capabilities.virtio_socket and self._target.source.vsock:
             add(add(self._devices, "vsock", {"model": virtio}), "cid", {"auto": "yes"})
         add(self._devices, "input", {"type": "tablet", "bus": "usb"})
         if self._intel:

@@ -17,7 +17,7 @@ from v2v_core.events import EventSink, Step
 from v2v_core.hookspecs import ConvertRequest, ConvertResult, ConvertSettings
 from v2v_core.metadata import blocks
 from v2v_core.model import Guest, TargetGuest, TargetProfile
-from v2v_core.nic_mapping import map_nics
+from v2v_core.nic_mapping import check_mappings, map_nics, unmapped
 from v2v_core.plugins import load_plugin
 from v2v_core.reporting import StepReport, running
 from v2v_core.settings import ConvertChoice
@@ -31,10 +31,13 @@ def run(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSi
     """
     with running(directory, Step.CONVERT, sinks) as report:
         guest = metadata.read_source(directory.metadata_in)
-        nics = map_nics(guest.nics, choice.nics)
-        disks = served.read_source(directory).disks
-        served.check_served(disks)
+        source = served.read_source(directory)
         profile = profile_of_output(directory)
+        for warning in check_mappings(guest.nics, choice.nics):
+            report.warning(warning)
+        nics = map_nics(guest.nics, choice.nics)
+        disks = source.disks
+        served.check_served(disks)
         plugin = load_plugin(Role.CONVERT, choice.mode)
         plugin.convert_check(choice.settings)
         result = plugin.convert(
@@ -50,6 +53,8 @@ def run(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSi
         for change in result.changes:
             if (change.path, change.what, change.why) not in report.changes:
                 report.changed(change.path, change.what, change.why)
+        if profile.networks and not source.in_place and (kept := unmapped(guest.nics, choice.nics)) is not None:
+            report.warning(kept)
         if sorted(result.nic_order) == list(range(len(nics))):
             nics = tuple(nics[position] for position in result.nic_order)
         target = dataclasses.replace(_target(guest, result, profile, report), nics=nics)

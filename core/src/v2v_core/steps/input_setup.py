@@ -13,6 +13,7 @@ from v2v_core.conversion_dir import ConversionDir
 from v2v_core.discovery import Role
 from v2v_core.errors import PluginContractError, SourceError, V2VError
 from v2v_core.events import EventSink, Step
+from v2v_core.hardware import read_hardware
 from v2v_core.hookspecs import InputSetupRequest
 from v2v_core.mac_addresses import with_addresses
 from v2v_core.model import DiskService, Guest, QemuImage
@@ -37,6 +38,7 @@ def run(directory: ConversionDir, choice: InputChoice, sinks: Sequence[EventSink
     with running(directory, Step.INPUT_SETUP, sinks) as report:
         words = " ".join(choice.arguments)
         report.message(f"Setting up the source: -i {choice.mode} {words}".rstrip())
+        hardware = read_hardware(choice.hardware)
         _check_space(directory)
         _undo_earlier_attempt(directory, report)
         plugin = load_plugin(Role.INPUT, choice.mode)
@@ -65,21 +67,22 @@ def run(directory: ConversionDir, choice: InputChoice, sinks: Sequence[EventSink
             raise SourceError(f"the guest {result.guest.name!r} has no disks", hint="there is nothing to convert")
         if [disk.index for disk in result.guest.disks] != list(range(1, len(result.guest.disks) + 1)):
             raise PluginContractError(plugin.blame, "the disks of its guest are not numbered 1, 2, …")
-        if result.guest.tpm is not None:
+        known = hardware.applied_to(result, report, mode=choice.mode, in_place=choice.in_place)
+        if known.tpm is not None:
             report.warning(
                 "the guest has a TPM: the target gets an empty one, for which its host needs swtpm; keys that are "
                 "sealed in the old one (BitLocker, LUKS) stay behind: have the recovery keys at hand"
             )
-        disks = _serve(directory, result.guest, result.disks, choice, report)
+        disks = _serve(directory, known, result.disks, choice, report)
         guest = dataclasses.replace(
-            result.guest,
+            known,
             disks=tuple(
                 dataclasses.replace(disk, size=served_disk.size)
-                for disk, served_disk in zip(result.guest.disks, disks, strict=True)
+                for disk, served_disk in zip(known.disks, disks, strict=True)
             ),
-            nics=with_addresses(result.guest.nics, report),
+            nics=with_addresses(known.nics, report),
         )
-        metadata.write_source(directory.metadata_in, guest, domain_xml=result.domain_xml)
+        metadata.write_source(directory.metadata_in, guest, domain_xml=hardware.domain_xml or result.domain_xml)
         served.write_source(
             directory, ServedSource(disks=disks, files=tuple(_source_files(result.disks)), in_place=choice.in_place)
         )

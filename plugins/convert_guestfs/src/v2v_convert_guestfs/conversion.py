@@ -90,7 +90,7 @@ def _convert(session: Session) -> ConvertResult:
             stack.close()
 
     listed = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in session.seconds.items())
-    report.info(f"Time spent by stage: {listed}")
+    (report.info if request.settings.verbose else report.debug)(f"Time spent by stage: {listed}")
     return ConvertResult(
         inspection=session.inspection,
         capabilities=capabilities,

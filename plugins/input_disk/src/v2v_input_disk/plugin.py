@@ -69,7 +69,8 @@ class DiskInput(InputHooks):
             ),
             nics=(Nic(),),
         )
-        return InputResult(guest=guest, disks=services)
+        # an image says nothing about the machine that it comes from
+        return InputResult(guest=guest, disks=services, assumed=("memory", "cpu", "nics"))
 
 
 def guest_name(arguments: tuple[str, ...]) -> str:

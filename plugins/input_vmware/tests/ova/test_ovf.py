@@ -70,6 +70,12 @@ def test_defaults() -> None:
     assert len(warnings) == 1
 
 
+def test_what_the_descriptor_does_not_say_is_assumed() -> None:
+    assert read(ovf())[0].assumed == ("memory", "cpu")
+    assert read(ovf(item(4, VirtualQuantity="512")))[0].assumed == ("cpu",)
+    assert read(ovf(item(4, VirtualQuantity="512") + item(3, VirtualQuantity="2")))[0].assumed == ()
+
+
 def test_name() -> None:
     assert guest(ovf(name="<Name> a &amp; b </Name>")).name == "a & b"
 

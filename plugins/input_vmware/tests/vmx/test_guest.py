@@ -8,7 +8,7 @@ import re
 import pytest
 
 from v2v_core.api import Bus, Cpu, Firmware, Guest, Nic, Removable, Topology
-from v2v_input_vmware.vmx.guest import VmxDisk, genid, guest_of
+from v2v_input_vmware.vmx.guest import VmxDisk, assumed, genid, guest_of
 from v2v_input_vmware.vmx.syntax import parse_vmx
 
 
@@ -32,6 +32,12 @@ def test_defaults() -> None:
     )
     assert disks == ()
     assert "displayName" in warnings[0]
+
+
+@pytest.mark.parametrize(("text", "fields"), [("", ("memory",)), ('memSize = "64"', ()), ('memsize = "64"', ())])
+def test_what_the_file_does_not_say_is_assumed(text: str, fields: tuple[str, ...]) -> None:
+    """A file without ``numvcpus`` means one CPU, and one without ``ethernet0`` no interface."""
+    assert assumed(parse_vmx(text.encode(), print)) == fields
 
 
 def test_simple_fields() -> None:

@@ -48,7 +48,7 @@ def describe_guest(request: InputSetupRequest, path: Path) -> InputResult:
     services = tuple(
         _service(package, folder, disk, number, scratch) for number, disk in enumerate(descriptor.disks, 1)
     )
-    return InputResult(guest=descriptor.guest, disks=services)
+    return InputResult(guest=descriptor.guest, disks=services, assumed=descriptor.assumed)
 
 
 def _descriptor(package: Package) -> str:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from lxml import etree
@@ -34,10 +34,14 @@ _MOST_DEVICES = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Descriptor:
-    """The guest and the disks that a descriptor describes."""
+    """The guest and the disks that a descriptor describes.
+
+    :param assumed: fields of the guest that the descriptor says nothing about (``InputResult.assumed``).
+    """
 
     guest: Guest
     disks: tuple[OvfDisk, ...]
+    assumed: tuple[str, ...] = ()
 
 
 def parse_ovf(data: bytes, fallback_name: str, warn: Callable[[str], None]) -> Descriptor:
@@ -83,7 +87,7 @@ def parse_ovf(data: bytes, fallback_name: str, warn: Callable[[str], None]) -> D
         tpm="2.0" if any(item.get("ResourceSubType") == _TPM for item in items) else virtualbox.tpm,
         os=_os(system) or virtualbox.os,
     )
-    return Descriptor(guest=guest, disks=disks)
+    return Descriptor(guest=guest, disks=disks, assumed=tuple(_assumed(items)))
 
 
 def _items(root: etree._Element, system: etree._Element) -> list[Item]:
@@ -117,6 +121,12 @@ def _name(system: etree._Element, virtualbox: VirtualBoxMachine) -> str | None:
 def _os(system: etree._Element) -> str | None:
     sections = all_named(system, "OperatingSystemSection")
     return next((name for section in sections if (name := attribute(section, "osType"))), None)
+
+
+def _assumed(items: list[Item]) -> Iterator[str]:
+    for field, kind in (("memory", _MEMORY), ("cpu", _PROCESSOR)):
+        if not any(item.kind == kind and item.number("VirtualQuantity") for item in items):
+            yield field
 
 
 def _memory(items: list[Item]) -> int:

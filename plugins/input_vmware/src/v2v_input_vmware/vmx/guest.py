@@ -92,6 +92,11 @@ def genid(low: int | None, high: int | None) -> str | None:
     return str(uuid.UUID(first[8:16] + first[4:8] + first[0:4] + second))
 
 
+def assumed(vmx: Vmx) -> tuple[str, ...]:
+    """Return the fields of the guest that the file says nothing about; a file without ``numvcpus`` means one CPU."""
+    return ("memory",) if vmx.get("memSize") is None else ()
+
+
 def _memory(vmx: Vmx, warn: Callable[[str], None]) -> int:
     megabytes = vmx.number("memSize")
     if megabytes is None or megabytes <= 0:

@@ -18,7 +18,7 @@ from v2v_core.api import (
     hookimpl,
 )
 from v2v_input_vmware.vmx import checks, ssh
-from v2v_input_vmware.vmx.guest import VmxDisk, guest_of
+from v2v_input_vmware.vmx.guest import VmxDisk, assumed, guest_of
 from v2v_input_vmware.vmx.settings import OPTIONS, VmxSettings
 from v2v_input_vmware.vmx.syntax import parse_vmx
 
@@ -54,7 +54,7 @@ def _local(request: InputSetupRequest, settings: VmxSettings) -> InputResult:
     guest, disks = guest_of(vmx, path.stem or "unknown", request.report.warning)
     checks.check_content(vmx, disks, str(path))
     services = tuple(_describe(path.parent, disk, external=settings.external) for disk in disks)
-    return InputResult(guest=guest, disks=services)
+    return InputResult(guest=guest, disks=services, assumed=assumed(vmx))
 
 
 def _over_ssh(request: InputSetupRequest, server: ssh.Server) -> InputResult:
@@ -69,7 +69,7 @@ def _over_ssh(request: InputSetupRequest, server: ssh.Server) -> InputResult:
         flat = ssh.flat_path(server.path, disk.file)
         ssh.check_exists(server, flat, disk.device, request.directory)
         services.append(ssh.service(server, flat))
-    return InputResult(guest=guest, disks=tuple(services))
+    return InputResult(guest=guest, disks=tuple(services), assumed=assumed(vmx))
 
 
 def _describe(directory: Path, disk: VmxDisk, *, external: bool) -> DiskService:

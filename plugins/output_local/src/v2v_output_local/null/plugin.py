@@ -16,6 +16,7 @@ from v2v_core.api import (
     OutputSetup,
     OutputSetupRequest,
     PluginOption,
+    TargetProfile,
     UsageError,
     hookimpl,
     require_program,
@@ -31,6 +32,7 @@ class NullOutput(OutputHooks):
     api_version = 1
     summary = "converts and copies, and discards the result"
     options: tuple[PluginOption, ...] = ()
+    profile = TargetProfile(networks=False)
 
     @hookimpl
     def v2v_output_precheck(self, request: OutputPrecheckRequest) -> None:
