@@ -272,6 +272,21 @@ def test_where_it_was_last_mounted_tells_which_disk_is_which(guest: Any) -> None
     assert guest.report.warnings == []
 
 
+def test_what_is_in_it_tells_which_disk_is_which(guest: Any) -> None:
+    """XFS does not record where it was mounted. Without /boot nothing can be converted."""
+    kinds = {"/dev/sda1": "xfs", "/dev/sdb1": "xfs", "/dev/vg/root": "xfs"}
+    with_disks(guest, None, None, kinds=kinds, root="/dev/vg/root")
+    guest.add("/etc/fstab", b"/dev/vg/root / xfs x\n/dev/sda1 /boot xfs x\n/dev/nvme0n1p1 /data xfs x\n")
+    guest.directory("/mnt")
+    guest.handle.contents = {"/dev/sda1": ["stuff"], "/dev/sdb1": ["grub2", "loader"]}
+    places = (("/", "/dev/vg/root"), ("/boot", "/dev/sda1"), ("/data", "/dev/nvme0n1p1"))
+    guest.session.found = replace(guest.session.inspection, mountpoints=places)
+    find_devices(guest.session, guest.files)
+    found = dict(guest.session.inspection.mountpoints)
+    assert (found["/boot"], found["/data"]) == ("/dev/sdb1", "/dev/sda1")
+    assert list((guest.root / "mnt").iterdir()) == []
+
+
 def test_xen_counts_from_e(guest: Any) -> None:
     """Gandi/gandi-vm-config#18: /dev/xvda1 in fstab; RHEL 6 on Xen calls the first disk xvde."""
     with_disks(guest, None, kinds={"/dev/sda1": "ext4", "/dev/sda2": "swap"})

@@ -33,11 +33,13 @@ from v2v_convert_guestfs.linux.disks_in_fstab import (
     find_disks,
     mentions,
 )
+from v2v_convert_guestfs.linux.mount_evidence import place_of
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import drive_number, visible
 
 #: What fstab(5) has for file systems that are mounted nowhere, and the root, which is known.
 _NO_PLACES = frozenset({"/", "none", "swap"})
+_NOT_MOUNTED = frozenset({"swap", "unknown", "crypto_LUKS"})
 #: The files in which links to disks are replaced.
 _WITH_LINKS = (
     *("/etc/fstab", "/etc/crypttab", "/etc/mdadm.conf", "/etc/mdadm/mdadm.conf"),
@@ -175,19 +177,15 @@ def _all_links(files: GuestFiles) -> list[str]:
 
 
 def _last_mounted(session: Session, named: Sequence[Mention]) -> dict[str, str]:
-    """Return where the file systems that a name could mean were last mounted, as far as they have recorded it."""
-    found = {}
-    numbers = {mention.number for mention in named if mention.place.startswith("/")}
-    for index in range(len(session.request.guest.disks)):
-        for device in (device_on(index, number) for number in sorted(numbers)):
-            if not session.filesystems.get(device, "").startswith("ext"):
-                continue
-            try:
-                place = str(session.handle.tune2fs_l(device).get("Last mounted on", ""))
-            except RuntimeError as err:
-                session.report.debug(f"{device} does not say where it was mounted: {brief(err)}")
-                continue
-            if place.startswith("/"):
+    """Return where file systems belong that fit the same line of fstab as another one, as far as they show it."""
+    found: dict[str, str] = {}
+    places = frozenset(mention.place for mention in named if mention.place.startswith("/") and mention.place != "/")
+    for number in dict.fromkeys(mention.number for mention in named if mention.place in places):
+        devices = [device_on(index, number) for index in range(len(session.request.guest.disks))]
+        there = [device for device in devices if session.filesystems.get(device, "swap") not in _NOT_MOUNTED]
+        for device in there if len(there) > 1 else ():
+            place = place_of(session, device, places) if device != session.inspection.root else None
+            if place is not None:
                 found[device] = place
     return found
 
