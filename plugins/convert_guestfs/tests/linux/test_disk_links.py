@@ -17,6 +17,7 @@ from v2v_convert_guestfs.linux import block_devices
 from v2v_convert_guestfs.linux.bootloader.grub2 import Grub2
 from v2v_convert_guestfs.linux.bootloader.grub_legacy import GrubLegacy
 from v2v_convert_guestfs.linux.fstab_devices import find_devices, known_disks, uuids_of_links
+from v2v_convert_guestfs.linux.hardware_links import disks_of_link
 from v2v_core.api import Bus, Guest, SourceDisk
 
 PATH = "/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:%d:0"
@@ -432,3 +433,53 @@ def test_other_files_without_disks_are_not_reported(guest: Any) -> None:
     guest.add("/etc/rc.local", b"#!/bin/sh\n# hdparm /dev/sda\nexit 0\n")
     renamed(guest)
     assert guest.report.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        (PATH % 3, {1}),
+        ("/dev/disk/by-path/pci-0000:02:02.0-nvme-1", {2}),
+        ("/dev/disk/by-id/nvme-VMware_Virtual_NVMe_Disk_VMware_NVME_0000", {2}),
+        ("/dev/disk/by-path/pci-0000:00:07.1-ata-2.1", {3}),
+        ("/dev/disk/by-path/pci-0000:00:07.1-ata-2", {3}),
+        ("/dev/disk/by-path/pci-0000:02:03.0-ata-3", {4}),
+        ("/dev/disk/by-id/scsi-36000c298a5d1f7c1e2b3a49586778899", {0}),
+        ("/dev/disk/by-id/wwn-0x6000c298a5d1f7c1e2b3a49586778899", {0}),
+        ("/dev/mapper/36000c298a5d1f7c1e2b3a49586778899", {0}),
+        ("/dev/disk/by-id/virtio-ledger", {5}),
+        # The source does not say.
+        ("/dev/disk/by-id/wwn-0x5000c50015ea71aa", {0, 1, 2, 3, 4, 5}),
+        ("/dev/mapper/mpatha", {0, 1, 2, 3, 4, 5}),
+        # No disk is there, so the controllers of the source are not those of the guest.
+        (PATH % 9, {0, 1}),
+    ],
+)
+def test_the_source_says_which_disks_a_link_can_mean(link: str, expected: set[int]) -> None:
+    disks = [
+        SourceDisk(index=1, bus=Bus.SCSI, controller=0, unit=0, serial="6000C298-a5d1-f7c1-e2b3-a49586778899"),
+        SourceDisk(index=2, bus=Bus.SCSI, controller=0, unit=3),
+        SourceDisk(index=3, bus=Bus.NVME, controller=0, unit=0),
+        SourceDisk(index=4, bus=Bus.IDE, controller=1, unit=1),
+        SourceDisk(index=5, bus=Bus.SATA, controller=0, unit=2),
+        SourceDisk(index=6, bus=Bus.VIRTIO_BLK, serial="ledger"),
+    ]
+    assert disks_of_link(link.removeprefix("/dev/"), disks) == expected
+
+
+def test_the_target_of_the_source_tells_what_file_systems_do_not(guest: Any) -> None:
+    with_disks(guest, None, None, None, kinds=dict.fromkeys(["/dev/sda1", "/dev/sdb1", "/dev/sdc1"], "xfs"))
+    disks = tuple(SourceDisk(index=i, bus=Bus.SCSI, controller=0, unit=unit) for i, unit in ((1, 0), (2, 2), (3, 5)))
+    guest.session.request = replace(guest.session.request, guest=Guest(name="g", disks=disks))
+    guest.add("/etc/fstab", f"UUID=1 / xfs x\n{PATH % 5}-part1 /data xfs x\n".encode())
+    renamed(guest)
+    assert guest.read("/etc/fstab") == b"UUID=1 / xfs x\nUUID=uuid-of-sdc1 /data xfs x\n"
+
+
+def test_old_ide_drivers_name_the_place_on_the_channel() -> None:
+    disks = [
+        SourceDisk(index=1, bus=Bus.IDE, controller=0, unit=0),
+        SourceDisk(index=2, bus=Bus.IDE, controller=1, unit=0),
+    ]
+    names = DeviceNames.of(disks, "vd")
+    assert names.rename_in("/dev/hda1 /dev/hdc1 /dev/sdb1") == "/dev/vda1 /dev/vdb1 /dev/vdb1"

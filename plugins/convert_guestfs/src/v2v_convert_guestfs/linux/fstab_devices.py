@@ -33,6 +33,7 @@ from v2v_convert_guestfs.linux.disks_in_fstab import (
     find_disks,
     mentions,
 )
+from v2v_convert_guestfs.linux.hardware_links import disks_of_link
 from v2v_convert_guestfs.linux.mount_evidence import place_of
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import drive_number, visible
@@ -155,7 +156,8 @@ def _disks_of(
         present = replace(present, last_mounted=places)
     elif len(disks) > 1:
         present = replace(present, last_mounted=_last_mounted(session, everything))
-    return find_disks(everything, suggested_disks(disks), present, trusted=buses_known(disks))
+    allowed = {mention.disk: disks_of_link(mention.disk, disks) for mention in everything if is_link(mention.disk)}
+    return find_disks(everything, suggested_disks(disks), present, trusted=buses_known(disks), allowed=allowed)
 
 
 def _named_elsewhere(files: GuestFiles, named: Sequence[Mention]) -> list[Mention]:
