@@ -65,7 +65,7 @@ def test_defaults() -> None:
         disks=(SourceDisk(index=1, bus=Bus.SCSI, origin="disk1.vmdk", unit=0),),
     )
     assert found.disks == (
-        OvfDisk(bus=Bus.SCSI, href="disk1.vmdk", label="disk1.vmdk", size=5, capacity=10 * 1024 * 1024),
+        OvfDisk(bus=Bus.SCSI, href="disk1.vmdk", label="disk1.vmdk", unit=0, size=5, capacity=10 * 1024 * 1024),
     )
     assert len(warnings) == 1
 
