@@ -248,8 +248,7 @@ ethernet3.pciSlotNumber = "-1"
 
 def test_the_places_of_disks_on_their_controllers() -> None:
     text = 'scsi1:3.fileName = "a.vmdk"\nide1:0.fileName = "b.vmdk"\nnvme0:1.fileName = "c.vmdk"\n'
-    found, _ = guest_of(parse_vmx(text.encode()), "x", lambda _: None)
-    assert [(disk.bus, disk.controller, disk.unit) for disk in found.disks] == [
+    assert [(disk.bus, disk.controller, disk.unit) for disk in guest_with(text).disks] == [
         (Bus.SCSI, 1, 3),
         (Bus.NVME, 0, 1),
         (Bus.IDE, 1, 0),

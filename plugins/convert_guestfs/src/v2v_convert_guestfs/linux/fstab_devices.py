@@ -48,7 +48,7 @@ _WITH_LINKS = (
     *("/etc/default/grub", "/etc/default/grub.d/*.cfg", "/etc/sysconfig/bootloader", "/etc/kernel/cmdline"),
     *("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/grub/menu.lst", "/boot/grub/grub.conf"),
     *("/boot/efi/EFI/*/grub.cfg", "/boot/loader/entries/*.conf", "/boot/efi/loader/entries/*.conf"),
-    *("/boot/grub/device.map", "/boot/grub2/device.map", "/etc/initramfs-tools/conf.d/*", "/etc/grub.d/*"),
+    *("/boot/grub/device.map", "/boot/grub2/device.map", "/etc/initramfs-tools/conf.d/*", "/etc/grub.d/4*_custom"),
 )
 #: Bytes of such a file, and links in all of them.
 _LIMIT, _MOST_LINKS = 4 * 1024 * 1024, 200
@@ -68,7 +68,7 @@ def find_devices(session: Session, files: GuestFiles) -> None:
             for place, device in session.inspection.mountpoints
         ],
     )
-    disks = _disks_of(session, files, named)
+    disks = _disks_of(session, files, named) if named else {}
     places = []
     for place, device in session.inspection.mountpoints:
         index = disks[own[place].disk] if place in own else None
@@ -96,7 +96,9 @@ def uuids_of_links(session: Session, files: GuestFiles, names: DeviceNames) -> d
 
     :param names: with the links that are known. The result has the new names of the devices.
     """
-    uuids = {}
+    uuids: dict[str, str] = {}
+    if not any(is_link(disk) for disk in names.disks):
+        return uuids
     for disk, number in dict.fromkeys(filter(None, map(split_link, _all_links(files)))):
         index = appliance_index(names.disks.get(disk, ""))
         device = device_on(index, number) if index is not None else ""
