@@ -288,6 +288,24 @@ def test_what_is_in_it_tells_which_disk_is_which(guest: Any) -> None:
     assert list((guest.root / "mnt").iterdir()) == []
 
 
+def test_what_libguestfs_leaves_out_is_mounted(guest: Any) -> None:
+    with_disks(guest, Bus.SCSI, kinds={"/dev/sda1": "ext4", "/dev/sda2": "ext4", "/dev/sda3": "swap"}, root="/dev/sda2")
+    fstab = f"{PATH % 0}-part2 / ext4 x\n{PATH % 0}-part1 /boot ext4 x\n{PATH % 0}-part3 swap swap x\n"
+    guest.add("/etc/fstab", fstab.encode())
+    find_devices(guest.session, guest.files)
+    assert guest.session.inspection.mountpoints == (("/", "/dev/sda2"), ("/boot", "/dev/sda1"))
+
+
+def test_copies_of_a_disk_are_not_named_by_their_uuid(guest: Any) -> None:
+    with_disks(guest, Bus.SCSI, Bus.SCSI, Bus.SCSI, kinds={"/dev/sda1": "ext4", "/dev/sdb1": "xfs", "/dev/sdc2": "xfs"})
+    guest.handle.uuids |= dict.fromkeys(["/dev/sdb1", "/dev/sdc2"], "the-same")
+    guest.add(
+        "/etc/fstab", f"{PATH % 0}-part1 / ext4 x\n{PATH % 1}-part1 /a xfs x\n{PATH % 2}-part2 /b xfs x\n".encode()
+    )
+    renamed(guest)
+    assert guest.read("/etc/fstab") == b"UUID=uuid-of-sda1 / ext4 x\n/dev/vdb1 /a xfs x\n/dev/vdc2 /b xfs x\n"
+
+
 def test_xen_counts_from_e(guest: Any) -> None:
     """Gandi/gandi-vm-config#18: /dev/xvda1 in fstab; RHEL 6 on Xen calls the first disk xvde."""
     with_disks(guest, None, kinds={"/dev/sda1": "ext4", "/dev/sda2": "swap"})

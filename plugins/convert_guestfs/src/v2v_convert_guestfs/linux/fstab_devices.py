@@ -8,6 +8,7 @@ links by UUID, nor the links by the identity of a logical volume that Ubuntu's i
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -76,7 +77,18 @@ def find_devices(session: Session, files: GuestFiles) -> None:
             places.append((place, device_on(index, own[place].number)))
         elif place not in own:
             places.append((place, device))
-    _set_mountpoints(session, places)
+    # libguestfs leaves out what it does not understand.
+    listed = {place for place, _ in session.inspection.mountpoints}
+    for place, mention in own.items():
+        index = disks[mention.disk]
+        device = device_on(index, mention.number) if index is not None else ""
+        if (
+            place.startswith("/")
+            and place not in listed
+            and session.filesystems.get(device, "swap") not in _NOT_MOUNTED
+        ):
+            places.append((place, device))
+    _set_mountpoints(session, sorted(places, key=lambda item: (len(item[0]), item[0])))
     _warn_of_untold(session, named, corrections(disks, suggested_disks(session.request.guest.disks)))
 
 
@@ -99,19 +111,24 @@ def uuids_of_links(session: Session, files: GuestFiles, names: DeviceNames) -> d
     uuids: dict[str, str] = {}
     if not any(is_link(disk) for disk in names.disks):
         return uuids
+    everywhere = Counter(uuid for device in session.filesystems if (uuid := _uuid(session, device)))
     for disk, number in dict.fromkeys(filter(None, map(split_link, _all_links(files)))):
         index = appliance_index(names.disks.get(disk, ""))
         device = device_on(index, number) if index is not None else ""
-        if session.filesystems.get(device, "unknown") == "unknown":
-            continue
-        try:
-            uuid = str(session.handle.vfs_uuid(device))
-        except RuntimeError as err:
-            session.report.debug(f"{device} has no UUID: {brief(err)}")
-            continue
-        if uuid:
+        kind = session.filesystems.get(device, "unknown")
+        uuid = _uuid(session, device) if kind != "unknown" else None
+        # Disks that are copies of one another have the same UUID. So have all devices of one btrfs.
+        if uuid and (everywhere[uuid] == 1 or kind == "btrfs"):
             uuids[f"/dev/{names.disks[disk]}{number}"] = uuid
     return uuids
+
+
+def _uuid(session: Session, device: str) -> str | None:
+    try:
+        return str(session.handle.vfs_uuid(device)) or None
+    except RuntimeError as err:
+        session.report.debug(f"{device} has no UUID: {brief(err)}")
+        return None
 
 
 def appliance_index(new: str) -> int | None:
