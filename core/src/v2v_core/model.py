@@ -78,6 +78,9 @@ class SourceDisk:
     :param origin: name of the disk in messages, such as its path at the source.
     :param boot_order: place among the devices that the firmware tries to boot, from 1; None if the source has none.
     :param block_size: bytes of a logical block, which partition tables count in; None if the source does not say.
+    :param controller: number of its controller among those of the bus, from 0; None if unknown.
+    :param unit: its number on the controller, from 0: the target of ``scsi0:3`` is 3; None if unknown.
+    :param serial: its serial number as the guest sees it, or None.
     """
 
     index: int
@@ -86,6 +89,9 @@ class SourceDisk:
     origin: str | None = None
     boot_order: int | None = None
     block_size: int | None = None
+    controller: int | None = None
+    unit: int | None = None
+    serial: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -295,7 +295,7 @@ def test_a_plain_libvirt_domain_is_a_metadata_in(tmp_path: Path) -> None:
         cpu=Cpu(count=2, model="Nehalem"),
         features=("acpi", "hyperv"),
         firmware=Firmware.UEFI,
-        disks=(SourceDisk(index=1, bus=Bus.SCSI),),
+        disks=(SourceDisk(index=1, bus=Bus.SCSI, serial="S1"),),
         removables=(Removable(kind="cdrom", bus=Bus.IDE, slot=2),),
         nics=(Nic(network="VM Network", kind="bridge", mac="00:0c:29:00:00:01"),),
     )

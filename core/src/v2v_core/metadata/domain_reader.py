@@ -51,7 +51,15 @@ def guest_of_domain(root: etree._Element) -> Guest:
         display=_display(root),
         sound=None if sound is None else sound.get("model"),
         disks=tuple(
-            SourceDisk(index=index, bus=_bus(root, disk), boot_order=_boot_order(disk), block_size=_block_size(disk))
+            SourceDisk(
+                index=index,
+                bus=_bus(root, disk),
+                boot_order=_boot_order(disk),
+                block_size=_block_size(disk),
+                controller=_address(disk, "bus" if _bus(root, disk) is Bus.IDE else "controller"),
+                unit=_address(disk, "unit"),
+                serial=_text(disk, "serial") or None,
+            )
             for index, disk in enumerate(source_disks(root), start=1)
         ),
         removables=tuple(_removable(root, disk) for disk in source_removables(root)),
@@ -163,6 +171,13 @@ def _bus(root: etree._Element, disk: etree._Element) -> Bus | None:
         )
         return Bus.VIRTIO_SCSI if virtio else Bus.SCSI
     return _BUSES.get(named or "")
+
+
+def _address(disk: etree._Element, name: str) -> int | None:
+    """Return a number of the address of a disk on its controller. On IDE, libvirt's bus is the channel."""
+    address = disk.find("address[@type='drive']")
+    text = None if address is None else address.get(name)
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) <= 4 else None
 
 
 def _boot_order(disk: etree._Element) -> int | None:

@@ -67,6 +67,9 @@ def suggested_disks(disks: Sequence[SourceDisk]) -> dict[str, int]:
         for family in _FAMILIES[disk.bus] if buses_known(disks) and disk.bus is not None else ():
             position = counted.get(family, 0)
             counted[family] = position + 1
+            if family == "hd" and disk.controller is not None and disk.unit is not None:
+                # The drivers that call disks hd keep a name for each place: hdc is the first one of the second channel.
+                position = 2 * disk.controller + disk.unit
             positions[_NAMES[family](position)] = index
     for family, name in _NAMES.items():
         if family not in counted:

@@ -39,6 +39,7 @@ class Directory:
         self.uuids: dict[str, str] = {}
         self.partitions: list[str] = []
         self.last_mounted: dict[str, str] = {}
+        self.contents: dict[str, list[str]] = {}
         self.programs: dict[str, Callable[[list[str]], str]] = {}
         self.commands: list[list[str]] = []
 
@@ -116,6 +117,14 @@ class Directory:
 
     def list_partitions(self) -> list[str]:
         return self.partitions
+
+    def mount_options(self, _options: str, device: str, place: str) -> None:
+        for name in self.contents.get(device, []):
+            (self._at(place) / name).mkdir(parents=True)
+
+    def umount(self, place: str) -> None:
+        for path in self._at(place).iterdir():
+            shutil.rmtree(path)
 
     def tune2fs_l(self, device: str) -> dict[str, str]:
         return {"Last mounted on": self.last_mounted.get(device, "<not available>")}

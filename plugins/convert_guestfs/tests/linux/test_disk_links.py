@@ -17,6 +17,7 @@ from v2v_convert_guestfs.linux import block_devices
 from v2v_convert_guestfs.linux.bootloader.grub2 import Grub2
 from v2v_convert_guestfs.linux.bootloader.grub_legacy import GrubLegacy
 from v2v_convert_guestfs.linux.fstab_devices import find_devices, known_disks, uuids_of_links
+from v2v_convert_guestfs.linux.hardware_links import disks_of_link
 from v2v_core.api import Bus, Guest, SourceDisk
 
 PATH = "/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:%d:0"
@@ -272,6 +273,39 @@ def test_where_it_was_last_mounted_tells_which_disk_is_which(guest: Any) -> None
     assert guest.report.warnings == []
 
 
+def test_what_is_in_it_tells_which_disk_is_which(guest: Any) -> None:
+    """XFS does not record where it was mounted. Without /boot nothing can be converted."""
+    kinds = {"/dev/sda1": "xfs", "/dev/sdb1": "xfs", "/dev/vg/root": "xfs"}
+    with_disks(guest, None, None, kinds=kinds, root="/dev/vg/root")
+    guest.add("/etc/fstab", b"/dev/vg/root / xfs x\n/dev/sda1 /boot xfs x\n/dev/nvme0n1p1 /data xfs x\n")
+    guest.directory("/mnt")
+    guest.handle.contents = {"/dev/sda1": ["stuff"], "/dev/sdb1": ["grub2", "loader"]}
+    places = (("/", "/dev/vg/root"), ("/boot", "/dev/sda1"), ("/data", "/dev/nvme0n1p1"))
+    guest.session.found = replace(guest.session.inspection, mountpoints=places)
+    find_devices(guest.session, guest.files)
+    found = dict(guest.session.inspection.mountpoints)
+    assert (found["/boot"], found["/data"]) == ("/dev/sdb1", "/dev/sda1")
+    assert list((guest.root / "mnt").iterdir()) == []
+
+
+def test_what_libguestfs_leaves_out_is_mounted(guest: Any) -> None:
+    with_disks(guest, Bus.SCSI, kinds={"/dev/sda1": "ext4", "/dev/sda2": "ext4", "/dev/sda3": "swap"}, root="/dev/sda2")
+    fstab = f"{PATH % 0}-part2 / ext4 x\n{PATH % 0}-part1 /boot ext4 x\n{PATH % 0}-part3 swap swap x\n"
+    guest.add("/etc/fstab", fstab.encode())
+    find_devices(guest.session, guest.files)
+    assert guest.session.inspection.mountpoints == (("/", "/dev/sda2"), ("/boot", "/dev/sda1"))
+
+
+def test_copies_of_a_disk_are_not_named_by_their_uuid(guest: Any) -> None:
+    with_disks(guest, Bus.SCSI, Bus.SCSI, Bus.SCSI, kinds={"/dev/sda1": "ext4", "/dev/sdb1": "xfs", "/dev/sdc2": "xfs"})
+    guest.handle.uuids |= dict.fromkeys(["/dev/sdb1", "/dev/sdc2"], "the-same")
+    guest.add(
+        "/etc/fstab", f"{PATH % 0}-part1 / ext4 x\n{PATH % 1}-part1 /a xfs x\n{PATH % 2}-part2 /b xfs x\n".encode()
+    )
+    renamed(guest)
+    assert guest.read("/etc/fstab") == b"UUID=uuid-of-sda1 / ext4 x\n/dev/vdb1 /a xfs x\n/dev/vdc2 /b xfs x\n"
+
+
 def test_xen_counts_from_e(guest: Any) -> None:
     """Gandi/gandi-vm-config#18: /dev/xvda1 in fstab; RHEL 6 on Xen calls the first disk xvde."""
     with_disks(guest, None, kinds={"/dev/sda1": "ext4", "/dev/sda2": "swap"})
@@ -417,3 +451,53 @@ def test_other_files_without_disks_are_not_reported(guest: Any) -> None:
     guest.add("/etc/rc.local", b"#!/bin/sh\n# hdparm /dev/sda\nexit 0\n")
     renamed(guest)
     assert guest.report.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        (PATH % 3, {1}),
+        ("/dev/disk/by-path/pci-0000:02:02.0-nvme-1", {2}),
+        ("/dev/disk/by-id/nvme-VMware_Virtual_NVMe_Disk_VMware_NVME_0000", {2}),
+        ("/dev/disk/by-path/pci-0000:00:07.1-ata-2.1", {3}),
+        ("/dev/disk/by-path/pci-0000:00:07.1-ata-2", {3}),
+        ("/dev/disk/by-path/pci-0000:02:03.0-ata-3", {4}),
+        ("/dev/disk/by-id/scsi-36000c298a5d1f7c1e2b3a49586778899", {0}),
+        ("/dev/disk/by-id/wwn-0x6000c298a5d1f7c1e2b3a49586778899", {0}),
+        ("/dev/mapper/36000c298a5d1f7c1e2b3a49586778899", {0}),
+        ("/dev/disk/by-id/virtio-ledger", {5}),
+        # The source does not say.
+        ("/dev/disk/by-id/wwn-0x5000c50015ea71aa", {0, 1, 2, 3, 4, 5}),
+        ("/dev/mapper/mpatha", {0, 1, 2, 3, 4, 5}),
+        # No disk is there, so the controllers of the source are not those of the guest.
+        (PATH % 9, {0, 1}),
+    ],
+)
+def test_the_source_says_which_disks_a_link_can_mean(link: str, expected: set[int]) -> None:
+    disks = [
+        SourceDisk(index=1, bus=Bus.SCSI, controller=0, unit=0, serial="6000C298-a5d1-f7c1-e2b3-a49586778899"),
+        SourceDisk(index=2, bus=Bus.SCSI, controller=0, unit=3),
+        SourceDisk(index=3, bus=Bus.NVME, controller=0, unit=0),
+        SourceDisk(index=4, bus=Bus.IDE, controller=1, unit=1),
+        SourceDisk(index=5, bus=Bus.SATA, controller=0, unit=2),
+        SourceDisk(index=6, bus=Bus.VIRTIO_BLK, serial="ledger"),
+    ]
+    assert disks_of_link(link.removeprefix("/dev/"), disks) == expected
+
+
+def test_the_target_of_the_source_tells_what_file_systems_do_not(guest: Any) -> None:
+    with_disks(guest, None, None, None, kinds=dict.fromkeys(["/dev/sda1", "/dev/sdb1", "/dev/sdc1"], "xfs"))
+    disks = tuple(SourceDisk(index=i, bus=Bus.SCSI, controller=0, unit=unit) for i, unit in ((1, 0), (2, 2), (3, 5)))
+    guest.session.request = replace(guest.session.request, guest=Guest(name="g", disks=disks))
+    guest.add("/etc/fstab", f"UUID=1 / xfs x\n{PATH % 5}-part1 /data xfs x\n".encode())
+    renamed(guest)
+    assert guest.read("/etc/fstab") == b"UUID=1 / xfs x\nUUID=uuid-of-sdc1 /data xfs x\n"
+
+
+def test_old_ide_drivers_name_the_place_on_the_channel() -> None:
+    disks = [
+        SourceDisk(index=1, bus=Bus.IDE, controller=0, unit=0),
+        SourceDisk(index=2, bus=Bus.IDE, controller=1, unit=0),
+    ]
+    names = DeviceNames.of(disks, "vd")
+    assert names.rename_in("/dev/hda1 /dev/hdc1 /dev/sdb1") == "/dev/vda1 /dev/vdb1 /dev/vdb1"

@@ -62,10 +62,10 @@ def test_defaults() -> None:
         hypervisor="vmware",
         memory=1024 * 1024 * 1024,
         firmware=Firmware.UNKNOWN,
-        disks=(SourceDisk(index=1, bus=Bus.SCSI, origin="disk1.vmdk"),),
+        disks=(SourceDisk(index=1, bus=Bus.SCSI, origin="disk1.vmdk", unit=0),),
     )
     assert found.disks == (
-        OvfDisk(bus=Bus.SCSI, href="disk1.vmdk", label="disk1.vmdk", size=5, capacity=10 * 1024 * 1024),
+        OvfDisk(bus=Bus.SCSI, href="disk1.vmdk", label="disk1.vmdk", unit=0, size=5, capacity=10 * 1024 * 1024),
     )
     assert len(warnings) == 1
 

@@ -156,6 +156,7 @@ def test_every_controller_drive_and_nic(vcenter: Vcenter, image: Path, tmp_path:
     numbers = [(disk.origin or "").rpartition("_")[2].removesuffix(".vmdk") for disk in guest.disks]
     assert numbers == ["5", "4", "3", "2", "1", "0] of everything/of everything"]
     assert [disk.boot_order for disk in guest.disks] == [None] * 6
+    assert [(disk.controller, disk.unit) for disk in guest.disks] == [(0, 0), (0, 8), (1, 2), (0, 0), (0, 3), (1, 1)]
     assert guest.removables == (
         Removable(kind="cdrom", bus=Bus.IDE, slot=2),
         Removable(kind="cdrom", bus=Bus.SATA, slot=31),

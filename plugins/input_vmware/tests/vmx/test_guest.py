@@ -250,3 +250,12 @@ ethernet3.pciSlotNumber = "-1"
         Nic(network="ethernet1", kind="bridge", mac="00:0c:29:00:00:01", model="vmxnet3", pci_slot=1184),
         Nic(network="ethernet3"),
     )
+
+
+def test_the_places_of_disks_on_their_controllers() -> None:
+    text = 'scsi1:3.fileName = "a.vmdk"\nide1:0.fileName = "b.vmdk"\nnvme0:1.fileName = "c.vmdk"\n'
+    assert [(disk.bus, disk.controller, disk.unit) for disk in guest_with(text).disks] == [
+        (Bus.SCSI, 1, 3),
+        (Bus.NVME, 0, 1),
+        (Bus.IDE, 1, 0),
+    ]

@@ -84,14 +84,22 @@ def device_on(index: int, number: str) -> str:
 
 
 def find_disks(
-    named: Sequence[Mention], suggested: Mapping[str, int], present: FileSystems, *, trusted: bool
+    named: Sequence[Mention],
+    suggested: Mapping[str, int],
+    present: FileSystems,
+    *,
+    trusted: bool,
+    allowed: Mapping[str, frozenset[int]] | None = None,
 ) -> dict[str, int | None]:
     """Return the index of the disk, from 0, that each name in fstab means, or None if it cannot be told.
 
     :param suggested: the index of the disk by its name, from the buses of the source.
     :param trusted: whether those buses are known. If not, a suggestion counts only for names of a single family.
+    :param allowed: the disks that a link can mean, as the source's controllers and serial numbers say.
     """
     possible = {disk: _possible(disk, named, present) for disk in dict.fromkeys(mention.disk for mention in named)}
+    for link, indices in (allowed or {}).items():
+        possible[link] = (possible[link] & indices) or possible[link]
     open_names = [disk for disk, indices in possible.items() if indices]
     by_kernel = [disk for disk in open_names if not is_link(disk)]
     usable = suggested if trusted or len({family_of_name(disk) for disk in by_kernel}) == 1 else {}

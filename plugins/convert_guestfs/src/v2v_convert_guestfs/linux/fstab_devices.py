@@ -8,6 +8,7 @@ links by UUID, nor the links by the identity of a logical volume that Ubuntu's i
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -33,11 +34,14 @@ from v2v_convert_guestfs.linux.disks_in_fstab import (
     find_disks,
     mentions,
 )
+from v2v_convert_guestfs.linux.hardware_links import disks_of_link
+from v2v_convert_guestfs.linux.mount_evidence import place_of
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import drive_number, visible
 
 #: What fstab(5) has for file systems that are mounted nowhere, and the root, which is known.
 _NO_PLACES = frozenset({"/", "none", "swap"})
+_NOT_MOUNTED = frozenset({"swap", "unknown", "crypto_LUKS"})
 #: The files in which links to disks are replaced.
 _WITH_LINKS = (
     *("/etc/fstab", "/etc/crypttab", "/etc/mdadm.conf", "/etc/mdadm/mdadm.conf"),
@@ -45,7 +49,7 @@ _WITH_LINKS = (
     *("/etc/default/grub", "/etc/default/grub.d/*.cfg", "/etc/sysconfig/bootloader", "/etc/kernel/cmdline"),
     *("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/grub/menu.lst", "/boot/grub/grub.conf"),
     *("/boot/efi/EFI/*/grub.cfg", "/boot/loader/entries/*.conf", "/boot/efi/loader/entries/*.conf"),
-    *("/boot/grub/device.map", "/boot/grub2/device.map", "/etc/initramfs-tools/conf.d/*", "/etc/grub.d/*"),
+    *("/boot/grub/device.map", "/boot/grub2/device.map", "/etc/initramfs-tools/conf.d/*", "/etc/grub.d/4*_custom"),
 )
 #: Bytes of such a file, and links in all of them.
 _LIMIT, _MOST_LINKS = 4 * 1024 * 1024, 200
@@ -65,7 +69,7 @@ def find_devices(session: Session, files: GuestFiles) -> None:
             for place, device in session.inspection.mountpoints
         ],
     )
-    disks = _disks_of(session, files, named)
+    disks = _disks_of(session, files, named) if named else {}
     places = []
     for place, device in session.inspection.mountpoints:
         index = disks[own[place].disk] if place in own else None
@@ -73,7 +77,18 @@ def find_devices(session: Session, files: GuestFiles) -> None:
             places.append((place, device_on(index, own[place].number)))
         elif place not in own:
             places.append((place, device))
-    _set_mountpoints(session, places)
+    # libguestfs leaves out what it does not understand.
+    listed = {place for place, _ in session.inspection.mountpoints}
+    for place, mention in own.items():
+        index = disks[mention.disk]
+        device = device_on(index, mention.number) if index is not None else ""
+        if (
+            place.startswith("/")
+            and place not in listed
+            and session.filesystems.get(device, "swap") not in _NOT_MOUNTED
+        ):
+            places.append((place, device))
+    _set_mountpoints(session, sorted(places, key=lambda item: (len(item[0]), item[0])))
     _warn_of_untold(session, named, corrections(disks, suggested_disks(session.request.guest.disks)))
 
 
@@ -93,20 +108,27 @@ def uuids_of_links(session: Session, files: GuestFiles, names: DeviceNames) -> d
 
     :param names: with the links that are known. The result has the new names of the devices.
     """
-    uuids = {}
+    uuids: dict[str, str] = {}
+    if not any(is_link(disk) for disk in names.disks):
+        return uuids
+    everywhere = Counter(uuid for device in session.filesystems if (uuid := _uuid(session, device)))
     for disk, number in dict.fromkeys(filter(None, map(split_link, _all_links(files)))):
         index = appliance_index(names.disks.get(disk, ""))
         device = device_on(index, number) if index is not None else ""
-        if session.filesystems.get(device, "unknown") == "unknown":
-            continue
-        try:
-            uuid = str(session.handle.vfs_uuid(device))
-        except RuntimeError as err:
-            session.report.debug(f"{device} has no UUID: {brief(err)}")
-            continue
-        if uuid:
+        kind = session.filesystems.get(device, "unknown")
+        uuid = _uuid(session, device) if kind != "unknown" else None
+        # Disks that are copies of one another have the same UUID. So have all devices of one btrfs.
+        if uuid and (everywhere[uuid] == 1 or kind == "btrfs"):
             uuids[f"/dev/{names.disks[disk]}{number}"] = uuid
     return uuids
+
+
+def _uuid(session: Session, device: str) -> str | None:
+    try:
+        return str(session.handle.vfs_uuid(device)) or None
+    except RuntimeError as err:
+        session.report.debug(f"{device} has no UUID: {brief(err)}")
+        return None
 
 
 def appliance_index(new: str) -> int | None:
@@ -153,7 +175,8 @@ def _disks_of(
         present = replace(present, last_mounted=places)
     elif len(disks) > 1:
         present = replace(present, last_mounted=_last_mounted(session, everything))
-    return find_disks(everything, suggested_disks(disks), present, trusted=buses_known(disks))
+    allowed = {mention.disk: disks_of_link(mention.disk, disks) for mention in everything if is_link(mention.disk)}
+    return find_disks(everything, suggested_disks(disks), present, trusted=buses_known(disks), allowed=allowed)
 
 
 def _named_elsewhere(files: GuestFiles, named: Sequence[Mention]) -> list[Mention]:
@@ -175,19 +198,15 @@ def _all_links(files: GuestFiles) -> list[str]:
 
 
 def _last_mounted(session: Session, named: Sequence[Mention]) -> dict[str, str]:
-    """Return where the file systems that a name could mean were last mounted, as far as they have recorded it."""
-    found = {}
-    numbers = {mention.number for mention in named if mention.place.startswith("/")}
-    for index in range(len(session.request.guest.disks)):
-        for device in (device_on(index, number) for number in sorted(numbers)):
-            if not session.filesystems.get(device, "").startswith("ext"):
-                continue
-            try:
-                place = str(session.handle.tune2fs_l(device).get("Last mounted on", ""))
-            except RuntimeError as err:
-                session.report.debug(f"{device} does not say where it was mounted: {brief(err)}")
-                continue
-            if place.startswith("/"):
+    """Return where file systems belong that fit the same line of fstab as another one, as far as they show it."""
+    found: dict[str, str] = {}
+    places = frozenset(mention.place for mention in named if mention.place.startswith("/") and mention.place != "/")
+    for number in dict.fromkeys(mention.number for mention in named if mention.place in places):
+        devices = [device_on(index, number) for index in range(len(session.request.guest.disks))]
+        there = [device for device in devices if session.filesystems.get(device, "swap") not in _NOT_MOUNTED]
+        for device in there if len(there) > 1 else ():
+            place = place_of(session, device, places) if device != session.inspection.root else None
+            if place is not None:
                 found[device] = place
     return found
 

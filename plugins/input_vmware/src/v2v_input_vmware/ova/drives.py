@@ -32,6 +32,7 @@ class OvfDisk:
     :param href: name of its file, relative to the descriptor; None for an empty disk of ``capacity`` bytes.
     :param label: what messages call it.
     :param boot_order: position among the disks that the firmware tries, from 1; None if unknown.
+    :param unit: its number on its controller; None if unknown.
     :param gzip: the file is compressed.
     :param size: of the file, in bytes; None if unknown.
     :param capacity: of the disk, in bytes; None if unknown.
@@ -41,6 +42,7 @@ class OvfDisk:
     href: str | None
     label: str
     boot_order: int | None = None
+    unit: int | None = None
     gzip: bool = False
     size: int | None = None
     capacity: int | None = None
@@ -102,7 +104,8 @@ def read_disks(
         else:
             disk = _of_disk(match["name"], disks[match["name"]], files)
         bus = bus_of_drive(item, controllers, warn)
-        found.append((item, replace(disk, bus=bus, boot_order=boot_order.get(item.get("InstanceID") or ""))))
+        order, unit = boot_order.get(item.get("InstanceID") or ""), item.number("AddressOnParent")
+        found.append((item, replace(disk, bus=bus, boot_order=order, unit=unit)))
     for name in disks:
         if name is not None and name not in attached:
             warn(f"the disk {name[:60]!r} in the OVF descriptor is not attached to the virtual machine: it is left out")

@@ -79,7 +79,7 @@ def parse_ovf(data: bytes, fallback_name: str, warn: Callable[[str], None]) -> D
         firmware=_firmware(system, virtualbox),
         secure_boot=_config(system, "bootOptions.efiSecureBootEnabled") == "true",
         disks=tuple(
-            SourceDisk(index=i, bus=disk.bus, origin=disk.label, boot_order=disk.boot_order)
+            SourceDisk(index=i, bus=disk.bus, origin=disk.label, boot_order=disk.boot_order, unit=disk.unit)
             for i, disk in enumerate(disks, 1)
         ),
         removables=read_removables(items, controllers, warn),

@@ -44,6 +44,8 @@ class VmDisk:
     :param differs: the file holds only the differences from another file.
     :param encrypted: the file is encrypted.
     :param boot_order: position among the disks that the firmware tries, from 1; None if unknown.
+    :param controller: number of its controller. :param unit: its number on the controller.
+    :param uuid: the identity of the file, which the guest may see as the serial number.
     """
 
     label: str
@@ -58,6 +60,9 @@ class VmDisk:
     differs: bool = False
     encrypted: bool = False
     boot_order: int | None = None
+    controller: int | None = None
+    unit: int | None = None
+    uuid: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +129,16 @@ def guest_of(vm: Machine, warn: Callable[[str], None]) -> tuple[Guest, tuple[VmD
         secure_boot=bool(config.bootOptions is not None and config.bootOptions.efiSecureBootEnabled),
         genid=_genid(config),
         disks=tuple(
-            SourceDisk(index=index, bus=disk.bus, size=disk.size, origin=disk.file, boot_order=disk.boot_order)
+            SourceDisk(
+                index=index,
+                bus=disk.bus,
+                size=disk.size,
+                origin=disk.file,
+                boot_order=disk.boot_order,
+                controller=disk.controller,
+                unit=disk.unit,
+                serial=disk.uuid,
+            )
             for index, disk in enumerate(disks, 1)
         ),
         removables=_removables(devices),
@@ -186,7 +200,8 @@ def _disks(devices: list[Data], boot_order: Mapping[int, int]) -> tuple[VmDisk, 
         rank, bus = _bus(controller)
         number = int(controller.busNumber) if controller is not None else 0
         disk = _disk(device, bus, shared=getattr(controller, "sharedBus", None) in _SHARED_BUSES)
-        disk = replace(disk, boot_order=boot_order.get(int(device.key)))
+        unit = int(device.unitNumber) if device.unitNumber is not None else None
+        disk = replace(disk, boot_order=boot_order.get(int(device.key)), controller=number, unit=unit)
         found.append(((rank, number, int(device.unitNumber or 0)), disk))
     return tuple(disk for _, disk in sorted(found, key=lambda each: each[0]))
 
@@ -229,6 +244,7 @@ def _disk(device: Data, bus: Bus | None, *, shared: bool) -> VmDisk:
         mapping=getattr(backing, "compatibilityMode", None) or None,
         differs=getattr(backing, "parent", None) is not None,
         encrypted=getattr(backing, "keyId", None) is not None,
+        uuid=getattr(backing, "uuid", None) or None,
     )
 
 

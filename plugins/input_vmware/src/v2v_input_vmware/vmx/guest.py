@@ -36,6 +36,8 @@ class VmxDisk:
     bus: Bus
     device: str
     file: str
+    controller: int
+    target: int
 
 
 def guest_of(vmx: Vmx, fallback_name: str, warn: Callable[[str], None]) -> tuple[Guest, tuple[VmxDisk, ...]]:
@@ -63,6 +65,8 @@ def guest_of(vmx: Vmx, fallback_name: str, warn: Callable[[str], None]) -> tuple
                 bus=disk.bus,
                 origin=f"{disk.device}, {disk.file}",
                 boot_order=boot_order.get(disk.device),
+                controller=disk.controller,
+                unit=disk.target,
             )
             for index, disk in enumerate(disks, 1)
         ),
@@ -155,7 +159,7 @@ def _drives(vmx: Vmx, warn: Callable[[str], None]) -> tuple[tuple[VmxDisk, ...],
             elif "passthru" in kind and not file.lower().endswith(".vmdk"):
                 warn(f"{device} in the VMX file is a device of the host, {file!r}: the target does not get it")
             elif file:
-                disks.append(VmxDisk(bus, device, file))
+                disks.append(VmxDisk(bus, device, file, controller, target))
             elif vmx.flag(f"{device}.present"):
                 warn(f"{device} in the VMX file has no fileName: it is ignored")
     for device, file in vmx.files():

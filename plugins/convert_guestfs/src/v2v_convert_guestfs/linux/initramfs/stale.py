@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from v2v_convert_guestfs.devices import DeviceNames
-from v2v_convert_guestfs.linux.editors import devices_in
+from v2v_convert_guestfs.devices import DeviceNames, split_link
+from v2v_convert_guestfs.linux.editors import devices_in, systemd_units
 from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
 from v2v_convert_guestfs.linux.initramfs.image import Image
 from v2v_core.api import visible
@@ -104,13 +104,15 @@ def moved_name(name: str, names: DeviceNames) -> str | None:
     """Return the new name of a file whose name contains an old disk name, "" to remove the file, or None to keep it."""
     if name in _REMOVED:
         return ""
-    match, plain, escaped = _HOOK.fullmatch(name), _from_hook, _to_hook
+    plain: Callable[[str], str] = _from_hook
+    escaped: Callable[[str], str] = _to_hook
+    match = _HOOK.fullmatch(name)
     if match is None:
-        match, plain, escaped = _UNIT.fullmatch(name), _from_unit, _to_unit
+        match, plain, escaped = _UNIT.fullmatch(name), systemd_units.path_of, systemd_units.unit_of
     if match is None:
         return None
     disk = plain(match["disk"])
-    if disk.startswith(_HARDWARE_LINK):
+    if disk.startswith(_HARDWARE_LINK) or split_link(disk) is not None:
         # Waiting for such a link never ends. The wait for the root file system is also set up from root= at boot.
         return ""
     new = names.rename(disk)
@@ -125,8 +127,10 @@ def _editor_of(name: str) -> _Editor | None:
 
 def _unit_link(target: bytes, names: DeviceNames) -> bytes:
     match = _UNIT_LINK.fullmatch(target.decode("latin-1"))
-    new = names.rename(_from_unit(match["disk"])) if match else None
-    return (match["before"] + _to_unit(new) + match["after"]).encode("latin-1") if match and new else target
+    new = names.rename(systemd_units.path_of(match["disk"])) if match else None
+    return (
+        (match["before"] + systemd_units.unit_of(new) + match["after"]).encode("latin-1") if match and new else target
+    )
 
 
 def _from_hook(text: str) -> str:
@@ -135,13 +139,3 @@ def _from_hook(text: str) -> str:
 
 def _to_hook(disk: str) -> str:
     return disk.replace("/", r"\x2f")
-
-
-def _from_unit(text: str) -> str:
-    plain = "/" + text.replace("-", "/")
-    return re.sub(r"\\x([0-9a-f]{2})", lambda match: chr(int(match[1], 16)), plain)
-
-
-def _to_unit(disk: str) -> str:
-    # The new names consist of letters and digits, which systemd does not escape.
-    return disk.strip("/").replace("/", "-")
