@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ from typing import Annotated
 from v2v_cli.options.declaration import Argument, Group
 from v2v_cli.options.general import Json
 from v2v_cli.options.values import path
+from v2v_core import own_stdout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,5 +33,5 @@ def report(place: Place, json: Json) -> int:
     from v2v_core.run_report import read_report
 
     run = read_report(place.directory)
-    sys.stdout.write(report_as_json(run) if json.json else report_as_text(run))
+    own_stdout.stdout().write(report_as_json(run) if json.json else report_as_text(run))
     return 0

@@ -117,7 +117,7 @@ def virt_v2v(
     """
     session.verbose, session.color = messages.verbose, own.colors or sys.stderr.isatty()
     if own.version:
-        sys.stdout.write(f"{session.program} {__version__}\n")
+        own_stdout.stdout().write(f"{session.program} {__version__}\n")
         return 0
     if own.short_options or own.long_options:
         return _list_options("-" if own.short_options else "--")
@@ -161,7 +161,7 @@ def _list_options(dashes: str) -> int:
         letters = name.lstrip("-")
         is_long = len(letters) > 1
         if is_long if dashes == "--" else len(name) - len(letters) == 1:
-            sys.stdout.write(f"{dashes}{letters}\n")
+            own_stdout.stdout().write(f"{dashes}{letters}\n")
     return 0
 
 

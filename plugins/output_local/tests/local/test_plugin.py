@@ -117,6 +117,17 @@ class TestResult:
         assert not (run.storage / "guest-sdb").is_symlink()
         assert (run.storage / "elsewhere").read_bytes() == b"kept"
 
+    def test_a_disk_that_only_the_replaced_guest_had_is_named_and_stays(self, new_run: NewRun) -> None:
+        run = new_run(sizes=(MIB,), overwrite=True)
+        for name in ("guest-sda", "guest-sdb"):
+            (run.storage / name).write_bytes(b"old")
+        run.check()
+        run.setup()
+        run.finalize()
+        assert (run.storage / "guest-sdb").read_bytes() == b"old"
+        (warning,) = run.report.warnings
+        assert str(run.storage / "guest-sdb") in warning
+
     @pytest.mark.parametrize("name", ["a b", "..", "-rf", "ä" * 300, "a\x1b[31m", "x:y,z", "\udc80"])
     def test_real_files(self, new_run: NewRun, name: str) -> None:
         for image_format in ("raw", "qcow2"):

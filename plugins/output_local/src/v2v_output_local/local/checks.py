@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -68,6 +69,11 @@ def check_destination(request: OutputCheckRequest, settings: LocalSettings) -> O
         else:
             new.append(disk.size)
     check_space(settings.directory, new, preallocated=settings.preallocated)
+    rest = names.disk(len(finals) + 1)
+    if settings.overwrite and os.path.lexists(rest):
+        request.report.warning(
+            f"{rest} stays: the guest that is replaced had more disks than the new one; delete it if nobody needs it"
+        )
     return OutputCheckResult(claims=(names.metadata(),))
 
 
