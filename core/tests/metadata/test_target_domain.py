@@ -18,6 +18,7 @@ import pytest
 from lxml import etree
 
 from v2v_core.metadata import assign_buses, libvirt_domain, write_source, write_target
+from v2v_core.metadata.blocks import with_sizes
 from v2v_core.model import (
     Bus,
     Capabilities,
@@ -30,6 +31,7 @@ from v2v_core.model import (
     Removable,
     SourceDisk,
     TargetGuest,
+    TargetProfile,
     Topology,
 )
 from v2v_core.testing.fakes import FakeReporter
@@ -52,6 +54,7 @@ def make(
     **options: Any,
 ) -> etree._Element:
     disks, removables, _ = assign_buses(guest, capabilities, boot_disk=2 if len(guest.disks) > 1 else None)
+    disks = with_sizes(disks, guest, (), firmware, TargetProfile(), lambda _: None)
     target = TargetGuest(
         source=guest,
         inspection=inspection,
@@ -144,6 +147,11 @@ GUESTS: dict[str, tuple[Guest, Capabilities, Firmware]] = {
     ),
     "CPU model": (replace(BASE, cpu=Cpu(model="Nehalem", vendor="Intel")), ALL, Firmware.BIOS),
     "qemu64": (replace(BASE, cpu=Cpu(model="qemu64")), ALL, Firmware.BIOS),
+    "blocks of 4 KiB": (
+        replace(BASE, disks=tuple(replace(disk, block_size=4096) for disk in DISKS)),
+        ALL,
+        Firmware.BIOS,
+    ),
     "little memory": (replace(BASE, memory=1), ALL, Firmware.BIOS),
     "odd memory": (replace(BASE, memory=2**30 + 1), ALL, Firmware.BIOS),
     "much memory": (replace(BASE, memory=6 * 2**40), ALL, Firmware.BIOS),

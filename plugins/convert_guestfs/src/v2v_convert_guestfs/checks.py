@@ -24,7 +24,7 @@ from v2v_convert_guestfs.filesystems.read_only import why_read_only
 from v2v_convert_guestfs.linux.families import Family, family_of, release_of
 from v2v_convert_guestfs.mounts import check_writable, is_system_place
 from v2v_convert_guestfs.session import Blockers, Session
-from v2v_core.api import ConversionError
+from v2v_core.api import ConversionError, visible
 
 _MIB = 1024 * 1024
 #: Bytes that must be free: on the root file system for packages' scripts and logs, on /boot for a second initramfs of
@@ -252,6 +252,7 @@ def check_guest(session: Session, blockers: Blockers, *, untouched: bool) -> Non
         )
     _check_locked(session, blockers)
     _check_limits(session, blockers)
+    _check_overlays(session)
     # Where nothing is mounted, statvfs would report the file system above, which is checked at its own place.
     mounted = {"/", *(str(place) for place in session.handle.mountpoints().values())}
     for place in (place for place, _ in session.inspection.mountpoints if place in mounted):
@@ -294,11 +295,29 @@ def _check_locked(session: Session, blockers: Blockers) -> None:
 
 def _check_limits(session: Session, blockers: Blockers) -> None:
     """Check that what the appliance cannot use holds no part of the system by a name that was not recognised."""
-    known = {device for _, device in session.inspection.mountpoints}
+    for place, device in session.inspection.mountpoints:
+        found = session.limits.get(base_device(device))
+        told = found is None or any(found.reason in reason for reason, _ in blockers.reasons)
+        # Some devices are only recognised once the guest's fstab can be read.
+        if found is not None and not told and is_system_place(place):
+            blockers.add(f"{place} of the guest cannot be used: {found.reason}", found.hint)
+    known = {base_device(device) for _, device in session.inspection.mountpoints}
     strange = {device: limit for device, limit in session.limits.items() if device not in known}
     lacking = _lacking(session) if strange else []
     for limit in strange.values() if lacking else ():
         blockers.add(f"{', '.join(lacking)} of the guest may be on what cannot be used: {limit.reason}", limit.hint)
+
+
+def _check_overlays(session: Session) -> None:
+    """Warn of overlays in fstab on parts of the system: files in their upper layer hide those that are changed."""
+    lines = (GuestFiles(session).read("/etc/fstab") or b"").decode("latin-1").split("\n")
+    fields = [line.split() for line in lines if not line.lstrip().startswith("#")]
+    for place in sorted({found[1] for found in fields if len(found) > 2 and found[2] == "overlay"}):
+        if is_system_place(place):
+            session.report.warning(
+                f"the guest mounts an overlay on {visible(place)} (/etc/fstab): a file in its upper layer hides what the "
+                "conversion writes below. The report lists the files that are changed: look for them in the upper layer"
+            )
 
 
 def _lacking(session: Session) -> list[str]:

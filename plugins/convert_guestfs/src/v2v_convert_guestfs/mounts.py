@@ -45,7 +45,7 @@ def mount_guest(session: Session, blockers: Blockers, *, untouched: bool) -> Non
         fstab_devices.find_devices(session, GuestFiles(session))
     mounted, failed = [("/", root)], list[tuple[str, str, RuntimeError]]()
     for place, device in session.inspection.mountpoints:
-        if place == "/" or device in session.limits:
+        if place == "/" or base_device(device) in session.limits:
             continue
         try:
             _mount(session, device, place, untouched=untouched)

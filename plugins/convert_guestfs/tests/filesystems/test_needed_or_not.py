@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -196,3 +197,31 @@ def test_a_part_of_the_system_may_be_on_what_cannot_be_used(disks: type[Any], lo
     mounts.mount_guest(session, blockers, untouched=False)
     checks.check_guest(session, blockers, untouched=False)
     assert "/var of the guest may be on what cannot be used" in blockers.reasons[0][0]
+
+
+def test_a_device_that_is_only_recognised_in_fstab(disks: type[Any], looked_at: Make) -> None:
+    """The check comes before fstab is read: what it has left for data may turn out to be the system's."""
+    handle = disks({"/dev/sda1": "f2fs", "/dev/sdb1": "xfs"}, refused={"/dev/sdb1": NREXT64})
+    handle.touch = handle.rm_f = lambda path: None
+    handle.statvfs = lambda place: {"bfree": 10**6, "bsize": 4096, "blocks": 10**6, "files": 0, "ffree": 0}
+    session, blockers = looked_at(handle), Blockers()
+    checks.check_filesystems(session, blockers)
+    assert not blockers.reasons
+    session.found = replace(session.inspection, mountpoints=(("/", "/dev/sda1"), ("/usr", "/dev/sdb1")))
+    mounts.mount_guest(session, blockers, untouched=False)
+    checks.check_guest(session, blockers, untouched=False)
+    assert [reason.partition(":")[0] for reason, _ in blockers.reasons] == ["/usr of the guest cannot be used"]
+
+
+def test_an_overlay_on_etc_is_told(disks: type[Any], looked_at: Make) -> None:
+    """See SUSE-Enceladus/cloud-regionsrv-client#81: SLE Micro, whose older releases have an overlay on /etc."""
+    fstab = b"overlay /etc overlay defaults,lowerdir=/sysroot/etc,upperdir=/sysroot/var/lib/overlay/1/etc 0 0\n"
+    handle = disks({"/dev/sda1": "f2fs"}, fstab=fstab + b"overlay /srv/x overlay lowerdir=/a 0 0\n")
+    handle.touch = handle.rm_f = lambda path: None
+    handle.statvfs = lambda place: {"bfree": 10**6, "bsize": 4096, "blocks": 10**6, "files": 0, "ffree": 0}
+    session, blockers = looked_at(handle), Blockers()
+    mounts.mount_guest(session, blockers, untouched=False)
+    checks.check_guest(session, blockers, untouched=False)
+    assert not blockers.reasons
+    (warning,) = warnings(session)
+    assert "the guest mounts an overlay on /etc" in warning
