@@ -67,13 +67,13 @@ def network(data: bytes) -> Reading:
 
 
 def _alternatives(words: Sequence[str], mac: str | None, notes: Sequence[str] = ()) -> Reading:
-    """Return the literal names, and all words as one pattern if some have wildcards."""
+    """Return the literal names, and all words as one pattern if there are several or some have wildcards."""
     literal = [(word, mac) for word in words if nic_name(word)]
     patterns = [tuple(words)] if any(map(has_wildcard, words)) else []
     if patterns:
         # The names beside a wildcard are those of other machines that the file was written for, too.
         return reading([], (), notes, patterns)
-    return reading(literal, (), notes)
+    return reading(literal, (), notes, [tuple(words)] if len(words) > 1 else [])
 
 
 def netdev(data: bytes) -> Reading:

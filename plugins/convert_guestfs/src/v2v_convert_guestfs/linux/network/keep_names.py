@@ -26,12 +26,13 @@ from v2v_convert_guestfs.linux.network import (
 from v2v_convert_guestfs.linux.network.contents import contents
 from v2v_convert_guestfs.linux.network.kernel_order import order_of_nics
 from v2v_convert_guestfs.linux.network.link_settings import LinkFile, settings_of
-from v2v_convert_guestfs.linux.network.mentions import Mention, is_of, read_mentions
-from v2v_convert_guestfs.linux.network.names import Reading, mac_address, merged
+from v2v_convert_guestfs.linux.network.mentions import Mention, read_mentions
+from v2v_convert_guestfs.linux.network.names import Reading, mac_address, merged, without_alternatives
 from v2v_convert_guestfs.linux.network.pairing import Evidence, Pairing, Pin, pair
 from v2v_convert_guestfs.linux.network.scheme import (
     Scheme,
     by_mac,
+    is_of,
     kernel_names,
     names_by_slot,
     pci_place,
@@ -95,12 +96,14 @@ def _find_pins(session: Session, files: GuestFiles, scheme: Scheme) -> tuple[lis
     readings = [
         (path, read(data, path)) for pattern, read in _PLACES for path, data in contents(session, files, pattern)
     ]
-    configured = merged(reading for _, reading in readings)
+    configured = without_alternatives(
+        merged(reading for _, reading in readings), max(1, len(session.request.guest.nics))
+    )
     for path, reading in readings:
         for note in reading.notes:
             reports.warn_of_hardware(session, path, note)
-    existing = _existing(session, files)
     source = [mac_address(nic.mac) for nic in session.request.guest.nics]
+    existing, by_place = _existing(session, files, source)
     by_kernel = kernel_names(session, files)
     if len(source) <= 1 and list(configured.nics) == ["eth0"] and by_kernel:
         session.report.debug("the kernel also names the only NIC eth0 on KVM")
@@ -116,15 +119,16 @@ def _find_pins(session: Session, files: GuestFiles, scheme: Scheme) -> tuple[lis
     def paired(more: Evidence) -> Pairing:
         return pair(configured.nics, pinned, source, configured.matched, more)
 
-    evidence = Evidence(placed, by_kernel=by_kernel)
+    evidence = Evidence(placed, by_place, by_kernel=by_kernel)
     pairing = paired(evidence)
     mentioned: list[Mention] = []
     if pairing.free or pairing.unknown or pairing.by_order:
         # Reading the traces takes time, and where everything is known they tell nothing new.
         traces = read_traces(session, files)
         mentioned = [mention for mention in read_mentions(session, files) if mention.is_of(scheme)]
-        traced = {**cloud_init.names(session, files), **traces.known(_places(session, source))}
-        weak = [name for name in traces.names if is_of(name, scheme)] + [
+        by_trace = traces.known(_places(session, source), source)
+        traced = {**cloud_init.names(session, files), **by_trace, **by_place}
+        weak = [name for name in traces.all_names() if is_of(name, scheme)] + [
             one.name for one in mentioned if one.is_literal
         ]
         weak = [name for name in dict.fromkeys(weak) if name not in configured.virtual]
@@ -177,7 +181,7 @@ def _fitting(
         return []
     pins: list[Pin] = []
     for words, mac in zip(wanted if len(wanted) > 1 else wanted * len(free), free, strict=True):
-        name = patterns.name_for(words, {*known, *configured.nics, *(pin.name for pin in pins)})
+        name = patterns.name_for(words, {*known, *configured.nics, *(pin.name for pin in pins)}, scheme)
         if name is None:
             reports.warn_of_patterns(session, " ".join(words))
         else:
@@ -251,17 +255,36 @@ def _rules_of_pins(pins: Sequence[Pin]) -> dict[str, tuple[bytes, str]]:
     return {_RULES: (comment + b"".join(map(udev_rule, pins)), why)}
 
 
-def _existing(session: Session, files: GuestFiles) -> Reading:
-    """Return the names that the guest already pins."""
+def _existing(
+    session: Session, files: GuestFiles, source: Sequence[str | None]
+) -> tuple[Reading, dict[str, tuple[str, str]]]:
+    """Return the names that the guest already pins, and those that it gives to NICs in places of the source.
+
+    The latter are names and files by MAC address. On KVM, the NICs are in other places.
+    """
     readings: list[Reading] = []
+    by_place: dict[str, tuple[str, str]] = {}
+    places = _places(session, source)
+
+    def settle(path: str, reading: Reading) -> None:
+        for place, name in reading.places.items():
+            mac = source[0] if len(source) == len(reading.places) == 1 else places.get(place)
+            if mac is not None:
+                by_place[mac] = (name, path)
+        settled = {name for name, _ in by_place.values()}
+        for note in reading.notes:
+            if note.split(" ", 1)[0] not in settled:
+                reports.warn_of_hardware(session, path, note)
+
     for path, data in contents(session, files, "/etc/udev/rules.d/*.rules"):
         readings.append(udev_rules.rules(data))
-        for note in readings[-1].notes:
-            reports.warn_of_hardware(session, path, note)
+        settle(path, readings[-1])
     for path, data in contents(session, files, f"{_LINKS}/*.link"):
         link = ini.link(data)
         if link.name and link.macs:
             readings.append(Reading({link.name: link.macs[0]}))
         elif link.name and link.by_hardware:
-            reports.warn_of_hardware(session, path, f"{link.name} is not matched by MACAddress=")
-    return merged(readings)
+            place = udev_rules.pci_address(ini.sections(data).get("Match", {}).get("Path", ""))
+            note = f"{link.name} is not matched by MACAddress="
+            settle(path, Reading(notes=(note,), places={place: link.name} if place else {}))
+    return merged(readings), by_place

@@ -85,12 +85,12 @@ def pair(
     # A name can also belong to a NIC whose address is unknown or shared.
     work = _Work(known, pinned, evidence, clear=len(known) == len(source))
     left = work.take_stated(configured, pinned)
-    for name, mac in _by_name(evidence.placed).items():
-        if (name in left or name in evidence.weak) and work.is_free(mac) and mac not in matched:
-            work.place(name, mac)
     for mac, (name, path) in evidence.traced.items():
         if work.is_free(mac) and name not in work.names:
             work.pin(name, mac, f"{path} in the guest tells both")
+    for name, mac in _by_name(evidence.placed).items():
+        if (name in left or name in evidence.weak) and work.is_free(mac) and mac not in matched:
+            work.place(name, mac)
     left = [name for name in left if name not in work.names]
     if left and not work.by_elimination(left, [mac for mac in known if work.is_free(mac) and mac not in matched]):
         work.result.unknown += left

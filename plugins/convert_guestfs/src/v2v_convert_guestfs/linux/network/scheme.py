@@ -69,6 +69,11 @@ def reads_links(session: Session, files: GuestFiles) -> bool:
     return any(rules[:2]) and not any(rules[2:])
 
 
+def is_of(name: str, scheme: Scheme) -> bool:
+    """Return whether a scheme can give a NIC a name. Other names are those of examples and of other machines."""
+    return name.startswith("eth") is (scheme is Scheme.KERNEL)
+
+
 def names_by_slot(scheme: Scheme, nics: Sequence[Nic]) -> dict[int, str]:
     """Return the names that the guest gave to NICs because of their PCI slots, by the position of the NIC.
 

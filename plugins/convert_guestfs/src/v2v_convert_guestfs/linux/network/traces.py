@@ -7,7 +7,7 @@ The journal is binary, but short messages are in it as they are. Everything is b
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from v2v_convert_guestfs.appliance import brief
@@ -71,14 +71,22 @@ class Traces:
     macs_of_places: dict[str, str] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
 
-    def known(self, places: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    def known(self, places: Mapping[str, str], macs: Sequence[str | None]) -> dict[str, tuple[str, str]]:
         """Return name and file by MAC address.
 
-        :param places: MAC addresses by PCI address (``0000:03:00.0``), as the source states them.
+        :param places: MAC addresses by PCI address (``0000:03:00.0``), as the source states them. :param macs: those of
+            all NICs of the source.
         """
         by_place = {**self.macs_of_places, **places}
         found = {by_place[place]: told for place, told in self.by_place.items() if place in by_place}
+        if len(macs) == len(self.by_place) == 1 and macs[0] is not None:
+            found.update(dict.fromkeys([macs[0]], *self.by_place.values()))
         return {**found, **self.by_mac}
+
+    def all_names(self) -> list[str]:
+        """Return all names, whether their NIC is known or not."""
+        told = (*self.by_mac.values(), *self.by_place.values())
+        return list(dict.fromkeys([*(name for name, _ in told), *self.names]))
 
 
 def read_traces(session: Session, files: GuestFiles) -> Traces:
