@@ -12,7 +12,7 @@ import pytest
 from v2v_core import metadata
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.events import Step
-from v2v_core.mac_addresses import with_addresses
+from v2v_core.mac_addresses import with_addresses, with_addresses_of_guest
 from v2v_core.metadata import read_source
 from v2v_core.model import Bus, Guest, Nic, SourceDisk
 from v2v_core.reporting import StepReport, running
@@ -50,3 +50,9 @@ def test_the_address_is_in_the_metadata(report: StepReport, tmp_path: Path) -> N
     guest = Guest(name="g", memory=1 << 30, disks=(SourceDisk(index=1, bus=Bus.SCSI, size=1 << 20),), nics=nics)
     metadata.write_source(tmp_path / "metadata.in", guest)
     assert read_source(tmp_path / "metadata.in").nics == nics
+
+
+def test_only_a_new_address_gives_way_to_one_that_the_guest_remembers() -> None:
+    nics = (Nic(mac="52:54:00:01:02:03", mac_is_new=True), Nic(mac="00:50:56:01:02:03"))
+    found = with_addresses_of_guest(nics, {0: "00:0c:29:01:02:03", 1: "00:0c:29:01:02:04", 7: "x"})
+    assert [nic.mac for nic in found] == ["00:0c:29:01:02:03", "00:50:56:01:02:03"]

@@ -30,13 +30,16 @@ class Simulator:
         *,
         model: str | None = None,
         slots: tuple[int | None, ...] | None = None,
+        new: bool = False,
     ) -> None:
         self.files = {RULE: "", **files}
         self.warnings: list[str] = []
         self.told: list[str] = []
         report = SimpleNamespace(warning=self.warnings.append, info=self.told.append, debug=lambda text: None)
         places = slots or (None,) * len(macs)
-        nics = (Nic(mac=mac, model=model, pci_slot=slot) for mac, slot in zip(macs, places, strict=True))
+        nics = (
+            Nic(mac=mac, model=model, pci_slot=slot, mac_is_new=new) for mac, slot in zip(macs, places, strict=True)
+        )
         guest = SimpleNamespace(nics=tuple(nics))
         request = SimpleNamespace(guest=guest, settings=ConvertSettings(static_addresses=asked))
         session = SimpleNamespace(handle=self, report=report, request=request)

@@ -162,6 +162,8 @@ def test_a_list_of_all_usual_names_is_for_one_nic() -> None:
             "\0\1MESSAGE=vmxnet3 0000:03:00.0 ens160: renamed from eth0\0\0\2MESSAGE=x\0",
             {"ens160": A},
         ),
+        # openshift/installer#5698: a guest of KVM, whose NIC may be in another place there, too
+        ("/var/log/kern.log", "kernel: virtio_net virtio0 ens3: renamed from eth0\n", {"ens3": A}),
         ("/var/log/installer/syslog", "dhclient: Listening on LPF/ens33/00:50:56:aa:00:01\n", {"ens33": A}),
         # canonical/cloud-init#2553: the table of cloud-init
         (

@@ -45,7 +45,8 @@ _LEASES = (
 _NAME = rb"(?P<name>[A-Za-z0-9_-]{1,15})"
 _HEX = rb"[0-9A-Fa-f]{2}"
 _ADDRESS = rb"(?P<mac>" + _HEX + rb"(?::" + _HEX + rb"){5})"
-_PLACE = rb"(?P<place>[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])"
+#: A PCI address, or what else the kernel calls the place of a NIC in a virtual machine.
+_PLACE = rb"(?P<place>[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]|virtio\d{1,3}|vif-\d{1,3}|[0-9a-f-]{36})"
 #: What the kernel, udev, dhclient and cloud-init write.
 _RENAMED = re.compile(_PLACE + rb" " + _NAME + rb": renamed from [A-Za-z0-9_-]{1,15}")
 _FOUND = re.compile(_PLACE + rb" [A-Za-z0-9_-]{1,15}: \([^()\n]{1,60}\) " + _ADDRESS)
@@ -80,7 +81,7 @@ class Traces:
         by_place = {**self.macs_of_places, **places}
         found = {by_place[place]: told for place, told in self.by_place.items() if place in by_place}
         if len(macs) == len(self.by_place) == 1 and macs[0] is not None:
-            found.update(dict.fromkeys([macs[0]], *self.by_place.values()))
+            (found[macs[0]],) = self.by_place.values()
         return {**found, **self.by_mac}
 
     def all_names(self) -> list[str]:
