@@ -66,6 +66,8 @@ def test_what_names_a_nic_is_reported_if_the_name_is_unknown() -> None:
         ("/etc/systemd/system/x.service", "BindsTo=sys-subsystem-net-devices-ens256.device"),
         ("/etc/NetworkManager/conf.d/x.conf", "unmanaged-devices=interface-name:ens256"),
         ("/etc/chrony/chrony.conf", "hwtimestamp ens256"),
+        ("/etc/conf.d/net", 'config_ens256="192.0.2.10/24"'),
+        ("/etc/netctl/lan", "Interface=ens256"),
         ("/etc/rancher/k3s/config.yaml", 'flannel-iface: "ens256"'),
     ],
 )
@@ -209,6 +211,28 @@ def test_the_newest_trace_counts() -> None:
     """coreos/bugs#1462: an update renamed eno16780032 to ens192."""
     lines = [f"kernel: vmxnet3 0000:0b:00.0 {name}: renamed from eth0\n" for name in ("eno16780032", "ens192")]
     assert Simulator({"/var/log/kern.log": "".join(lines)}, (A,)).names() == {"ens192": A}
+
+
+@pytest.mark.parametrize("word", [f"ifname=lan0:{A}", "ip=192.0.2.10::192.0.2.1:24:host:ens192:none", "ip=ens192:dhcp"])
+def test_the_kernel_command_line_tells_the_name(word: str) -> None:
+    guest = Simulator(grub(f"rd.neednet=1 {word}"), (A,))
+    assert guest.names() == {"lan0" if "lan0" in word else "ens192": A}
+
+
+def test_a_name_of_another_time_does_not_count() -> None:
+    """coreos/bugs#1462: names change with updates; the installer's kernel called the NIC eth0."""
+    log = {"/var/log/installer/syslog": f"dhclient: Listening on LPF/eth0/{A}\n"}
+    guest = Simulator(log, (A,))
+    assert (guest.names(), guest.warnings) == ({}, [])
+
+
+@pytest.mark.parametrize("text", ["path=pci-0000:0b:00.0", "driver=vmxnet3"])
+def test_a_connection_that_matches_by_the_old_hardware_is_reported(text: str) -> None:
+    path = "/etc/NetworkManager/system-connections/lan.nmconnection"
+    guest = Simulator({path: f"[connection]\ntype=ethernet\n\n[match]\n{text}\n"}, (A,), slots=(192,))
+    assert guest.names() == {"ens192": A}
+    (warning,) = guest.warnings
+    assert f"{path} in the guest: it matches by {text.split('=', maxsplit=1)[0]}, which may fail on KVM" in warning
 
 
 def test_only_the_end_of_a_long_log_is_read() -> None:

@@ -37,14 +37,16 @@ def keyfile(data: bytes) -> Reading:
     if kind in ETHERNET:
         ethernet = parsed.get("ethernet", {}) | parsed.get("802-3-ethernet", {})
         mac = mac_address(ethernet.get("mac-address"))
+        match = parsed.get("match", {})
+        notes = [f"it matches by {key}" for key in ("path", "driver") if match.get(key)]
         if mac and not name:
-            return Reading(matched=frozenset({mac}))
+            return Reading(matched=frozenset({mac}), notes=tuple(notes))
         if name:
-            return reading([(name, mac)])
+            return reading([(name, mac)], (), notes)
         # A word is an alternative, with "&" a condition, and with "!" an exclusion.
-        words = re.split(r"[;,\s]+", parsed.get("match", {}).get("interface-name", ""))
+        words = re.split(r"[;,\s]+", match.get("interface-name", ""))
         wanted = [word.lstrip("|&") for word in words if word and not word.lstrip("|&").startswith("!")]
-        return _alternatives(wanted, None)
+        return _alternatives(wanted, None, notes)
     parent = parsed.get("vlan", {}).get("parent", "")
     return reading([(parent, None)] if parent else [], [name] if name else [])
 

@@ -33,7 +33,6 @@ from v2v_convert_guestfs.linux.network.pairing import Evidence, Pairing, Pin, pa
 from v2v_convert_guestfs.linux.network.scheme import (
     Scheme,
     by_mac,
-    is_of,
     kernel_names,
     names_by_slot,
     pci_place,
@@ -49,9 +48,11 @@ _PLACES: tuple[tuple[str, Callable[[bytes, str], Reading]], ...] = (
     ("/etc/network/interfaces.d/*", lambda data, _: ifupdown.interfaces(data)),
     ("/etc/netplan/*.yaml", lambda data, _: netplan.netplan(data)),
     ("/etc/NetworkManager/system-connections/*", lambda data, _: ini.keyfile(data)),
+    ("/usr/lib/NetworkManager/system-connections/*", lambda data, _: ini.keyfile(data)),
     ("/etc/sysconfig/network-scripts/ifcfg-*", ifcfg.ifcfg),
     ("/etc/sysconfig/network/ifcfg-*", ifcfg.ifcfg),
     ("/etc/systemd/network/*.network", lambda data, _: ini.network(data)),
+    ("/usr/local/lib/systemd/network/*.network", lambda data, _: ini.network(data)),
     ("/etc/systemd/network/*.netdev", lambda data, _: ini.netdev(data)),
 )
 _Read = tuple[str, Reading]
@@ -146,12 +147,10 @@ def _find_pins(
         # Reading the traces takes time, and where everything is known they tell nothing new.
         traces = read_traces(session, files)
         mentioned = [mention for mention in read_mentions(session, files) if mention.is_of(scheme)]
-        by_trace = traces.known(_places(nics, source), source)
+        by_trace = traces.known(_places(nics, source), source, scheme)
         traced = {**cloud_init.names(session, files), **by_trace, **by_place}
-        weak = [name for name in traces.all_names() if is_of(name, scheme)] + [
-            one.name for one in mentioned if one.is_literal
-        ]
-        weak = [name for name in dict.fromkeys(weak) if name not in configured.virtual]
+        likely = [*traces.all_names(scheme), *(mention.name for mention in mentioned if mention.is_literal)]
+        weak = [name for name in dict.fromkeys(likely) if name not in configured.virtual]
         evidence = replace(evidence, traced=traced, weak=weak)
         pairing = paired(evidence)
     reports.report(session, pairing)

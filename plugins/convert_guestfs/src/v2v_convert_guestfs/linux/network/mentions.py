@@ -36,6 +36,7 @@ _PLACES = (
     *("/etc/NetworkManager/NetworkManager.conf", "/etc/NetworkManager/conf.d/*.conf"),
     *("/etc/NetworkManager/dispatcher.d/*", "/etc/networkd-dispatcher/*/*", "/etc/network/if-*.d/*"),
     *("/etc/sysconfig/network-scripts/route*-*", "/etc/sysconfig/network-scripts/rule*-*"),
+    *("/etc/netctl/*", "/etc/conf.d/net", "/etc/conf.d/net.*", "/etc/rc.d/rc.inet1.conf", "/etc/connman/main.conf"),
     *("/etc/systemd/system/*.service", "/etc/systemd/system/*.service.d/*.conf", "/etc/cron.d/*"),
 )
 _WANTED = re.compile("|".join(map(fnmatch.translate, _PLACES)))
@@ -51,7 +52,7 @@ _NAMED = re.compile(
 #: In these, the name is behind a word that ends with one of the characters that otherwise belong to another word.
 _AFTER = re.compile(
     r"(?:net[./]ipv[46][./](?:conf|neigh)[./]|/sys/class/net/|(?:ifup|network|dhclient|dhcpcd|wpa_supplicant)@"
-    r"|net-devices-|interface-name:|dev:)(?P<name>ens\d{1,4}|eno\d{1,8}|enp\d{1,3}s\d{1,3}|eth\d{1,3})(?![\w-])",
+    r"|net-devices-|interface-name:|dev:|(?<!\w)(?:config|routes|modules|bridge|slaves|dns_servers)_)(?P<name>ens\d{1,4}|eno\d{1,8}|enp\d{1,3}s\d{1,3}|eth\d{1,3})(?![\w-])",
     re.ASCII,
 )
 _COMMENTS = ("#", ";", "//", "!")

@@ -7,6 +7,7 @@ PCI bridge, and from 160 on they are the functions of PCI Express ports.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
@@ -28,6 +29,7 @@ _PORTS, _PORT_STEP, _LAST_PORT = 160, 32, 3
 _FIRST_BUS, _BUSES_OF_PORT = 3, 8
 _BRIDGED = range(32, 64)
 _BRIDGE = 2
+_OF_PLACES = re.compile(r"en[ops]?(?:\d|[*+])", re.ASCII)
 
 
 class Scheme(StrEnum):
@@ -70,8 +72,11 @@ def reads_links(session: Session, files: GuestFiles) -> bool:
 
 
 def is_of(name: str, scheme: Scheme) -> bool:
-    """Return whether a scheme can give a NIC a name. Other names are those of examples and of other machines."""
-    return name.startswith("eth") is (scheme is Scheme.KERNEL)
+    """Return whether a NIC can have a name, or one that it is a pattern for, if the guest names NICs by a scheme.
+
+    Other names are those of examples, of other machines, and of the time before the scheme.
+    """
+    return not _OF_PLACES.match(name) if scheme is Scheme.KERNEL else not name.startswith("eth")
 
 
 def names_by_slot(scheme: Scheme, nics: Sequence[Nic]) -> dict[int, str]:
