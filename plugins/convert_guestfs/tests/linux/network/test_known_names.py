@@ -118,6 +118,23 @@ def test_a_pattern_that_matches_on_kvm_as_well_needs_nothing() -> None:
     assert (guest.names(), guest.warnings, guest.told) == ({}, [], [])
 
 
+def test_configuration_by_the_other_name_of_a_place() -> None:
+    """systemd/systemd#32629: Name= matches alternative names as well, here that of the PCI path."""
+    files = {f"/etc/systemd/network/{name}.network": f"[Match]\nName={name}\n" for name in ("enp3s0", "enp11s0")}
+    guest = Simulator(files, (A, B), slots=(192, 160))
+    assert guest.names() == {"enp11s0": A, "enp3s0": B}
+    assert guest.warnings == []
+
+
+@pytest.mark.parametrize(
+    "name", ["wl*", "ww* wl*", "br[0-9]", "veth*", "docker*", "cali*", "!ens*", "*", "e*", "en* eth*"]
+)
+def test_a_pattern_that_is_for_no_nic_or_for_any_needs_nothing(name: str) -> None:
+    """systemd/systemd#32629: a machine has several files with patterns, for interfaces of every kind."""
+    guest = Simulator({NETWORKD: f"[Match]\nName={name}\n"}, (A,))
+    assert (guest.names(), guest.warnings, guest.told) == ({}, [], [])
+
+
 def test_a_name_is_made_for_a_pattern_and_said() -> None:
     guest = Simulator({NETWORKD: "[Match]\nName=wan[0-3]\n"}, (A,))
     assert guest.names() == {"wan0": A}

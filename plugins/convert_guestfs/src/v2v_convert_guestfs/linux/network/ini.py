@@ -70,12 +70,11 @@ def network(data: bytes) -> Reading:
 
 def _alternatives(words: Sequence[str], mac: str | None, notes: Sequence[str] = ()) -> Reading:
     """Return the literal names, and all words as one pattern if there are several or some have wildcards."""
-    literal = [(word, mac) for word in words if nic_name(word)]
-    patterns = [tuple(words)] if any(map(has_wildcard, words)) else []
-    if patterns:
+    wanted = tuple(word for word in words if nic_name(word) or has_wildcard(word))
+    if any(map(has_wildcard, wanted)):
         # The names beside a wildcard are those of other machines that the file was written for, too.
-        return reading([], (), notes, patterns)
-    return reading(literal, (), notes, [tuple(words)] if len(words) > 1 else [])
+        return reading([], (), notes, [wanted])
+    return reading([(word, mac) for word in wanted], (), notes, [wanted] if len(wanted) > 1 else [])
 
 
 def netdev(data: bytes) -> Reading:

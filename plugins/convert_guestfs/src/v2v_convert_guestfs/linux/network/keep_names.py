@@ -140,7 +140,8 @@ def _find_pins(
     def paired(more: Evidence) -> Pairing:
         return pair(configured.nics, pinned, source, configured.matched, more)
 
-    evidence = Evidence(placed, by_place, by_kernel=by_kernel)
+    other = {} if scheme is Scheme.KERNEL else by_mac(names_by_slot(scheme.other, nics), source)
+    evidence = Evidence(placed, by_place, by_kernel=by_kernel, alternative=other)
     pairing = paired(evidence)
     mentioned: list[Mention] = []
     if pairing.free or pairing.unknown or pairing.by_order:

@@ -20,6 +20,12 @@ _NO_NIC = re.compile(
     r"|ovs|vmbr|wlan|wlp|wlx|wwan|ww|ib|can|usb)(?:[-_0-9].*)?",
     re.ASCII,
 )
+#: Beginnings of patterns for such interfaces.
+_NO_NIC_PATTERN = re.compile(
+    r"(?:wl|ww|sl|ib|usb|can|br|bond|team|vlan|dummy|docker|veth|ve-|vb-|vz-|mv-|iv-|vnet|virbr|vmbr|lxc|lxd|tun|tap|ppp"
+    r"|wg|gre|ip6|sit|vxlan|macv|ipvlan|ovs|vrf|host|cali|cni|flannel|cilium|kube|podman|tailscale|zt)",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ def mac_address(text: str | None) -> str | None:
 
 def has_wildcard(text: str) -> bool:
     """Return whether a text is a pattern for names of NICs, and can match one."""
-    return bool(set(text) & set("*?[")) and _PATTERN.fullmatch(text) is not None
+    return bool(set(text) & set("*?[")) and bool(_PATTERN.fullmatch(text)) and not _NO_NIC_PATTERN.match(text)
 
 
 def without_alternatives(configured: Reading, nics: int) -> Reading:

@@ -35,6 +35,7 @@ class Evidence:
     """What is known about the names of the source's NICs, apart from the configuration of the network.
 
     :param placed: the names that NICs had because of their places, by MAC address.
+    :param alternative: other names that NICs have because of their places, and that configuration can name them by.
     :param traced: name and file by MAC address, from the guest's traces.
     :param weak: names that the guest mentions, so that one of its NICs is likely to have had them.
     :param by_kernel: whether ``placed`` are names that the kernel gives, and gives again on KVM.
@@ -44,6 +45,7 @@ class Evidence:
     traced: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     weak: Sequence[str] = ()
     by_kernel: bool = False
+    alternative: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -88,7 +90,7 @@ def pair(
     for mac, (name, path) in evidence.traced.items():
         if work.is_free(mac) and name not in work.names:
             work.pin(name, mac, f"{path} in the guest tells both")
-    for name, mac in _by_name(evidence.placed).items():
+    for name, mac in (*_by_name(evidence.placed).items(), *_by_name(evidence.alternative).items()):
         if (name in left or name in evidence.weak) and work.is_free(mac) and mac not in matched:
             work.place(name, mac)
     left = [name for name in left if name not in work.names]

@@ -39,6 +39,11 @@ class Scheme(StrEnum):
     SLOT = "slots"
     PATH = "paths"
 
+    @property
+    def other(self) -> Scheme:
+        """Return the scheme of the names that a NIC has besides its own (``altname``), by slots or by paths."""
+        return Scheme.PATH if self is Scheme.SLOT else Scheme.SLOT
+
 
 def scheme_of(session: Session, files: GuestFiles, links: Sequence[LinkFile]) -> Scheme:
     """Return how the guest names NICs for which it has no rule."""
