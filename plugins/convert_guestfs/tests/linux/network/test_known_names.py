@@ -329,6 +329,21 @@ def test_the_policy_of_the_guest_decides(policy: str, names: dict[str, str]) -> 
     assert (guest.names(), guest.warnings) == (names, [])
 
 
+@pytest.mark.parametrize(
+    ("policy", "names"), [("keep kernel", ["eth0", "eth1"]), ("mac", [f"enx{mac.replace(':', '')}" for mac in (A, B)])]
+)
+def test_names_of_another_policy_stay_by_themselves(policy: str, names: list[str]) -> None:
+    """SUSE/suse-migration-services#408: nothing is pinned, and what names the NICs is no reason for a warning."""
+    files = {
+        "/etc/systemd/network/99-default.link": f"[Match]\nOriginalName=*\n\n[Link]\nNamePolicy={policy}\n",
+        "/etc/nftables.conf": f'iifname "{names[1]}" accept\n',
+    }
+    guest = Simulator(files, (A, B))
+    found = keep_names.examine(guest.session, GuestFiles(guest.session))
+    assert (found.files, found.by_mac) == ({}, {A: names[0], B: names[1]})
+    assert guest.warnings == []
+
+
 def test_an_old_guest_has_no_names_by_slot() -> None:
     guest = Simulator(GENERATOR | {"/etc/dnsmasq.conf": "interface=eth0\n"}, (A,), slots=(192,))
     assert list(guest.examine()) == ["/etc/udev/rules.d/70-v2v-net.rules"]

@@ -125,23 +125,23 @@ def _find_pins(
             reports.warn_of_hardware(session, path, note)
     source = [mac_address(nic.mac) for nic in nics]
     existing, by_place = merged(reading for _, reading in rules), _by_place(session, rules, nics, source)
-    by_kernel = kernel_names(session, files)
-    if len(source) <= 1 and list(configured.nics) == ["eth0"] and by_kernel:
+    by_itself = kernel_names(session, files) or (scheme in {Scheme.KERNEL, Scheme.MAC} and reads_links(session, files))
+    if len(source) <= 1 and list(configured.nics) == ["eth0"] and by_itself:
         session.report.debug("the kernel also names the only NIC eth0 on KVM")
         return [], {mac: "eth0" for mac in source if mac is not None}
     if not any(source):
-        if configured.nics and not (by_kernel and set(configured.nics) <= {f"eth{i}" for i in range(len(source))}):
+        if configured.nics and not (by_itself and set(configured.nics) <= {f"eth{i}" for i in range(len(source))}):
             reports.warn_without_macs(session, configured, existing)
         return [], {}
     pinned = {**{name: mac for mac, name in configured.named.items()}, **existing.nics}
     kept = {mac: name for name, mac in pinned.items() if mac in source and mac is not None}
-    placed = _placed(nics, scheme, source, by_kernel=by_kernel)
+    placed = _placed(nics, scheme, source, by_itself=by_itself)
 
     def paired(more: Evidence) -> Pairing:
         return pair(configured.nics, pinned, source, configured.matched, more)
 
-    other = {} if scheme is Scheme.KERNEL else by_mac(names_by_slot(scheme.other, nics), source)
-    evidence = Evidence(placed, by_place, by_kernel=by_kernel, alternative=other)
+    other = by_mac(names_by_slot(scheme.other, nics), source) if scheme.other else {}
+    evidence = Evidence(placed, by_place, by_itself=by_itself, alternative=other)
     pairing = paired(evidence)
     mentioned: list[Mention] = []
     if pairing.free or pairing.unknown or pairing.by_order:
@@ -155,7 +155,7 @@ def _find_pins(
         evidence = replace(evidence, traced=traced, weak=weak)
         pairing = paired(evidence)
     reports.report(session, pairing)
-    kept |= {pin.mac: pin.name for pin in pairing.by_kernel}
+    kept |= {pin.mac: pin.name for pin in pairing.by_itself}
     known = {*kept.values(), *(pin.name for pin in pairing.pins)}
     chosen = _fitting(session, configured, known, pairing.free, scheme)
     if len(pairing.free) > len(chosen):
@@ -163,16 +163,18 @@ def _find_pins(
     return [*pairing.pins, *chosen], kept
 
 
-def _placed(nics: Sequence[Nic], scheme: Scheme, source: Sequence[str | None], *, by_kernel: bool) -> dict[str, str]:
-    """Return the names that NICs had because of their places, by MAC address.
+def _placed(nics: Sequence[Nic], scheme: Scheme, source: Sequence[str | None], *, by_itself: bool) -> dict[str, str]:
+    """Return the names that NICs had because of their places or MAC addresses, by MAC address.
 
     Without their slots, the kernel is taken to have found the NICs in the order of the source.
     """
+    if scheme is Scheme.MAC:
+        return {mac: f"enx{mac.replace(':', '')}" for mac in source if mac is not None}
     places = names_by_slot(scheme, nics)
-    if by_kernel and not places:
+    if by_itself and not places:
         places = {position: f"eth{position}" for position in range(len(source))}
     # Where the guest's own rules name the NICs, the kernel's numbers are not their names.
-    return by_mac(places, source) if by_kernel or scheme is not Scheme.KERNEL else {}
+    return by_mac(places, source) if by_itself or scheme is not Scheme.KERNEL else {}
 
 
 def _places(nics: Sequence[Nic], source: Sequence[str | None]) -> dict[str, str]:

@@ -30,6 +30,7 @@ _ON_KVM = {
     Scheme.KERNEL: ("eth0",),
     Scheme.SLOT: ("ens3", "enp1s0", "enp0s3"),
     Scheme.PATH: ("enp1s0", "enp0s3"),
+    Scheme.MAC: ("enx525400010203", "enx005056010203"),
 }
 _LAST = 100
 

@@ -38,11 +38,12 @@ class Scheme(StrEnum):
     KERNEL = "the kernel's numbers"
     SLOT = "slots"
     PATH = "paths"
+    MAC = "MAC addresses"
 
     @property
-    def other(self) -> Scheme:
+    def other(self) -> Scheme | None:
         """Return the scheme of the names that a NIC has besides its own (``altname``), by slots or by paths."""
-        return Scheme.PATH if self is Scheme.SLOT else Scheme.SLOT
+        return {Scheme.SLOT: Scheme.PATH, Scheme.PATH: Scheme.SLOT}.get(self)
 
 
 def scheme_of(session: Session, files: GuestFiles, links: Sequence[LinkFile]) -> Scheme:
@@ -54,7 +55,8 @@ def scheme_of(session: Session, files: GuestFiles, links: Sequence[LinkFile]) ->
         if macs_of(match) or set(match) - {"OriginalName"} or not set(match.get("OriginalName", "*").split()) & _ALL:
             continue
         policy = link.section("Link").get("NamePolicy", "").split()
-        return Scheme.SLOT if "slot" in policy else Scheme.PATH if "path" in policy else Scheme.KERNEL
+        found = next((word for word in policy if word in {"slot", "path", "mac"}), "")
+        return {"slot": Scheme.SLOT, "path": Scheme.PATH, "mac": Scheme.MAC}.get(found, Scheme.KERNEL)
     return Scheme.SLOT
 
 
@@ -93,6 +95,8 @@ def names_by_slot(scheme: Scheme, nics: Sequence[Nic]) -> dict[int, str]:
     if len(set(slots.values())) < len(slots):
         # Two NICs cannot be in one slot.
         slots = {place: slot for place, slot in slots.items() if list(slots.values()).count(slot) == 1}
+    if scheme is Scheme.MAC:
+        return {}
     if scheme is Scheme.KERNEL:
         if len(slots) < len(nics) or len({nic.model for nic in nics}) > 1:
             return {}
