@@ -31,13 +31,12 @@ from v2v_convert_guestfs.linux.network.mentions import Mention, read_mentions
 from v2v_convert_guestfs.linux.network.names import Reading, mac_address, merged, without_alternatives
 from v2v_convert_guestfs.linux.network.pairing import Evidence, Pairing, Pin, pair
 from v2v_convert_guestfs.linux.network.scheme import (
+    Naming,
     Scheme,
     by_mac,
-    kernel_names,
     names_by_slot,
+    naming_of,
     pci_place,
-    reads_links,
-    scheme_of,
 )
 from v2v_convert_guestfs.linux.network.traces import place_of, read_traces
 from v2v_convert_guestfs.session import Session
@@ -85,13 +84,14 @@ def examine(session: Session, files: GuestFiles, need_names: Sequence[str] = ())
         (path, read(data, path)) for pattern, read in _PLACES for path, data in contents(session, files, pattern)
     ]
     rules = _rules(session, files)
+    naming = naming_of(session, files, links)
     given = session.request.guest.nics
     macs = remembered.addresses(given, merged(reading for _, reading in readings), merged(one for _, one in rules))
     nics = tuple(replace(nic, mac=macs.get(position, nic.mac)) for position, nic in enumerate(given))
     if macs:
         listed = ", ".join(macs.values())
         session.report.info(f"The source states no MAC address, and the guest remembers it: the target gets {listed}")
-    pins, named = _find_pins(session, files, nics, (readings, rules), scheme_of(session, files, links))
+    pins, named = _find_pins(session, files, nics, (readings, rules), naming)
     named |= {pin.mac: pin.name for pin in pins}
     nameless = [mac for mac in need_names if mac not in named]
     for number, mac in enumerate(nameless):
@@ -102,7 +102,7 @@ def examine(session: Session, files: GuestFiles, need_names: Sequence[str] = ())
         listed = ", ".join(f"{name} is {mac}" for mac, name in sorted(named.items(), key=lambda item: item[1]))
         session.report.info(f"The NICs come in another order than on the source, so that the kernel finds: {listed}")
     cloud_init.warn(session, files)
-    if not reads_links(session, files):
+    if not naming.reads_links:
         return NicNames(_rules_of_pins(pins), named, order, macs)
     return NicNames(_links_of_pins(session, nics, pins, links), named, order, macs)
 
@@ -112,7 +112,7 @@ def _find_pins(
     files: GuestFiles,
     nics: Sequence[Nic],
     read: tuple[Sequence[_Read], Sequence[_Read]],
-    scheme: Scheme,
+    naming: Naming,
 ) -> tuple[list[Pin], dict[str, str]]:
     """Return the pins to write, and the names by MAC address that need no pin.
 
@@ -125,12 +125,13 @@ def _find_pins(
             reports.warn_of_hardware(session, path, note)
     source = [mac_address(nic.mac) for nic in nics]
     existing, by_place = merged(reading for _, reading in rules), _by_place(session, rules, nics, source)
-    by_itself = kernel_names(session, files) or (scheme in {Scheme.KERNEL, Scheme.MAC} and reads_links(session, files))
-    if len(source) <= 1 and list(configured.nics) == ["eth0"] and by_itself:
+    scheme, by_itself = naming.scheme, naming.by_itself
+    kernel = by_itself and scheme is Scheme.KERNEL
+    if len(source) <= 1 and list(configured.nics) == ["eth0"] and kernel:
         session.report.debug("the kernel also names the only NIC eth0 on KVM")
         return [], {mac: "eth0" for mac in source if mac is not None}
     if not any(source):
-        if configured.nics and not (by_itself and set(configured.nics) <= {f"eth{i}" for i in range(len(source))}):
+        if configured.nics and not (kernel and set(configured.nics) <= {f"eth{i}" for i in range(len(source))}):
             reports.warn_without_macs(session, configured, existing)
         return [], {}
     pinned = {**{name: mac for mac, name in configured.named.items()}, **existing.nics}

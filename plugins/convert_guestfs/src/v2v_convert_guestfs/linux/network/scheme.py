@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from v2v_convert_guestfs.files import GuestFiles
@@ -46,10 +47,30 @@ class Scheme(StrEnum):
         return {Scheme.SLOT: Scheme.PATH, Scheme.PATH: Scheme.SLOT}.get(self)
 
 
-def scheme_of(session: Session, files: GuestFiles, links: Sequence[LinkFile]) -> Scheme:
-    """Return how the guest names NICs for which it has no rule."""
-    if kernel_names(session, files) or not reads_links(session, files):
-        return Scheme.KERNEL
+@dataclass(frozen=True)
+class Naming:
+    """How the guest comes to the names of NICs for which it has no rule.
+
+    :param by_itself: whether NICs get these names on KVM, too, without a pin. :param reads_links: whether udev reads
+        .link files.
+    """
+
+    scheme: Scheme
+    by_itself: bool
+    reads_links: bool
+
+
+def naming_of(session: Session, files: GuestFiles, links: Sequence[LinkFile]) -> Naming:
+    """Return how the guest comes to the names of its NICs."""
+    reads = reads_links(session, files)
+    if kernel_names(session, files):
+        return Naming(Scheme.KERNEL, True, reads)
+    scheme = _by_policy(links) if reads else Scheme.KERNEL
+    return Naming(scheme, reads and scheme in {Scheme.KERNEL, Scheme.MAC}, reads)
+
+
+def _by_policy(links: Sequence[LinkFile]) -> Scheme:
+    """Return the scheme of the first .link file that is for all NICs; without one, that of udev."""
     for link in links:
         match = link.section("Match")
         if macs_of(match) or set(match) - {"OriginalName"} or not set(match.get("OriginalName", "*").split()) & _ALL:
