@@ -267,6 +267,7 @@ class ConvertResult:
     boot_disk: int | None = None
     changes: tuple[Change, ...] = ()
     nic_order: tuple[int, ...] = ()
+    nic_macs: Mapping[int, str] = field(default_factory=dict)
     block_sizes: tuple[int, ...] = ()
 
 

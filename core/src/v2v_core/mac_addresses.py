@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from v2v_core.model import Nic
 from v2v_core.reporting import StepReport
@@ -31,8 +31,19 @@ def with_addresses(nics: Sequence[Nic], report: StepReport) -> tuple[Nic, ...]:
             mac = _new_address()
         taken.add(mac)
         report.message(f"The source states no MAC address for network interface {number}: it gets {mac}")
-        found.append(dataclasses.replace(nic, mac=mac))
+        found.append(dataclasses.replace(nic, mac=mac, mac_is_new=True))
     return tuple(found)
+
+
+def with_addresses_of_guest(nics: Sequence[Nic], known: Mapping[int, str]) -> tuple[Nic, ...]:
+    """Return the interfaces, those with a new MAC address with the one that the guest itself remembers.
+
+    :param known: MAC addresses by the position of the interface.
+    """
+    return tuple(
+        dataclasses.replace(nic, mac=known[position]) if nic.mac_is_new and position in known else nic
+        for position, nic in enumerate(nics)
+    )
 
 
 def _new_address() -> str:

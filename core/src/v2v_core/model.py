@@ -109,6 +109,7 @@ class Nic:
 
     :param pci_slot: number of the PCI slot at the source, as VMware counts (``ethernet0.pciSlotNumber``). The kernel of
         the guest takes a name from it, for example ``ens160``.
+    :param mac_is_new: whether the source states no MAC address, and this one was made for the target.
     """
 
     network: str = "default"
@@ -116,6 +117,7 @@ class Nic:
     mac: str | None = None
     model: str | None = None
     pci_slot: int | None = None
+    mac_is_new: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

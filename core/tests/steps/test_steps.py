@@ -198,13 +198,18 @@ def test_convert_orders_the_interfaces_as_the_guest_needs_them(
             "class Ordering:\n @hookimpl\n def v2v_convert(self, request):\n"
             "  found = Inspection(root='/dev/sda1', os_type='linux', distro='x', arch='x86_64')\n"
             "  return ConvertResult(inspection=found, capabilities=Capabilities(), firmware=Firmware.BIOS, "
-            "nic_order=(2, 0, 1))\n"
+            "nic_order=(2, 0, 1), nic_macs={1: '00:50:56:01:02:03'})\n"
         },
     )
     input_setup.run(v2v_directory, InputChoice(mode="t-nics"))
     convert.run(v2v_directory, ConvertChoice(mode="t-order"))
-    assert [nic.network for nic in metadata.read_target(v2v_directory.metadata_out).nics] == ["c", "a", "b"]
-    assert [nic.network for nic in metadata.read_source(v2v_directory.metadata_in).nics] == ["a", "b", "c"]
+    source = metadata.read_source(v2v_directory.metadata_in).nics
+    target = metadata.read_target(v2v_directory.metadata_out).nics
+    assert [nic.network for nic in target] == ["c", "a", "b"]
+    assert [nic.network for nic in source] == ["a", "b", "c"]
+    # The source states no MAC addresses: they were made, and the guest remembers one of them.
+    assert len({nic.mac for nic in source if nic.mac_is_new and str(nic.mac).startswith("52:54:00:")}) == 3
+    assert [nic.mac for nic in target] == [source[2].mac, source[0].mac, "00:50:56:01:02:03"]
 
 
 def test_convert_names_a_disk_that_is_not_served(choice: RunChoice, v2v_directory: ConversionDir) -> None:

@@ -15,6 +15,7 @@ from v2v_core.conversion_dir import ConversionDir
 from v2v_core.discovery import Role
 from v2v_core.events import EventSink, Step
 from v2v_core.hookspecs import ConvertRequest, ConvertResult, ConvertSettings
+from v2v_core.mac_addresses import with_addresses_of_guest
 from v2v_core.metadata import blocks
 from v2v_core.model import Guest, TargetGuest, TargetProfile
 from v2v_core.nic_mapping import check_mappings, map_nics, unmapped
@@ -55,6 +56,7 @@ def run(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSi
                 report.changed(change.path, change.what, change.why)
         if profile.networks and not source.in_place and (kept := unmapped(guest.nics, choice.nics)) is not None:
             report.warning(kept)
+        nics = with_addresses_of_guest(nics, result.nic_macs)
         if sorted(result.nic_order) == list(range(len(nics))):
             nics = tuple(nics[position] for position in result.nic_order)
         target = dataclasses.replace(_target(guest, result, profile, report), nics=nics)

@@ -98,6 +98,7 @@ def _convert(session: Session) -> ConvertResult:
         boot_disk=boot_disk,
         changes=tuple(session.changes),
         nic_order=session.nic_order,
+        nic_macs=session.nic_macs,
         block_sizes=block_sizes,
     )
 

@@ -28,6 +28,7 @@ class Session:
     :param read_only_root: the root is a read-only subvolume, and writable for now.
     :param found: the inspection, set once an operating system was chosen. :param firmware: set once it is known.
     :param nic_order: the positions of the source's NICs in the order for the target; () for the source's order.
+    :param nic_macs: MAC addresses that the guest remembers of NICs for which the source states none, by position.
     :param created: files, links and directories that are new or were replaced, in the order of time.
     :param seconds: the time that each stage took. :param current: the stage.
     :param out_of_time: why the appliance was killed, if it was.
@@ -44,6 +45,7 @@ class Session:
     found: Inspection | None = None
     firmware: Firmware = Firmware.UNKNOWN
     nic_order: tuple[int, ...] = ()
+    nic_macs: Mapping[int, str] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     created: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)

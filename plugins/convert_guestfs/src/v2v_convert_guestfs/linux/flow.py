@@ -156,7 +156,7 @@ def _change(session: Session, files: GuestFiles, plan: Plan) -> None:
             session, files, block_driver=_BLOCK_DRIVERS.get(plan.capabilities.block_bus), net_driver=plan.net_driver
         )
         keep_names.pin_names(files, plan.nic_names)
-        session.nic_order = plan.nic_names.order
+        session.nic_order, session.nic_macs = plan.nic_names.order, plan.nic_names.macs
         assign.write(files, plan.addresses)
     with session.stage("convert/initramfs"):
         naming = {path.lstrip("/"): content for path, (content, _) in plan.nic_names.files.items()}

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v2v_convert_guestfs.linux.network import ifcfg, ifupdown, ini, netplan, udev_rules
+from v2v_convert_guestfs.linux.network import (
+    cloud_init,
+    ifcfg,
+    ifupdown,
+    ini,
+    mentions,
+    netplan,
+    traces,
+    udev_rules,
+)
 from v2v_convert_guestfs.linux.network.keep_names import link_file, udev_rule
 from v2v_convert_guestfs.linux.network.names import Reading, mac_address, merged, nic_name
 from v2v_convert_guestfs.linux.network.pairing import Evidence, Pin, in_order, pair
@@ -27,6 +36,10 @@ READERS: tuple[Callable[[bytes], object], ...] = (
     ini.link,
     lambda data: ifcfg.ifcfg(data, "/etc/sysconfig/network/ifcfg-eth0"),
     udev_rules.rules,
+    lambda data: list(mentions.mentions(data, "/etc/dnsmasq.conf")),
+    lambda data: cloud_init.named(netplan.load(data)),
+    lambda data: traces.add_log(traces.Traces(), "/var/log/syslog", data),
+    lambda data: traces.add_lease(traces.Traces(), "/var/lib/dhcp/x", "eth0", data),
 )
 PIECES = st.lists(
     st.one_of(
@@ -65,6 +78,7 @@ PIECES = st.lists(
                     b"]",
                 ),
                 *(b"DEVICE=", b"HWADDR=", b"'", b'"', b'SUBSYSTEM=="net", ', b'NAME="', b'ATTR{address}=="', b"!!int "),
+                *(b"LPF/eth0/", b"0000:03:00.0 ens160: renamed from eth0", b"CLIENTID=01", b"ens[0-9]*", b"config:\n"),
             ]
         ),
     ),

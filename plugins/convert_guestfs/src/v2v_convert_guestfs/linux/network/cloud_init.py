@@ -35,7 +35,7 @@ def names(session: Session, files: GuestFiles) -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     for pattern in _NETWORK_DATA:
         for path, data in contents(session, files, pattern):
-            found |= {mac: (name, path) for mac, name in _named(netplan.load(data)).items()}
+            found |= {mac: (name, path) for mac, name in named(netplan.load(data)).items()}
     return found
 
 
@@ -67,7 +67,7 @@ def _settings(session: Session, files: GuestFiles) -> list[tuple[str, Mapping[An
     return [(path, settings) for path, settings in found if isinstance(settings, dict)]
 
 
-def _named(document: Any) -> dict[str, str]:
+def named(document: Any) -> dict[str, str]:
     """Return the names by MAC address of network data, version 1 or 2."""
     if not isinstance(document, dict):
         return {}

@@ -29,9 +29,15 @@ def interfaces(data: bytes) -> Reading:
             names.append(current)
         elif keyword == "auto" or keyword.startswith("allow-"):
             current = ""
-            names += [word for word in words[1:] if not word.startswith("/")]
-            # A pattern is /ens*, or /ens*/1 for the first NIC that matches, or /ens*=lan for a name in iface.
-            patterns += [word[1:].partition("=")[0].partition("/")[0] for word in words[1:] if word.startswith("/")]
+            for word in words[1:]:
+                # The name behind "=" is one that only iface uses. Patterns are /ens*, or /ens*/1 for the first NIC that
+                # matches; those of ifupdown2 are without the slash: swp[1-4].
+                physical, _, logical = word.partition("=")
+                virtual.update(filter(None, [logical]))
+                if has_wildcard(pattern := physical.removeprefix("/").partition("/")[0]):
+                    patterns.append(pattern)
+                else:
+                    names.append(physical)
         elif keyword in {"mapping", "source", "source-directory", "rename", "template"}:
             current = ""
         elif current and keyword.startswith(("bond-master", "bond-primary")):
@@ -41,5 +47,5 @@ def interfaces(data: bytes) -> Reading:
             if "." not in current:
                 virtual.add(current)
             names += [word for word in words[1:] if keyword in _PORTS and word not in {"none", "all", "regex"}]
-    globs = [(pattern,) for pattern in dict.fromkeys(patterns) if has_wildcard(pattern)]
+    globs = [(pattern,) for pattern in dict.fromkeys(patterns)]
     return reading(((name, None) for name in names), virtual, (), globs)

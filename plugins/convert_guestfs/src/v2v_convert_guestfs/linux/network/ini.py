@@ -37,14 +37,16 @@ def keyfile(data: bytes) -> Reading:
     if kind in ETHERNET:
         ethernet = parsed.get("ethernet", {}) | parsed.get("802-3-ethernet", {})
         mac = mac_address(ethernet.get("mac-address"))
+        match = parsed.get("match", {})
+        notes = [f"it matches by {key}" for key in ("path", "driver") if match.get(key)]
         if mac and not name:
-            return Reading(matched=frozenset({mac}))
+            return Reading(matched=frozenset({mac}), notes=tuple(notes))
         if name:
-            return reading([(name, mac)])
+            return reading([(name, mac)], (), notes)
         # A word is an alternative, with "&" a condition, and with "!" an exclusion.
-        words = re.split(r"[;,\s]+", parsed.get("match", {}).get("interface-name", ""))
+        words = re.split(r"[;,\s]+", match.get("interface-name", ""))
         wanted = [word.lstrip("|&") for word in words if word and not word.lstrip("|&").startswith("!")]
-        return _alternatives(wanted, None)
+        return _alternatives(wanted, None, notes)
     parent = parsed.get("vlan", {}).get("parent", "")
     return reading([(parent, None)] if parent else [], [name] if name else [])
 
@@ -67,13 +69,12 @@ def network(data: bytes) -> Reading:
 
 
 def _alternatives(words: Sequence[str], mac: str | None, notes: Sequence[str] = ()) -> Reading:
-    """Return the literal names, and all words as one pattern if some have wildcards."""
-    literal = [(word, mac) for word in words if nic_name(word)]
-    patterns = [tuple(words)] if any(map(has_wildcard, words)) else []
-    if patterns:
+    """Return the literal names, and all words as one pattern if there are several or some have wildcards."""
+    wanted = tuple(word for word in words if nic_name(word) or has_wildcard(word))
+    if any(map(has_wildcard, wanted)):
         # The names beside a wildcard are those of other machines that the file was written for, too.
-        return reading([], (), notes, patterns)
-    return reading(literal, (), notes)
+        return reading([], (), notes, [wanted])
+    return reading([(word, mac) for word in wanted], (), notes, [wanted] if len(wanted) > 1 else [])
 
 
 def netdev(data: bytes) -> Reading:

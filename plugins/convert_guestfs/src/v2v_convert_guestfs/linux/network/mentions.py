@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.files import GuestFiles
-from v2v_convert_guestfs.linux.network.scheme import Scheme
+from v2v_convert_guestfs.linux.network.scheme import Scheme, is_of
 from v2v_convert_guestfs.session import Session
 
 _PLACES = (
@@ -36,6 +36,7 @@ _PLACES = (
     *("/etc/NetworkManager/NetworkManager.conf", "/etc/NetworkManager/conf.d/*.conf"),
     *("/etc/NetworkManager/dispatcher.d/*", "/etc/networkd-dispatcher/*/*", "/etc/network/if-*.d/*"),
     *("/etc/sysconfig/network-scripts/route*-*", "/etc/sysconfig/network-scripts/rule*-*"),
+    *("/etc/netctl/*", "/etc/conf.d/net", "/etc/conf.d/net.*", "/etc/rc.d/rc.inet1.conf", "/etc/connman/main.conf"),
     *("/etc/systemd/system/*.service", "/etc/systemd/system/*.service.d/*.conf", "/etc/cron.d/*"),
 )
 _WANTED = re.compile("|".join(map(fnmatch.translate, _PLACES)))
@@ -45,13 +46,13 @@ _ASIDES = (".dpkg-old", ".dpkg-new", ".dpkg-dist", ".dpkg-bak", ".rpmsave", ".rp
 #: The last part of a pattern's place is one of nftables (ens*) or iptables (ens+).
 _NAMED = re.compile(
     r"(?<![\w.:/@-])(?:ens\d{1,4}|eno\d{1,8}|enp\d{1,3}s\d{1,3}(?:f\d{1,2})?|eth\d{1,3}|(?:ens|eno|enp|en|eth)[*+])"
-    r"(?![\w-])",
+    r"(?![\w-]|\.[A-Za-z])",
     re.ASCII,
 )
 #: In these, the name is behind a word that ends with one of the characters that otherwise belong to another word.
 _AFTER = re.compile(
     r"(?:net[./]ipv[46][./](?:conf|neigh)[./]|/sys/class/net/|(?:ifup|network|dhclient|dhcpcd|wpa_supplicant)@"
-    r"|net-devices-|interface-name:|dev:)(?P<name>ens\d{1,4}|eno\d{1,8}|enp\d{1,3}s\d{1,3}|eth\d{1,3})(?![\w-])",
+    r"|net-devices-|interface-name:|dev:|(?<!\w)(?:config|routes|modules|bridge|slaves|dns_servers)_)(?P<name>ens\d{1,4}|eno\d{1,8}|enp\d{1,3}s\d{1,3}|eth\d{1,3})(?![\w-])",
     re.ASCII,
 )
 _COMMENTS = ("#", ";", "//", "!")
@@ -125,8 +126,3 @@ def _read(session: Session, files: GuestFiles, path: str) -> bytes:
         session.report.debug(f"{path}: {brief(err)}")
         return b""
     return files.read(path, limit=_LIMIT) or b""
-
-
-def is_of(name: str, scheme: Scheme) -> bool:
-    """Return whether a scheme can give a NIC a name. Other names are those of examples and of other machines."""
-    return name.startswith("eth") is (scheme is Scheme.KERNEL)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 #: The kernel's IFNAMSIZ is 16, including the final zero. A name with a colon is an alias, one with a dot a VLAN.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,15}", re.ASCII)
@@ -18,6 +18,12 @@ _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}", re.ASCII)
 _NO_NIC = re.compile(
     r"(?:lo|br|bond|team|vlan|dummy|docker|virbr|lxcbr|lxdbr|veth|vnet|tun|tap|ppp|sit|wg|gre|ip6|vxlan|macv|ipvlan"
     r"|ovs|vmbr|wlan|wlp|wlx|wwan|ww|ib|can|usb)(?:[-_0-9].*)?",
+    re.ASCII,
+)
+#: Beginnings of patterns for such interfaces.
+_NO_NIC_PATTERN = re.compile(
+    r"(?:wl|ww|sl|ib|usb|can|br|bond|team|vlan|dummy|docker|veth|ve-|vb-|vz-|mv-|iv-|vnet|virbr|vmbr|lxc|lxd|tun|tap|ppp"
+    r"|wg|gre|ip6|sit|vxlan|macv|ipvlan|ovs|vrf|host|cali|cni|flannel|cilium|kube|podman|tailscale|zt)",
     re.ASCII,
 )
 
@@ -30,7 +36,9 @@ class Reading:
     :param matched: MAC addresses by which it configures NICs, whatever their names. So no other name is theirs.
     :param virtual: names of bridges, bonds, VLANs and other interfaces that are not NICs.
     :param notes: descriptions of settings that depend on the old hardware and cannot be kept.
-    :param patterns: alternatives with wildcards, such as ``ens*``, of which one must match a NIC's name.
+    :param patterns: alternatives, of which one must match a NIC's name: they have wildcards, such as ``ens*``, or are
+        several names, which may be those of several NICs.
+    :param places: names that rules give to the NIC in a place of the source, by PCI address (``0000:0b:00.0``).
     :param named: names that the guest itself gives to NICs at every boot, by MAC address, without a rule of udev.
     """
 
@@ -39,6 +47,7 @@ class Reading:
     virtual: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     patterns: tuple[tuple[str, ...], ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
     named: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -57,7 +66,21 @@ def mac_address(text: str | None) -> str | None:
 
 def has_wildcard(text: str) -> bool:
     """Return whether a text is a pattern for names of NICs, and can match one."""
-    return bool(set(text) & set("*?[")) and _PATTERN.fullmatch(text) is not None
+    return bool(set(text) & set("*?[")) and bool(_PATTERN.fullmatch(text)) and not _NO_NIC_PATTERN.match(text)
+
+
+def without_alternatives(configured: Reading, nics: int) -> Reading:
+    """Tell names of several NICs from names of which one is expected to exist, because the machine has fewer NICs.
+
+    Files that are made for machines of any kind list the usual names of all of them.
+    """
+    several = [words for words in configured.patterns if not any(map(has_wildcard, words))]
+    spare = {name for words in several if len(words) > nics for name in words}
+    return replace(
+        configured,
+        nics={name: mac for name, mac in configured.nics.items() if mac is not None or name not in spare},
+        patterns=tuple(words for words in configured.patterns if words not in several or len(words) > nics),
+    )
 
 
 def reading(
@@ -93,4 +116,4 @@ def merged(readings: Iterable[Reading]) -> Reading:
         patterns.update(dict.fromkeys(one.patterns))
         named |= one.named
     kept = {name: mac for name, mac in nics.items() if name not in virtual}
-    return Reading(kept, frozenset(matched), frozenset(virtual), tuple(notes), tuple(patterns), named)
+    return Reading(kept, frozenset(matched), frozenset(virtual), tuple(notes), tuple(patterns), named=named)

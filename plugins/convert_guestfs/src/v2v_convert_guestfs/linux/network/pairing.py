@@ -35,15 +35,17 @@ class Evidence:
     """What is known about the names of the source's NICs, apart from the configuration of the network.
 
     :param placed: the names that NICs had because of their places, by MAC address.
+    :param alternative: other names that NICs have because of their places, and that configuration can name them by.
     :param traced: name and file by MAC address, from the guest's traces.
     :param weak: names that the guest mentions, so that one of its NICs is likely to have had them.
-    :param by_kernel: whether ``placed`` are names that the kernel gives, and gives again on KVM.
+    :param by_itself: whether NICs get the names in ``placed`` on KVM, too, without a pin.
     """
 
     placed: Mapping[str, str] = field(default_factory=dict)
     traced: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     weak: Sequence[str] = ()
-    by_kernel: bool = False
+    by_itself: bool = False
+    alternative: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -52,7 +54,7 @@ class Pairing:
 
     :param pins: names of known NICs.
     :param by_order: those of the pins that are only guessed from the order of the NICs.
-    :param by_kernel: names that the kernel gives to known NICs if they are in the right order, so they need no pin.
+    :param by_itself: names that known NICs get without a pin, if they are in the right order.
     :param unknown: configured names whose NIC is unknown.
     :param stale: configured names for a MAC address that none of the source's NICs has.
     :param free: the MAC addresses of NICs whose name is unknown.
@@ -60,7 +62,7 @@ class Pairing:
 
     pins: list[Pin] = field(default_factory=list)
     by_order: list[Pin] = field(default_factory=list)
-    by_kernel: list[Pin] = field(default_factory=list)
+    by_itself: list[Pin] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
     free: list[str] = field(default_factory=list)
@@ -85,12 +87,12 @@ def pair(
     # A name can also belong to a NIC whose address is unknown or shared.
     work = _Work(known, pinned, evidence, clear=len(known) == len(source))
     left = work.take_stated(configured, pinned)
-    for name, mac in _by_name(evidence.placed).items():
-        if (name in left or name in evidence.weak) and work.is_free(mac) and mac not in matched:
-            work.place(name, mac)
     for mac, (name, path) in evidence.traced.items():
         if work.is_free(mac) and name not in work.names:
             work.pin(name, mac, f"{path} in the guest tells both")
+    for name, mac in (*_by_name(evidence.placed).items(), *_by_name(evidence.alternative).items()):
+        if (name in left or name in evidence.weak) and work.is_free(mac) and mac not in matched:
+            work.place(name, mac)
     left = [name for name in left if name not in work.names]
     if left and not work.by_elimination(left, [mac for mac in known if work.is_free(mac) and mac not in matched]):
         work.result.unknown += left
@@ -146,8 +148,8 @@ class _Work:
 
     def place(self, name: str, mac: str) -> None:
         """Pair a NIC with the name that it had because of its place."""
-        if self._evidence.by_kernel:
-            self.result.by_kernel.append(Pin(name, mac, "the kernel gives this name"))
+        if self._evidence.by_itself:
+            self.result.by_itself.append(Pin(name, mac, "it gets the name by itself"))
             self.names.add(name)
             self.taken.add(mac)
         else:

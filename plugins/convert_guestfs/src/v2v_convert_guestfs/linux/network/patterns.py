@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 
 from v2v_convert_guestfs.linux.network.names import has_wildcard, nic_name
-from v2v_convert_guestfs.linux.network.scheme import Scheme
+from v2v_convert_guestfs.linux.network.scheme import Scheme, is_of
 
 #: The usual names of the first NICs on VMware, and then on VirtualBox.
 _USUAL = (
@@ -30,6 +30,7 @@ _ON_KVM = {
     Scheme.KERNEL: ("eth0",),
     Scheme.SLOT: ("ens3", "enp1s0", "enp0s3"),
     Scheme.PATH: ("enp1s0", "enp0s3"),
+    Scheme.MAC: ("enx525400010203", "enx005056010203"),
 }
 _LAST = 100
 
@@ -44,11 +45,10 @@ def fits_on_kvm(words: Sequence[str], scheme: Scheme) -> bool:
     return all(fits(words, name) for name in _ON_KVM[scheme])
 
 
-def name_for(words: Sequence[str], taken: Collection[str]) -> str | None:
-    """Return a name that matches one of the words: a usual one if possible, and none that is taken."""
-    return next(
-        (name for name in _candidates(words) if name not in taken and nic_name(name) and fits(words, name)), None
-    )
+def name_for(words: Sequence[str], taken: Collection[str], scheme: Scheme) -> str | None:
+    """Return a name that matches one of the words: if possible, a usual one of a scheme, and none that is taken."""
+    names = [name for name in _candidates(words) if name not in taken and nic_name(name) and fits(words, name)]
+    return next(iter(sorted(names, key=lambda name: not is_of(name, scheme))), None)
 
 
 def _candidates(words: Sequence[str]) -> Iterator[str]:

@@ -7,7 +7,9 @@ PCI bridge, and from 160 on they are the functions of PCI Express ports.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from v2v_convert_guestfs.files import GuestFiles
@@ -28,6 +30,7 @@ _PORTS, _PORT_STEP, _LAST_PORT = 160, 32, 3
 _FIRST_BUS, _BUSES_OF_PORT = 3, 8
 _BRIDGED = range(32, 64)
 _BRIDGE = 2
+_OF_PLACES = re.compile(r"en[ops]?(?:\d|[*+])", re.ASCII)
 
 
 class Scheme(StrEnum):
@@ -36,18 +39,45 @@ class Scheme(StrEnum):
     KERNEL = "the kernel's numbers"
     SLOT = "slots"
     PATH = "paths"
+    MAC = "MAC addresses"
+
+    @property
+    def other(self) -> Scheme | None:
+        """Return the scheme of the names that a NIC has besides its own (``altname``), by slots or by paths."""
+        return {Scheme.SLOT: Scheme.PATH, Scheme.PATH: Scheme.SLOT}.get(self)
 
 
-def scheme_of(session: Session, files: GuestFiles, links: Sequence[LinkFile]) -> Scheme:
-    """Return how the guest names NICs for which it has no rule."""
-    if kernel_names(session, files) or not reads_links(session, files):
-        return Scheme.KERNEL
+@dataclass(frozen=True)
+class Naming:
+    """How the guest comes to the names of NICs for which it has no rule.
+
+    :param by_itself: whether NICs get these names on KVM, too, without a pin. :param reads_links: whether udev reads
+        .link files.
+    """
+
+    scheme: Scheme
+    by_itself: bool
+    reads_links: bool
+
+
+def naming_of(session: Session, files: GuestFiles, links: Sequence[LinkFile]) -> Naming:
+    """Return how the guest comes to the names of its NICs."""
+    reads = reads_links(session, files)
+    if kernel_names(session, files):
+        return Naming(Scheme.KERNEL, True, reads)
+    scheme = _by_policy(links) if reads else Scheme.KERNEL
+    return Naming(scheme, reads and scheme in {Scheme.KERNEL, Scheme.MAC}, reads)
+
+
+def _by_policy(links: Sequence[LinkFile]) -> Scheme:
+    """Return the scheme of the first .link file that is for all NICs; without one, that of udev."""
     for link in links:
         match = link.section("Match")
         if macs_of(match) or set(match) - {"OriginalName"} or not set(match.get("OriginalName", "*").split()) & _ALL:
             continue
         policy = link.section("Link").get("NamePolicy", "").split()
-        return Scheme.SLOT if "slot" in policy else Scheme.PATH if "path" in policy else Scheme.KERNEL
+        found = next((word for word in policy if word in {"slot", "path", "mac"}), "")
+        return {"slot": Scheme.SLOT, "path": Scheme.PATH, "mac": Scheme.MAC}.get(found, Scheme.KERNEL)
     return Scheme.SLOT
 
 
@@ -69,6 +99,14 @@ def reads_links(session: Session, files: GuestFiles) -> bool:
     return any(rules[:2]) and not any(rules[2:])
 
 
+def is_of(name: str, scheme: Scheme) -> bool:
+    """Return whether a NIC can have a name, or one that it is a pattern for, if the guest names NICs by a scheme.
+
+    Other names are those of examples, of other machines, and of the time before the scheme.
+    """
+    return not _OF_PLACES.match(name) if scheme is Scheme.KERNEL else not name.startswith("eth")
+
+
 def names_by_slot(scheme: Scheme, nics: Sequence[Nic]) -> dict[int, str]:
     """Return the names that the guest gave to NICs because of their PCI slots, by the position of the NIC.
 
@@ -78,6 +116,8 @@ def names_by_slot(scheme: Scheme, nics: Sequence[Nic]) -> dict[int, str]:
     if len(set(slots.values())) < len(slots):
         # Two NICs cannot be in one slot.
         slots = {place: slot for place, slot in slots.items() if list(slots.values()).count(slot) == 1}
+    if scheme is Scheme.MAC:
+        return {}
     if scheme is Scheme.KERNEL:
         if len(slots) < len(nics) or len({nic.model for nic in nics}) > 1:
             return {}

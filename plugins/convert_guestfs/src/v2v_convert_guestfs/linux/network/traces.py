@@ -7,12 +7,14 @@ The journal is binary, but short messages are in it as they are. Everything is b
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.network.command_lines import command_lines
 from v2v_convert_guestfs.linux.network.names import mac_address, nic_name
+from v2v_convert_guestfs.linux.network.scheme import Scheme, is_of
 from v2v_convert_guestfs.session import Session
 
 _MEBIBYTE = 1024 * 1024
@@ -42,10 +44,13 @@ _LEASES = (
     (re.compile(r"lease-(?P<name>[^/]+?)-dhcp-ipv[46]\.xml"), "/var/lib/wicked/lease-*.xml"),
     (re.compile(r"(?:dhcpcd-)?(?P<name>[^/]+?)\.(?:lease6?|info)"), "/var/lib/dhcpcd*/*.lease*"),
 )
+_COMMAND_LINE = "the kernel command line"
+_PLAIN = re.compile(r"(?:ens|eno|enp\d{1,3}s|eth)\d{1,8}", re.ASCII)
 _NAME = rb"(?P<name>[A-Za-z0-9_-]{1,15})"
 _HEX = rb"[0-9A-Fa-f]{2}"
 _ADDRESS = rb"(?P<mac>" + _HEX + rb"(?::" + _HEX + rb"){5})"
-_PLACE = rb"(?P<place>[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])"
+#: A PCI address, or what else the kernel calls the place of a NIC in a virtual machine.
+_PLACE = rb"(?P<place>[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]|virtio\d{1,3}|vif-\d{1,3}|[0-9a-f-]{36})"
 #: What the kernel, udev, dhclient and cloud-init write.
 _RENAMED = re.compile(_PLACE + rb" " + _NAME + rb": renamed from [A-Za-z0-9_-]{1,15}")
 _FOUND = re.compile(_PLACE + rb" [A-Za-z0-9_-]{1,15}: \([^()\n]{1,60}\) " + _ADDRESS)
@@ -71,14 +76,24 @@ class Traces:
     macs_of_places: dict[str, str] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
 
-    def known(self, places: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-        """Return name and file by MAC address.
+    def known(
+        self, places: Mapping[str, str], macs: Sequence[str | None], scheme: Scheme
+    ) -> dict[str, tuple[str, str]]:
+        """Return name and file by MAC address, for names that are possible in the guest as it is now.
 
-        :param places: MAC addresses by PCI address (``0000:03:00.0``), as the source states them.
+        :param places: MAC addresses by PCI address (``0000:03:00.0``), as the source states them. :param macs: those of
+            all NICs of the source.
         """
         by_place = {**self.macs_of_places, **places}
         found = {by_place[place]: told for place, told in self.by_place.items() if place in by_place}
-        return {**found, **self.by_mac}
+        if len(macs) == len(self.by_place) == 1 and macs[0] is not None:
+            (found[macs[0]],) = self.by_place.values()
+        return {mac: told for mac, told in {**found, **self.by_mac}.items() if is_of(told[0], scheme)}
+
+    def all_names(self, scheme: Scheme) -> list[str]:
+        """Return all names that are possible in the guest as it is now, whether their NIC is known or not."""
+        told = (*self.by_mac.values(), *self.by_place.values())
+        return [name for name in dict.fromkeys([*(name for name, _ in told), *self.names]) if is_of(name, scheme)]
 
 
 def read_traces(session: Session, files: GuestFiles) -> Traces:
@@ -93,6 +108,8 @@ def read_traces(session: Session, files: GuestFiles) -> Traces:
         data = _ends_of(session, files, path, min(_JOURNAL, left // 2), min(_JOURNAL, left // 2))
         left -= len(data)
         add_log(traces, path, data)
+    for line in command_lines(files):
+        add_command_line(traces, line)
     for name_of, pattern in _LEASES:
         for path in files.glob(pattern)[:_FILES_LIMIT]:
             match = name_of.fullmatch(path.rpartition("/")[2])
@@ -111,6 +128,19 @@ def add_log(traces: Traces, path: str, data: bytes) -> None:
     for pattern in (_LISTENS, _CI_INFO):
         for mac, name in _named(pattern.finditer(data), lambda match: mac_address(match["mac"].decode())):
             traces.by_mac[mac] = (name, path)
+
+
+def add_command_line(traces: Traces, line: str) -> None:
+    """Add what the kernel command line tells dracut: ``ifname=ens192:00:50:56:01:02:03`` and ``ip=…:ens192:…``."""
+    for word in line.split():
+        key, _, value = word.partition("=")
+        parts = value.split(":")
+        if key == "ifname" and (name := nic_name(parts[0])) and (mac := mac_address(":".join(parts[1:7]))):
+            traces.by_mac[mac] = (name, _COMMAND_LINE)
+        elif key in {"ip", "bootdev", "vlan"}:
+            for part in parts:
+                if _PLAIN.fullmatch(part):
+                    traces.names.setdefault(part, _COMMAND_LINE)
 
 
 def add_lease(traces: Traces, path: str, name: str, data: bytes) -> None:

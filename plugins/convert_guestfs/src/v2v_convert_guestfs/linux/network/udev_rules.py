@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from v2v_convert_guestfs.linux.network.names import Reading, mac_address, nic_name, reading
 
@@ -12,11 +13,16 @@ _NAME = re.compile(r"(?<![A-Za-z_}])NAME:?=\"([^\"]*)\"", re.ASCII)
 _NET = re.compile(r"SUBSYSTEMS?==\"net\"", re.ASCII)
 _PLACE = re.compile(r"(KERNELS|DRIVERS|ENV\{ID_PATH\}|ATTRS\{[a-z_/]{1,40}\})==\"([^\"?*][^\"]*)\"", re.ASCII)
 
+_PCI = re.compile(
+    r"(?:KERNELS==\"|ID_PATH\}==\"pci-|^pci-)([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?:\"|$)", re.ASCII
+)
+
 
 def rules(data: bytes) -> Reading:
     """Return the names that rules assign by MAC address, which work on KVM. Add notes on rules by place or driver."""
     nics: list[tuple[str, str | None]] = []
     notes = []
+    places: dict[str, str] = {}
     for line in re.sub(r"\\\r?\n", " ", data.decode("latin-1")).split("\n"):
         named = _NAME.search(line)
         if line.lstrip().startswith("#") or named is None or not _NET.search(line):
@@ -30,4 +36,12 @@ def rules(data: bytes) -> Reading:
             nics.append((name, mac))
         elif place := _PLACE.search(line):
             notes.append(f"{name} is matched by {place[1]}=={ascii(place[2])[:60]}")
-    return reading(nics, (), notes)
+            if where := pci_address(line):
+                places[where] = name
+    return replace(reading(nics, (), notes), places=places)
+
+
+def pci_address(text: str) -> str | None:
+    """Return the PCI address (``0000:0b:00.0``) of a match by place, in a rule or as Path= of a .link file."""
+    match = _PCI.search(text)
+    return match[1] if match else None
