@@ -6,12 +6,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from v2v_cli import own_stdout
 from v2v_cli.exit import Session
 from v2v_cli.options.conversion import Conversion
 from v2v_cli.options.declaration import Group, Offer, flag
 from v2v_cli.options.general import Json, Messages
 from v2v_cli.options.source import Source
+from v2v_core import own_stdout
 from v2v_core.errors import ConversionError, UsageError
 from v2v_core.events import Event, EventKind, EventSink
 

@@ -85,7 +85,7 @@ def _run_apart(task: str, directory: ConversionDir, choice: ConvertChoice, sinks
         raise _error(failed)
     if status != 0:
         how = f"was killed by signal {-status}" if status < 0 else f"ended with exit status {status}"
-        error = ConversionError(f"the conversion process {how}", hint=f"see {directory.log(Step.CONVERT)}")
+        error = ConversionError(f"the conversion process {how}", hint="the log of this step says what it did last")
         _report_failure(directory, sinks, error)
         raise error
 

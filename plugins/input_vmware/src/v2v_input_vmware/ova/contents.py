@@ -24,6 +24,11 @@ from v2v_input_vmware.ova.drives import OvfDisk
 from v2v_input_vmware.ova.ovf import parse_ovf
 from v2v_input_vmware.ova.package import Package, Part, names_of_reference, open_package, room_in, unpack_gzip
 
+#: A changed descriptor has another checksum than its manifest says.
+_CORRECT_HREF = (
+    "put the disk beside the OVF descriptor (an archive must be unpacked for that), correct its href there, and name "
+    "the directory with -io skip-manifest"
+)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -164,7 +169,7 @@ def _file_of(package: Package, folder: str, href: str) -> tuple[str, Part]:
     if any(posixpath.isabs(name) or name == ".." or name.startswith("../") for name in names):
         raise SourceError(
             f"the OVF descriptor names a disk outside the OVA, {href[:80]!r}",
-            hint="put the disk beside the OVF descriptor, and correct its href there",
+            hint=_CORRECT_HREF,
         )
     if any(name in package.outside for name in names):
         raise SourceError(
@@ -177,7 +182,7 @@ def _file_of(package: Package, folder: str, href: str) -> tuple[str, Part]:
     if found is None:
         raise SourceError(
             f"the disk {href[:80]!r}, which the OVF descriptor names, is not in {package.origin}",
-            hint="download it, put it beside the OVF descriptor, and correct its href there"
+            hint=f"download it; {_CORRECT_HREF}"
             if _URL.match(href)
             else "the OVA is incomplete: export or download it again",
         )

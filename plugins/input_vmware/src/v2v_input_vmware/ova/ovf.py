@@ -157,7 +157,7 @@ def _firmware(system: etree._Element, virtualbox: VirtualBoxMachine) -> Firmware
     if value not in known:
         raise SourceError(
             f"the firmware {value[:20]!r} in the OVF descriptor is unknown",
-            hint="it must be bios or efi: export the guest again, or correct vmw:Config key=firmware",
+            hint=f"it must be bios or efi (vmw:Config key=firmware): {CORRECT}",
         )
     return known[value]
 
