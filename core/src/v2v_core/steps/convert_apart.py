@@ -49,7 +49,7 @@ def inspect_apart(directory: ConversionDir, choice: ConvertChoice, sinks: Sequen
 
 def _run_apart(task: str, directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSink]) -> None:
     reader, writer = os.pipe()
-    argv = [sys.executable, "-P", "-m", "v2v_core.steps.convert_apart", task, str(directory.path), str(writer)]
+    argv = [sys.executable, "-P", "-m", "v2v_core.steps.convert_apart", str(directory.path), str(writer), task]
     failed: Event | None = None
     # a session of its own: Ctrl-C goes to the supervisor, which stops the child and cleans up
     with subprocess.Popen(
@@ -123,7 +123,7 @@ def _send(child: subprocess.Popen[bytes], choice: ConvertChoice) -> None:
 
 def main(argv: list[str]) -> int:
     """Run the step, as the child process, and write its events to a file descriptor."""
-    _program, task, path, descriptor = argv
+    _program, path, descriptor, task = argv
     directory = ConversionDir.existing(Path(path))
     choice = from_json(json.load(sys.stdin), ConvertChoice)
     # what the converter starts must not hold the supervisor's pipe open
