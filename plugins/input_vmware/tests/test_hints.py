@@ -90,6 +90,23 @@ def test_two_descriptors(exported: Path, tmp_path: Path) -> None:
         assert len(setup(exported / name, tmp_path).disks) == 1
 
 
+def test_several_machines(exported: Path, tmp_path: Path) -> None:
+    text = (exported / "guest.ovf").read_text()
+    start, end = text.index("<VirtualSystem "), text.index("</Envelope>")
+    one = text[start:end]
+    other = one.replace('ovf:id="vm"', 'ovf:id="other"').replace("packed guest", "another guest")
+    write(
+        exported,
+        f'{text[:start]}<VirtualSystemCollection ovf:id="both">{one}{other}</VirtualSystemCollection></Envelope>',
+    )
+    assert "leave one VirtualSystem in a copy of the OVF descriptor" in hint_of(exported, tmp_path)
+    copy = exported / "other.ovf"
+    copy.write_text(
+        f'{text[:start]}<VirtualSystemCollection ovf:id="both">{other}</VirtualSystemCollection></Envelope>'
+    )
+    assert setup(copy, tmp_path, SKIP).guest.name == "another guest"
+
+
 def test_a_corrupt_disk_that_the_user_trusts(exported: Path, tmp_path: Path) -> None:
     """home-assistant/operating-system#826: it was the manifest that was wrong."""
     text = (exported / "guest.mf").read_text()
