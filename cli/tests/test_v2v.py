@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from v2v_cli import v2v
 from v2v_cli.doctor import examination
 from v2v_core import __version__, discovery, pipeline
 from v2v_core.conversion_dir import ConversionDir
+from v2v_core.deep_inspection import DriverPlace, FilesystemFound, InspectResult, KernelFound
 from v2v_core.discovery import Installed, Role
-from v2v_core.errors import SourceError
-from v2v_core.events import Event, EventKind, Step
+from v2v_core.errors import Obstacle, SourceError
+from v2v_core.events import Event, EventKind, EventSink, Step
 from v2v_core.finding import Finding, Status
 from v2v_core.hookspecs import OutputResult
-from v2v_core.model import Firmware, Guest, TargetProfile
+from v2v_core.model import Bus, Capabilities, Change, Display, Firmware, Guest, Inspection, SourceDisk, TargetProfile
 from v2v_core.settings import RunChoice
 from v2v_core.testing.fake_plugins import FakeOutput
 
@@ -107,6 +109,138 @@ def test_inspect(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     monkeypatch.setattr(pipeline, "print_source", lambda choice, _sinks: Guest(name=choice.input.arguments[0]))
     assert run("inspect", "a.img") == 0
     assert "source name: a.img" in capsys.readouterr().out
+
+
+_DEEP = InspectResult(
+    inspection=Inspection(
+        root="/dev/sda1",
+        os_type="linux",
+        distro="debian",
+        arch="x86_64",
+        major_version=12,
+        product_name="Debian GNU/Linux 12 \x1b[31m(bookworm)",
+        mountpoints=(("/", "/dev/sda1"),),
+    ),
+    firmware=Firmware.BIOS,
+    boot_loader="GRUB 2",
+    boot_disk=1,
+    kernels=(
+        KernelFound(
+            version="6.1.0-18-amd64",
+            drivers=(("virtio_pci", DriverPlace.BUILT_IN), ("virtio_blk", DriverPlace.MODULE)),
+            in_boot_menu=True,
+            default=True,
+            chosen=True,
+        ),
+        KernelFound(version="2.6.9-89.EL", drivers=(("virtio_blk", DriverPlace.MISSING),)),
+    ),
+    filesystems=(FilesystemFound(device="/dev/sda1", kind="ext4", size=2**30, mountpoint="/"),),
+    hypervisor_tools=("open-vm-tools",),
+    capabilities=Capabilities(),
+    changes=(Change(path="/etc/fstab", what="/dev/sda1 is /dev/vda1", why="new names of disks"),),
+)
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[InspectResult]]:
+    """Let ``v2v inspect --deep`` find what the test puts here."""
+    results = [_DEEP]
+
+    def inspect_deeply(choice: RunChoice, sinks: Sequence[EventSink]) -> tuple[Guest, InspectResult]:
+        for sink in sinks:
+            sink(Event(kind=EventKind.WARNING, step=Step.CONVERT, text="/etc/fstab, line 3: no such disk", time=1.0))
+            sink(Event(kind=EventKind.INFO, step=Step.CONVERT, text="The guest boots the kernel 6.1", time=1.0))
+        name, keys = choice.input.arguments[0], choice.convert.settings.keys
+        guest = Guest(
+            name=name,
+            display=Display(kind="vnc", password="Geheimnis"),
+            disks=(SourceDisk(index=1, bus=Bus.SCSI, size=2**31, origin=f"/guests/{len(keys)}.vmdk"),),
+        )
+        return guest, results[0]
+
+    monkeypatch.setattr(pipeline, "inspect_deeply", inspect_deeply)
+    yield results
+
+
+@pytest.mark.usefixtures("found")
+def test_deep_inspection_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("inspect", "a.img", "--deep") == 0
+    shown = capsys.readouterr()
+    for line in (
+        "    source name: a.img",
+        "  system       Debian GNU/Linux 12 \N{REPLACEMENT CHARACTER}[31m(bookworm) (debian 12.0)",
+        "  boot loader  GRUB 2, on disk 1",
+        "  gets         q35, virtio-blk disks, virtio interfaces",
+        "  6.1.0-18-amd64 (boots now, boots after a conversion)",
+        "    virtio_pci: built in",
+        "    virtio_blk: a module, not in the initramfs",
+        "  2.6.9-89.EL (not found in the boot menu)",
+        "    virtio_blk: missing",
+        "  disk 1: 2.0 GiB, scsi, /guests/0.vmdk",
+        "  /dev/sda1: ext4, 1.0 GiB, mounted at /",
+        "  open-vm-tools",
+        "What a conversion would change (1)",
+        "    /etc/fstab: /dev/sda1 is /dev/vda1",
+        "  * The guest boots the kernel 6.1",
+        "  * /etc/fstab, line 3: no such disk",
+        "The guest can be converted. Nothing was changed.",
+    ):
+        assert line in shown.out.splitlines()
+    assert shown.err == ""
+
+
+@pytest.mark.usefixtures("found")
+def test_deep_inspection_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("inspect", "a.img", "--deep", "--json") == 0
+    text = capsys.readouterr().out
+    assert "Geheimnis" not in text
+    record = json.loads(text)
+    assert (record["format"], record["version"], record["guest"]["name"]) == ("v2v-inspection", 1, "a.img")
+    assert record["guest"]["disks"][0]["bus"] == "scsi"
+    deep = record["deep"]
+    assert (deep["convertible"], deep["obstacles"]) == (True, [])
+    assert deep["system"]["mountpoints"] == [{"path": "/", "device": "/dev/sda1"}]
+    assert deep["kernels"][0]["drivers"] == {"virtio_pci": "built-in", "virtio_blk": "module"}
+    assert [kernel["drives_target"] for kernel in deep["kernels"]] == [True, False]
+    assert deep["changes"][0]["subject"] == "file"
+    assert record["notes"] == ["The guest boots the kernel 6.1"]
+    assert record["warnings"][0]["text"] == "/etc/fstab, line 3: no such disk"
+
+
+def test_deep_inspection_that_finds_an_obstacle(found: list[InspectResult], capsys: pytest.CaptureFixture[str]) -> None:
+    hibernated = Obstacle(reason="the guest is hibernated", remedy="resume it")
+    found[0] = replace(_DEEP, obstacles=(hibernated,), changes=(), capabilities=None)
+    assert run("inspect", "a.img", "--deep") == 6
+    lines = capsys.readouterr().out.splitlines()
+    assert "  1. the guest is hibernated" in lines
+    assert "     what to do: resume it" in lines
+    assert lines[-1] == "The guest cannot be converted as it is. Nothing was changed."
+    assert run("inspect", "a.img", "--deep", "--json") == 6
+    deep = json.loads(capsys.readouterr().out)["deep"]
+    assert deep["obstacles"] == [{"reason": "the guest is hibernated", "remedy": "resume it"}]
+
+
+def test_deep_inspection_takes_the_keys_of_the_guest(
+    found: list[InspectResult], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "key").write_text("Geheimnis\n")
+    assert found
+    assert run("inspect", "a.img", "--deep", "--key", f"all:file:{tmp_path / 'key'}") == 0
+    assert "/guests/1.vmdk" in capsys.readouterr().out
+
+
+def test_inspect_as_json_without_looking_into_the_disks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pipeline, "print_source", lambda choice, _sinks: Guest(name=choice.input.arguments[0]))
+    assert run("inspect", "a.img", "--json") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["guest"]["name"], record["deep"], record["warnings"]) == ("a.img", None, [])
+
+
+def test_inspect_lists_the_options_of_an_input(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("inspect", "-i", "ova", "-io", "?") == 0
+    assert "skip-manifest" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words", [["version"], ["--version"]])

@@ -29,6 +29,7 @@ ORDER = [
     "v2v_output_precheck",
     "v2v_input_setup",
     "v2v_output_check",
+    "v2v_inspect",
     "v2v_convert",
     "v2v_output_setup",
     "v2v_copy",

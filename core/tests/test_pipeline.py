@@ -29,7 +29,7 @@ from v2v_core.errors import (
 )
 from v2v_core.events import Event, EventKind, Step
 from v2v_core.hookspecs import ConvertSettings
-from v2v_core.pipeline import convert_in_place, print_source, run
+from v2v_core.pipeline import convert_in_place, inspect_deeply, print_source, run
 from v2v_core.settings import CopyChoice, InputChoice, OutputChoice, RunChoice
 from v2v_core.testing import MARKER
 from v2v_core.testing.fake_plugins import read_events
@@ -344,6 +344,40 @@ def test_print_source_returns_the_guest_and_converts_nothing(
     guest = print_source(choice, [heard.append])
     assert (guest.name, [disk.size for disk in guest.disks]) == ("fake guest", [1024 * 1024] * 2)
     assert {event.step for event in heard} == {Step.INPUT_SETUP}
+    nothing_left()
+
+
+def test_deep_inspection_says_what_would_be_changed_and_changes_no_source(
+    choice: RunChoice, nothing_left: Callable[[], None], tmp_path: Path
+) -> None:
+    image = tmp_path / "source.img"
+    image.write_bytes(bytes(1024 * 1024))
+    source = InputChoice(mode="fake", arguments=(str(image),))
+    guest, found = inspect_deeply(dataclasses.replace(choice, input=source))
+    assert [disk.size for disk in guest.disks] == [1024 * 1024]
+    assert found.convertible
+    assert [change.what for change in found.changes] == ["marked"]
+    assert found.inspection is not None
+    assert found.inspection.distro == "fakeos"
+    assert image.read_bytes() == bytes(1024 * 1024)
+    nothing_left()
+
+
+def test_deep_inspection_returns_the_obstacles(choice: RunChoice, nothing_left: Callable[[], None]) -> None:
+    """The user asked for them, so they are no error."""
+    settings = ConvertSettings(extra={"obstacle": "the guest is hibernated"})
+    convert = dataclasses.replace(choice.convert, settings=settings)
+    _guest, found = inspect_deeply(dataclasses.replace(choice, convert=convert))
+    assert not found.convertible
+    assert [(one.reason, one.remedy) for one in found.obstacles] == [("the guest is hibernated", "remove the obstacle")]
+    nothing_left()
+
+
+def test_deep_inspection_that_fails_is_an_error_of_the_conversion(
+    in_trouble: Trouble, nothing_left: Callable[[], None]
+) -> None:
+    with pytest.raises(ConversionError, match="asked to fail"):
+        inspect_deeply(in_trouble("fail", "v2v_convert"))
     nothing_left()
 
 

@@ -22,7 +22,9 @@ from v2v_core.errors import (
     V2VError,
 )
 from v2v_core.hookspecs import (
+    ConvertHooks,
     ConvertRequest,
+    ConvertResult,
     ConvertSettings,
     CopyRequest,
     InputResult,
@@ -326,3 +328,14 @@ def test_disabled_plugin_is_not_imported(v2v_install: Install, monkeypatch: pyte
     monkeypatch.setenv("V2V_DISABLE_PLUGINS", "other,t-off")
     with pytest.raises(PluginError, match="disabled"):
         load_plugin(Role.OUTPUT, "t-off")
+
+
+def test_a_converter_without_v2v_inspect_cannot_look_into_guests() -> None:
+    class Old(ConvertHooks):
+        @hookimpl
+        def v2v_convert(self, request: ConvertRequest) -> ConvertResult:
+            raise NotImplementedError
+
+    with pytest.raises(PluginError, match="the converter 'old' cannot look into guests") as refused:
+        check_plugin(Role.CONVERT, "old", Old, "old").require_inspect()
+    assert "--deep" in (refused.value.hint or "")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``v2v convert`` and ``v2v inspect``."""
+"""``v2v convert``."""
 
 from __future__ import annotations
 
@@ -77,28 +77,4 @@ def convert(
         JsonLines(own_stdout.stdout()).finished(created=list(created))
     elif not messages.quiet:
         write_created(created)
-    return 0
-
-
-def inspect(
-    session: Session,
-    source: Annotated[Source, Offer(without=("in_place",), defaults={"mode": "disk"})],
-    messages: Annotated[Messages, Offer(without=("quiet", "trace"))],
-) -> int:
-    """Print what the source says about a guest; nothing is converted.
-
-    Examples:
-    $ v2v inspect --input ova guest.ova
-    $ v2v inspect --input vmx guest.vmx
-    """
-    from v2v_cli.render.print_source import print_source
-    from v2v_cli.rendering import start_messages
-    from v2v_core import pipeline
-    from v2v_core.settings import OutputChoice, RunChoice
-
-    if not source.guests:
-        raise UsageError("no guest was named", hint="write, for example: v2v inspect guest.img")
-    choice = RunChoice(input=source.choice(), output=OutputChoice(mode="null"), verbose=messages.verbose)
-    start_messages(session, Messages(quiet=True, verbose=messages.verbose))
-    own_stdout.stdout().write(print_source(pipeline.print_source(choice, session.renderers)))
     return 0

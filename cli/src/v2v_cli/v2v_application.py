@@ -9,8 +9,9 @@ from typing import Any
 import typer
 
 from v2v_cli.command import GetoptCommand, application, with_options
-from v2v_cli.convert_command import convert, inspect
+from v2v_cli.convert_command import convert
 from v2v_cli.doctor_command import doctor
+from v2v_cli.inspect_command import inspect
 from v2v_cli.plugins_command import list_plugins, show_plugin
 from v2v_cli.report_command import report
 from v2v_core import __version__

@@ -6,6 +6,7 @@ Everything else of ``v2v_core`` can change without notice.
 
 from v2v_core.atomic import write_atomically
 from v2v_core.copying.program import run_copy_program
+from v2v_core.deep_inspection import DriverPlace, FilesystemFound, InspectResult, KernelFound
 from v2v_core.drive_names import drive_letters, drive_number
 from v2v_core.environment import child_environment
 from v2v_core.errors import (
@@ -110,8 +111,10 @@ __all__ = [
     "DiskEndpoint",
     "DiskService",
     "Display",
+    "DriverPlace",
     "Event",
     "EventKind",
+    "FilesystemFound",
     "Finding",
     "Firmware",
     "Guest",
@@ -119,7 +122,9 @@ __all__ = [
     "InputHooks",
     "InputResult",
     "InputSetupRequest",
+    "InspectResult",
     "Inspection",
+    "KernelFound",
     "Ledger",
     "NbdUri",
     "NbdkitFilter",

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import pluggy
 
+from v2v_core.deep_inspection import InspectResult
 from v2v_core.events import Event, Reporter
 from v2v_core.finding import Finding
 from v2v_core.model import (
@@ -584,6 +585,28 @@ class ConvertHooks(Protocol):
 
         :raises UsageError: a setting makes no sense.
         """
+
+    @hookspec(firstresult=True)
+    def v2v_inspect(self, request: ConvertRequest) -> InspectResult:
+        """Look into the guest, and say what a conversion would do. Optional; called by ``v2v inspect --deep``.
+
+        Runs in a process of its own, in the place of the conversion. ``request.disks`` are overlays that nobody reads
+        afterwards, so the most reliable answer is to convert the guest and see what happens.
+
+        Example::
+
+            @hookimpl
+            def v2v_inspect(self, request: ConvertRequest) -> InspectResult:
+                found = inspect(request.disks)  # an Inspection
+                if has_bitlocker(request.disks):
+                    obstacle = Obstacle(reason="disk 1 is encrypted with BitLocker", remedy="give its key with --key")
+                    return InspectResult(inspection=found, obstacles=(obstacle,))
+                return InspectResult(inspection=found, changes=planned_changes(found))
+
+        :raises ConversionError: the guest could not be examined. What keeps an examined guest from being converted
+            belongs to ``InspectResult.obstacles``.
+        """
+        ...
 
     @hookspec(firstresult=True)
     def v2v_convert(self, request: ConvertRequest) -> ConvertResult:

@@ -358,6 +358,7 @@ class TargetProfile:
     :param machines: machine types, as ``Capabilities.machine`` names them; empty for all. A guest gets the one that it
         asks for, else the first of these.
     :param firmware: what guests can boot with.
+    :param without_uefi: machine types that have no UEFI there.
     :param most_disks: how many fixed disks a guest can have; None for no limit.
     :param block_sizes: bytes of a logical block that disks can have. Guests with others are refused before the copy.
     :param serial_console: guests have a serial port. If false, the conversion removes the guest's serial consoles.
@@ -372,6 +373,7 @@ class TargetProfile:
     block_sizes: tuple[int, ...] = (512, 4096)
     serial_console: bool = True
     networks: bool = True
+    without_uefi: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

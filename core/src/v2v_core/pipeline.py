@@ -14,6 +14,7 @@ from pathlib import Path
 
 from v2v_core import kept_logs, locks, processes
 from v2v_core.conversion_dir import ConversionDir, temporary_path
+from v2v_core.deep_inspection import InspectResult
 from v2v_core.discovery import Role
 from v2v_core.errors import UsageError
 from v2v_core.events import Event, EventKind, EventSink, Step
@@ -25,7 +26,7 @@ from v2v_core.reporting import forward
 from v2v_core.settings import RunChoice
 from v2v_core.signals import signals_interrupt, signals_wait
 from v2v_core.steps import cleanup, copy, input_setup, output_check, output_finalize, output_setup
-from v2v_core.steps.convert_apart import convert_apart
+from v2v_core.steps.convert_apart import convert_apart, inspect_apart
 from v2v_core.steps.output_choice import settings_of
 from v2v_core.warden import warden
 
@@ -94,6 +95,19 @@ def _check_settings(choice: RunChoice) -> None:
     """
     load_plugin(Role.INPUT, choice.input.mode).check_options(choice.input.options)
     load_plugin(Role.CONVERT, choice.convert.mode).convert_check(choice.convert.settings)
+
+
+def inspect_deeply(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> tuple[Guest, InspectResult]:
+    """Return the metadata of the source, and what the converter finds in its disks, without changing the source.
+
+    :raises V2VError: the source cannot be used, or the converter cannot look into it. What keeps the guest from being
+        converted is in the result.
+    """
+    _check_settings(choice)
+    load_plugin(Role.CONVERT, choice.convert.mode).require_inspect()
+    with _run_directory(choice, sinks) as (directory, listeners):
+        guest = input_setup.run(directory, choice.input, listeners)
+        return guest, inspect_apart(directory, choice.convert, listeners)
 
 
 @contextlib.contextmanager

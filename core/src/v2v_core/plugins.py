@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import pluggy
 
 from v2v_core import hookspecs
+from v2v_core.deep_inspection import InspectResult
 from v2v_core.discovery import Role, installed, load
 from v2v_core.errors import (
     ConversionError,
@@ -135,6 +136,25 @@ class LoadedPlugin:
     def convert(self, request: ConvertRequest) -> ConvertResult:
         """Call ``v2v_convert``."""
         return self._call("v2v_convert", request, ConvertResult, ConversionError)
+
+    def inspect(self, request: ConvertRequest) -> InspectResult:
+        """Call ``v2v_inspect``.
+
+        :raises PluginError: the converter does not have this hook.
+        """
+        self.require_inspect()
+        return self._call("v2v_inspect", request, InspectResult, ConversionError)
+
+    def require_inspect(self) -> None:
+        """Check that the converter can look into guests.
+
+        :raises PluginError: it cannot.
+        """
+        if not self.manager.hook.v2v_inspect.get_hookimpls():
+            raise PluginError(
+                f"the converter {self.name!r} cannot look into guests",
+                hint="leave --deep out, or choose another converter with --converter",
+            )
 
     def output_setup(self, request: OutputSetupRequest) -> OutputSetup:
         """Call ``v2v_output_setup``."""

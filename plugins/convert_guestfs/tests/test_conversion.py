@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -26,6 +26,7 @@ from v2v_core.api import (
     ConvertResult,
     ConvertSettings,
     DiskEndpoint,
+    DriverPlace,
     Firmware,
     Guest,
     SourceDisk,
@@ -36,6 +37,8 @@ pytestmark = pytest.mark.slow
 VERSION = "6.1.0-9-amd64"
 _MIB = 1024 * 1024
 _START = _MIB
+
+ResultT = TypeVar("ResultT")
 
 
 class Recorder:
@@ -77,6 +80,17 @@ def server(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
 
 
 def convert(tmp_path: Path, image: Path, server: list[subprocess.Popen[bytes]], report: Recorder) -> ConvertResult:
+    return call(GuestfsConvert().v2v_convert, tmp_path, image, server, report)
+
+
+def call(
+    hook: Callable[[ConvertRequest], ResultT],
+    tmp_path: Path,
+    image: Path,
+    server: list[subprocess.Popen[bytes]],
+    report: Recorder,
+) -> ResultT:
+    """Serve the image, and call a hook of the converter."""
     socket = tmp_path / "in1"
     argv = [
         "qemu-nbd",
@@ -102,7 +116,7 @@ def convert(tmp_path: Path, image: Path, server: list[subprocess.Popen[bytes]], 
         settings=ConvertSettings(emulation=True),
         report=report,
     )
-    result = GuestfsConvert().v2v_convert(request)
+    result = hook(request)
     server[-1].terminate()
     server[-1].wait(20)
     assert not list((tmp_path / "temporary").iterdir())
@@ -234,6 +248,35 @@ def test_everything_in_the_way_is_said_at_once(tmp_path: Path, server: list[subp
         assert reason in caught.value.message
     assert "crypttab" not in caught.value.message
     assert in_guest(image, "/etc/fstab").startswith(b"/dev/sda1 ")
+
+
+def test_a_look_tells_what_is_in_the_way_and_what_is_in_the_guest(
+    tmp_path: Path, server: list[subprocess.Popen[bytes]]
+) -> None:
+    phony_debian(tmp_path / "root", kernel=True)
+    image = disk(tmp_path / "sda.img", tmp_path / "root", swap=swap_area(b"SWAPSPACE2"))
+    debugfs(image, "set_inode_field /etc/fstab flags 0x80010")
+    found = call(GuestfsConvert().v2v_inspect, tmp_path, image, server, Recorder())
+    (obstacle,) = found.obstacles
+    assert "/etc/fstab in the guest is immutable" in obstacle.reason
+    assert "chattr -i /etc/fstab" in obstacle.remedy
+    assert (found.system, found.boot_loader, found.firmware) == (
+        "Debian GNU/Linux 12 (phony)",
+        "GRUB 2",
+        Firmware.BIOS,
+    )
+    (kernel,) = found.kernels
+    assert (kernel.version, kernel.chosen, kernel.default) == (VERSION, True, True)
+    assert dict(kernel.drivers) == {
+        "virtio_pci": DriverPlace.INITRAMFS,
+        "virtio_blk": DriverPlace.INITRAMFS,
+        "virtio_net": DriverPlace.BUILT_IN,
+    }
+    assert {(one.device, one.kind, one.size, one.mountpoint) for one in found.filesystems} == {
+        ("/dev/sda1", "ext4", 300 * _MIB, "/"),
+        ("/dev/sda2", "swap", 4 * _MIB, None),
+    }
+    assert (found.changes, found.capabilities) == ((), None)
 
 
 def test_damage_is_told_with_everything_else(tmp_path: Path, server: list[subprocess.Popen[bytes]]) -> None:

@@ -12,8 +12,13 @@ _LABEL_WIDTH = 15
 
 
 def print_source(guest: Guest) -> str:
+    """Describe a guest as virt-v2v does, heading included."""
+    return f"Source guest information (--print-source option):\n\n{describe_source(guest)}\n"
+
+
+def describe_source(guest: Guest) -> str:
     """Describe a guest, line by line."""
-    lines = ["Source guest information (--print-source option):", "", *_properties(guest)]
+    lines = [*_properties(guest)]
     for label, items in (
         ("disks", [_disk(disk) for disk in guest.disks]),
         ("removable media", [_removable(drive) for drive in guest.removables]),
@@ -21,7 +26,7 @@ def print_source(guest: Guest) -> str:
     ):
         # an empty list is one empty line
         lines += [f"{label}:", *(items or [""])]
-    return "".join(f"{line}\n" for line in (*lines, ""))
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _properties(guest: Guest) -> Iterator[str]:

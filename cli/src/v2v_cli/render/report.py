@@ -46,7 +46,7 @@ _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 def report_as_json(report: RunReport) -> str:
     """Return a report as JSON, ASCII only."""
-    text = json.dumps(_harmless(_record(report)), indent=1, ensure_ascii=True)
+    text = json.dumps(harmless(_record(report)), indent=1, ensure_ascii=True)
     # the only control character that json leaves as it is
     return text.replace("\x7f", "\\u007f") + "\n"
 
@@ -59,7 +59,7 @@ def report_as_text(report: RunReport) -> str:
         ("What there is now", [sanitize_path(name) for name in report.created]),
         ("Why it failed", list(_failure(report.failure))),
         ("Warnings: please look at these", [f"* {sanitize(_with_hint(event))}" for event in report.warnings]),
-        (f"{_heading_of_changes(report)} ({len(report.changes)})", list(_changes(report.changes))),
+        (f"{_heading_of_changes(report)} ({len(report.changes)})", list(changes_by_reason(report.changes))),
         ("Worth knowing", [f"* {sanitize(event.text)}" for event in report.infos]),
         ("Steps", [_step(run) for run in report.steps]),
     ]
@@ -124,11 +124,12 @@ def _record(report: RunReport) -> dict[str, Any]:
     }
 
 
-def _harmless(value: Any, name: str = "") -> Any:
+def harmless(value: Any, name: str = "") -> Any:
+    """Return JSON values without control characters, and without those that change the direction of a line."""
     if isinstance(value, dict):
-        return {key: _harmless(member, key) for key, member in value.items()}
+        return {key: harmless(member, key) for key, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_harmless(member, name) for member in value]
+        return [harmless(member, name) for member in value]
     if isinstance(value, str):
         return sanitize_path(value) if name == "path" else sanitize(value)
     return value
@@ -168,7 +169,7 @@ def _guest(report: RunReport) -> Iterator[str]:
 
 
 def _disk(disk: TargetDisk) -> str:
-    size = "" if disk.size is None else f", {_size(disk.size)}"
+    size = "" if disk.size is None else f", {size_text(disk.size)}"
     boot = ", boots" if disk.boot_order == 1 else ""
     return f"{disk.device}, {disk.bus.value}{size}{boot}"
 
@@ -198,7 +199,7 @@ def _heading_of_changes(report: RunReport) -> str:
     return "Changes before it ended, on the overlay that the run works on (with --in-place: in the guest itself)"
 
 
-def _changes(changes: Sequence[Change]) -> Iterator[str]:
+def changes_by_reason(changes: Sequence[Change]) -> Iterator[str]:
     """Yield the changes grouped by their reason, packages first. Within a group they keep their order."""
     for subject in (False, True):
         reasons: dict[str, list[Change]] = {}
@@ -229,7 +230,8 @@ def _property(label: str, value: str) -> str:
     return f"{label:10}{sanitize(value)}"
 
 
-def _size(size: int) -> str:
+def size_text(size: int) -> str:
+    """Return a size in bytes in the unit that suits it."""
     amount, units = float(size), iter(_UNITS)
     unit = next(units)
     for larger in units:

@@ -115,8 +115,11 @@ def _check_data_file(path: Path, references: References) -> None:
         raise SourceError(
             f"{path} keeps its data in {references.data_file!r}, which is not an absolute path: qemu looks for it "
             "in the current directory instead of the directory of the image",
+            # qemu-img looks for it in the current directory, too
             hint="store the absolute path: "
-            f"qemu-img amend -f qcow2 -o data_file=/PATH/TO/FILE {shlex.quote(str(path))}",
+            f"cd {shlex.quote(str(path.parent))} && qemu-img amend -f qcow2 -o "
+            f"data_file={shlex.quote(str(path.parent / references.data_file).replace(',', ',,'))} "
+            f"{shlex.quote(path.name)}",
         )
 
 
@@ -234,7 +237,8 @@ def _backing_path(path: Path, references: References) -> Path:
     if image_format is None:
         raise SourceError(
             f"{path}: its header names the backing file {name!r} without its format",
-            hint=f"write it down: qemu-img rebase -u -F raw|qcow2 -b {shlex.quote(name)} {shlex.quote(str(path))}",
+            hint="write it down, with raw or qcow2 for FORMAT: "
+            f"qemu-img rebase -u -F FORMAT -b {shlex.quote(name)} {shlex.quote(str(path))}",
         )
     if image_format not in FORMATS:
         raise SourceError(

@@ -69,8 +69,8 @@ def read_references(path: Path, image_format: str, size: int, *, start: int = 0)
     except (struct.error, ValueError) as err:
         raise SourceError(
             f"{path} cannot be read as a {image_format} image: {err}",
-            hint="if it has another format, name it with -if; or copy it into one self-contained image with "
-            "qemu-img convert",
+            hint="it is damaged, or has another format: convert it with -i disk -if FORMAT, or copy it into one "
+            "self-contained image with qemu-img convert",
         ) from err
 
 

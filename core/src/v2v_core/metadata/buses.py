@@ -104,11 +104,35 @@ def fit_profile(
     if profile.machines and machine not in profile.machines:
         machine = profile.machines[0]
         warnings.append(f"the guest gets the machine type {machine}: the target has no {capabilities.machine}")
+    if firmware is Firmware.UEFI and machine in profile.without_uefi:
+        machine = _with_uefi(capabilities, machine, profile)
+        warnings.append(
+            f"the guest gets the machine type {machine}: at this target, {capabilities.machine} cannot boot with UEFI"
+        )
     wanted = _available(capabilities.block_bus, machine)
     bus = _offered(wanted, machine, profile)
     if bus is not wanted:
         warnings.append(f"the disks are attached to {bus.value}: the target has no {wanted.value}")
     return dataclasses.replace(capabilities, machine=machine, block_bus=bus), tuple(warnings)
+
+
+def _with_uefi(capabilities: Capabilities, machine: str, profile: TargetProfile) -> str:
+    """Return a machine of the target that has UEFI, and that this guest finds its disk on.
+
+    :raises ConversionError: there is none.
+    """
+    others = [other for other in profile.machines if other not in profile.without_uefi]
+    # The slots of a q35 are PCI Express, where virtio devices have only version 1.0. It has no IDE either, and the
+    # guest was made ready to boot from the bus that it asks for.
+    known = capabilities.virtio_1_0 and capabilities.block_bus in {Bus.VIRTIO_BLK, Bus.VIRTIO_SCSI}
+    if "q35" in others and known:
+        return "q35"
+    raise ConversionError(
+        "the guest boots with UEFI, but its kernel is too old for the machine types that have UEFI at this target: "
+        f"it needs the machine type {machine}",
+        hint="install a newer kernel in the guest at its hypervisor (Linux 4.0 or later, or that of RHEL 7), or choose "
+        f"a target that has {machine} with UEFI, such as -o local",
+    )
 
 
 def _offered(bus: Bus, machine: str, profile: TargetProfile) -> Bus:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Step convert in a process of its own, as a supervisor runs it.
+"""Step convert, or a look into the guest in its place, in a process of its own, as a supervisor runs it.
 
 Library code that waits for an appliance cannot be interrupted; a process can.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from v2v_core import processes
 from v2v_core.conversion_dir import ConversionDir
+from v2v_core.deep_inspection import InspectResult
 from v2v_core.environment import child_environment
 from v2v_core.errors import ConversionError, V2VError
 from v2v_core.events import Event, EventKind, EventSink, Step
@@ -23,6 +24,10 @@ from v2v_core.records import from_json, to_json
 from v2v_core.reporting import StepReport, forward
 from v2v_core.settings import ConvertChoice
 from v2v_core.signals import interrupted, interruption
+from v2v_core.steps import convert, inspect
+
+#: What the child process can do.
+_TASKS = {"convert": convert.run, "inspect": inspect.run}
 
 
 def convert_apart(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSink] = ()) -> None:
@@ -30,8 +35,21 @@ def convert_apart(directory: ConversionDir, choice: ConvertChoice, sinks: Sequen
 
     :raises V2VError: the step failed, with the same error in the child; or the child was killed.
     """
+    _run_apart("convert", directory, choice, sinks)
+
+
+def inspect_apart(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSink] = ()) -> InspectResult:
+    """Look into the guest in a child process, forward its events, and return what it found.
+
+    :raises V2VError: it failed, with the same error in the child; or the child was killed.
+    """
+    _run_apart("inspect", directory, choice, sinks)
+    return directory.read_record(inspect.RESULT, InspectResult)
+
+
+def _run_apart(task: str, directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSink]) -> None:
     reader, writer = os.pipe()
-    argv = [sys.executable, "-P", "-m", "v2v_core.steps.convert_apart", str(directory.path), str(writer)]
+    argv = [sys.executable, "-P", "-m", "v2v_core.steps.convert_apart", str(directory.path), str(writer), task]
     failed: Event | None = None
     # a session of its own: Ctrl-C goes to the supervisor, which stops the child and cleans up
     with subprocess.Popen(
@@ -67,7 +85,7 @@ def convert_apart(directory: ConversionDir, choice: ConvertChoice, sinks: Sequen
         raise _error(failed)
     if status != 0:
         how = f"was killed by signal {-status}" if status < 0 else f"ended with exit status {status}"
-        error = ConversionError(f"the conversion process {how}", hint=f"see {directory.log(Step.CONVERT)}")
+        error = ConversionError(f"the conversion process {how}", hint="the log of this step says what it did last")
         _report_failure(directory, sinks, error)
         raise error
 
@@ -105,19 +123,18 @@ def _send(child: subprocess.Popen[bytes], choice: ConvertChoice) -> None:
 
 def main(argv: list[str]) -> int:
     """Run the step, as the child process, and write its events to a file descriptor."""
-    from v2v_core.steps import convert
-
-    directory = ConversionDir.existing(Path(argv[1]))
+    _program, path, descriptor, task = argv
+    directory = ConversionDir.existing(Path(path))
     choice = from_json(json.load(sys.stdin), ConvertChoice)
     # what the converter starts must not hold the supervisor's pipe open
-    os.set_inheritable(int(argv[2]), False)
-    with os.fdopen(int(argv[2]), "w", encoding="utf-8", buffering=1) as stream:
+    os.set_inheritable(int(descriptor), False)
+    with os.fdopen(int(descriptor), "w", encoding="utf-8", buffering=1) as stream:
 
         def write(event: Event) -> None:
             stream.write(event.to_json() + "\n")
 
         try:
-            convert.run(directory, choice, [write])
+            _TASKS[task](directory, choice, [write])
         except V2VError as err:
             return err.exit_code
     return 0

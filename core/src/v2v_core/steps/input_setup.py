@@ -98,7 +98,7 @@ def _undo_earlier_attempt(directory: ConversionDir, report: StepReport) -> None:
     if left:
         raise SourceError(
             f"an earlier attempt left {left[0].kind} {left[0].identity} behind, which cannot be deleted now",
-            hint="see the warnings, and run this step again, or helper-v2v-cleanup",
+            hint=f"see the warnings, and run this step again, or helper-v2v-cleanup --dir {directory.path}",
         )
 
 

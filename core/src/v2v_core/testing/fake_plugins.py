@@ -36,9 +36,11 @@ from v2v_core.api import (
     InputResult,
     InputSetupRequest,
     Inspection,
+    InspectResult,
     NbdkitPlugin,
     Nic,
     ObserverHooks,
+    Obstacle,
     OptionValues,
     OutputAbortRequest,
     OutputCheckRequest,
@@ -104,6 +106,9 @@ class FakeInput(InputHooks):
         )
 
 
+_FAKE_SYSTEM = Inspection(root="/dev/sda1", os_type="linux", distro="fakeos", arch="x86_64", major_version=1)
+
+
 class FakeConvert(ConvertHooks):
     """Writes ``MARKER`` into the first sector of each disk and reports a Linux guest."""
 
@@ -130,11 +135,25 @@ class FakeConvert(ConvertHooks):
         request.report.changed(change.path, change.what, change.why)
         _trouble("v2v_convert", request.settings.extra, self.fail_in, ConversionError)
         return ConvertResult(
-            inspection=Inspection(root="/dev/sda1", os_type="linux", distro="fakeos", arch="x86_64", major_version=1),
+            inspection=_FAKE_SYSTEM,
             capabilities=Capabilities(virtio_rng=True),
             firmware=Firmware.BIOS,
             boot_disk=1,
             changes=(change,),
+        )
+
+    @hookimpl
+    def v2v_inspect(self, request: ConvertRequest) -> InspectResult:
+        """Mark the disks, which are overlays. The setting ``obstacle`` is why the guest cannot be converted."""
+        converted = self.v2v_convert(request)
+        obstacle = request.settings.extra.get("obstacle")
+        return InspectResult(
+            inspection=converted.inspection,
+            firmware=converted.firmware,
+            capabilities=converted.capabilities,
+            boot_disk=converted.boot_disk,
+            obstacles=() if obstacle is None else (Obstacle(reason=obstacle, remedy="remove the obstacle"),),
+            changes=() if obstacle is not None else converted.changes,
         )
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from v2v_convert_guestfs import checks, collecting, encryption, inspection, mounts
 from v2v_convert_guestfs.appliance import brief, libguestfs_errors_as
 from v2v_convert_guestfs.block_sizes import open_appliance
-from v2v_convert_guestfs.disks import list_filesystems
+from v2v_convert_guestfs.disks import list_filesystems, sizes_of
 from v2v_convert_guestfs.firmware import find_boot_disk, find_firmware
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_convert_guestfs.settings import parse_collect
@@ -21,7 +21,14 @@ def convert(request: ConvertRequest) -> ConvertResult:
 
     :raises ConversionError: it cannot be converted; the source is unchanged.
     """
-    session = Session(request=request, handle=None)
+    return convert_session(Session(request=request, handle=None))
+
+
+def convert_session(session: Session) -> ConvertResult:
+    """Convert the guest of a new session. Afterwards the session says what was found.
+
+    :raises ConversionError: it cannot be converted; the source is unchanged.
+    """
     try:
         return _convert(session)
     except (RuntimeError, ConversionError) as err:
@@ -38,7 +45,7 @@ def convert(request: ConvertRequest) -> ConvertResult:
     except OSError as err:
         raise ConversionError(
             f"the conversion cannot go on (stage: {session.current}): {err}",
-            hint=f"look at the free space and the permissions of {request.temporary}",
+            hint=f"look at the free space and the permissions of {session.request.temporary}",
         ) from err
     except UnicodeDecodeError as err:
         raise ConversionError(
@@ -58,6 +65,8 @@ def _convert(session: Session) -> ConvertResult:
         with session.stage("inspect", "Inspecting the source"):
             with libguestfs_errors_as("the file systems of the guest cannot be listed"):
                 session.filesystems = list_filesystems(session.handle)
+                if session.wants_sizes:
+                    session.findings.sizes = sizes_of(session.handle, session.filesystems)
             encryption.open_encrypted(session, blockers)
             inspection.inspect(session, blockers)
             session.firmware = find_firmware(session)
@@ -74,7 +83,8 @@ def _convert(session: Session) -> ConvertResult:
             with session.stage("collect", "Collecting files of the guest"):
                 collecting.collect(session, wanted)
 
-        with session.stage("convert", f"Converting {inspection.name_system(session)} to run on KVM"):
+        session.findings.system = inspection.name_system(session)
+        with session.stage("convert", f"Converting {session.findings.system} to run on KVM"):
             capabilities = _convert_system(session, blockers)
             boot_disk = find_boot_disk(session)
             mounts.unmount_guest(session)

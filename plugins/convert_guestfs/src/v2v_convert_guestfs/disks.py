@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import struct
 import uuid
+from collections.abc import Iterable
 from contextlib import suppress
 
 from v2v_convert_guestfs.appliance import Handle
@@ -137,6 +138,19 @@ def partition_table(start: bytes, end: bytes) -> tuple[str, str] | None:
     if start[32769:32774] == b"CD001":
         return "is an installation medium (ISO 9660)", "give the disk on which the guest is installed"
     return None
+
+
+def sizes_of(handle: Handle, devices: Iterable[str]) -> dict[str, int]:
+    """Return the sizes of devices in bytes, as far as they are known.
+
+    That of a part of a device (``btrfsvol:…``) is not, nor that of an inactive volume.
+    """
+    sizes = {}
+    for device in devices:
+        if device.startswith("/dev/"):
+            with suppress(RuntimeError):
+                sizes[device] = int(handle.blockdev_getsize64(device))
+    return sizes
 
 
 def gpt_types(handle: Handle, disk: str) -> frozenset[uuid.UUID]:

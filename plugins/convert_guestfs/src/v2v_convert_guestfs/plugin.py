@@ -9,6 +9,7 @@ from v2v_core.api import (
     ConvertResult,
     ConvertSettings,
     Finding,
+    InspectResult,
     PluginOption,
     ProbeHooks,
     ProbeRequest,
@@ -33,6 +34,17 @@ class GuestfsConvert(ConvertHooks, ProbeHooks):
         from v2v_convert_guestfs.settings import parse_collect
 
         parse_collect(request.extra)
+
+    @hookimpl
+    def v2v_inspect(self, request: ConvertRequest) -> InspectResult:
+        """Look into the guest, and say what the conversion would do.
+
+        :raises ConversionError: the guest could not be examined.
+        """
+        from v2v_convert_guestfs.deep_inspection import look_into
+        from v2v_convert_guestfs.host.kvm import with_emulation
+
+        return look_into(with_emulation(request))
 
     @hookimpl
     def v2v_convert(self, request: ConvertRequest) -> ConvertResult:

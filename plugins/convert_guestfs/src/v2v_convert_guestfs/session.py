@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from v2v_convert_guestfs import time_limits
 from v2v_convert_guestfs.appliance import Handle, brief, is_emulated, kill_child_emulators
 from v2v_convert_guestfs.filesystems.limits import Limit
+from v2v_convert_guestfs.findings import Findings
 from v2v_core.api import Change, ConversionError, ConvertRequest, Firmware, Inspection, Obstacle, Reporter
 
 _TIMEOUTS = ("/usr/bin/timeout", "/bin/timeout")
@@ -32,6 +33,7 @@ class Session:
     :param created: files, links and directories that are new or were replaced, in the order of time.
     :param seconds: the time that each stage took. :param current: the stage.
     :param out_of_time: why the appliance was killed, if it was.
+    :param findings: for a user who wants to know what is in the guest. :param wants_sizes: of the file systems, too.
     """
 
     request: ConvertRequest
@@ -51,6 +53,8 @@ class Session:
     seconds: dict[str, float] = field(default_factory=dict)
     current: str = "start"
     out_of_time: time_limits.OutOfTimeError | None = None
+    findings: Findings = field(default_factory=Findings)
+    wants_sizes: bool = False
     _timeout: str | None = None
     started: float = field(default_factory=time.monotonic)
 

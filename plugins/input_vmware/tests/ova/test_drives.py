@@ -159,7 +159,10 @@ def test_an_item_without_a_resource_is_an_empty_disk() -> None:
     assert [(disk.href, disk.capacity) for disk in found.disks] == [("disk1.vmdk", 10 << 20), (None, 4 << 20)]
 
 
-@pytest.mark.parametrize("resource", ["ovf:/disk/d1", "/disk/d1", "ovf:disk/d1", "disk/d1", "ovf:/file/f1", "/file/f1"])
+@pytest.mark.parametrize(
+    "resource",
+    ["ovf:/disk/d1", "/disk/d1", "ovf:disk/d1", "ovf://disk/d1", "OVF:/disk/d1", "disk/d1", "ovf:/file/f1", "/file/f1"],
+)
 def test_forms_of_host_resources(resource: str) -> None:
     """libguestfs/virt-v2v#192: OLVM writes ``ovf:disk/``. DSP0243 also allows to name the file itself."""
     disk = item(6, InstanceID="3") + item(17, Parent="3", HostResource=resource)
@@ -203,6 +206,23 @@ def test_disks_that_cannot_be_read(disks: str, why: str) -> None:
     with pytest.raises(SourceError, match=why) as caught:
         read(ovf(disks=disks))
     assert caught.value.hint
+
+
+def test_a_deployment_configuration_chooses_among_disks() -> None:
+    """vatesfr/xen-orchestra#7046: an appliance describes six disks, of which each configuration has two or three."""
+    configurations = (
+        '<DeploymentOptionSection><Configuration ovf:id="tiny"/><Configuration ovf:default="true" ovf:id="normal"/>'
+        "</DeploymentOptionSection>"
+    )
+    controller = item(6, InstanceID="9")
+    items = attached(0, "d0") + "".join(
+        attached(address, f"d{number}").replace("<Item>", f'<Item ovf:configuration="{configuration}">')
+        for number, address, configuration in ((1, 1, "tiny"), (2, 1, "normal"), (3, 2, "tiny"), (4, 2, "tiny normal"))
+    )
+    found, warnings = read(ovf(controller, disk="", extra=items, sections=configurations, **files_and_disks(5)))
+    assert [disk.href for disk in found.disks] == ["0.vmdk", "2.vmdk", "4.vmdk"]
+    # those of the other configuration are left out on purpose, and named
+    assert [name in text for name, text in zip(("d1", "d3"), warnings, strict=True)] == [True, True]
 
 
 def test_compression() -> None:

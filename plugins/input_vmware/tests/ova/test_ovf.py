@@ -191,7 +191,6 @@ def test_the_default_deployment_counts() -> None:
         b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><Envelope>&a;</Envelope>',
         b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><Envelope>&b;</Envelope>',
         ovf(files='<File ovf:href="d" ovf:id="f1" ovf:compression="zip"/>'),
-        ovf(files='<File ovf:href="d" ovf:id="f1" ovf:chunkSize="100"/>'),
         ovf(files='<File ovf:id="f1"/>'),
         ovf(files=""),
         ovf(disks=""),

@@ -124,6 +124,114 @@ def test_two_disks_in_a_folder_and_snapshots(tmp_path: Path) -> None:
     assert [disk.path.name for disk in result.disks if isinstance(disk, QemuImage)] == ["a.vmdk", "b.vmdk.000000010"]
 
 
+def in_chunks(directory: Path, disk: Path, size: int) -> list[Path]:
+    """Split a file of a package as DSP0243 says."""
+    data, chunks = disk.read_bytes(), []
+    for number, start in enumerate(range(0, len(data), size)):
+        chunks.append(directory / f"{disk.name}.{number:09}")
+        chunks[-1].write_bytes(data[start : start + size])
+    disk.unlink()
+    return chunks
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("said", ["chunkSize and size", "chunkSize", "size"])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_disk_in_chunks(unpacked: Path, tmp_path: Path, packed: bool, said: str, compressed: bool) -> None:
+    """libguestfs/virt-v2v#189: the last chunk was taken for the disk. vmware-archive/pyvcloud#239: such OVAs exist."""
+    disk = unpacked / "guest-disk1.vmdk"
+    if compressed:
+        disk.write_bytes(gzip.compress(disk.read_bytes()))
+    content = disk.read_bytes()
+    text = descriptor({disk.name: disk}, gzip=compressed).decode()
+    if "chunkSize" in said:
+        text = text.replace("<File ", '<File ovf:chunkSize="300" ')
+    if "and" not in said and said != "size":
+        text = text.replace(f'ovf:size="{len(content)}"', "")
+    (unpacked / "guest.ovf").write_text(text)
+    chunks = in_chunks(unpacked, disk, 300)
+    assert len(chunks) > 2
+    (unpacked / "guest.mf").write_text(manifest([unpacked / "guest.ovf", *chunks]))
+    result, report = setup(pack(unpacked, tmp_path / "g.ova") if packed else unpacked, tmp_path)
+    assert report.warnings == []
+    (image,) = result.disks
+    assert isinstance(image, QemuImage)
+    assert image.path.read_bytes() == (gzip.decompress(content) if compressed else content)
+    assert image.format == "vmdk"
+
+
+def test_a_missing_chunk_is_named(unpacked: Path, tmp_path: Path) -> None:
+    disk = unpacked / "guest-disk1.vmdk"
+    text = descriptor({disk.name: disk}).decode().replace("<File ", '<File ovf:chunkSize="300" ')
+    (unpacked / "guest.ovf").write_text(text)
+    (unpacked / "guest.mf").unlink()
+    chunks = in_chunks(unpacked, disk, 300)
+    content = chunks[1].read_bytes()
+    chunks[1].unlink()
+    with pytest.raises(SourceError, match="chunk 1 of them is not in") as caught:
+        setup(unpacked, tmp_path)
+    # the hint is followed
+    assert (caught.value.hint or "") == "put guest-disk1.vmdk.000000001 beside the other chunks"
+    chunks[1].write_bytes(content)
+    assert len(setup(unpacked, tmp_path)[0].disks) == 1
+
+
+def test_a_wrong_size_of_an_intact_disk(unpacked: Path, tmp_path: Path) -> None:
+    """vmware/govmomi#2967: govc wrote the size of all disks together for each of them."""
+    disk = unpacked / "guest-disk1.vmdk"
+    (unpacked / "guest.ovf").write_bytes(descriptor({disk.name: 214748364800}))
+    (unpacked / "guest.mf").write_text(manifest([unpacked / "guest.ovf", disk]))
+    result, report = setup(unpacked, tmp_path)
+    assert len(result.disks) == 1
+    (warning,) = report.warnings
+    assert "the OVF descriptor says 214748364800: the file counts" in warning
+
+
+def test_the_hint_about_a_wrong_size_helps(unpacked: Path, tmp_path: Path) -> None:
+    """Without a checksum of the disk, it may be truncated; the user decides, as the hint says."""
+    disk = unpacked / "guest-disk1.vmdk"
+    right = (unpacked / "guest.ovf").read_bytes()
+    (unpacked / "guest.ovf").write_bytes(descriptor({disk.name: 5}))
+    (unpacked / "guest.mf").write_text(manifest([unpacked / "guest.ovf"]))
+    with pytest.raises(SourceError, match="says 5") as caught:
+        setup(unpacked, tmp_path)
+    assert "correct ovf:size in the OVF descriptor, and name the directory with -io skip-manifest" in str(
+        caught.value.hint
+    )
+    (unpacked / "guest.ovf").write_bytes(right)
+    skip = OptionValues(values={"skip-manifest": ("true",)})
+    assert len(setup(unpacked, tmp_path, options=skip)[0].disks) == 1
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_names_in_capital_letters(unpacked: Path, tmp_path: Path, named: bool) -> None:
+    """vmware/govmomi#229: the descriptor need not be called as one expects; here it has a name of DOS or Windows."""
+    for name in ("guest.ovf", "guest.mf"):
+        (unpacked / name).rename(unpacked / name.upper())
+    disk = unpacked / "guest-disk1.vmdk"
+    (unpacked / "GUEST.MF").write_text(manifest([unpacked / "GUEST.OVF", disk]))
+    path = unpacked / "GUEST.OVF" if named else unpacked
+    assert setup(path, tmp_path)[1].warnings == []
+    with disk.open("r+b") as stream:
+        stream.seek(-600, os.SEEK_END)
+        stream.write(b"changed")
+    with pytest.raises(SourceError, match=r"GUEST\.MF says"):
+        setup(path, tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("named", [False, True])
+def test_encodings_of_descriptors(unpacked: Path, tmp_path: Path, encoding: str, named: bool) -> None:
+    """apache/cloudstack#397: a reader that relies on one encoding reads wrong characters. XML names its own."""
+    path = unpacked / "guest.ovf"
+    text = path.read_text().replace("packed guest", "Gäste").replace('encoding="UTF-8"', 'encoding="UTF-16"')
+    if encoding == "utf-8-sig":
+        text = text.replace('encoding="UTF-16"', 'encoding="UTF-8"')
+    path.write_bytes(text.encode(encoding))
+    (unpacked / "guest.mf").unlink()
+    assert setup(path if named else unpacked, tmp_path)[0].guest.name == "Gäste"
+
+
 def test_a_flat_disk_in_a_directory(tmp_path: Path, unpacked: Path) -> None:
     disk = unpacked / "guest-disk1.vmdk"
     disk.unlink()

@@ -148,9 +148,13 @@ def test_every_drive_with_a_file_is_a_disk(device: str, kind: str) -> None:
         ("", "tools.ISO"),
         ("", "auto detect"),
         ("", "/dev/cdrom"),
+        ("", "/vmfs/devices/cdrom/mpx.vmhba32:C0:T0:L0"),
+        ("", "D:"),
+        ("", "CD-ROM 1"),
     ],
 )
 def test_cdroms_are_not_disks(device: str, kind: str, file: str) -> None:
+    """vmware/terraform-provider-vsphere#1338: CD-ROM drives of the host, "passthrough", are common in old machines."""
     named = f'{device}.deviceType = "{kind}"\n' if kind else ""
     guest = guest_with(f'{device}.present = "TRUE"\n{device}.fileName = "{file}"\n{named}')
     assert guest.disks == ()
@@ -162,6 +166,7 @@ def test_cdroms_are_not_disks(device: str, kind: str, file: str) -> None:
     [
         ('scsi0:1.fileName = "/dev/sg2"\nscsi0:1.deviceType = "scsi-passthru"', "scsi0:1 .* a device of the host"),
         ('sata0:1.present = "TRUE"', "sata0:1 .* has no fileName"),
+        ('nvme0:0.present = "TRUE"\nnvme0:0.fileName = ""', "nvme0:0 .* has no fileName"),
         ('usb:0.fileName = "stick.vmdk"', "'stick.vmdk' of usb:0 .* not supported"),
     ],
 )
@@ -170,6 +175,22 @@ def test_drives_that_are_left_out_are_reported(text: str, warning: str) -> None:
     assert guest.disks == ()
     (reported,) = warnings
     assert re.search(warning, reported)
+
+
+def test_the_drive_of_a_client_is_a_cdrom() -> None:
+    guest = guest_with('ide1:0.present = "TRUE"\nide1:0.clientDevice = "TRUE"\nide1:0.fileName = "remote device"')
+    assert guest.disks == ()
+    assert [drive.kind for drive in guest.removables] == ["cdrom"]
+    assert guest_with('scsi0:0.clientDevice = "FALSE"\nscsi0:0.fileName = "cd-rom.vmdk"').removables == ()
+
+
+def test_a_redo_log_is_told() -> None:
+    """Disks of old machines that are undoable or not persistent have their latest changes in a redo log."""
+    disk = 'displayName = "g"\nscsi0:0.fileName = "a.vmdk"\n'
+    assert read(disk + 'scsi0:0.redo = ""\nscsi0:0.mode = "independent-persistent"')[2] == []
+    guest, _, (warning,) = read(disk + 'scsi0:0.redo = "./a.vmdk.REDO_x1"')
+    assert len(guest.disks) == 1
+    assert "a.vmdk.REDO_x1" in warning
 
 
 def test_a_mapped_lun_is_a_disk() -> None:

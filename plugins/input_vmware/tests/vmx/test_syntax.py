@@ -25,6 +25,7 @@ def test_syntax() -> None:
     vmx = parse_vmx(
         b'#!/usr/bin/vmware\r\n\r\n  # comment\r\n.encoding = "UTF-8"\r\n'
         b'displayName = "a |22quoted|22 name |7C"\r\nMemSize="64"\r\nbad line\r\nunquoted = 5\r\n'
+        b'commented = "a # b" # c\r\nplain = a b # c\r\nempty =\r\n'
         b'memsize = "65"\r\nscsi0:0.present = "FALSE"\r\nscsi0:0.fileName = "a.vmdk"\r\nscsi0:01.x = "kept"\r\n',
         warnings.append,
     )
@@ -32,7 +33,27 @@ def test_syntax() -> None:
     assert vmx.number("memSize") == 64
     assert vmx.get("scsi0:0.fileName") is None
     assert vmx.get("scsi0:01.x") == "kept"
-    assert [line.split(" of ")[0] for line in warnings] == ["line 7", "line 8", "line 9"]
+    assert [vmx.get(name) for name in ("unquoted", "commented", "plain", "empty")] == ["5", "a # b", "a b", ""]
+    assert [line.split(" of ")[0] for line in warnings] == ["line 7", "line 12"]
+
+
+def test_values_without_quotes() -> None:
+    """lamw/ghettoVCB#143 and os-autoinst/os-autoinst#2184: programs wrote values without quotes, which VMware took."""
+    guest, disks, warnings = read(
+        "displayName = My VM 2\nmemsize = 512\nscsi0.present = TRUE\nscsi0:0.present = TRUE\n"
+        "scsi0:0.fileName = system.vmdk\nide1:0.present = FALSE\nide1:0.fileName = gone.vmdk\n"
+    )
+    assert warnings == []
+    assert (guest.name, guest.memory) == ("My VM 2", 512 * 1024 * 1024)
+    assert [disk.file for disk in disks] == ["system.vmdk"]
+
+
+@pytest.mark.parametrize(
+    "line", ["a = " + " " * 500_000 + '"', "a" * 500_000, "a" + " " * 500_000 + "b", "a = b" * 200_000, "\n" * 500_000]
+)
+def test_long_lines_take_no_long_time(line: str) -> None:
+    with bounded():
+        read(line)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "windows-1252", "shift_jis"])

@@ -205,7 +205,10 @@ class TestProperties:
             ("x86_64", "q35", Firmware.BIOS, "1"),
             ("i386", "q35", Firmware.BIOS, "1"),
             ("x86_64", "q35", Firmware.UEFI, "2"),
-            ("x86_64", "i440fx", Firmware.UEFI, None),
+            # Only a q35 has UEFI in oVirt; without a number, the firmware would be the cluster's.
+            ("x86_64", "i440fx", Firmware.UEFI, "2"),
+            ("i386", "pc", Firmware.UEFI, "2"),
+            ("x86_64", "i440fx", Firmware.UNKNOWN, None),
             ("x86_64", "virt", Firmware.BIOS, None),
             ("ppc64le", "pseries", Firmware.BIOS, "0"),
             ("aarch64", "virt", Firmware.UEFI, "0"),

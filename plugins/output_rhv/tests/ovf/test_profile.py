@@ -10,7 +10,7 @@ import pytest
 
 from ovf_examples import BOTH, EXAMPLES, read, with_target
 from v2v_core import metadata
-from v2v_core.api import Bus, DestinationError, Firmware, Guest, SourceDisk, TargetDisk
+from v2v_core.api import Bus, ConversionError, DestinationError, Firmware, Guest, SourceDisk, TargetDisk
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.discovery import Role
 from v2v_core.events import Step
@@ -53,6 +53,30 @@ def test_guest_gets_a_bus_that_ovirt_has(bus: Bus, machine: str, chosen: Bus) ->
     capabilities = replace(EXAMPLES["linux-bios"].target.capabilities, block_bus=bus, machine=machine)
     fitting, _warnings = fit_profile(capabilities, Firmware.BIOS, PROFILE)
     assert (fitting.block_bus, fitting.machine) == (chosen, machine)
+
+
+@pytest.mark.parametrize("bus", [Bus.VIRTIO_BLK, Bus.VIRTIO_SCSI])
+def test_a_uefi_guest_of_an_older_kernel_gets_the_machine_with_uefi(bus: Bus) -> None:
+    target = EXAMPLES["linux-uefi"].target
+    asked = replace(target.capabilities, machine="i440fx", block_bus=bus, virtio_1_0=True)
+    fitting, warnings = fit_profile(asked, Firmware.UEFI, PROFILE)
+    assert (fitting.machine, fitting.block_bus) == ("q35", bus)
+    assert warnings == ("the guest gets the machine type q35: at this target, i440fx cannot boot with UEFI",)
+    assert bios_type(replace(target, capabilities=fitting)) == 2
+
+
+@pytest.mark.parametrize(("bus", "virtio_1_0"), [(Bus.VIRTIO_BLK, False), (Bus.IDE, False), (Bus.IDE, True)])
+def test_a_uefi_guest_that_would_not_find_its_disk_on_that_machine_is_refused(bus: Bus, virtio_1_0: bool) -> None:
+    """It is refused by the conversion, before anything is copied."""
+    asked = replace(EXAMPLES["linux-uefi"].target.capabilities, machine="i440fx", block_bus=bus, virtio_1_0=virtio_1_0)
+    with pytest.raises(ConversionError, match="boots with UEFI, but its kernel is too old") as refused:
+        fit_profile(asked, Firmware.UEFI, PROFILE)
+    assert "newer kernel" in (refused.value.hint or "")
+
+
+def test_an_older_guest_with_a_bios_keeps_its_machine() -> None:
+    asked = replace(EXAMPLES["linux-bios"].target.capabilities, machine="i440fx", virtio_1_0=False)
+    assert fit_profile(asked, Firmware.BIOS, PROFILE) == (asked, ())
 
 
 def test_other_architectures_keep_their_machine() -> None:

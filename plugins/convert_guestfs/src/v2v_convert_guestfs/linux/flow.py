@@ -26,6 +26,7 @@ from v2v_convert_guestfs.linux.bootloader import Bootloader, find_bootloader
 from v2v_convert_guestfs.linux.capabilities import capabilities_of, drives_virtio_disks
 from v2v_convert_guestfs.linux.initramfs import update as initramfs
 from v2v_convert_guestfs.linux.initramfs.drivers import can_boot_from
+from v2v_convert_guestfs.linux.kernel_findings import describe_kernels
 from v2v_convert_guestfs.linux.kernel_images import what_is_there
 from v2v_convert_guestfs.linux.kernels import Kernel, find_kernels
 from v2v_convert_guestfs.linux.network import keep_names
@@ -89,8 +90,11 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
         blockers.add(*why_not)
         blockers.stop()
     packages = find_package_manager(session, files, blockers)
+    session.findings.tools = tuple(tools_removal.tools_installed(packages.installed)) if packages is not None else ()
     bootloader = find_bootloader(session, files, blockers)
+    session.findings.boot_loader = bootloader.name if bootloader is not None else None
     kernels = find_kernels(session, files)
+    session.findings.kernels = describe_kernels(kernels, bootable=(), default=None)
     if not kernels:
         blockers.add(
             f"/boot of the guest ({distribution.pretty_name(files) or session.inspection.distro}) contains no kernel "
@@ -102,7 +106,8 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
         blockers.stop()
         raise ConversionError("internal error: the examination of the guest failed without a reason")
     plain, kernels = kernels, bootloader.with_own_images(kernels)
-    kernel = choose_kernel(kernels, bootloader.bootable(kernels), bootloader.default_kernel(kernels), blockers)
+    bootable, default = bootloader.bootable(kernels), bootloader.default_kernel(kernels)
+    kernel = choose_kernel(kernels, bootable, default, blockers)
     capabilities = capabilities_of(kernel, session.inspection)
     capabilities = initramfs.choose_fallback_bus(session, files, kernel, capabilities, blockers)
     prefix = block_devices.prefix_of(capabilities.block_bus, session.inspection)
@@ -111,7 +116,7 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     names = replace(names, uuids=fstab_devices.uuids_of_links(session, files, names))
     names = replace(names, volumes=block_devices.physical_volumes(session, names))
     bus = capabilities.block_bus
-    others = [other for other in bootloader.bootable(kernels) if other is not kernel and can_boot_from(other, bus)]
+    others = [other for other in bootable if other is not kernel and can_boot_from(other, bus)]
     asked_for = assign.asked_for(session)
     nic_names = keep_names.examine(session, files, assign.need_names(session, files, asked_for))
     nic_addresses = assign.examine(session, files, asked_for, nic_names.by_mac)
@@ -120,6 +125,9 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
         other for other in plain if other not in kernels and any(other.version == k.version for k in (kernel, *others))
     ]
     work = initramfs.examine_kernels(session, files, [kernel, *others, *copied], names, blockers, bus)
+    session.findings.kernels = describe_kernels(
+        kernels, bootable=bootable, default=default, chosen=kernel, examinations=work.examinations
+    )
     immutable.check_images(session, work, blockers)
     return Plan(
         packages=packages,

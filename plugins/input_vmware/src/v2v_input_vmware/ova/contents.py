@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from v2v_core.api import (
@@ -18,10 +19,16 @@ from v2v_core.api import (
     describe_image,
 )
 from v2v_input_vmware.ova import manifest
+from v2v_input_vmware.ova.chunks import chunks_of, join, numbered_files
 from v2v_input_vmware.ova.drives import OvfDisk
 from v2v_input_vmware.ova.ovf import parse_ovf
 from v2v_input_vmware.ova.package import Package, Part, names_of_reference, open_package, room_in, unpack_gzip
 
+#: A changed descriptor has another checksum than its manifest says.
+_CORRECT_HREF = (
+    "put the disk beside the OVF descriptor (an archive must be unpacked for that), correct its href there, and name "
+    "the directory with -io skip-manifest"
+)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -41,13 +48,12 @@ def describe_guest(request: InputSetupRequest, path: Path) -> InputResult:
     for disk in descriptor.disks if package.descriptor is not None else ():
         for named in names_of_reference("", disk.href or ""):
             package.include(posixpath.dirname(named))
+    verified: frozenset[str] = frozenset()
     if not request.options.flag("skip-manifest"):
         request.report.message("Verifying the checksums of the OVA")
-        manifest.verify(package, request.report.warning)
-    folder = posixpath.dirname(name)
-    services = tuple(
-        _service(package, folder, disk, number, scratch) for number, disk in enumerate(descriptor.disks, 1)
-    )
+        verified = manifest.verify(package, request.report.warning)
+    reader = _Reader(package, posixpath.dirname(name), scratch, verified, request.report.warning)
+    services = tuple(reader.service(disk, number) for number, disk in enumerate(descriptor.disks, 1))
     return InputResult(guest=descriptor.guest, disks=services, assumed=descriptor.assumed)
 
 
@@ -81,30 +87,69 @@ def _descriptors(names: Iterable[str]) -> list[str]:
     return sorted(n for n in names if n.lower().endswith(".ovf") and not posixpath.basename(n).startswith("._"))
 
 
-def _service(package: Package, folder: str, disk: OvfDisk, number: int, scratch: Path) -> DiskService:
-    if disk.href is None:
-        # zeros, which take no space; what the conversion writes is in the overlay
-        return NbdkitPlugin(name="null", parameters=(("size", str(disk.capacity)),))
-    return _image(package, folder, disk, disk.href, number, scratch)
+@dataclass(frozen=True)
+class _Reader:
+    """Describes the disks of a package.
 
+    :param folder: of the descriptor. :param scratch: for what must be unpacked or joined.
+    :param verified: the files whose checksums the manifests confirm.
+    """
 
-def _image(package: Package, folder: str, disk: OvfDisk, href: str, number: int, scratch: Path) -> QemuImage:
-    name, part = _file_of(package, folder, href)
-    what = f"disk {number} of the OVA ({name})"
-    _check_size(package, what, disk, part)
-    if disk.gzip:
-        limit = room_in(scratch)
-        if disk.capacity is not None:
-            # a VMDK of random data is larger than its disk: its tables and failed compression add to it
-            limit = min(limit, disk.capacity + disk.capacity // 16 + 16 * 1024 * 1024)
-        part = unpack_gzip(part, scratch / f"disk{number}", limit=limit, what=what)
-    # an unpacked disk does not lie in the package any more, and may not name files
-    within = None if disk.gzip else package.directory
-    window = None if part.offset is None else (part.offset, part.size)
-    try:
-        return describe_image(part.path, None, within=within, window=window)
-    except SourceError as err:
-        raise SourceError(f"{what} is refused: {err.message}", hint=_hint(err)) from err
+    package: Package
+    folder: str
+    scratch: Path
+    verified: frozenset[str]
+    warn: Callable[[str], None]
+
+    def service(self, disk: OvfDisk, number: int) -> DiskService:
+        """Return how a disk is opened.
+
+        :raises SourceError: it is missing or damaged, or names files outside the package.
+        """
+        if disk.href is None:
+            # zeros, which take no space; what the conversion writes is in the overlay
+            return NbdkitPlugin(name="null", parameters=(("size", str(disk.capacity)),))
+        return self._image(disk, disk.href, number)
+
+    def _image(self, disk: OvfDisk, href: str, number: int) -> QemuImage:
+        chunks = chunks_of(self.package, self.folder, disk)
+        if chunks:
+            what = f"disk {number} of the OVA ({href[:80]})"
+            part = join(self.package, chunks, self.scratch / f"chunks{number}", what=what)
+        else:
+            name, part = _file_of(self.package, self.folder, href)
+            what = f"disk {number} of the OVA ({name})"
+        self._check_size(what, disk, part, intact=self.verified.issuperset(chunks or (name,)))
+        if disk.gzip:
+            limit = room_in(self.scratch)
+            if disk.capacity is not None:
+                # a VMDK of random data is larger than its disk: its tables and failed compression add to it
+                limit = min(limit, disk.capacity + disk.capacity // 16 + 16 * 1024 * 1024)
+            part = unpack_gzip(part, self.scratch / f"disk{number}", limit=limit, what=what)
+        # a disk that was unpacked or joined does not lie in the package any more, and may not name files
+        within = None if disk.gzip or chunks else self.package.directory
+        window = None if part.offset is None else (part.offset, part.size)
+        try:
+            return describe_image(part.path, None, within=within, window=window)
+        except SourceError as err:
+            raise SourceError(f"{what} is refused: {err.message}", hint=_hint(err)) from err
+
+    def _check_size(self, what: str, disk: OvfDisk, part: Part, *, intact: bool) -> None:
+        """Check the size of a file against the descriptor, in which some programs write another number.
+
+        :param intact: its checksum was right, so it is as it was when the guest was exported.
+        """
+        if disk.size is None or disk.size == part.size:
+            return
+        different = f"{what} has {part.size} bytes, but the OVF descriptor says {disk.size}"
+        if intact:
+            self.warn(f"{different}: the file counts, because its checksum is the one in the manifest")
+            return
+        raise SourceError(
+            different,
+            hint="the OVA is truncated or was changed: export or download it again; if the disk is right, unpack the "
+            "OVA, correct ovf:size in the OVF descriptor, and name the directory with -io skip-manifest",
+        )
 
 
 def _hint(err: SourceError) -> str | None:
@@ -124,7 +169,7 @@ def _file_of(package: Package, folder: str, href: str) -> tuple[str, Part]:
     if any(posixpath.isabs(name) or name == ".." or name.startswith("../") for name in names):
         raise SourceError(
             f"the OVF descriptor names a disk outside the OVA, {href[:80]!r}",
-            hint="put the disk beside the OVF descriptor, and correct its href there",
+            hint=_CORRECT_HREF,
         )
     if any(name in package.outside for name in names):
         raise SourceError(
@@ -133,23 +178,12 @@ def _file_of(package: Package, folder: str, href: str) -> tuple[str, Part]:
         )
     found = package.find(folder, href)
     if found is None:
-        snapshot = re.compile("(?:" + "|".join(map(re.escape, names)) + r")\.([0-9]{1,18})")
-        numbered = [(int(match[1]), other) for other in package.files if (match := snapshot.fullmatch(other))]
-        found = max(numbered)[1] if numbered else None
+        found = next((name for _, name in reversed(numbered_files(package, folder, href))), None)
     if found is None:
         raise SourceError(
             f"the disk {href[:80]!r}, which the OVF descriptor names, is not in {package.origin}",
-            hint="download it, put it beside the OVF descriptor, and correct its href there"
+            hint=f"download it; {_CORRECT_HREF}"
             if _URL.match(href)
             else "the OVA is incomplete: export or download it again",
         )
     return found, package.files[found]
-
-
-def _check_size(package: Package, what: str, disk: OvfDisk, part: Part) -> None:
-    if disk.size is not None and disk.size != part.size:
-        raise SourceError(
-            f"{what} has {part.size} bytes, but the OVF descriptor says {disk.size}",
-            hint="the OVA is truncated or was changed: export or download it again; if the disk is right, correct "
-            f"ovf:size in the descriptor of {package.origin}",
-        )

@@ -19,7 +19,7 @@ _CONTROLLERS = {"5": Bus.IDE, "6": Bus.SCSI, "20": Bus.SATA}
 #: ResourceType 20 is "other storage device": the subtype, or else the name, says what it is. VMware and VirtualBox
 #: write vmware.nvme.controller, NVMe, vmware.sata.ahci, AHCI.
 _SUBTYPES = (("nvme", Bus.NVME), ("ahci", Bus.SATA), ("sata", Bus.SATA), ("scsi", Bus.SCSI), ("lsilogic", Bus.SCSI))
-_HOST_RESOURCE = re.compile(r"(?:ovf:)?/?(?P<kind>disk|file)/(?P<name>.+)")
+_HOST_RESOURCE = re.compile(r"(?i:ovf:)?/{0,2}(?P<kind>disk|file)/(?P<name>.+)")
 #: An empty disk may have so many bytes: 64 TiB. VMware allows 62.
 _LARGEST = 64 * 1024**4
 _SECTOR = 512
@@ -33,7 +33,7 @@ class OvfDisk:
     :param label: what messages call it.
     :param boot_order: position among the disks that the firmware tries, from 1; None if unknown.
     :param unit: its number on its controller; None if unknown.
-    :param gzip: the file is compressed.
+    :param gzip: the file is compressed. :param chunked: the descriptor says that it is in several files.
     :param size: of the file, in bytes; None if unknown.
     :param capacity: of the disk, in bytes; None if unknown.
     """
@@ -44,6 +44,7 @@ class OvfDisk:
     boot_order: int | None = None
     unit: int | None = None
     gzip: bool = False
+    chunked: bool = False
     size: int | None = None
     capacity: int | None = None
 
@@ -180,17 +181,13 @@ def _of_file(reference: str, files: Mapping[str | None, etree._Element], kind: s
             f"the disk {href[:80]!r} of the OVA is compressed with {compression[:20]!r}, which is not supported",
             hint="only gzip is supported: export the guest without compression",
         )
-    if attribute(file, "chunkSize"):
-        raise SourceError(
-            f"the disk {href[:80]!r} of the OVA is split into chunks, which is not supported",
-            hint="export the guest without chunks",
-        )
     size = attribute(file, "size") or ""
     return OvfDisk(
         bus=None,
         href=href,
         label=href,
         gzip=compression == "gzip",
+        chunked=bool(attribute(file, "chunkSize")),
         size=int(size) if NUMBER.fullmatch(size) else None,
     )
 

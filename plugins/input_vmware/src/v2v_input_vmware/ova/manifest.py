@@ -24,13 +24,13 @@ _BY_LENGTH = {40: "1", 56: "224", 64: "256", 96: "384", 128: "512"}
 _CHUNK = 4 * 1024 * 1024
 
 
-def verify(package: Package, warn: Callable[[str], None]) -> int:
-    """Verify all files that manifests name, and return their number.
+def verify(package: Package, warn: Callable[[str], None]) -> frozenset[str]:
+    """Verify all files that manifests name, and return their names.
 
     :param warn: called for each line that cannot be parsed and each file that is missing.
     :raises SourceError: a file has another checksum.
     """
-    verified = 0
+    verified: set[str] = set()
     for manifest in package.manifests:
         text = package.files[manifest].read_small().decode("utf-8-sig", "replace")
         for number, line in enumerate(text.splitlines(), 1):
@@ -49,8 +49,8 @@ def verify(package: Package, warn: Callable[[str], None]) -> int:
                 # its checksum was taken before it was written
                 continue
             _check(package, name, algorithm, digest, manifest)
-            verified += 1
-    return verified
+            verified.add(name)
+    return frozenset(verified)
 
 
 def _parse(line: str) -> tuple[str, str, str] | None:

@@ -61,7 +61,8 @@ def parse_ovf(data: bytes, fallback_name: str, warn: Callable[[str], None]) -> D
     if len(systems) > 1:
         raise SourceError(
             f"the OVA holds {len(systems)} virtual machines, but only one can be converted at a time",
-            hint="export each virtual machine separately",
+            hint="export each virtual machine separately; or unpack the OVA, leave one VirtualSystem in a copy of the "
+            "OVF descriptor, and name that copy with -io skip-manifest",
         )
     system = systems[0]
     items = _items(root, system)
@@ -157,7 +158,7 @@ def _firmware(system: etree._Element, virtualbox: VirtualBoxMachine) -> Firmware
     if value not in known:
         raise SourceError(
             f"the firmware {value[:20]!r} in the OVF descriptor is unknown",
-            hint="it must be bios or efi: export the guest again, or correct vmw:Config key=firmware",
+            hint=f"it must be bios or efi (vmw:Config key=firmware): {CORRECT}",
         )
     return known[value]
 

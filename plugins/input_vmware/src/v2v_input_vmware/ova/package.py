@@ -90,7 +90,9 @@ class Package:
         if self.descriptor is None:
             return sorted(name for name in self.files if name.lower().endswith(".mf"))
         own = f"{self.descriptor[:-4]}.mf"
-        return [own] if own in self.files else []
+        # GUEST.OVF may have a GUEST.MF
+        alike = [name for name in self.files if name[:-3] == own[:-3] and name[-3:].lower() == ".mf"]
+        return [own] if own in alike else sorted(alike)
 
     def include(self, folder: str) -> None:
         """Add the files of a folder of the directory, without those of folders below it."""
@@ -152,7 +154,7 @@ def open_package(path: Path, scratch: Path) -> Package:
             raise SourceError(f"{path} is neither a file nor a directory", hint="name the .ova file or its directory")
         with path.open("rb") as stream:
             head = stream.read(512)
-        if path.suffix.lower() == ".ovf" and head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        if path.suffix.lower() == ".ovf" and _looks_like_xml(head):
             return _beside(path)
         if head[257:262] == b"ustar":
             return Package(path, _tar_in_place(path, status.st_size))
@@ -184,6 +186,12 @@ def open_package(path: Path, scratch: Path) -> Package:
         f"{path} is not an OVA: it is neither a directory nor a tar, tar.gz, tar.xz or zip file",
         hint="name the .ova or .ovf file; for a single disk, use -i disk",
     )
+
+
+def _looks_like_xml(head: bytes) -> bool:
+    """Return whether a file begins as an XML document does, in UTF-8 or UTF-16."""
+    # in UTF-16 every ASCII character has a zero byte
+    return head.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0").startswith(b"<")
 
 
 def _directory(path: Path) -> Package:

@@ -25,7 +25,10 @@ _BUSES = (
 #: 13 bits: bus, device and function.
 _MOST_SLOTS = 1 << 13
 #: Files of CD-ROM drives that have no device type.
-_CDROM_FILES = re.compile(r"auto detect|emptybackingstring|/dev/(cdrom|sr|dvd).*|.*\.iso", re.IGNORECASE)
+_CDROM_FILES = re.compile(
+    r"auto detect|emptybackingstring|(/dev/|/vmfs/devices/)(cdrom|scd|sr|dvd).*|cd-?rom.*(?<!\.vmdk)|[a-z]:|.*\.iso",
+    re.IGNORECASE,
+)
 _SOUND = {"sb16": "sb16", "es1371": "es1370", "hdaudio": "ich6"}
 
 
@@ -154,11 +157,17 @@ def _drives(vmx: Vmx, warn: Callable[[str], None]) -> tuple[tuple[VmxDisk, ...],
         for (controller, target), device in vmx.devices(pattern):
             known.add(device)
             kind, file = (vmx.get(f"{device}.deviceType") or "").lower(), vmx.get(f"{device}.fileName") or ""
-            if "cdrom" in kind or (not kind and _CDROM_FILES.fullmatch(file)):
+            remote = vmx.flag(f"{device}.clientDevice") and not file.lower().endswith(".vmdk")
+            if "cdrom" in kind or (not kind and (remote or _CDROM_FILES.fullmatch(file))):
                 removables.append(Removable(kind="cdrom", bus=bus, slot=drives * controller + target))
             elif "passthru" in kind and not file.lower().endswith(".vmdk"):
                 warn(f"{device} in the VMX file is a device of the host, {file!r}: the target does not get it")
             elif file:
+                if vmx.get(f"{device}.redo"):
+                    warn(
+                        f"{device} in the VMX file has a redo log, {vmx.get(f'{device}.redo')!r}, whose changes are "
+                        "left out: commit it in VMware if they are needed"
+                    )
                 disks.append(VmxDisk(bus, device, file, controller, target))
             elif vmx.flag(f"{device}.present"):
                 warn(f"{device} in the VMX file has no fileName: it is ignored")

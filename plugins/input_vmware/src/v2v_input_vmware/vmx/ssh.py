@@ -119,9 +119,12 @@ def check_exists(server: Server, path: str, device: str, directory: Path) -> Non
     try:
         _run(["nbdinfo", "--size"], server, path, directory)
     except SourceError as err:
+        missing = "no such file" in err.message.lower()
         raise SourceError(
             f"the disk {device}: {err.message}",
-            hint="if the guest has snapshots, delete or consolidate them: they cannot be read over ssh",
+            hint="if the guest has snapshots, delete or consolidate them: they cannot be read over ssh"
+            if missing
+            else err.hint,
         ) from err
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Parse VMX files, which have one setting per line: ``scsi0:0.fileName = "disk.vmdk"``.
 
-VMware does not publish the syntax. This parser reads comments that start with ``#``, values in quotes, ``|22`` for a
-character by its hexadecimal code, and names in any case, with dots between their parts.
+VMware does not publish the syntax. This parser reads comments that start with ``#``, values with and without quotes,
+``|22`` for a character by its hexadecimal code, and names in any case, with dots between their parts.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-_LINE = re.compile(r'\s*(?P<key>[^\s=#"][^=\s"]*)\s*=\s*"(?P<value>[^"]*)"\s*')
-_ENCODING = re.compile(rb'^\s*\.encoding\s*=\s*"([A-Za-z0-9._-]+)"', re.MULTILINE | re.IGNORECASE)
+#: Possessive quantifiers keep the time linear in the length of a hostile line.
+_LINE = re.compile(
+    r'\s*(?P<key>[^\s=#"][^=\s"]*)\s*=\s*+(?:"(?P<quoted>[^"]*)"|(?P<plain>[^\s"#][^"#]*+)?)\s*+(?:#.*)?'
+)
+_ENCODING = re.compile(rb'^[ \t]*\.encoding[ \t]*=[ \t]*"([A-Za-z0-9._-]+)"', re.MULTILINE | re.IGNORECASE)
 _ESCAPE = re.compile(r"\|([0-9A-Fa-f]{2})")
 _SHOWN = 60
 
@@ -72,8 +75,13 @@ def parse_vmx(data: bytes, warn: Callable[[str], None]) -> Vmx:
         if key in values:
             warn(f"line {number} of the VMX file sets {key} again and is skipped: the first setting counts")
             continue
-        values[key] = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), match["value"])
+        values[key] = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), _value(match))
     return Vmx(_present(values))
+
+
+def _value(match: re.Match[str]) -> str:
+    quoted, plain = match["quoted"], match["plain"]
+    return quoted if quoted is not None else (plain or "").rstrip()
 
 
 def _present(values: dict[str, str]) -> dict[str, str]:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 #: What a guest can have in oVirt, for all outputs of this distribution:
 #:
 #: * Buses: the disk interfaces of oVirt that the OVF can name (``disks.py``).
-#: * Machines: those that the OVF can ask for (``bios_type``). On architectures other than x86 (``virt``) the cluster
-#:   chooses the machine.
+#: * Machines: those that the OVF can ask for (``bios_type``). Only a q35 has UEFI. On architectures other than x86
+#:   (``virt``) the cluster chooses the machine.
 #: * Disks: virt-v2v takes no more than 23 in ``-o rhv``, ``-o rhv-upload`` and ``-o vdsm``: a virtual machine of oVirt
 #:   has too few PCI slots for more virtio disks (https://bugzilla.redhat.com/2051564).
 #: * Blocks: neither the OVF nor the API can say how large the logical blocks of a disk are. Guests see 512 bytes on
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 PROFILE = TargetProfile(
     buses=(Bus.VIRTIO_BLK, Bus.VIRTIO_SCSI, Bus.SATA, Bus.IDE),
     machines=("q35", "i440fx", "pc", "virt"),
+    # oVirt's i440fx always has SeaBIOS
+    without_uefi=("i440fx", "pc"),
     most_disks=23,
     block_sizes=(512,),
     serial_console=False,
@@ -39,6 +41,10 @@ _BIOS_TYPES = {
     ("pc", Firmware.BIOS): 0,
     ("q35", Firmware.BIOS): 1,
     ("q35", Firmware.UEFI): 2,
+    # A conversion that knows the target gives these guests a q35, or refuses them. One that does not know it has left
+    # the machine open. No number at all would mean the firmware of the cluster, which may be a BIOS.
+    ("i440fx", Firmware.UEFI): 2,
+    ("pc", Firmware.UEFI): 2,
 }
 _OTHER_MACHINES = 0
 #: oVirt's numbers of the origin of a guest, by the name of the hypervisor.

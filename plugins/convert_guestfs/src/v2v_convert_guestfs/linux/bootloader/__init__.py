@@ -39,6 +39,9 @@ _OTHERS = {
 class Bootloader(Protocol):
     """The interface that the conversion needs from a boot loader."""
 
+    #: For the user.
+    name: str
+
     def bootable(self, kernels: Sequence[Kernel]) -> list[Kernel]:
         """Return those of the kernels that are in the boot menu, in the given order."""
 

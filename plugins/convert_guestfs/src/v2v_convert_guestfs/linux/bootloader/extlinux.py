@@ -54,6 +54,8 @@ def extlinux_starts(session: Session) -> bool:
 class Extlinux:
     """EXTLINUX with its configuration at ``path``."""
 
+    name = "EXTLINUX"
+
     def __init__(self, session: Session, files: GuestFiles, path: str) -> None:
         self._session = session
         self._files = files

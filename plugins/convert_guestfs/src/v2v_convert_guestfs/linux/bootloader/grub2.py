@@ -45,6 +45,8 @@ _MOST_ENTRIES = 100
 class Grub2:
     """GRUB 2 with its configuration at ``path``."""
 
+    name = "GRUB 2"
+
     def __init__(self, session: Session, files: GuestFiles, path: str) -> None:
         self._session = session
         self._files = files

@@ -23,6 +23,8 @@ _NOT_NORMAL = frozenset({"single", "1", "S", "emergency", "rescue", "failsafe"})
 class GrubLegacy:
     """GRUB legacy with its menu at ``path``."""
 
+    name = "GRUB legacy"
+
     def __init__(self, session: Session, files: GuestFiles, path: str) -> None:
         self._session = session
         self._files = files

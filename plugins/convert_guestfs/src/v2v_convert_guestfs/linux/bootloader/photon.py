@@ -40,6 +40,8 @@ def uses_variables(files: GuestFiles, path: str) -> bool:
 class Photon:
     """Photon OS's GRUB 2 with its menu at ``path``."""
 
+    name = "GRUB 2"
+
     def __init__(self, session: Session, files: GuestFiles, path: str) -> None:
         self._session = session
         self._files = files

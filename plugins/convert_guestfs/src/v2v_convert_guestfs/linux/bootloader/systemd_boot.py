@@ -71,6 +71,8 @@ def unified_images(files: GuestFiles) -> list[str]:
 class SystemdBoot:
     """systemd-boot with at least one entry."""
 
+    name = "systemd-boot"
+
     def __init__(self, session: Session, files: GuestFiles) -> None:
         self._session = session
         self._files = files
