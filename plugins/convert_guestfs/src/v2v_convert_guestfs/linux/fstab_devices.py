@@ -154,7 +154,7 @@ def _lines_with_names(session: Session, files: GuestFiles) -> list[Mention]:
 
 
 def _found_by_stable_names(session: Session, files: GuestFiles, opened: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the mount points in fstab with their devices, where libguestfs may not understand the name of the device."""
+    """Return the mount points in fstab whose devices have names that libguestfs may leave out, with the devices."""
     found = {}
     for line in (files.read("/etc/fstab") or b"").decode("latin-1").split("\n"):
         fields = line.split()
