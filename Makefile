@@ -28,7 +28,7 @@ zoo: setup                         ## build every guest of the zoo
 test-zoo: dev zoo                  ## convert and boot every guest of the zoo; two hours without KVM
 	$(BIN)/python -m pytest --durations=0 tests/zoo tests/phony tests/conversions/test_dracut_image.py \
 	    tests/conversions/test_tools_of_the_guest.py tests/conversions/test_first_boot.py \
-	    tests/conversions/test_systemd_boot.py \
+	    tests/conversions/test_systemd_boot.py tests/conversions/test_disk_names.py \
 	    tests/faults/test_hostile_guests.py tests/faults/test_time_limits.py
 
 dev: $(VENV)/installed             ## the commands in .venv/bin, editable

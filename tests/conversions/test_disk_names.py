@@ -112,6 +112,7 @@ def test_pvscsi_and_nvme(place: Place, two_disk_guest: tuple[Path, Path]) -> Non
     check_mounts(boot(disks))
 
 
+@pytest.mark.zoo
 @pytest.mark.timeout(2400)
 def test_ide_and_scsi_by_links(place: Place, two_disk_guest: tuple[Path, Path]) -> None:
     """The system is on a SCSI disk and the data on an IDE disk, and both are named by links that KVM does not have."""

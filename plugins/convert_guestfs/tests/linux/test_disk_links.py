@@ -337,14 +337,16 @@ def test_crypttab_by_link(guest: Any) -> None:
 
 def test_names_that_stay_what_they_are_are_mounted(phony: Callable[..., Any]) -> None:
     """systemd/systemd#43443: partitions by label; libguestfs/libguestfs#187: links that libguestfs did not know."""
-    guest = phony({"/etc/fstab": b""})
+    # libguestfs leaves this one out.
+    guest = phony({"/etc/fstab": b"PARTLABEL=left /opt ext4 defaults 0 2\nPARTLABEL=left /off ext4 noauto 0 0\n"})
     tree, session = guest.tree, guest.session
     session.filesystems = {"/dev/sda1": "ext4", "/dev/sda2": "xfs", "/dev/sda3": "xfs", "/dev/md127": "ext4"}
-    tree.list_partitions = lambda: ["/dev/sda1", "/dev/sda2", "/dev/sda3"]
+    session.filesystems["/dev/sda4"] = "ext4"
+    tree.list_partitions = lambda: [f"/dev/sda{number}" for number in range(1, 5)]
     tree.part_to_dev = lambda device: device[:-1]
     tree.part_to_partnum = lambda device: int(device[-1])
     tree.part_get_parttype = lambda _: "gpt"
-    tree.part_get_name = lambda _, number: {1: "boot part", 2: "var", 3: "var"}[number]
+    tree.part_get_name = lambda _, number: {1: "boot part", 2: "var", 3: "var", 4: "left"}[number]
     tree.part_get_gpt_guid = lambda _, number: f"0000000{number}-1111-2222-3333-444444444444".upper()
     tree.findfs_label = lambda label: {"my data": "/dev/sda2"}[label]
     tree.list_md_devices = lambda: ["/dev/md127"]
@@ -367,6 +369,7 @@ def test_names_that_stay_what_they_are_are_mounted(phony: Callable[..., Any]) ->
         # Two partitions have that name.
         "/var": "/dev/disk/by-partlabel/var",
         "/srv": "/dev/md127",
+        "/opt": "/dev/sda4",
     }
 
 

@@ -75,9 +75,10 @@ def test_the_devices_of_fstab(phony: Callable[..., Any]) -> None:
 def make_guest(handle: Any) -> str:
     """Make the guest, and return the UUID of the encrypted device with /home."""
     handle.part_init("/dev/sda", "gpt")
-    for number in range(5):
+    for number in range(6):
         handle.part_add("/dev/sda", "p", 2048 + number * 2048 * 60, 2047 + (number + 1) * 2048 * 60)
-    for device in ("/dev/sda1", "/dev/sda5"):
+    handle.part_set_name("/dev/sda", 6, "my data")
+    for device in ("/dev/sda1", "/dev/sda5", "/dev/sda6"):
         handle.mkfs("ext4", device)
     for device, name in (("/dev/sda2", "home"), ("/dev/sda3", "srv")):
         handle.luks_format(device, name, 0)
@@ -94,10 +95,11 @@ def make_guest(handle: Any) -> str:
         f"/dev/sda1 / ext4 defaults 0 1\n/dev/mapper/home_crypt /home ext4 defaults 0 2\n"
         f"/dev/mapper/srv_crypt /srv ext4 defaults 0 2\n/dev/disk/by-uuid/{uuids['/dev/sda5']} /boot ext4 ro 0 2\n"
         f"/dev/disk/by-id/dm-uuid-LVM-{volume.replace('-', '')} /data ext4 defaults 0 2\n"
+        "/dev/disk/by-partlabel/my\\x20data /opt ext4 defaults 0 2\n"
     )
     crypttab = f"home_crypt UUID={uuids['/dev/sda2']} none luks\nsrv_crypt PARTUUID={partition} none luks\n"
     handle.mount("/dev/sda1", "/")
-    for place in ("/etc", "/bin", "/usr", "/home", "/srv", "/boot", "/data"):
+    for place in ("/etc", "/bin", "/usr", "/home", "/srv", "/boot", "/data", "/opt"):
         handle.mkdir(place)
     handle.write("/etc/fstab", fstab.encode())
     handle.write("/etc/crypttab", crypttab.encode())
@@ -111,7 +113,7 @@ def test_a_home_of_its_own_luks_and_links_by_identity(
     tmp_path: Path, serve_blank: Callable[[int], DiskEndpoint], close_encrypted: Callable[..., None]
 ) -> None:
     """/home by crypttab's name, /srv by crypttab and the identity of its partition, /data as Ubuntu names volumes."""
-    endpoint = serve_blank(320 * _MIB)
+    endpoint = serve_blank(384 * _MIB)
 
     def request(report: FakeReporter, *keys: str) -> ConvertRequest:
         return ConvertRequest(
@@ -140,6 +142,7 @@ def test_a_home_of_its_own_luks_and_links_by_identity(
         assert mounted["/home"] == f"/dev/mapper/luks-{home}"
         assert mounted["/srv"].startswith("/dev/mapper/luks-")
         assert (mounted["/boot"], mounted["/data"]) == ("/dev/sda5", "/dev/ubuntu-vg/data")
+        assert mounted["/opt"] == "/dev/sda6"
         # What is checked before and after, and trimmed, are the file systems of that list.
         assert {mounted[place] for place in ("/home", "/srv", "/data")} <= session.filesystems.keys()
         assert dict(session.inspection.mountpoints) == mounted

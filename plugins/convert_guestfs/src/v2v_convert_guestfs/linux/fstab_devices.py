@@ -88,6 +88,8 @@ def find_devices(session: Session, files: GuestFiles) -> None:
             and session.filesystems.get(device, "swap") not in _NOT_MOUNTED
         ):
             places.append((place, device))
+    listed |= {place for place, _ in places}
+    places += [found for found in _found_by_stable_names(session, files, opened) if found[0] not in listed]
     _set_mountpoints(session, sorted(places, key=lambda item: (len(item[0]), item[0])))
     _warn_of_untold(session, named, corrections(disks, suggested_disks(session.request.guest.disks)))
 
@@ -149,6 +151,22 @@ def crypttab_sources(data: bytes) -> dict[str, str]:
 def _lines_with_names(session: Session, files: GuestFiles) -> list[Mention]:
     """Return the lines of fstab that name a disk by the kernel's name or by a link that is made from its hardware."""
     return mentions(files.read("/etc/fstab") or b"") if session.request.guest.disks else []
+
+
+def _found_by_stable_names(session: Session, files: GuestFiles, opened: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the mount points in fstab whose devices have names that libguestfs may leave out, with the devices."""
+    found = {}
+    for line in (files.read("/etc/fstab") or b"").decode("latin-1").split("\n"):
+        fields = line.split()
+        if len(fields) < 4 or fields[0].startswith("#") or "noauto" in fields[3].split(","):
+            continue
+        name, place = fields[:2]
+        if not place.startswith("/") or place == "/" or not name.startswith(("/dev/", "PARTLABEL=", "PARTUUID=")):
+            continue
+        device = device_of(session, name, opened)
+        if device != name and session.filesystems.get(device, "swap") not in _NOT_MOUNTED:
+            found[place] = device
+    return list(found.items())
 
 
 def _disks_of(
