@@ -315,8 +315,8 @@ def _check_overlays(session: Session) -> None:
     for place in sorted({found[1] for found in fields if len(found) > 2 and found[2] == "overlay"}):
         if is_system_place(place):
             session.report.warning(
-                f"the guest mounts an overlay on {visible(place)} (/etc/fstab): a file in its upper layer hides what the "
-                "conversion writes below. The report lists the files that are changed: look for them in the upper layer"
+                f"the guest mounts an overlay on {visible(place)} (/etc/fstab): a file in its upper layer hides what "
+                "the conversion writes below. The report lists the changed files: look for them in the upper layer"
             )
 
 
