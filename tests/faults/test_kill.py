@@ -6,16 +6,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from runs import Place
-from v2v_core.events import Event, EventKind, Step
+from v2v_core.events import Step
 from v2v_core.testing import write_distribution
 from v2v_core.testing.fake_plugins import ENTRY_POINTS
+from waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -41,23 +41,6 @@ def kill_in(place: Place, step: Step, argv: list[str | Path], *, at: str = "", a
     while place.leftovers() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert place.leftovers() == []
-
-
-def wait_for(place: Place, process: subprocess.Popen[str], step: Step, at: str = "") -> None:
-    deadline = time.monotonic() + 600
-    while time.monotonic() < deadline and process.poll() is None:
-        for events in (place.root / "tmp").glob("v2v.*/events.jsonl"):
-            try:
-                lines = events.read_text().splitlines()
-            except FileNotFoundError:
-                continue
-            for line in lines:
-                event = Event.from_json(line)
-                begun = event.kind is EventKind.STEP_STARTED if not at else event.text.startswith(at)
-                if event.step is step and begun:
-                    return
-        time.sleep(0.005)
-    raise AssertionError(f"{at or step} never came: {(place.root / 'output').read_text()}")
 
 
 def libguestfs_sockets() -> set[Path]:

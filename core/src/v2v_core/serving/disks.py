@@ -28,6 +28,7 @@ from v2v_core.served import ServedDisk
 from v2v_core.serving.nbdkit import nbdkit_argv, secrets_in_files
 from v2v_core.serving.qemu_nbd import Node, block_node, create_overlay, nbd_node, qemu_nbd_argv, qemu_nbd_environment
 from v2v_core.serving.server import start_server
+from v2v_core.space import TEMPORARY_HINT, overlay_name
 
 
 def serve_source(
@@ -44,7 +45,7 @@ def serve_source(
             endpoint = _serve(directory, "in", index, service, report)
             return ServedDisk(index=index, size=_size(endpoint), uri=endpoint.uri, service=service, origin=origin)
         base, below = _serve_base(directory, index, service, report)
-        overlay = directory.overlay / f"disk{index}.qcow2"
+        overlay = directory.overlay / overlay_name(index)
         overlay.unlink(missing_ok=True)
         create_overlay(overlay, below)
         socket = directory.socket("in", index)
@@ -190,7 +191,7 @@ def _hint(error: V2VError) -> str | None:
     if "permission denied" in text:
         return "make it readable for this user, or run this as a user who can read it"
     if "no space left" in text:
-        return "free some space, or set VIRT_V2V_TMPDIR to a directory on a larger file system"
+        return TEMPORARY_HINT
     if "connect" in text:
         return "check that the server runs, that its address is right, and that this machine reaches it"
     return None
