@@ -85,7 +85,12 @@ def has_overlay(temporary: Path, index: int = 1) -> bool:
     return (temporary / overlay_name(index)).exists()
 
 
-def overlay_name(index: int) -> str:
+def overlays(temporary: Path) -> list[Path]:
+    """Return the overlays in the directory of the overlays."""
+    return sorted(temporary.glob(overlay_name("*")))
+
+
+def overlay_name(index: int | str) -> str:
     """Return the name of the overlay of a disk."""
     return f"disk{index}.qcow2"
 

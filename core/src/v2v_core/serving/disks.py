@@ -91,6 +91,15 @@ def without_secrets(directory: ConversionDir, kind: str, index: int, service: Di
     return secrets_in_files(service, directory.private("input" if kind == "in" else "output"), f"{kind}{index}")
 
 
+def written_file(service: DiskService) -> Path | None:
+    """Return the local file or device that a destination writes; None if its server has the data elsewhere."""
+    if isinstance(service, QemuImage):
+        return service.path
+    if isinstance(service, NbdkitPlugin) and service.name == "file":
+        return next((Path(value) for name, value in service.parameters if name == "file"), None)
+    return None
+
+
 def openable(image: QemuImage, place: Path, name: str) -> QemuImage:
     """Return an image with a path that can be passed to qemu.
 
