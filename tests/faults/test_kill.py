@@ -106,3 +106,45 @@ def test_asked_to_stop_while_copying(place: Place, unchanged_vmware_guest: Path,
     words = (place.root / "output").read_text()
     assert words.count("v2v: error:") == 1, words
     assert "Traceback" not in words
+
+
+def emulator_of(place: Place) -> int:
+    """Return the process of the appliance of a run."""
+    (found,) = [int(words.split()[1].rstrip(":")) for words in place.processes() if "qemu-system" in words]
+    return found
+
+
+def test_an_appliance_that_was_stopped_ends_the_conversion(place: Place, unchanged_vmware_guest: Path) -> None:
+    """``kill -STOP`` of qemu, as a debugger does it: libguestfs would wait for ever."""
+    out = place.root / "out"
+    out.mkdir()
+    process = place.start("virt-v2v", "-i", "disk", unchanged_vmware_guest, "-o", "local", "-os", out)
+    wait_for(place, process, Step.CONVERT, "Inspecting the source")
+    os.kill(emulator_of(place), signal.SIGSTOP)
+    started = time.monotonic()
+    assert process.wait(timeout=120) == 6, (place.root / "output").read_text()
+    assert time.monotonic() - started < LIMIT
+    words = (place.root / "output").read_text()
+    assert "virt-v2v: error: the appliance does not go on: the process of its qemu was stopped\nhint: find out" in words
+    assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_logs_of_an_interrupted_run_are_kept(
+    place: Place, unchanged_vmware_guest: Path, number: signal.Signals
+) -> None:
+    out = place.root / "out"
+    out.mkdir()
+    process = place.start("virt-v2v", "-i", "disk", unchanged_vmware_guest, "-o", "local", "-os", out)
+    wait_for(place, process, Step.CONVERT, "Opening the source")
+    process.send_signal(number)
+    process.wait(timeout=60)
+    deadline = time.monotonic() + LIMIT
+    while place.leftovers() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    (kept,) = (place.root / "state" / "v2v" / "logs").iterdir()
+    assert {"convert.log", "input_setup.log", "events.jsonl"} <= {path.name for path in kept.iterdir()}
+    assert "Opening the source" in (kept / "convert.log").read_text()
+    if number is not signal.SIGKILL:
+        assert process.returncode == 130
+        assert f"logs: {kept}" in (place.root / "output").read_text()

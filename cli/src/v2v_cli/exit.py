@@ -26,12 +26,16 @@ _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
 
 @dataclass
 class Session:
-    """What the error lines of a program depend on. The command fills it in when it has read its options."""
+    """What the error lines of a program depend on. The command fills it in when it has read its options.
+
+    :param prints: what the command prints is its result; that of a run is elsewhere.
+    """
 
     program: str
     verbose: bool = False
     color: bool = False
     renderers: list[Renderer] = field(default_factory=list)
+    prints: bool = True
 
 
 def guard(session: Session, body: Callable[[], int | None]) -> int:
@@ -53,8 +57,8 @@ def guard(session: Session, body: Callable[[], int | None]) -> int:
             _quietly(renderer.close)
     _quietly(own_stdout.stdout().flush)
     _quietly(own_stdout.give_back)
-    if session.renderers:
-        # a run, whose result is elsewhere: what could not be said about it does not undo it
+    if not session.prints:
+        # what could not be said about a run does not undo it
         return code
     return exit_code_after_output(session.program, code)
 

@@ -15,7 +15,6 @@ import select
 import sys
 from typing import Any, TextIO
 
-
 #: Errors for which output was lost. A reader that has ended is none: it had enough.
 _lost: list[OSError] = []
 
