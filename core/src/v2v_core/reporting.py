@@ -13,7 +13,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import IO, Any, cast
 
 from v2v_core.conversion_dir import ConversionDir
@@ -22,7 +21,7 @@ from v2v_core.errors import CommandError, Interrupted, Obstacle, V2VError
 from v2v_core.events import Event, EventKind, EventSink, Step
 from v2v_core.processes import STEP_VARIABLE
 from v2v_core.signals import interrupted, interruption
-from v2v_core.space import fullest, is_no_room, shortage
+from v2v_core.space import is_no_room, no_room
 from v2v_core.text import printable
 
 _TEXTS = ("text", "hint", "log", "path", "what", "why")
@@ -209,24 +208,15 @@ def _failure(directory: ConversionDir, step: Step, err: BaseException, known: Ba
     if isinstance(err, V2VError):
         return err
     if is_no_room(err):
-        return _no_room(directory, step, err)
+        variables = {directory.overlay: "VIRT_V2V_TMPDIR", directory.path: "TMPDIR"}
+        message, hint = no_room(err, variables, f"what step {step.value} leaves")
+        return V2VError(message, hint=hint)
     if isinstance(err, OSError):
         return V2VError(f"{err.filename or step.value}: {err.strerror or err}")
     return V2VError(
         f"internal error in step {step.value}: {type(err).__name__}: {err}",
         hint="this is a bug, please report it with the log of the step",
     )
-
-
-def _no_room(directory: ConversionDir, step: Step, err: BaseException) -> V2VError:
-    """Return the error for a write of a step that found no space, on whichever of its file systems."""
-    variables = {directory.overlay: "VIRT_V2V_TMPDIR", directory.path: "TMPDIR"}
-    named = getattr(err, "filename", None)
-    place = Path(os.fsdecode(named)).parent if isinstance(named, str | bytes) else fullest(variables)
-    known = [name for ours, name in variables.items() if place.resolve().is_relative_to(ours.resolve())]
-    larger = f", or set {known[0]} to a directory on a larger file system" if known else ""
-    what = os.fsdecode(named) if isinstance(named, str | bytes) else f"what step {step.value} leaves"
-    return V2VError(f"{what} cannot be written: {shortage(place)}", hint=f"free some space{larger}, and run again")
 
 
 def _fail(report: StepReport, step: Step, error: V2VError) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _MIB = 1024**2
@@ -15,6 +15,13 @@ _GIB = 1024**3
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 #: Bytes that are free in a file system and yet of no use: what is left was too little for the write that failed.
 _AS_GOOD_AS_FULL = 64 * _MIB
+
+#: Bytes that a run needs for temporary files at least: the overlay of a rebuilt initramfs, removed packages, the
+#: appliance's own files; and, in its conversion directory, for its logs.
+OVERLAY_NEEDED = _GIB
+DIRECTORY_NEEDED = 64 * _MIB
+#: qcow2 keeps 8 bytes for each cluster of 64 KiB that the conversion writes or trims.
+_TABLES = 8192
 
 #: What helps where the temporary files of a run do not fit.
 TEMPORARY_HINT = "free some space, or set VIRT_V2V_TMPDIR to a directory on a larger file system, and run again"
@@ -112,6 +119,25 @@ def overlay_shortage(temporary: Path, index: int) -> tuple[str, str]:
         f"{shortage(place)}; the overlay {overlay.name} takes {own}, all temporary files of this run {everything}",
         TEMPORARY_HINT,
     )
+
+
+def no_room(error: BaseException, variables: Mapping[Path, str], what: str) -> tuple[str, str]:
+    """Return what to tell the user about a write that found no space, and what helps.
+
+    :param variables: the directories that it may have been in, and the environment variable that moves each.
+    :param what: what could not be written, if the error does not name it.
+    """
+    named = getattr(error, "filename", None)
+    file = Path(os.fsdecode(named)) if isinstance(named, str | bytes) else None
+    place = file.parent if file is not None else fullest(variables)
+    known = [name for ours, name in variables.items() if place.resolve().is_relative_to(ours.resolve())]
+    larger = f", or set {known[0]} to a directory on a larger file system" if known else ""
+    return f"{file or what} cannot be written: {shortage(place)}", f"free some space{larger}, and run again"
+
+
+def likely_growth(sizes: Iterable[int]) -> int:
+    """Return the bytes that the overlays of a conversion may take, by the virtual sizes of the disks."""
+    return OVERLAY_NEEDED + sum(sizes) // _TABLES
 
 
 def fullest(places: Iterable[Path]) -> Path:

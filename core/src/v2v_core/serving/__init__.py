@@ -5,6 +5,7 @@ One place decides whether an overlay is used, which endpoints exist, who may ope
 """
 
 from v2v_core.serving.disks import serve_destination, serve_source, without_secrets, written_file
+from v2v_core.serving.extents import data_of
 from v2v_core.serving.server import last_error
 
-__all__ = ["last_error", "serve_destination", "serve_source", "without_secrets", "written_file"]
+__all__ = ["data_of", "last_error", "serve_destination", "serve_source", "without_secrets", "written_file"]
