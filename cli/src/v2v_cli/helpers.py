@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from v2v_cli.exit import Session, guard
 from v2v_core import __version__
 from v2v_core.errors import UsageError
+from v2v_core.file_names import read_names_as_utf8
 from v2v_core.signals import signals_interrupt
 from v2v_core.standard_streams import print_alone
 
@@ -42,6 +43,8 @@ def output_helper(mode: str, argv: list[str] | None = None) -> int:
 
     ``check`` is the step output_check, ``setup`` both this and output_setup, ``final`` is output_finalize.
     """
+    if argv is None:
+        read_names_as_utf8()
     words = sys.argv[1:] if argv is None else argv
     program = f"helper-v2v-output-{mode}"
 
@@ -87,6 +90,8 @@ def cleanup(argv: list[str] | None = None) -> int:
 
 
 def _run(program: str, make: Callable[[], TyperCommand], argv: list[str] | None) -> int:
+    if argv is None:
+        read_names_as_utf8()
     words = sys.argv[1:] if argv is None else argv
     if words in (["--version"], ["-V"]):
         return _print_version(program)

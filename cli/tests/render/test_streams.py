@@ -142,3 +142,21 @@ def test_the_cleanup_cleans_up_even_so(tmp_path: Path, redirection: str) -> None
     done = shell(f"v2v_cli.helpers cleanup --dir {directory.path}", redirection)
     assert (done.returncode, done.stderr) == (0, "")
     assert not directory.path.exists()
+
+
+@pytest.mark.parametrize("name", ["東京.img".encode(), b"caf\xe9.img", "Büro.img".encode()])
+def test_a_disk_is_found_by_its_name_in_a_locale_that_is_not_utf8(tmp_path: Path, name: bytes) -> None:
+    """libguestfs/virt-v2v#6 (a French locale): qemu takes a name for UTF-8, and Python for text of the locale.
+
+    freedomofpress/dangerzone#768: nor may printing it fail afterwards.
+    """
+    image = tmp_path / os.fsdecode(name)
+    with image.open("wb") as stream:
+        stream.truncate(1024 * 1024)
+    # neither is Python's own way out of the C locale open
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    argv = [sys.executable, "-m", "v2v_cli.virt_v2v", "-i", "disk", os.fsencode(image), "--print-source"]
+    done = subprocess.run(argv, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"source name: " in done.stdout
+    assert b"\\u6771\\u4eac" in done.stdout or "東京" not in image.name

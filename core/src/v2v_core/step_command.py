@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from v2v_core import __version__, own_stdout
+from v2v_core.file_names import read_names_as_utf8
 from v2v_core.standard_streams import exit_code_after_output, make_unfailing
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def main(argv: list[str] | None = None) -> int:
     from v2v_core.errors import V2VError
     from v2v_core.signals import signals_interrupt
 
+    if argv is None:
+        read_names_as_utf8()
     make_unfailing()
     try:
         options = _parser().parse_args(argv)

@@ -16,6 +16,7 @@ through one program less.
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 
@@ -110,14 +111,20 @@ def openable(image: QemuImage, place: Path, name: str) -> QemuImage:
     """
     if image.backing is not None:
         image = dataclasses.replace(image, backing=openable(image.backing, place, f"{name}-backing"))
-    try:
-        str(image.path).encode()
-    except UnicodeEncodeError:
+    if not _is_utf8(image.path):
         link = place / f"{name}-image"
         link.unlink(missing_ok=True)
         link.symlink_to(image.path.absolute())
         return dataclasses.replace(image, path=link)
     return image
+
+
+def _is_utf8(path: Path) -> bool:
+    """Return whether qemu finds the file by the text of its path: in other locales, the text has other bytes."""
+    try:
+        return str(path).encode() == os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
 
 
 def _serve_base(
