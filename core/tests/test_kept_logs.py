@@ -11,7 +11,7 @@ import pytest
 
 from v2v_core import kept_logs
 from v2v_core.conversion_dir import ConversionDir
-from v2v_core.errors import ConversionError, Interrupted, UsageError
+from v2v_core.errors import ConversionError, Interrupted, UsageError, V2VError
 from v2v_core.events import Step
 
 DAY = 24 * 60 * 60
