@@ -11,7 +11,7 @@ import pytest
 
 from v2v_core import kept_logs
 from v2v_core.conversion_dir import ConversionDir
-from v2v_core.errors import ConversionError, Interrupted, UsageError
+from v2v_core.errors import ConversionError, Interrupted, UsageError, V2VError
 from v2v_core.events import Step
 
 DAY = 24 * 60 * 60
@@ -85,3 +85,11 @@ def test_old_logs_are_deleted_and_the_oldest_if_all_are_too_large(
     kept_logs.keep(failed_run(v2v_short_path / "newer", "x" * 1000), ConversionError("x"))
     names = {path.name.rpartition("-")[2] for path in kept_runs()}
     assert names == {"today", "new", "newer"}, "logs of the last day are kept, however large"
+
+
+def test_logs_that_cannot_be_kept_are_told(v2v_directory: ConversionDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    """spacetelescope/jwql#751: the internal storage is full, and with it the place of the logs."""
+    monkeypatch.setenv("XDG_STATE_HOME", "/dev/full")
+    error = V2VError("the source is gone")
+    assert kept_logs.keep(v2v_directory, error) is None
+    assert error.__notes__ == ["the logs could not be kept in /dev/full/v2v/logs: Not a directory"]

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,7 @@ from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import CommandError, ConversionError, CopyError, Interrupted, Obstacle, SourceError, V2VError
 from v2v_core.events import Event, EventKind, Step
 from v2v_core.reporting import StepReport, forward, running
+from v2v_core.steps import cleanup
 from v2v_core.testing.fake_plugins import read_events
 
 
@@ -68,7 +73,12 @@ def test_stderr_of_a_program_that_caused_the_error_is_in_the_log(v2v_directory: 
     [
         (RuntimeError("oops"), V2VError, "internal error in step convert: RuntimeError: oops"),
         (KeyboardInterrupt(), Interrupted, "interrupted"),
-        (OSError(errno.ENOSPC, "No space left on device", "/x/y"), V2VError, "/x/y: No space left on device"),
+        (OSError(errno.EACCES, "Permission denied", "/x/y"), V2VError, "/x/y: Permission denied"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/x/y"),
+            V2VError,
+            "/x/y cannot be written: there is no more space in /x",
+        ),
     ],
 )
 def test_foreign_exception_becomes_one_line(
@@ -177,9 +187,7 @@ def test_full_disk_does_not_end_the_step(v2v_directory: ConversionDir) -> None:
     report = StepReport(v2v_directory, Step.CONVERT, [heard.append])
     report.message("still here")
     assert [event.text for event in heard] == ["still here"]
-    for stream in (report._log, report._events):  # their buffers cannot be written either
-        with pytest.raises(OSError, match="No space"):
-            stream.close()
+    report.close()  # nothing is left in a buffer that would fail once more
 
 
 def test_log_is_for_this_user_only(v2v_directory: ConversionDir) -> None:
@@ -197,3 +205,58 @@ def test_error_of_a_listener_is_in_the_log(v2v_directory: ConversionDir) -> None
     log = v2v_directory.log(Step.COPY).read_text()
     assert "a listener failed" in log
     assert "RuntimeError: cannot bear message" in log
+
+
+@pytest.fixture
+def full_directory(tmp_path: Path) -> Iterator[ConversionDir]:
+    """Yield a conversion directory on a file system of its own, which takes nothing more."""
+    place = tmp_path / "small"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,nr_inodes=40", "none", place], check=True)
+    try:
+        directory = ConversionDir.open_or_create(place / "run")
+        with contextlib.suppress(OSError), (place / "ballast").open("wb", buffering=0) as stream:
+            while True:
+                stream.write(bytes(4096))
+        yield directory
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small tmpfs")
+def test_a_full_conversion_directory_is_named_with_the_remedy(full_directory: ConversionDir) -> None:
+    """The mark of a step cannot be written: wazuh/wazuh#14734 has a traceback there, and the process dies."""
+    with pytest.raises(V2VError) as failed, running(full_directory, Step.INPUT_SETUP, []):
+        raise AssertionError("the step began")
+    assert failed.value.message == (
+        f"what step input_setup leaves cannot be written: the file system of {full_directory.overlay} is full, "
+        "0 KiB are free"
+    )
+    assert failed.value.hint == (
+        "free some space, or set VIRT_V2V_TMPDIR to a directory on a larger file system, and run again"
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small tmpfs")
+def test_a_log_that_cannot_be_made_does_not_keep_the_cleanup_from_its_work(
+    full_directory: ConversionDir, tmp_path: Path
+) -> None:
+    """Every inode is taken as well: arsenetar/dupeguru#332 fails in its own logging then, again and again."""
+    with contextlib.suppress(OSError):
+        for number in range(100):
+            (tmp_path / "small" / str(number)).touch()
+    assert cleanup.run(full_directory) == ()
+    assert not full_directory.path.exists()
+
+
+def test_a_log_that_becomes_full_is_cut_and_the_step_goes_on(
+    v2v_directory: ConversionDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """telefonicaid/perseo-fe#27: a program that cannot write its log goes on without it."""
+    heard: list[Event] = []
+    with running(v2v_directory, Step.CONVERT, [heard.append]) as report:
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, report.log.fileno())
+        os.close(full)
+        report.message("no log has this")
+    assert kinds(heard) == [EventKind.STEP_STARTED, EventKind.MESSAGE, EventKind.STEP_FINISHED]

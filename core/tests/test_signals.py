@@ -152,3 +152,12 @@ def test_signal_at_any_moment_of_waiting_for_copies() -> None:
         if passed[0] < number:
             break
     assert interrupted > 20
+
+
+def test_where_the_logs_are_is_not_lost_with_the_interruption() -> None:
+    """The note is made for the exception that passes by, and the user sees another one."""
+    with pytest.raises(Interrupted) as stopped, signals_interrupt():
+        error = KeyboardInterrupt("stopped by SIGTERM")
+        error.add_note("logs: /somewhere")
+        raise error
+    assert (stopped.value.message, stopped.value.__notes__) == ("stopped by SIGTERM", ["logs: /somewhere"])

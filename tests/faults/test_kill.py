@@ -6,16 +6,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from runs import Place
-from v2v_core.events import Event, EventKind, Step
+from v2v_core.events import Step
 from v2v_core.testing import write_distribution
 from v2v_core.testing.fake_plugins import ENTRY_POINTS
+from waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -41,23 +41,6 @@ def kill_in(place: Place, step: Step, argv: list[str | Path], *, at: str = "", a
     while place.leftovers() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert place.leftovers() == []
-
-
-def wait_for(place: Place, process: subprocess.Popen[str], step: Step, at: str = "") -> None:
-    deadline = time.monotonic() + 600
-    while time.monotonic() < deadline and process.poll() is None:
-        for events in (place.root / "tmp").glob("v2v.*/events.jsonl"):
-            try:
-                lines = events.read_text().splitlines()
-            except FileNotFoundError:
-                continue
-            for line in lines:
-                event = Event.from_json(line)
-                begun = event.kind is EventKind.STEP_STARTED if not at else event.text.startswith(at)
-                if event.step is step and begun:
-                    return
-        time.sleep(0.005)
-    raise AssertionError(f"{at or step} never came: {(place.root / 'output').read_text()}")
 
 
 def libguestfs_sockets() -> set[Path]:
@@ -123,3 +106,45 @@ def test_asked_to_stop_while_copying(place: Place, unchanged_vmware_guest: Path,
     words = (place.root / "output").read_text()
     assert words.count("v2v: error:") == 1, words
     assert "Traceback" not in words
+
+
+def emulator_of(place: Place) -> int:
+    """Return the process of the appliance of a run."""
+    (found,) = [int(words.split()[1].rstrip(":")) for words in place.processes() if "qemu-system" in words]
+    return found
+
+
+def test_an_appliance_that_was_stopped_ends_the_conversion(place: Place, unchanged_vmware_guest: Path) -> None:
+    """``kill -STOP`` of qemu, as a debugger does it: libguestfs would wait for ever."""
+    out = place.root / "out"
+    out.mkdir()
+    process = place.start("virt-v2v", "-i", "disk", unchanged_vmware_guest, "-o", "local", "-os", out)
+    wait_for(place, process, Step.CONVERT, "Inspecting the source")
+    os.kill(emulator_of(place), signal.SIGSTOP)
+    started = time.monotonic()
+    assert process.wait(timeout=120) == 6, (place.root / "output").read_text()
+    assert time.monotonic() - started < LIMIT
+    words = (place.root / "output").read_text()
+    assert "virt-v2v: error: the appliance does not go on: the process of its qemu was stopped\nhint: find out" in words
+    assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_logs_of_an_interrupted_run_are_kept(
+    place: Place, unchanged_vmware_guest: Path, number: signal.Signals
+) -> None:
+    out = place.root / "out"
+    out.mkdir()
+    process = place.start("virt-v2v", "-i", "disk", unchanged_vmware_guest, "-o", "local", "-os", out)
+    wait_for(place, process, Step.CONVERT, "Opening the source")
+    process.send_signal(number)
+    process.wait(timeout=60)
+    deadline = time.monotonic() + LIMIT
+    while place.leftovers() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    (kept,) = (place.root / "state" / "v2v" / "logs").iterdir()
+    assert {"convert.log", "input_setup.log", "events.jsonl"} <= {path.name for path in kept.iterdir()}
+    assert "Opening the source" in (kept / "convert.log").read_text()
+    if number is not signal.SIGKILL:
+        assert process.returncode == 130
+        assert f"logs: {kept}" in (place.root / "output").read_text()

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sys
 import traceback
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from v2v_cli.render.sanitize import sanitize
 from v2v_cli.render.streams import accept_every_text
 from v2v_core import own_stdout
 from v2v_core.errors import PluginNotFound, UsageError, V2VError
+from v2v_core.standard_streams import exit_code_after_output
 
 if TYPE_CHECKING:
     from v2v_cli.render import Renderer
@@ -25,12 +26,16 @@ _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
 
 @dataclass
 class Session:
-    """What the error lines of a program depend on. The command fills it in when it has read its options."""
+    """What the error lines of a program depend on. The command fills it in when it has read its options.
+
+    :param prints: what the command prints is its result; that of a run is elsewhere.
+    """
 
     program: str
     verbose: bool = False
     color: bool = False
     renderers: list[Renderer] = field(default_factory=list)
+    prints: bool = True
 
 
 def guard(session: Session, body: Callable[[], int | None]) -> int:
@@ -43,7 +48,7 @@ def guard(session: Session, body: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         code = _report(session, V2VError("interrupted"), _INTERRUPTED)
     except BrokenPipeError:
-        # the program that read our output has ended; the streams are dealt with below
+        # of a stream that a program that imports this one has put in the place of ours
         code = 1
     except Exception as err:
         code = _report_unexpected(session, err)
@@ -52,7 +57,10 @@ def guard(session: Session, body: Callable[[], int | None]) -> int:
             _quietly(renderer.close)
     _quietly(own_stdout.stdout().flush)
     _quietly(own_stdout.give_back)
-    return code
+    if not session.prints:
+        # what could not be said about a run does not undo it
+        return code
+    return exit_code_after_output(session.program, code)
 
 
 def _report(session: Session, error: V2VError, code: int | None = None) -> int:
@@ -118,18 +126,6 @@ def _write(text: str) -> None:
 
 
 def _quietly(act: Callable[[], object]) -> None:
-    """Use the streams. If they are closed, nothing can be reported, and the exit code stays as it is."""
-    try:
+    """Use the streams and channels. If one is closed, nothing can be reported, and the exit code stays as it is."""
+    with contextlib.suppress(OSError, ValueError):
         act()
-    except (OSError, ValueError):
-        _detach_stdout()
-
-
-def _detach_stdout() -> None:
-    # without this the interpreter flushes stdout once more when it ends, and prints an error
-    try:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, own_stdout.stdout().fileno())
-        os.close(null)
-    except (OSError, ValueError):
-        return

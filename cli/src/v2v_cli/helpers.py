@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING, Any
 from v2v_cli.exit import Session, guard
 from v2v_core import __version__
 from v2v_core.errors import UsageError
+from v2v_core.file_names import read_names_as_utf8
 from v2v_core.signals import signals_interrupt
+from v2v_core.standard_streams import print_alone
 
 if TYPE_CHECKING:
     from typer.core import TyperCommand
@@ -41,6 +43,8 @@ def output_helper(mode: str, argv: list[str] | None = None) -> int:
 
     ``check`` is the step output_check, ``setup`` both this and output_setup, ``final`` is output_finalize.
     """
+    if argv is None:
+        read_names_as_utf8()
     words = sys.argv[1:] if argv is None else argv
     program = f"helper-v2v-output-{mode}"
 
@@ -59,10 +63,8 @@ def output_helper(mode: str, argv: list[str] | None = None) -> int:
     if words in (["--version"], ["-V"]):
         return _print_version(program)
     if words == ["--help"]:
-        sys.stdout.write(
-            f"Usage: {program} check|setup|final --dir DIR [OPTIONS]\n\n'{program} setup --help' lists them.\n"
-        )
-        return 0
+        usage = f"Usage: {program} check|setup|final --dir DIR [OPTIONS]\n\n'{program} setup --help' lists them.\n"
+        return print_alone(program, usage)
     return guard(Session(program), lambda: _refuse(f"{program} needs one of the words check, setup and final first"))
 
 
@@ -88,6 +90,8 @@ def cleanup(argv: list[str] | None = None) -> int:
 
 
 def _run(program: str, make: Callable[[], TyperCommand], argv: list[str] | None) -> int:
+    if argv is None:
+        read_names_as_utf8()
     words = sys.argv[1:] if argv is None else argv
     if words in (["--version"], ["-V"]):
         return _print_version(program)
@@ -101,8 +105,7 @@ def _run(program: str, make: Callable[[], TyperCommand], argv: list[str] | None)
 
 
 def _print_version(program: str) -> int:
-    sys.stdout.write(f"{program} {__version__}\n")
-    return 0
+    return print_alone(program, f"{program} {__version__}\n")
 
 
 def _refuse(reason: str) -> int:

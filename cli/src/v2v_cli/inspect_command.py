@@ -84,6 +84,7 @@ def inspect(
                 renderer(event)
         raise
     write = inspection_as_json if json.json else inspection_as_text
+    session.prints = True
     own_stdout.stdout().write(write(guest, found, said))
     return 0 if found is None or found.convertible else ConversionError.exit_code
 

@@ -29,6 +29,7 @@ def start_messages(
 
     :raises UsageError: the channel of ``--machine-readable`` or ``--events-fd`` cannot be opened.
     """
+    session.prints = False
     session.verbose, session.color = messages.verbose, colors or sys.stderr.isatty()
     channel = None
     if machine_readable is not None:

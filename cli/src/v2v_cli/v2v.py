@@ -7,16 +7,19 @@ import sys
 from typing import Any
 
 from v2v_core import __version__
+from v2v_core.file_names import read_names_as_utf8
+from v2v_core.standard_streams import print_alone
 
 PROGRAM = "v2v"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run v2v and return its exit code."""
+    if argv is None:
+        read_names_as_utf8()
     words = sys.argv[1:] if argv is None else argv
     if words in (["--version"], ["-V"], ["version"]):
-        sys.stdout.write(f"{PROGRAM} {__version__}\n")
-        return 0
+        return print_alone(PROGRAM, f"{PROGRAM} {__version__}\n")
     from v2v_cli.exit import Session, guard
 
     session = Session(PROGRAM)

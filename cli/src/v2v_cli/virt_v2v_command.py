@@ -146,6 +146,7 @@ def virt_v2v(
     if own.print_source:
         from v2v_cli.render.print_source import print_source
 
+        session.prints = True
         own_stdout.stdout().write(print_source(pipeline.print_source(choice, session.renderers)))
         return 0
     created = pipeline.run(choice, session.renderers).created

@@ -88,10 +88,21 @@ from v2v_core.packages import Package, install
 from v2v_core.passwords import read_password_file
 from v2v_core.programs import require_program, run_program
 from v2v_core.records import from_json, to_json
+from v2v_core.space import (
+    TEMPORARY_HINT,
+    amount,
+    free_space,
+    fullest,
+    has_overlay,
+    is_no_room,
+    overlay_shortage,
+    shortage,
+)
 from v2v_core.text import cut_name, object_name, printable, visible
 
 __all__ = [
     "IMAGE_FORMATS",
+    "TEMPORARY_HINT",
     "AbortResult",
     "Bus",
     "Capabilities",
@@ -165,19 +176,25 @@ __all__ = [
     "UntrustedXmlError",
     "UsageError",
     "V2VError",
+    "amount",
     "child_environment",
     "cut_name",
     "describe_image",
     "drive_letters",
     "drive_number",
+    "free_space",
     "from_json",
+    "fullest",
     "guest_of_domain",
+    "has_overlay",
     "hookimpl",
     "install",
+    "is_no_room",
     "libvirt_domain",
     "libvirt_name",
     "mounts_below",
     "object_name",
+    "overlay_shortage",
     "parse_untrusted_xml",
     "present_or",
     "printable",
@@ -186,6 +203,7 @@ __all__ = [
     "require_program",
     "run_copy_program",
     "run_program",
+    "shortage",
     "to_json",
     "unmount",
     "visible",

@@ -16,11 +16,14 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from v2v_core.standard_streams import make_unfailing
+
 _PREFIX = "helper-v2v-"
 
 
 def main() -> int:
     """Run the step that this script is named after, and return its exit code."""
+    make_unfailing()
     program = Path(sys.argv[0]).name
     role, _, mode = program.removeprefix(_PREFIX).partition("-")
     if not program.startswith(_PREFIX) or role not in {"input", "output"} or not mode:

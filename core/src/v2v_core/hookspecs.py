@@ -198,6 +198,8 @@ class OutputCheckRequest:
     """What is known about source and destination before the long work begins.
 
     :param source_files: the local files and devices that the source consists of. No output may replace one.
+    :param data: the bytes of data that each disk holds, by its number, as far as known. A copy writes no more than
+        this to a sparse image; it may be less, where the conversion trims free space.
     """
 
     directory: Path
@@ -205,6 +207,7 @@ class OutputCheckRequest:
     guest: Guest
     report: Reporter = field(repr=False)
     source_files: tuple[Path, ...] = ()
+    data: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

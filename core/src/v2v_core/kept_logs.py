@@ -7,7 +7,6 @@ are deleted, and so are the oldest ones while all of them together exceed 1 GiB.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
 import os
@@ -37,8 +36,8 @@ def keep(directory: ConversionDir, error: BaseException | None) -> Path | None:
 
     What the run still owns is written down beside them.
 
-    Does its best: without space for logs, the error itself is still reported. A second call for the same directory
-    brings the copy up to date.
+    Does its best: without space for logs, the error itself is still reported, with a note that they are missing. A
+    second call for the same directory brings the copy up to date.
 
     :param error: what ended the run; None if the supervisor was killed, so that there is no error to add a note to.
     :return: the directory of the copy; None if the logs are not worth keeping, or there is no space for them.
@@ -48,7 +47,7 @@ def keep(directory: ConversionDir, error: BaseException | None) -> Path | None:
         error.__notes__ = []
     if isinstance(error, UsageError | GeneratorExit):
         return None
-    with contextlib.suppress(OSError):
+    try:
         kept = _place_of(directory)
         shutil.copytree(directory.path / "log", kept, dirs_exist_ok=True)
         kept.chmod(0o700)
@@ -58,8 +57,11 @@ def keep(directory: ConversionDir, error: BaseException | None) -> Path | None:
         if error is not None:
             error.add_note(f"logs: {kept}")
         _drop_old(kept)
-        return kept
-    return None
+    except OSError as err:
+        if error is not None and not error.__notes__:
+            error.add_note(f"the logs could not be kept in {place()}: {err.strerror or err}")
+        return None
+    return kept
 
 
 def _keep_events(directory: ConversionDir, kept: Path) -> None:

@@ -15,6 +15,8 @@ import os
 import sys
 from typing import TextIO
 
+from v2v_core.standard_streams import like
+
 #: The stream of our own, while this program has taken standard output.
 _own: list[TextIO] = []
 #: The lowest number for the descriptor of our own, beyond those that a supervisor may pass.
@@ -26,7 +28,7 @@ def take() -> TextIO:
     if not _own and isinstance(sys.stdout, io.TextIOWrapper) and _is_real(sys.stdout):
         sys.stdout.flush()
         number = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
-        _own.append(os.fdopen(number, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors))
+        _own.append(like(sys.stdout, number))
         try:
             os.dup2(2, 1)
         except OSError:

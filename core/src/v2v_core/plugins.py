@@ -64,6 +64,7 @@ from v2v_core.model import (
 )
 from v2v_core.near_names import did_you_mean
 from v2v_core.settings import RawOptions
+from v2v_core.space import is_no_room, no_room
 
 _SPECS: dict[Role, tuple[type, frozenset[str]]] = {
     Role.INPUT: (hookspecs.InputHooks, frozenset({"v2v_input_setup"})),
@@ -245,6 +246,11 @@ class LoadedPlugin:
             # an error of a program or of core says what failed, but not that it was this plugin's step
             raise wrap(err.message, hint=err.hint) from err
         except Exception as err:
+            if is_no_room(err):
+                places = {"temporary": "VIRT_V2V_TMPDIR", "directory": "TMPDIR"}
+                variables = {place: name for key, name in places.items() if (place := getattr(request, key, None))}
+                message, hint = no_room(err, variables, f"what the plugin {self.name} makes")
+                raise wrap(message, hint=hint) from err
             raise wrap(
                 f"the plugin {self.blame} failed in {hook}: {type(err).__name__}: {err}",
                 hint="the log of the step has the traceback",

@@ -6,13 +6,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import io
 import os
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from typing import IO, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, Any, cast
 
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.environment import programs_belong_to
@@ -20,6 +21,7 @@ from v2v_core.errors import CommandError, Interrupted, Obstacle, V2VError
 from v2v_core.events import Event, EventKind, EventSink, Step
 from v2v_core.processes import STEP_VARIABLE
 from v2v_core.signals import interrupted, interruption
+from v2v_core.space import is_no_room, no_room
 from v2v_core.text import printable
 
 _TEXTS = ("text", "hint", "log", "path", "what", "why")
@@ -147,15 +149,15 @@ def running(directory: ConversionDir, step: Step, sinks: Sequence[EventSink]) ->
     report, known = StepReport(directory, step, sinks), sys.exception()
     try:
         directory.require(step)
-        directory.mark_begun(step)
+        _mark(step, directory.mark_begun)
         with programs_belong_to({**directory.environment, STEP_VARIABLE: step.value}):
             # an observer may start a program, too
             report.emit(Event(kind=EventKind.STEP_STARTED, step=step))
             yield report
-        directory.mark_done(step)
+        _mark(step, directory.mark_done)
         report.emit(Event(kind=EventKind.STEP_FINISHED, step=step))
     except (Exception, KeyboardInterrupt) as err:
-        failure = _failure(step, err, known)
+        failure = _failure(directory, step, err, known)
         _fail(report, step, failure)
         if failure is err:
             raise
@@ -175,7 +177,7 @@ def failing_as(directory: ConversionDir, step: Step, sinks: Sequence[EventSink])
         with programs_belong_to({**directory.environment, STEP_VARIABLE: step.value}):
             yield report
     except (Exception, KeyboardInterrupt) as err:
-        failure = _failure(step, err, known)
+        failure = _failure(directory, step, err, known)
         _fail(report, step, failure)
         if failure is err:
             raise
@@ -184,7 +186,16 @@ def failing_as(directory: ConversionDir, step: Step, sinks: Sequence[EventSink])
         report.close()
 
 
-def _failure(step: Step, err: BaseException, known: BaseException | None) -> V2VError:
+def _mark(step: Step, write: Callable[[Step], None]) -> None:
+    try:
+        write(step)
+    except OSError as err:
+        # the cleanup is what makes room, and nothing depends on its marks
+        if step is not Step.CLEANUP or not is_no_room(err):
+            raise
+
+
+def _failure(directory: ConversionDir, step: Step, err: BaseException, known: BaseException | None) -> V2VError:
     """Return the error that is shown to the user.
 
     :param known: the exception that was already being handled when the step began.
@@ -196,6 +207,10 @@ def _failure(step: Step, err: BaseException, known: BaseException | None) -> V2V
         return stopped
     if isinstance(err, V2VError):
         return err
+    if is_no_room(err):
+        variables = {directory.overlay: "VIRT_V2V_TMPDIR", directory.path: "TMPDIR"}
+        message, hint = no_room(err, variables, f"what step {step.value} leaves")
+        return V2VError(message, hint=hint)
     if isinstance(err, OSError):
         return V2VError(f"{err.filename or step.value}: {err.strerror or err}")
     return V2VError(
@@ -227,6 +242,13 @@ def _fail(report: StepReport, step: Step, error: V2VError) -> None:
 
 
 def _open_append(path: os.PathLike[str]) -> IO[str]:
-    return os.fdopen(
-        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w", encoding="utf-8", errors="backslashreplace"
-    )
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError as err:
+        if not is_no_room(err):
+            raise
+        # a step that has something to write says so; one that has not goes on without a log
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+    # without a buffer: what a full file system does not take is dropped, and does not fail again at the end
+    raw = cast("IO[bytes]", os.fdopen(descriptor, "wb", buffering=0))
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)

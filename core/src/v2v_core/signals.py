@@ -32,7 +32,11 @@ def signals_interrupt() -> Iterator[None]:
         except BaseException as err:
             if (stopped := interruption(err)) is None:
                 raise
-            raise interrupted(stopped) from err
+            error = interrupted(stopped)
+            for note in getattr(err, "__notes__", ()):
+                # where the logs are kept
+                error.add_note(note)
+            raise error from err
 
 
 @contextlib.contextmanager

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from v2v_core import __version__, own_stdout
+from v2v_core.file_names import read_names_as_utf8
+from v2v_core.standard_streams import exit_code_after_output, make_unfailing
 
 if TYPE_CHECKING:
     from v2v_core.events import Step
@@ -30,7 +31,14 @@ def main(argv: list[str] | None = None) -> int:
     from v2v_core.errors import V2VError
     from v2v_core.signals import signals_interrupt
 
-    options = _parser().parse_args(argv)
+    if argv is None:
+        read_names_as_utf8()
+    make_unfailing()
+    try:
+        options = _parser().parse_args(argv)
+    except SystemExit as err:
+        # argparse has printed the help, the version, or what is wrong
+        return exit_code_after_output(_PROGRAM, int(err.code or 0))
     own_stdout.take()
     try:
         with signals_interrupt():
@@ -38,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     except V2VError as err:
         hint = f"\nhint: {err.hint}" if err.hint else ""
         notes = "".join(f"\n{note}" for note in getattr(err, "__notes__", ()))
-        os.write(2, f"{_PROGRAM}: error: {err.message}{hint}{notes}\n".encode("utf-8", "backslashreplace"))
+        sys.stderr.write(f"{_PROGRAM}: error: {err.message}{hint}{notes}\n")
         return err.exit_code
     finally:
         own_stdout.give_back()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from v2v_core.conversion_dir import large_temporary
 from v2v_core.finding import Finding, Status
+from v2v_core.space import DIRECTORY_NEEDED, OVERLAY_NEEDED
 
 _GIB = 1024**3
 _MIB = 1024**2
@@ -19,9 +20,9 @@ def probe_space() -> Iterator[Finding]:
     """Check the directories for large and for small temporary files."""
     cache = os.environ.get("LIBGUESTFS_CACHEDIR") or "/var/tmp"  # noqa: S108
     small = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108
-    yield _look("space for overlays", large_temporary(), _GIB, "VIRT_V2V_TMPDIR")
+    yield _look("space for overlays", large_temporary(), OVERLAY_NEEDED, "VIRT_V2V_TMPDIR")
     yield _look("space for the appliance", Path(cache), _GIB // 2, "LIBGUESTFS_CACHEDIR")
-    yield _look("space for conversion directories", Path(small), 64 * _MIB, "TMPDIR")
+    yield _look("space for conversion directories", Path(small), DIRECTORY_NEEDED, "TMPDIR")
 
 
 def _look(name: str, place: Path, needed: int, variable: str) -> Finding:

@@ -10,19 +10,21 @@ import sys
 from typing import TextIO
 
 from v2v_cli.render.sanitize import sanitize
+from v2v_core.standard_streams import make_unfailing
 
 _HANDLER = "v2v_cli"
 
 
 def accept_every_text() -> None:
-    """Let nothing that is written to stdout or stderr raise UnicodeEncodeError from now on.
+    """Let nothing that is written to stdout or stderr raise an error from now on, be it of the text or of the stream.
 
     Bytes of a path that were not text when they were read (``surrogateescape``, PEP 383) are written as they were. Any
     other character that the encoding of the stream does not have is written as an escape.
     """
+    make_unfailing()
     codecs.register_error(_HANDLER, _encode)
     for stream in (sys.stdout, sys.stderr):
-        # None where the stream was closed when the program started; tests put other streams here
+        # tests put other streams here
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_HANDLER)
 

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from v2v_core.errors import CommandError, DestinationError
+from v2v_core.events import Reporter
 from v2v_core.hookspecs import Ledger
 from v2v_core.model import DiskService, NbdkitPlugin, QemuImage, SourceDisk, TargetDisk
 from v2v_core.output_files.publication import PARTIAL, Opener, hidden_name, open_new
 from v2v_core.programs import run_program
+from v2v_core.space import amount
 
 #: Bytes; free space without which not even a sparse image and its description can be created.
 _LEAST_FREE = 1024 * 1024
@@ -170,13 +172,22 @@ def check_device(device: Path, size: int | None) -> None:
         )
 
 
-def check_space(directory: Path, sizes: Iterable[int | None], *, preallocated: bool) -> None:
+def check_space(
+    directory: Path,
+    sizes: Iterable[int | None],
+    *,
+    preallocated: bool,
+    data: int | None = None,
+    report: Reporter | None = None,
+) -> None:
     """Check that new images fit into the file system of a directory.
 
-    How large sparse images become is not known before the copy: for them, only a full file system is an error.
+    How large sparse images become is not known before the copy: for them, only a full file system is an error, and too
+    little space for the data of the source is a warning.
 
     :param sizes: virtual sizes in bytes; None for a size that is not known.
     :param preallocated: the images take their whole virtual size from the beginning.
+    :param data: bytes of data that the source has for these images, if known. :param report: takes the warning.
     :raises DestinationError: there is not enough space.
     """
     try:
@@ -188,8 +199,14 @@ def check_space(directory: Path, sizes: Iterable[int | None], *, preallocated: b
     needed = max(sum(size or 0 for size in sizes) if preallocated else 0, _LEAST_FREE)
     if free < needed:
         raise DestinationError(
-            f"there is not enough space in {directory}: {needed} bytes are needed, {free} are free",
+            f"there is not enough space in {directory}: {amount(needed)} are needed, {amount(free)} are free "
+            f"({needed} and {free} bytes)",
             hint="free some space, or choose another directory with -os" + (", or -oa sparse" if preallocated else ""),
+        )
+    if data is not None and report is not None and not preallocated and free < data:
+        report.warning(
+            f"there may not be enough space in {directory}: {amount(free)} are free, and the disks of the guest hold up"
+            f" to {amount(data)} of data; free some space, or choose another directory with -os"
         )
     # file systems that create inodes on demand report 0 of 0
     if system.f_files and not system.f_favail:

@@ -4,7 +4,8 @@
 One place decides whether an overlay is used, which endpoints exist, who may open them, and when their servers end.
 """
 
-from v2v_core.serving.disks import serve_destination, serve_source, without_secrets
+from v2v_core.serving.disks import serve_destination, serve_source, without_secrets, written_file
+from v2v_core.serving.extents import data_of
 from v2v_core.serving.server import last_error
 
-__all__ = ["last_error", "serve_destination", "serve_source", "without_secrets"]
+__all__ = ["data_of", "last_error", "serve_destination", "serve_source", "without_secrets", "written_file"]

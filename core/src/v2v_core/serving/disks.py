@@ -16,6 +16,7 @@ through one program less.
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from v2v_core.served import ServedDisk
 from v2v_core.serving.nbdkit import nbdkit_argv, secrets_in_files
 from v2v_core.serving.qemu_nbd import Node, block_node, create_overlay, nbd_node, qemu_nbd_argv, qemu_nbd_environment
 from v2v_core.serving.server import start_server
+from v2v_core.space import TEMPORARY_HINT, overlay_name
 
 
 def serve_source(
@@ -44,7 +46,7 @@ def serve_source(
             endpoint = _serve(directory, "in", index, service, report)
             return ServedDisk(index=index, size=_size(endpoint), uri=endpoint.uri, service=service, origin=origin)
         base, below = _serve_base(directory, index, service, report)
-        overlay = directory.overlay / f"disk{index}.qcow2"
+        overlay = directory.overlay / overlay_name(index)
         overlay.unlink(missing_ok=True)
         create_overlay(overlay, below)
         socket = directory.socket("in", index)
@@ -90,6 +92,15 @@ def without_secrets(directory: ConversionDir, kind: str, index: int, service: Di
     return secrets_in_files(service, directory.private("input" if kind == "in" else "output"), f"{kind}{index}")
 
 
+def written_file(service: DiskService) -> Path | None:
+    """Return the local file or device that a destination writes; None if its server has the data elsewhere."""
+    if isinstance(service, QemuImage):
+        return service.path
+    if isinstance(service, NbdkitPlugin) and service.name == "file":
+        return next((Path(value) for name, value in service.parameters if name == "file"), None)
+    return None
+
+
 def openable(image: QemuImage, place: Path, name: str) -> QemuImage:
     """Return an image with a path that can be passed to qemu.
 
@@ -100,14 +111,20 @@ def openable(image: QemuImage, place: Path, name: str) -> QemuImage:
     """
     if image.backing is not None:
         image = dataclasses.replace(image, backing=openable(image.backing, place, f"{name}-backing"))
-    try:
-        str(image.path).encode()
-    except UnicodeEncodeError:
+    if not _is_utf8(image.path):
         link = place / f"{name}-image"
         link.unlink(missing_ok=True)
         link.symlink_to(image.path.absolute())
         return dataclasses.replace(image, path=link)
     return image
+
+
+def _is_utf8(path: Path) -> bool:
+    """Return whether qemu finds the file by the text of its path: in other locales, the text has other bytes."""
+    try:
+        return str(path).encode() == os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
 
 
 def _serve_base(
@@ -190,7 +207,7 @@ def _hint(error: V2VError) -> str | None:
     if "permission denied" in text:
         return "make it readable for this user, or run this as a user who can read it"
     if "no space left" in text:
-        return "free some space, or set VIRT_V2V_TMPDIR to a directory on a larger file system"
+        return TEMPORARY_HINT
     if "connect" in text:
         return "check that the server runs, that its address is right, and that this machine reaches it"
     return None

@@ -12,6 +12,7 @@ from v2v_core.discovery import Role
 from v2v_core.events import EventSink, Step
 from v2v_core.hookspecs import OwnedObject
 from v2v_core.reporting import running
+from v2v_core.space import overlays
 from v2v_core.steps.abort import take_back
 
 
@@ -30,6 +31,10 @@ def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> tuple[Owne
             # without space for a log there is all the more reason to clean up
             report = None
         processes.stop(directory.path, processes.is_gone_with_the_run)
+        # before anything else is written: the file system may be full
+        for overlay in overlays(directory.overlay):
+            with contextlib.suppress(OSError):
+                overlay.unlink()
         if report is not None:
             left = take_back(directory, Role.OUTPUT, report) + take_back(directory, Role.INPUT, report)
             if left:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import errno
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +21,15 @@ from v2v_core.hookspecs import CopyRequest, CopyResult
 from v2v_core.plugins import LoadedPlugin, load_plugin
 from v2v_core.reporting import StepReport, running
 from v2v_core.served import ServedOutput
-from v2v_core.serving import last_error
+from v2v_core.serving import last_error, written_file
 from v2v_core.settings import CopyChoice
+from v2v_core.space import amount, free_space, has_overlay, shortage, taken
 from v2v_core.steps.abort import chosen_output
 from v2v_core.steps.output_setup import stop_destinations
 
+_NO_ROOM = os.strerror(errno.ENOSPC)
+#: Bytes; a file system with fewer of them is full.
+_NOTHING = 1024 * 1024
 #: The copier that is used if neither the user nor the output names one.
 DEFAULT_COPIER = "nbdcopy"
 
@@ -78,7 +84,7 @@ def _copy_all(
             report.message(f"Copying disk {request.index}/{len(requests)}")
             outcomes.put(plugin.copy(request))
         except BaseException as err:
-            outcomes.put(_with_server_errors(directory, err))
+            outcomes.put(_explained(directory, err))
 
     failed, over = threading.Event(), threading.Event()
     stopper = threading.Thread(target=_stop_workers, args=(directory, failed, over), name="copy-stopper", daemon=True)
@@ -117,13 +123,38 @@ def wait_for(outcomes: SimpleQueue[CopyResult | BaseException], count: int) -> I
             count -= 1
 
 
-def _with_server_errors(directory: ConversionDir, err: BaseException) -> BaseException:
-    """Return the error with the last errors of the disk's servers. The copier learns only that something failed."""
-    if not isinstance(err, CopyError) or not (reasons := _server_errors(directory, err.disk)):
+def _explained(directory: ConversionDir, err: BaseException) -> BaseException:
+    """Return the error with the last errors of the disk's servers, and with what is known about a lack of space.
+
+    The copier learns only that something failed.
+    """
+    if not isinstance(err, CopyError):
+        return err
+    reasons = _server_errors(directory, err.disk)
+    if any(_NO_ROOM in text for text in (err.message, *reasons)):
+        reasons += _shortages(directory, err.disk)
+    if not reasons:
         return err
     detailed = CopyError("; ".join([err.message, *reasons]), disk=err.disk, hint=err.hint)
     detailed.__cause__ = err
     return detailed
+
+
+def _shortages(directory: ConversionDir, disk: int) -> list[str]:
+    """Say which file system is full: that of the destination, or else that of the overlay, or neither on this host.
+
+    The overlay is only read, but qemu may still have to write what it knows about it.
+    """
+    reasons = []
+    output = served.read_output(directory)
+    for endpoint, service in zip(output.disks, output.services, strict=False):
+        if endpoint.index == disk and (file := written_file(service)) is not None:
+            of_all = f" of at most {amount(endpoint.size)}" if endpoint.size is not None else ""
+            reasons.append(f"{shortage(file.parent)}; {amount(taken([file]))}{of_all} were written")
+    free = free_space(directory.overlay)
+    if not reasons and has_overlay(directory.overlay, disk) and free is not None and free < _NOTHING:
+        reasons.append(shortage(directory.overlay))
+    return reasons
 
 
 def _server_errors(directory: ConversionDir, disk: int) -> list[str]:

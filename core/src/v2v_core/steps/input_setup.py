@@ -22,10 +22,8 @@ from v2v_core.reporting import StepReport, running
 from v2v_core.served import ServedDisk, ServedSource
 from v2v_core.serving import serve_source
 from v2v_core.settings import InputChoice
+from v2v_core.space import DIRECTORY_NEEDED, OVERLAY_NEEDED, amount, free_space, likely_growth
 from v2v_core.steps.abort import take_back
-
-#: Bytes that a conversion needs at least: for the overlay of a rebuilt initramfs, and for the appliance's own files.
-_SPACE_NEEDED = 1024 * 1024 * 1024
 
 
 def run(directory: ConversionDir, choice: InputChoice, sinks: Sequence[EventSink] = ()) -> Guest:
@@ -74,6 +72,8 @@ def run(directory: ConversionDir, choice: InputChoice, sinks: Sequence[EventSink
                 "sealed in the old one (BitLocker, LUKS) stay behind: have the recovery keys at hand"
             )
         disks = _serve(directory, known, result.disks, choice, report)
+        if not choice.in_place:
+            _warn_of_space(directory, disks, report)
         guest = dataclasses.replace(
             known,
             disks=tuple(
@@ -132,12 +132,29 @@ def _source_files(services: Sequence[DiskService]) -> Iterator[Path]:
             image = image.backing
 
 
+def _warn_of_space(directory: ConversionDir, disks: Sequence[ServedDisk], report: StepReport) -> None:
+    place = directory.overlay.resolve()
+    free, likely = free_space(place), likely_growth(disk.size for disk in disks)
+    if free is not None and free < likely:
+        report.warning(
+            f"there may not be enough space for temporary files in {place.parent}: {amount(free)} are free, and the "
+            f"conversion of these disks may take {amount(likely)}; free some space, or set VIRT_V2V_TMPDIR"
+        )
+
+
 def _check_space(directory: ConversionDir) -> None:
     place = directory.overlay.resolve()
     free = shutil.disk_usage(place).free
-    if free < _SPACE_NEEDED:
+    if free < OVERLAY_NEEDED:
         raise V2VError(
-            f"not enough space for temporary files in {place.parent}: {free // 1024**2} MB are free, "
-            f"{_SPACE_NEEDED // 1024**2} MB are needed",
+            f"not enough space for temporary files in {place.parent}: {amount(free)} are free, "
+            f"{amount(OVERLAY_NEEDED)} are needed",
             hint="free some space, or set VIRT_V2V_TMPDIR to a directory on a larger file system",
+        )
+    left = shutil.disk_usage(directory.path).free
+    if left < DIRECTORY_NEEDED:
+        raise V2VError(
+            f"not enough space for the conversion directory in {directory.path.parent}: {amount(left)} are free, "
+            f"{amount(DIRECTORY_NEEDED)} are needed",
+            hint="free some space, or set TMPDIR to a directory on a larger file system",
         )

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from v2v_core import claims, metadata, served
@@ -12,12 +12,16 @@ from v2v_core.discovery import Role
 from v2v_core.errors import DestinationError
 from v2v_core.events import EventSink, Step
 from v2v_core.hookspecs import OutputCheckRequest, OutputCheckResult, OutputPrecheckRequest
-from v2v_core.model import Guest
+from v2v_core.model import Guest, QemuImage
 from v2v_core.plugins import LoadedPlugin, load_plugin
 from v2v_core.reporting import failing_as, running
+from v2v_core.served import ServedSource
+from v2v_core.serving import data_of
 from v2v_core.settings import InputChoice, OutputChoice
 from v2v_core.steps.output_choice import save_choice, settings_of
 
+#: Seconds for the map of a disk, which only an estimate needs.
+_PATIENCE = 10.0
 #: In the conversion directory: the files that stand for the guest at the destination (``OutputCheckResult.claims``).
 _NAMES = "output_names.json"
 
@@ -77,12 +81,14 @@ def run(directory: ConversionDir, choice: OutputChoice, sinks: Sequence[EventSin
         plugin = load_plugin(Role.OUTPUT, choice.mode)
         guest = metadata.read_source(directory.metadata_in)
         _check_profile(guest, plugin)
+        source = served.read_source(directory)
         result = plugin.output_check(
             OutputCheckRequest(
                 directory=directory.private("output"),
                 settings=settings_of(plugin, choice, guest.name),
                 guest=guest,
-                source_files=served.read_source(directory).files,
+                source_files=source.files,
+                data=dict(_data(source)),
                 report=report,
             )
         )
@@ -93,6 +99,16 @@ def run(directory: ConversionDir, choice: OutputChoice, sinks: Sequence[EventSin
 
 def _save_names(directory: ConversionDir, result: OutputCheckResult) -> None:
     directory.write_record(_NAMES, result)
+
+
+def _data(source: ServedSource) -> Iterator[tuple[int, int]]:
+    """Yield the number of each disk and the bytes of data that it holds, where its server can tell in a short time."""
+    for disk in source.disks:
+        # a server of something else may report all of a disk as data because it knows no better
+        if isinstance(disk.service, QemuImage):
+            data = data_of(disk.base or disk.uri, timeout=_PATIENCE)
+            if data is not None:
+                yield disk.index, data
 
 
 def _check_profile(guest: Guest, plugin: LoadedPlugin) -> None:

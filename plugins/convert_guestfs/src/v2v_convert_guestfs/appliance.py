@@ -6,6 +6,7 @@ The guest's file systems are mounted and its programs run there, never on the ho
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -20,10 +21,23 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from v2v_convert_guestfs.appliance_cache import CACHE, broken_cache
 from v2v_convert_guestfs.appliance_console import Console
+from v2v_convert_guestfs.appliance_health import Health
+from v2v_convert_guestfs.appliance_watch import Watch
 from v2v_convert_guestfs.host.kvm import emulation_forced
 from v2v_convert_guestfs.library_events import listen
 from v2v_convert_guestfs.time_limits import limited
-from v2v_core.api import ConversionError, ConvertRequest, ConvertSettings, DiskEndpoint, visible
+from v2v_core.api import (
+    ConversionError,
+    ConvertRequest,
+    ConvertSettings,
+    DiskEndpoint,
+    free_space,
+    fullest,
+    has_overlay,
+    overlay_shortage,
+    shortage,
+    visible,
+)
 
 #: A handle of libguestfs; its Python binding has no types.
 Handle = Any
@@ -34,6 +48,7 @@ LAUNCH_TIMEOUT = 300
 
 _MAX_CPUS = 8
 _HINT = "run libguestfs-test-tool; where /dev/kvm exists and does not work, convert with emulation"
+_NO_ROOM = os.strerror(errno.ENOSPC)
 _NBD_PORT = 10809
 _OTHERS_OF_QEMU = frozenset({"qemu-nbd", "qemu-img", "qemu-io"})
 
@@ -99,7 +114,8 @@ class Appliance:
     """A running appliance with the disks of the request; as a context manager it is shut down at the end.
 
     ``handle`` is libguestfs's. Leaving the context without an error flushes the disks and reports if that failed;
-    leaving it with an error only makes sure that none of it goes on running.
+    leaving it with an error only makes sure that none of it goes on running. If the appliance was ended because it
+    could not go on, that is the error, and not what followed from it.
     """
 
     def __init__(self, request: ConvertRequest, block_sizes: Sequence[int] = ()) -> None:
@@ -110,6 +126,8 @@ class Appliance:
         #: Of this run alone, and only where the one that libguestfs keeps does not start.
         self._own_cache = request.temporary / "appliance"
         self._kept: list[object] = []
+        self._health: Health | None = None
+        self._watch: Watch | None = None
 
     def __enter__(self) -> Self:
         """Start the appliance. If the one that libguestfs keeps does not start, build another one for this run.
@@ -147,6 +165,7 @@ class Appliance:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        failed: BaseException | None = error
         try:
             if kind is None:
                 with libguestfs_errors_as(
@@ -154,9 +173,41 @@ class Appliance:
                     hint="look for I/O errors of the disk servers in the log, and for a full file system on this host",
                 ):
                     self.handle.shutdown()
+        except ConversionError as err:
+            failed = err
+            raise
         finally:
-            self.handle.close()
+            self._end()
             self._remove_own_cache()
+            self._blame(failed)
+
+    def _end(self) -> None:
+        """Make sure that the appliance does not go on running."""
+        self.handle.close()
+        if self._watch is not None:
+            self._watch.close()
+
+    def _blame(self, error: BaseException | None) -> None:
+        """Raise the reason why the appliance was ended, if it was, in place of the error that this led to.
+
+        :param error: None if nothing seems to have failed. A signal that stops the run remains what it is.
+        :raises ConversionError: the appliance was ended because it could not go on.
+        """
+        failure = self._health.failure if self._health is not None else None
+        if failure is not None and (error is None or isinstance(error, Exception)):
+            raise failure from error
+
+    def _shortage(self, index: int) -> tuple[str, str]:
+        """Return why a disk of the guest, or 0 for the appliance's own, has no space, and what helps."""
+        if index:
+            return overlay_shortage(self._request.temporary, index)
+        # qemu keeps what the appliance writes to its own disk in a file there
+        temporary = Path(os.environ.get("TMPDIR") or "/var/tmp")  # noqa: S108 - qemu's choice
+        return shortage(temporary), "free some space, or set TMPDIR to a directory on a larger file system"
+
+    def _free(self) -> int | None:
+        """Return the bytes that are free for the overlays of the guest's disks; None if another program has them."""
+        return free_space(self._request.temporary) if has_overlay(self._request.temporary) else None
 
     def _start(self, drives: Sequence[dict[str, Any]], cache: Path | None = None) -> None:
         """Make a handle, add the disks, start the appliance.
@@ -164,9 +215,13 @@ class Appliance:
         :param cache: where libguestfs is to build an appliance; it may use the one that it keeps otherwise.
         :raises ConversionError: a disk cannot be added, or the appliance does not start.
         """
-        console = Console(self._request.report.debug)
+        report = self._request.report
+        health = self._health = Health(shortage=self._shortage, log=report.debug, free=self._free)
+        console = Console(report.debug, heard=health.hear_kernel)
         self.handle = self._new_handle(console)
+        self._watch = None
         try:
+            self._watch_it(health)
             if cache is not None:
                 cache.mkdir(mode=0o700)
                 self.handle.set_cachedir(os.fspath(cache))
@@ -176,9 +231,26 @@ class Appliance:
                     # copy, and it is flushed when the appliance is shut down.
                     self.handle.add_drive(**drive, cachemode="unsafe", discard="besteffort")
             self._launch(console)
-        except BaseException:
-            self.handle.close()
+        except BaseException as err:
+            self._end()
+            self._blame(err)
             raise
+
+    def _watch_it(self, health: Health) -> None:
+        """Let qemu report to a watch, where libguestfs starts qemu itself.
+
+        A qemu of libvirt cannot open our directory. It reports errors to the appliance there, and never waits.
+
+        :raises ConversionError: the socket for the reports cannot be made.
+        """
+        if not str(self.handle.get_backend()).startswith("direct"):
+            self.handle.config("-global", "scsi-hd.werror=report")
+            return
+        try:
+            self._watch = Watch(self._request.directory, health)
+        except OSError as err:
+            raise ConversionError(f"no socket can be made in {self._request.directory}: {err.strerror}") from err
+        self.handle.config("-qmp", f"unix:{self._watch.socket}")
 
     def _new_handle(self, console: Console) -> Handle:
         try:
@@ -234,10 +306,30 @@ class Appliance:
                 self.handle.launch()
             except RuntimeError as err:
                 console.finish()
+                self._check_room(f"{err} {console.reason}")
                 # libguestfs itself has one sentence for all causes, and paragraphs on how to report them.
                 reason = console.reason or str(err).partition("\n")[0]
                 raise NotStartedError(reason, broken_cache(self.handle, console, err)) from err
         self._request.report.debug(f"the appliance was up after {time.monotonic() - started:.1f} s")
+
+    def _check_room(self, failure: str) -> None:
+        """Raise an error of its own if the appliance did not start because a file system is full.
+
+        :raises ConversionError: that is so.
+        """
+        if _NO_ROOM not in failure:
+            return
+        # supermin builds the appliance in the first one, libguestfs has its files in the second, qemu in the third
+        places = {
+            Path(self.handle.get_cachedir()): "LIBGUESTFS_CACHEDIR",
+            self._request.temporary: "VIRT_V2V_TMPDIR",
+            Path(os.environ.get("TMPDIR") or "/tmp"): "TMPDIR",  # noqa: S108 - the place of temporary files
+        }
+        place = fullest(places)
+        raise ConversionError(
+            f"the appliance of libguestfs does not start: {shortage(place)}",
+            hint=f"free some space, or set {places[place]} to a directory on a larger file system, and run again",
+        )
 
     def _remove_own_cache(self) -> None:
         try:

@@ -31,11 +31,11 @@ _USUAL = re.compile(
 class Console:
     """Collects what the appliance prints, line by line; libguestfs hands it over in arbitrary pieces.
 
-    :param log: takes each line.
+    :param log: takes each line. :param heard: takes each line of the appliance's kernel, too.
     """
 
-    def __init__(self, log: Callable[[str], None]) -> None:
-        self._log = log
+    def __init__(self, log: Callable[[str], None], *, heard: Callable[[str], None] = lambda _line: None) -> None:
+        self._log, self._heard = log, heard
         self._lines: deque[str] = deque(maxlen=_KEPT)
         self._begun = ""
 
@@ -71,6 +71,8 @@ class Console:
         if clean:
             self._lines.append(clean)
             self._log(f"appliance: {clean}")
+            if _TIMESTAMP.match(clean):
+                self._heard(_TIMESTAMP.sub("", clean, count=1))
 
 
 def meaningful_line(lines: Sequence[str]) -> str | None:

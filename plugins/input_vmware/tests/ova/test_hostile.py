@@ -27,6 +27,7 @@ import pytest
 from ova_files import descriptor, manifest, pack, stream_optimized
 from v2v_core.api import InputSetupRequest, SourceError
 from v2v_core.testing import FakeReporter, files_with_secret
+from v2v_input_vmware.ova.package import Part, unpack_gzip
 from v2v_input_vmware.ova.plugin import OvaInput
 
 MIB = 1024 * 1024
@@ -448,3 +449,25 @@ def test_nothing_of_the_host_reaches_the_output(tmp_path: Path, kind: str, packe
     assert "refers to" in error
     assert list(out.iterdir()) == []
     assert files_with_secret(work, SECRET[:18].decode()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small tmpfs")
+@pytest.mark.parametrize("size", [1, 8])
+def test_a_file_system_that_becomes_full_while_a_disk_is_unpacked(tmp_path: Path, size: int) -> None:
+    """nix-community/nixops-libvirtd#8: "No space left on device", long after the work has begun.
+
+    The free space was enough when the work began; another program has taken it since.
+    """
+    packed, place = tmp_path / "disk.gz", tmp_path / "small"
+    packed.write_bytes(gzip.compress(os.urandom(size * 1024 * 1024)))
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", place], check=True)
+    try:
+        with pytest.raises(SourceError) as failed:
+            unpack_gzip(Part(packed, packed.stat().st_size), place / "disk1", limit=1 << 40, what="x.ova: disk")
+    finally:
+        subprocess.run(["umount", place], check=True)
+    assert failed.value.message == (
+        f"x.ova: disk cannot be unpacked: the file system of {place} is full, 0 KiB are free"
+    )
+    assert "VIRT_V2V_TMPDIR" in str(failed.value.hint)

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO, cast
 from urllib.parse import unquote
 
-from v2v_core.api import SourceError
+from v2v_core.api import TEMPORARY_HINT, SourceError, is_no_room, shortage
 from v2v_input_vmware.ova.streams import Bounded, Budgeted, Readable, Window, Xz
 
 #: The most bytes of a descriptor, a manifest or a certificate; and of a header of an archive.
@@ -176,6 +176,8 @@ def open_package(path: Path, scratch: Path) -> Package:
             f"{path} cannot be unpacked: {err}", hint="unpack it, and name the directory with -i ova"
         ) from err
     except OSError as err:
+        if is_no_room(err):
+            raise SourceError(f"{path} cannot be unpacked: {shortage(scratch)}", hint=TEMPORARY_HINT) from err
         if err.filename is None and not err.errno:
             # BadGzipFile has no errno
             raise SourceError(f"{path} is damaged: {err}", hint="export or download it again") from err
@@ -377,6 +379,8 @@ def unpack_gzip(part: Part, target: Path, *, limit: int, what: str) -> Part:
                     stream.seek(len(data), os.SEEK_CUR)
             stream.truncate(written)
     except (OSError, EOFError, zlib.error) as err:
+        if is_no_room(err):
+            raise SourceError(f"{what} cannot be unpacked: {shortage(target.parent)}", hint=TEMPORARY_HINT) from err
         raise SourceError(f"{what} cannot be unpacked: {err}", hint="export or download the OVA again") from err
     return Part(target, written)
 

@@ -63,12 +63,14 @@ def check_destination(request: OutputCheckRequest, settings: LocalSettings) -> O
         check_not_source(final, request.source_files)
     _check_description(names, settings)
     new: list[int | None] = []
+    data = 0
     for disk, final in zip(request.guest.disks, finals, strict=True):
         if check_final(final, overwrite=settings.overwrite):
             check_device(final, disk.size)
         else:
             new.append(disk.size)
-    check_space(settings.directory, new, preallocated=settings.preallocated)
+            data += request.data.get(disk.index, 0)
+    check_space(settings.directory, new, preallocated=settings.preallocated, data=data, report=request.report)
     rest = names.disk(len(finals) + 1)
     if settings.overwrite and os.path.lexists(rest):
         request.report.warning(

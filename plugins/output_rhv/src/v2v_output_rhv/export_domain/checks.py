@@ -50,7 +50,13 @@ def check_destination(request: OutputCheckRequest) -> None:
     check_sizes("-o rhv", request.guest.disks)
     with _usable_domain(settings, request.directory) as domain:
         sizes = [disk.size for disk in request.guest.disks]
-        check_space(domain / "images", sizes, preallocated=settings.allocation == "preallocated")
+        check_space(
+            domain / "images",
+            sizes,
+            preallocated=settings.allocation == "preallocated",
+            data=sum(request.data.values()),
+            report=request.report,
+        )
     if not runs_as_vdsm():
         request.report.warning(
             "files of an export storage domain belong to user and group 36 (vdsm, kvm), and only root can give them"

@@ -43,6 +43,7 @@ def check_destination(request: OutputCheckRequest, settings: VdsmSettings) -> Ou
     for program in service_programs(request.settings.format):
         require_program(program)
     new: list[int | None] = []
+    data = 0
     for disk in request.guest.disks:
         volume = settings.volume(disk.index)
         check_not_source(volume, request.source_files)
@@ -50,13 +51,20 @@ def check_destination(request: OutputCheckRequest, settings: VdsmSettings) -> Ou
             check_device(volume, disk.size)
         else:
             new.append(disk.size)
+            data += request.data.get(disk.index, 0)
     for description in (settings.ovf, *(meta_file(settings.volume(disk.index)) for disk in request.guest.disks)):
         check_not_source(description, request.source_files)
         if check_final(description, overwrite=True):
             raise DestinationError(f"-o vdsm: {description} is a block device and is not replaced")
     _check_ovf(settings, request.settings)
     # the images may be on another file system than the links that lead to them
-    check_space(settings.volume(1).parent, new, preallocated=request.settings.allocation == "preallocated")
+    check_space(
+        settings.volume(1).parent,
+        new,
+        preallocated=request.settings.allocation == "preallocated",
+        data=data,
+        report=request.report,
+    )
     return OutputCheckResult(claims=(settings.ovf,))
 
 
