@@ -260,9 +260,10 @@ def test_no_keys_on_standard_input(
     monkeypatch.setattr(sys, "stdin", io.StringIO(text))
     assert run("g", "--keys-from-stdin") == 2
     assert "--keys-from-stdin: there is no key on standard input" in capsys.readouterr().err
+    # closed: there is nothing to read
     monkeypatch.setattr(sys, "stdin", None)
     assert run("g", "--keys-from-stdin") == 2
-    assert "standard input is a terminal" in capsys.readouterr().err
+    assert "--keys-from-stdin: there is no key on standard input" in capsys.readouterr().err
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"s3cret\xff"), encoding="utf-8"))
     assert run("g", "--keys-from-stdin") == 2
     stderr = capsys.readouterr().err

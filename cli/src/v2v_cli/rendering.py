@@ -12,6 +12,8 @@ from v2v_cli.render import Renderer
 from v2v_cli.render.plain import Plain
 from v2v_core import own_stdout
 
+_STDOUT = 1
+
 
 def start_messages(
     session: Session,
@@ -22,10 +24,13 @@ def start_messages(
     machine_readable: str | None = None,
     json_lines: bool = False,
     events: Events | None = None,
+    result_on_stdout: bool = False,
 ) -> None:
     """Set up the renderers of a session. Standard output is theirs alone from now on (``own_stdout``).
 
     :param json_lines: whether stdout is for JSON lines alone.
+    :param result_on_stdout: whether stdout is for the text that the command was asked for, so that messages go to
+        stderr. They also do if ``--events-fd`` is stdout.
 
     :raises UsageError: the channel of ``--machine-readable`` or ``--events-fd`` cannot be opened.
     """
@@ -47,17 +52,18 @@ def start_messages(
         return
     chosen: list[Renderer] = []
     bars = not messages.quiet and sys.stderr.isatty()
+    lines = sys.stderr if result_on_stdout or (events is not None and events.events_fd == _STDOUT) else stdout
     if channel is not None:
         chosen.append(channel)
     chosen.append(
         Plain(
             session.program,
             # rich shows lines above the bars that are written to sys.stdout
-            stdout=None if bars and stdout.isatty() else stdout,
+            stdout=None if bars and lines.isatty() else lines,
             quiet=messages.quiet,
             verbose=messages.verbose,
             progress=not bars,
-            color=colors or stdout.isatty(),
+            color=colors or lines.isatty(),
             wrap=wrap,
         )
     )

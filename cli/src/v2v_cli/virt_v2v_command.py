@@ -140,7 +140,14 @@ def virt_v2v(
         copy=copying.choice(),
         verbose=messages.verbose,
     )
-    start_messages(session, messages, colors=own.colors, wrap=own.wrap, machine_readable=own.machine_readable)
+    start_messages(
+        session,
+        messages,
+        colors=own.colors,
+        wrap=own.wrap,
+        machine_readable=own.machine_readable,
+        result_on_stdout=own.print_source,
+    )
     from v2v_core import pipeline
 
     if own.print_source:

@@ -98,7 +98,7 @@ def test_output_that_nobody_takes_is_no_failure(words: str, redirection: str) ->
         ("virt-v2v", "v2v_cli.virt_v2v --version"),
         ("v2v", "v2v_cli.v2v plugins list"),
         ("helper-v2v-step", "v2v_core.step_command --help"),
-        ("virt-v2v", "v2v_cli.virt_v2v -i disk disk.img --print-source"),
+        ("virt-v2v", "v2v_cli.virt_v2v -i disk disk.img --print-source -q --memory 1G --vcpus 1 --nic none"),
     ],
 )
 def test_output_that_is_lost_is_an_error_where_it_is_the_result(program: str, words: str, tmp_path: Path) -> None:
@@ -155,7 +155,18 @@ def test_a_disk_is_found_by_its_name_in_a_locale_that_is_not_utf8(tmp_path: Path
         stream.truncate(1024 * 1024)
     # neither is Python's own way out of the C locale open
     environment = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
-    argv = [sys.executable, "-m", "v2v_cli.virt_v2v", "-i", "disk", os.fsencode(image), "--print-source"]
+    hardware = ["--memory", "1G", "--vcpus", "1", "--nic", "none"]
+    argv = [
+        sys.executable,
+        "-m",
+        "v2v_cli.virt_v2v",
+        "-i",
+        "disk",
+        os.fsencode(image),
+        "--print-source",
+        "-q",
+        *hardware,
+    ]
     done = subprocess.run(argv, env=environment, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"source name: " in done.stdout

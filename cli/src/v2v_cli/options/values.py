@@ -122,9 +122,9 @@ def _plain_device(name: str) -> str:
     return "/dev/" + "/".join(part.replace("--", "-") for part in match.groups()) if match else name
 
 
-def keys_in(stream: TextIO | None) -> tuple[str, ...]:
+def keys_in(stream: TextIO) -> tuple[str, ...]:
     """Read keys, one a line, and return them as selectors for every device. No message holds a key."""
-    if stream is None or stream.isatty():
+    if stream.isatty():
         raise UsageError(
             "--keys-from-stdin: standard input is a terminal",
             hint="write --keys-from-stdin < FILE, or give --key ID:file:FILE",

@@ -73,7 +73,8 @@ def _removable(drive: Removable) -> str:
 
 def _nic(nic: Nic) -> str:
     kind = "Bridge" if nic.kind == "bridge" else "Network"
-    mac = "" if nic.mac is None else f" mac: {sanitize(nic.mac)}"
+    # an address that was made for the target is not the source's
+    mac = "" if nic.mac is None or nic.mac_is_new else f" mac: {sanitize(nic.mac)}"
     model = "" if nic.model is None else f" [{sanitize(nic.model)}]"
     return f'\t{kind} "{sanitize(nic.network)}"{mac}{model}'
 
