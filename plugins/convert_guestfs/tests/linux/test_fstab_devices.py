@@ -77,7 +77,7 @@ def make_guest(handle: Any) -> str:
     handle.part_init("/dev/sda", "gpt")
     for number in range(6):
         handle.part_add("/dev/sda", "p", 2048 + number * 2048 * 60, 2047 + (number + 1) * 2048 * 60)
-    handle.part_set_name("/dev/sda", 6, "my data")
+    handle.part_set_name("/dev/sda", 6, "my-data")
     for device in ("/dev/sda1", "/dev/sda5", "/dev/sda6"):
         handle.mkfs("ext4", device)
     for device, name in (("/dev/sda2", "home"), ("/dev/sda3", "srv")):
@@ -95,7 +95,7 @@ def make_guest(handle: Any) -> str:
         f"/dev/sda1 / ext4 defaults 0 1\n/dev/mapper/home_crypt /home ext4 defaults 0 2\n"
         f"/dev/mapper/srv_crypt /srv ext4 defaults 0 2\n/dev/disk/by-uuid/{uuids['/dev/sda5']} /boot ext4 ro 0 2\n"
         f"/dev/disk/by-id/dm-uuid-LVM-{volume.replace('-', '')} /data ext4 defaults 0 2\n"
-        "/dev/disk/by-partlabel/my\\x20data /opt ext4 defaults 0 2\n"
+        "/dev/disk/by-partlabel/my-data /opt ext4 defaults 0 2\n"
     )
     crypttab = f"home_crypt UUID={uuids['/dev/sda2']} none luks\nsrv_crypt PARTUUID={partition} none luks\n"
     handle.mount("/dev/sda1", "/")
