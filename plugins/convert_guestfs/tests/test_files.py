@@ -78,3 +78,48 @@ def test_what_a_guest_calls_itself_fits_into_xml(given: str | Exception, words: 
         return given
 
     assert _text_of_guest(ask, "/dev/sda1") == words
+
+
+class Links:
+    """Links as the appliance shows them: they exist, wherever they lead, and only one that leads to a file has a path."""
+
+    def __init__(self, target: str | None) -> None:
+        self.target = target
+
+    def exists(self, _path: str) -> bool:
+        return True
+
+    def realpath(self, path: str) -> str:
+        if self.target is None:
+            raise RuntimeError(f"realpath: {path}: No such file or directory")
+        return self.target
+
+    def is_file(self, path: str, *, followsymlinks: bool) -> bool:
+        assert not followsymlinks
+        return path.startswith("/usr/")
+
+
+@pytest.mark.parametrize(
+    ("target", "found", "warning"),
+    [
+        # the alias of a unit whose package was removed
+        (None, None, ""),
+        # a masked unit
+        ("/dev/null", None, ""),
+        ("/dev/sda", None, "it is not a regular file"),
+        ("/usr/lib/systemd/system/x.service", "/usr/lib/systemd/system/x.service", ""),
+    ],
+)
+def test_links_that_lead_to_no_file(tmp_path: Path, target: str | None, found: str | None, warning: str) -> None:
+    links, report = Links(target), FakeReporter()
+    request = ConvertRequest(
+        directory=tmp_path,
+        temporary=tmp_path,
+        guest=Guest(name="x", memory=1),
+        disks=(),
+        settings=ConvertSettings(),
+        report=report,
+    )
+    assert GuestFiles(Session(request, links)).resolve("/etc/systemd/system/x.service") == found
+    assert warning in "".join(report.warnings)
+    assert len(report.warnings) == (1 if warning else 0)

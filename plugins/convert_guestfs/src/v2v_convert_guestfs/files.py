@@ -26,6 +26,10 @@ _MESSAGE_LIMIT = 2 * 1024 * 1024
 _GLOB_LIMIT = 500
 _NAMES_LIMIT = 4 * 1024 * 1024
 
+_MASKED = "/dev/null"
+#: How the appliance, which has no locale, ends its message for ENOENT.
+_MISSING = "No such file or directory"
+
 Editor = Callable[[bytes], bytes]
 
 
@@ -52,14 +56,23 @@ class GuestFiles:
         self._handle = session.handle
 
     def resolve(self, path: str) -> str | None:
-        """Return the path with links resolved, or None if nothing is there; warn if it is not a regular file."""
+        """Return the path with links resolved, or None if nothing is there; warn if it is not a regular file.
+
+        Nothing is where a link leads to a missing file, as aliases of units of removed packages do, or to ``/dev/null``,
+        as systemd's masked units do.
+        """
         try:
             if not self._handle.exists(path):
                 return None
             real = str(self._handle.realpath(path))
+            if real == _MASKED:
+                return None
             if self._handle.is_file(real, followsymlinks=False):
                 return real
         except (RuntimeError, UnicodeDecodeError) as err:
+            # libguestfs's exists() does not follow links, its realpath() does
+            if str(err).endswith(_MISSING):
+                return None
             self._session.report.warning(f"{path} in the guest is left alone: {brief(err)}")
             return None
         self._session.report.warning(f"{path} in the guest is left alone: it is not a regular file")
