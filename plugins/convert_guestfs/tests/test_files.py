@@ -81,7 +81,7 @@ def test_what_a_guest_calls_itself_fits_into_xml(given: str | Exception, words: 
 
 
 class Links:
-    """Links as the appliance shows them: they exist, wherever they lead, and only one that leads to a file has a path."""
+    """Links as the appliance shows them: they exist, wherever they lead; realpath fails if nothing is there."""
 
     def __init__(self, target: str | None) -> None:
         self.target = target

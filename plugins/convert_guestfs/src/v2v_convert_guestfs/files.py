@@ -58,8 +58,8 @@ class GuestFiles:
     def resolve(self, path: str) -> str | None:
         """Return the path with links resolved, or None if nothing is there; warn if it is not a regular file.
 
-        Nothing is where a link leads to a missing file, as aliases of units of removed packages do, or to ``/dev/null``,
-        as systemd's masked units do.
+        A link to a missing file counts as nothing: aliases of units stay when their package is removed. So does one to
+        ``/dev/null``: systemd's masked units are such links.
         """
         try:
             if not self._handle.exists(path):
