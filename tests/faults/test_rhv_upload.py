@@ -338,7 +338,8 @@ def test_disk_cannot_be_removed(place: Place, engine: EngineSimulator, source: P
 def test_engine_goes_away(place: Place, engine: EngineSimulator, source: Path) -> None:
     """What it did before is named. A cleanup that comes too early keeps it in the ledger, the next one removes it."""
     engine.faults["transfers.add"] = Fault(hangup="after")
-    engine.faults["token"] = Fault(after=2, hangup="before")
+    # the logins before: of the early check, of the check and of the set-up
+    engine.faults["token"] = Fault(after=3, hangup="before")
     done = convert(place, engine, source)
     refused(done, 5, "the engine localhost")
     one_is_left(place, engine, done)
