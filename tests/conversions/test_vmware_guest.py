@@ -47,6 +47,10 @@ class Converted:
     words: str
 
 
+#: Without a MAC address, each conversion would give the guest another one.
+NIC = "network=default,mac=52:54:00:11:22:33"
+
+
 @pytest.fixture(scope="module")
 def shared_place() -> Iterator[Place]:
     with new_place() as place:
@@ -59,7 +63,8 @@ def by_virt_v2v(shared_place: Place, vmware_guest: Path) -> Converted:
     before = Fingerprint.of(vmware_guest)
     out = shared_place.root / "by-virt-v2v"
     out.mkdir()
-    done = shared_place.run("virt-v2v", "-i", "disk", vmware_guest, "-o", "local", "-os", out, "-on", "guest")
+    words = ["-i", "disk", vmware_guest, "--nic", NIC, "-o", "local", "-os", out, "-on", "guest"]
+    done = shared_place.run("virt-v2v", *words)
     assert done.returncode == 0, said(done)
     assert Fingerprint.of(vmware_guest) == before
     assert sorted(path.name for path in out.iterdir()) == ["guest-sda", "guest.xml"]
@@ -74,7 +79,7 @@ def by_helpers(shared_place: Place, vmware_guest: Path) -> Converted:
     out.mkdir()
     script = shared_place.root / "convert.sh"
     script.write_text(
-        'set -e\nhelper-v2v-input-disk --dir "$1" "$2"\nhelper-v2v-convert --dir "$1"\n'
+        f'set -e\nhelper-v2v-input-disk --dir "$1" "$2" --nic {NIC}\nhelper-v2v-convert --dir "$1"\n'
         'helper-v2v-output-local setup --dir "$1" -os "$3" -on guest\nhelper-v2v-copy --dir "$1"\n'
         'helper-v2v-output-local final --dir "$1"\nhelper-v2v-cleanup --dir "$1"\n'
     )
