@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.packages.dry_run import needed_by_others
 from v2v_convert_guestfs.session import Session
 
 #: Bytes. With 5000 packages, the status file has about 5 MB.
@@ -44,19 +45,9 @@ class Dpkg:
 
         :raises RuntimeError: from libguestfs: dpkg refuses for another reason.
         """
-        found: dict[str, tuple[str, ...]] = {}
-        # A package may be needed by one of the others that turns out to be needed itself.
-        while left := [name for name in names if name not in found]:
-            try:
-                self._session.run(["dpkg", "--no-act", "--remove", *left], _ENVIRONMENT)
-            except RuntimeError as err:
-                more = {name: dependents for name, dependents in problems(str(err)).items() if name in left}
-                if not more:
-                    raise
-                found |= more
-            else:
-                break
-        return found
+        return needed_by_others(
+            names, lambda left: self._session.run(["dpkg", "--no-act", "--remove", *left], _ENVIRONMENT), problems
+        )
 
     def remove(self, names: Sequence[str]) -> None:
         """Remove packages. dpkg refuses to remove one that others depend on.

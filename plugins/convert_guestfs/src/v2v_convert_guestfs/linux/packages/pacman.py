@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.files import GuestFiles
+from v2v_convert_guestfs.linux.packages.dry_run import needed_by_others
 from v2v_convert_guestfs.session import Session
 
 #: The database: a directory NAME-VERSION-RELEASE for each installed package.
@@ -35,18 +36,9 @@ class Pacman:
 
         :raises RuntimeError: from libguestfs: pacman refuses for another reason.
         """
-        found: dict[str, tuple[str, ...]] = {}
-        while left := [name for name in names if name not in found]:
-            try:
-                self._session.run(["pacman", "--remove", "--print", *left])
-            except RuntimeError as err:
-                more = {name: dependents for name, dependents in problems(str(err)).items() if name in left}
-                if not more:
-                    raise
-                found |= more
-            else:
-                break
-        return found
+        return needed_by_others(
+            names, lambda left: self._session.run(["pacman", "--remove", "--print", *left]), problems
+        )
 
     def remove(self, names: Sequence[str]) -> None:
         """Remove packages. pacman refuses to remove one that others depend on, and leaves what it depends on.
