@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -98,6 +99,12 @@ class Place:
         """Name every process that a run left."""
         return [f"process {pid}: {words}" for pid, words in self._processes()]
 
+    def kill_processes(self) -> None:
+        """Kill every process that a run left."""
+        for pid, _words in list(self._processes()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def _processes(self) -> Iterator[tuple[int, str]]:
         mark = f"VIRT_V2V_TMPDIR={self.root / 'large'}".encode()
         for entry in Path("/proc").iterdir():
@@ -114,12 +121,16 @@ class Place:
 def new_place() -> Iterator[Place]:
     """Yield a place for runs, and check at the end that they left nothing.
 
-    It is below /var/tmp and not in pytest's directory: paths of sockets must be short, and disks are large.
+    It is below /var/tmp and not in pytest's directory: paths of sockets must be short, and disks are large. Processes
+    that a run left, because a test failed before its cleanup, are killed.
     """
     with tempfile.TemporaryDirectory(prefix="v2v-test.", dir="/var/tmp") as name:
         place = Place.make(Path(name))
-        yield place
-        assert place.leftovers() == []
+        try:
+            yield place
+            assert place.leftovers() == []
+        finally:
+            place.kill_processes()
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:
