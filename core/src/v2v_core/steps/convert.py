@@ -12,16 +12,15 @@ from collections.abc import Sequence
 
 from v2v_core import metadata, served
 from v2v_core.conversion_dir import ConversionDir
-from v2v_core.discovery import Role
 from v2v_core.events import EventSink, Step
-from v2v_core.hookspecs import ConvertRequest, ConvertResult, ConvertSettings
+from v2v_core.hookspecs import ConvertResult, ConvertSettings
 from v2v_core.mac_addresses import with_addresses_of_guest
 from v2v_core.metadata import blocks
 from v2v_core.model import Guest, TargetGuest, TargetProfile
 from v2v_core.nic_mapping import check_mappings, map_nics, unmapped
-from v2v_core.plugins import load_plugin
 from v2v_core.reporting import StepReport, running
 from v2v_core.settings import ConvertChoice
+from v2v_core.steps import converter
 from v2v_core.steps.output_choice import profile_of_output
 
 
@@ -31,30 +30,21 @@ def run(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSi
     :raises V2VError: the guest cannot be converted.
     """
     with running(directory, Step.CONVERT, sinks) as report:
-        guest = metadata.read_source(directory.metadata_in)
-        source = served.read_source(directory)
-        profile = profile_of_output(directory)
+        plugin, request = converter.prepare(directory, choice, report)
+        guest, profile = request.guest, profile_of_output(directory)
         for warning in check_mappings(guest.nics, choice.nics):
             report.warning(warning)
         nics = map_nics(guest.nics, choice.nics)
-        disks = source.disks
-        served.check_served(disks)
-        plugin = load_plugin(Role.CONVERT, choice.mode)
-        plugin.convert_check(choice.settings)
-        result = plugin.convert(
-            ConvertRequest(
-                directory=directory.private("convert"),
-                temporary=directory.overlay,
-                guest=guest,
-                disks=tuple(disk.endpoint for disk in disks),
-                settings=_for_target(choice.settings, profile),
-                report=report,
-            )
-        )
+        settings = _for_target(choice.settings, profile)
+        result = plugin.convert(dataclasses.replace(request, settings=settings))
         for change in result.changes:
             if (change.path, change.what, change.why) not in report.changes:
                 report.changed(change.path, change.what, change.why)
-        if profile.networks and not source.in_place and (kept := unmapped(guest.nics, choice.nics)) is not None:
+        if (
+            profile.networks
+            and not served.read_source(directory).in_place
+            and (kept := unmapped(guest.nics, choice.nics)) is not None
+        ):
             report.warning(kept)
         nics = with_addresses_of_guest(nics, result.nic_macs)
         if sorted(result.nic_order) == list(range(len(nics))):

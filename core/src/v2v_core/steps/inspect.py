@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from v2v_core import metadata, served
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.deep_inspection import InspectResult
-from v2v_core.discovery import Role
 from v2v_core.events import EventSink, Step
-from v2v_core.hookspecs import ConvertRequest
-from v2v_core.plugins import load_plugin
 from v2v_core.reporting import running
 from v2v_core.settings import ConvertChoice
+from v2v_core.steps import converter
 
 #: The result in the conversion directory, for the process that asked.
 RESULT = "inspected.json"
@@ -29,20 +26,7 @@ def run(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSi
     :raises V2VError: the converter could not look into it.
     """
     with running(directory, Step.CONVERT, sinks) as report:
-        guest = metadata.read_source(directory.metadata_in)
-        disks = served.read_source(directory).disks
-        served.check_served(disks)
-        plugin = load_plugin(Role.CONVERT, choice.mode)
-        plugin.convert_check(choice.settings)
-        result = plugin.inspect(
-            ConvertRequest(
-                directory=directory.private("convert"),
-                temporary=directory.overlay,
-                guest=guest,
-                disks=tuple(disk.endpoint for disk in disks),
-                settings=choice.settings,
-                report=report,
-            )
-        )
+        plugin, request = converter.prepare(directory, choice, report)
+        result = plugin.inspect(request)
         directory.write_record(RESULT, result)
         return result
