@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the user says about the guest counts more than what the source says; what nobody says is told."""
+"""The options of the user count more than what the source says about the guest. What neither says is in a warning."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from v2v_core.output_files.publication import name_limit
 from v2v_core.text import cut_name
 
 _SUFFIX = ".v2v-claim"
-#: Bytes; a claim is a short line, and a file of that name that is longer is somebody else's.
+#: Bytes; a claim is a short line, and a longer file of that name is not a claim.
 _LONGEST = 8192
 
 
@@ -88,7 +88,7 @@ def _file(final: Path) -> Path:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[int]:
-    """Open the file of a claim, and make one if there is none. Nobody else reads, writes or deletes it meanwhile."""
+    """Open the file of a claim, and make one if there is none. No other run reads, writes or deletes it meanwhile."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         try:

@@ -27,7 +27,7 @@ class KernelFound:
 
     :param drivers: pairs of a driver that it needs at the target and the place where it has this driver, before the
         conversion.
-    :param in_boot_menu: the boot loader offers it. :param default: it boots now if nobody chooses another.
+    :param in_boot_menu: the boot loader offers it. :param default: it boots now unless another is chosen in the menu.
     :param chosen: the converted guest boots it.
     """
 

@@ -94,7 +94,7 @@ def print_alone(program: str, text: str) -> int:
 def _unfailing(stream: Any, descriptor: int) -> Any:
     if stream is None:
         stream = os.fdopen(descriptor, "w", encoding="utf-8", closefd=False)
-    # exactly the interpreter's own: whoever has put another stream there wants to have what is written
+    # exactly the interpreter's own: a test or a program that has put another stream there wants what is written
     if type(stream) is not io.TextIOWrapper:
         return stream
     # python -u has no buffer

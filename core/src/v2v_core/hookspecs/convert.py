@@ -105,8 +105,8 @@ class ConvertHooks(Protocol):
     def v2v_inspect(self, request: ConvertRequest) -> InspectResult:
         """Look into the guest, and say what a conversion would do. Optional; called by ``v2v inspect --deep``.
 
-        Runs in a process of its own, in the place of the conversion. ``request.disks`` are overlays that nobody reads
-        afterwards, so the most reliable answer is to convert the guest and see what happens.
+        Runs in a process of its own, in the place of the conversion. ``request.disks`` are overlays that no later step
+        reads, so the most reliable answer is to convert the guest and see what happens.
 
         Example::
 

@@ -218,7 +218,7 @@ def _publish_one(file: Publication, ledger: Ledger) -> None:
 
 
 def _publish_new(file: Publication, ledger: Ledger) -> None:
-    """Give a file its final name if nothing has this name. Another run may try the same at this moment."""
+    """Move a file to its final name unless that exists. Another run may try the same at this moment."""
     ledger.record(PUBLISHED, str(file.final))
     try:
         # unlike rename(2), link(2) never replaces a file

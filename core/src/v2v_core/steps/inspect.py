@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Look into the guest on ``in1`` …: what a conversion would find, and what it would do.
 
-It stands in the place of the step convert. The endpoints lead to overlays, which the converter may write to and nobody
-reads afterwards.
+It stands in the place of the step convert. The endpoints lead to overlays, which the converter may write to. No later
+step reads them.
 """
 
 from __future__ import annotations

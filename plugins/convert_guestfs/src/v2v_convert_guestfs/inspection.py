@@ -75,7 +75,7 @@ def inspect(session: Session, blockers: Blockers) -> None:
         blockers.add(
             f"the operating system on {chosen} is of an unknown {' and '.join(unknown)} "
             f"(type {found.os_type}, distribution {found.distro}, architecture {found.arch})",
-            "virt-inspector shows what libguestfs can find out about the guest",
+            "check that --root names the system of the guest, and that all of its disks were given",
         )
 
 

@@ -74,7 +74,7 @@ def check_destination(request: OutputCheckRequest, settings: LocalSettings) -> O
     rest = names.disk(len(finals) + 1)
     if settings.overwrite and os.path.lexists(rest):
         request.report.warning(
-            f"{rest} stays: the guest that is replaced had more disks than the new one; delete it if nobody needs it"
+            f"{rest} stays: the guest that is replaced had more disks than the new one; delete it if it is not needed"
         )
     return OutputCheckResult(claims=(names.metadata(),))
 
