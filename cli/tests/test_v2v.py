@@ -162,6 +162,16 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[InspectResult]]:
     yield results
 
 
+def test_a_shallow_inspection_refuses_what_it_would_ignore(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("inspect", "a.img", "--root", "first") == 2
+    err = capsys.readouterr().err
+    assert "have no meaning without --deep" in err
+    assert "hint: add --deep" in err
+    # no conversion, and so no networks of a target
+    assert run("inspect", "a.img", "--deep", "--map", "network:default") == 2
+    assert "--map" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("found")
 def test_deep_inspection_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("inspect", "a.img", "--deep") == 0

@@ -32,7 +32,7 @@ class Depth(Group):
 
 #: Options of the conversion that change neither whether a guest can be converted, nor what is done to it. A look is
 #: also never the occasion to save files of the guest.
-_NOT_OFFERED = ("networks", "bridges", "no_trim", "no_serial_console", "collect", "collect_output")
+_NOT_OFFERED = ("maps", "networks", "bridges", "no_trim", "no_serial_console", "collect", "collect_output")
 
 
 def inspect(
@@ -63,6 +63,10 @@ def inspect(
         return 0
     if not source.guests:
         raise UsageError("no guest was named", hint="write, for example: v2v inspect guest.img")
+    if not depth.deep and conversion != Conversion():
+        raise UsageError(
+            "the options of the conversion, such as --root and --key, have no meaning without --deep", hint="add --deep"
+        )
     choice = RunChoice(
         input=source.choice(),
         output=OutputChoice(mode="null"),
