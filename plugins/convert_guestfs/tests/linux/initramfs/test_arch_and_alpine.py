@@ -7,7 +7,6 @@ The guest's depmod is simulated; its bash is real.
 from __future__ import annotations
 
 import gzip
-import shutil
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +14,7 @@ from typing import Any, cast
 
 import pytest
 
+from module_tree import ModuleTree
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.linux.families import Family
 from v2v_convert_guestfs.linux.initramfs import cpio
@@ -54,32 +54,12 @@ ALPINE = {
 }
 
 
-class FakeTree:
-    """The guest's modules, and its depmod, which is given a directory."""
+class FakeTree(ModuleTree):
+    """The guest's modules, which are compressed, and its depmod, which is given a directory."""
 
     def __init__(self, root: Path, *, binary: bool = True) -> None:
-        self.root, self.binary = root, binary
-
-    def mkdtemp(self, _template: str) -> str:
-        self.root.mkdir()
-        return str(self.root)
-
-    def rm_rf(self, path: str) -> None:
-        shutil.rmtree(path)
-
-    def tar_in(self, tar: str, place: str) -> None:
-        shutil.unpack_archive(tar, place, "tar")
-
-    def is_file(self, path: str, *, followsymlinks: bool) -> bool:
-        return path.startswith("/lib/modules/") or Path(path).is_file()
-
-    def filesize(self, path: str) -> int:
-        return len(self.pread(path, 100, 0))
-
-    def pread(self, path: str, _count: int, offset: int) -> bytes:
-        if path.startswith("/lib/modules/"):
-            return subprocess.run(["zstd", "-c"], input=b"driver", capture_output=True, check=True).stdout[offset:]
-        return Path(path).read_bytes()[offset:]
+        super().__init__(root, subprocess.run(["zstd", "-c"], input=b"driver", capture_output=True, check=True).stdout)
+        self.binary = binary
 
     def depmod(self, argv: list[str]) -> str:
         directory = Path(argv[2], "usr/lib/modules", argv[3])

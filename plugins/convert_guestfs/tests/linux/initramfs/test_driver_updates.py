@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from module_tree import ModuleTree
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.linux.initramfs import cpio
 from v2v_convert_guestfs.linux.initramfs.cpio import ArchiveError
@@ -46,32 +46,13 @@ ENTRIES: dict[str, tuple[bytes, int]] = {
 }
 
 
-class Tree:
+class Tree(ModuleTree):
     """The guest's modules, and its depmod, which is given a directory."""
 
     def __init__(self, root: Path, *, leaves_out: str = "") -> None:
-        self.root = root
+        super().__init__(root, b"virtio")
         self.leaves_out = leaves_out
         self.contents: dict[str, bytes] = {}
-
-    def mkdtemp(self, _template: str) -> str:
-        self.root.mkdir()
-        return str(self.root)
-
-    def rm_rf(self, path: str) -> None:
-        shutil.rmtree(path)
-
-    def tar_in(self, tar: str, place: str) -> None:
-        shutil.unpack_archive(tar, place, "tar")
-
-    def is_file(self, path: str, *, followsymlinks: bool) -> bool:
-        return path.startswith("/lib/modules/") or Path(path).is_file()
-
-    def filesize(self, path: str) -> int:
-        return len(self.pread(path, 100, 0))
-
-    def pread(self, path: str, _count: int, offset: int) -> bytes:
-        return (b"virtio" if path.startswith("/lib/modules/") else Path(path).read_bytes())[offset:]
 
     def depmod(self, argv: list[str]) -> str:
         assert argv[:2] == ["depmod", "-b"]
