@@ -5,48 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from disk_guest import PATH, WWID, renamed, with_disks
 from v2v_convert_guestfs.devices import DeviceNames, family_of_name, links_in, split_link
-from v2v_convert_guestfs.linux import block_devices
-from v2v_convert_guestfs.linux.bootloader.grub2 import Grub2
-from v2v_convert_guestfs.linux.bootloader.grub_legacy import GrubLegacy
-from v2v_convert_guestfs.linux.fstab_devices import find_devices, known_disks, uuids_of_links
+from v2v_convert_guestfs.linux.fstab_devices import find_devices
 from v2v_convert_guestfs.linux.hardware_links import disks_of_link
 from v2v_core.api import Bus, Guest, SourceDisk
-
-PATH = "/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:%d:0"
-WWID = "/dev/disk/by-id/scsi-36000c29a5d1f7c1e2b3a49586778899%d"
-
-
-def with_disks(guest: Any, *buses: Bus | None, kinds: dict[str, str], root: str = "/dev/sda1") -> Any:
-    """Give a guest disks, and file systems whose UUIDs are their names in the appliance."""
-    disks = tuple(SourceDisk(index=i, bus=bus) for i, bus in enumerate(buses, 1))
-    session = guest.session
-    session.request = replace(session.request, guest=Guest(name="g", disks=disks))
-    session.filesystems = kinds
-    session.found = replace(session.inspection, root=root, mountpoints=(("/", root),))
-    guest.handle.uuids = {device: f"uuid-of-{device[-4:]}" for device in kinds}
-    guest.handle.partitions = list(kinds)
-    return guest
-
-
-def renamed(guest: Any) -> DeviceNames:
-    """Rename the disks of a guest with GRUB 2 or GRUB legacy, and return their names."""
-    session, files = guest.session, guest.files
-    names = DeviceNames.of(session.request.guest.disks, "vd", known=known_disks(session, files))
-    names = replace(names, uuids=uuids_of_links(session, files, names))
-    block_devices.rename_devices(session, files, names)
-    if files.glob("/boot/grub/grub.cfg"):
-        Grub2(session, files, "/boot/grub/grub.cfg").rename_devices(names)
-    if files.glob("/boot/grub/menu.lst"):
-        GrubLegacy(session, files, "/boot/grub/menu.lst").rename_devices(names)
-    return names
 
 
 @pytest.mark.parametrize(
@@ -371,89 +340,6 @@ def test_names_that_stay_what_they_are_are_mounted(phony: Callable[..., Any]) ->
         "/srv": "/dev/md127",
         "/opt": "/dev/sda4",
     }
-
-
-def test_swap_units_are_called_as_their_devices(guest: Any) -> None:
-    """systemd/systemd#39969: a swap unit must have the name of its device."""
-    with_disks(guest, Bus.SCSI, kinds={"/dev/sda1": "ext4", "/dev/sda2": "swap", "/dev/sda3": "swap"})
-    link = rf"dev-disk-by\x2did-scsi\x2d{(WWID % 0)[-33:]}\x2dpart3.swap"
-    guest.add("/etc/systemd/system/dev-sda2.swap", b"[Swap]\nWhat=/dev/sda2\n[Install]\nWantedBy=swap.target\n")
-    guest.add(f"/etc/systemd/system/{link}", f"[Unit]\nAfter=dev-sda2.swap\n[Swap]\nWhat={WWID % 0}-part3\n".encode())
-    guest.add("/etc/systemd/system/dev-vg-swap.swap", b"[Swap]\nWhat=/dev/vg/swap\n")
-    guest.add(
-        "/etc/systemd/system/db.service", b"[Unit]\nBindsTo=dev-sda2.device\n[Service]\nExecStart=/bin/x /dev/sda2\n"
-    )
-    wants = "/etc/systemd/system/swap.target.wants"
-    guest.add(f"{wants}/dev-sda2.swap", link="../dev-sda2.swap")
-    guest.add(f"{wants}/dev-vg-swap.swap", link="/etc/systemd/system/dev-vg-swap.swap")
-    renamed(guest)
-    by_uuid = r"/etc/systemd/system/dev-disk-by\x2duuid-uuid\x2dof\x2dsda3.swap"
-    assert guest.everything() == {
-        "/etc/systemd/system/dev-vda2.swap",
-        by_uuid,
-        "/etc/systemd/system/dev-vg-swap.swap",
-        "/etc/systemd/system/db.service",
-        f"{wants}/dev-vda2.swap",
-        f"{wants}/dev-vg-swap.swap",
-    }
-    assert guest.read("/etc/systemd/system/dev-vda2.swap").startswith(b"[Swap]\nWhat=/dev/vda2\n")
-    assert guest.read(by_uuid) == b"[Unit]\nAfter=dev-vda2.swap\n[Swap]\nWhat=/dev/disk/by-uuid/uuid-of-sda3\n"
-    assert (guest.root / wants.lstrip("/") / "dev-vda2.swap").readlink() == Path("../dev-vda2.swap")
-    assert guest.read("/etc/systemd/system/db.service") == (
-        b"[Unit]\nBindsTo=dev-vda2.device\n[Service]\nExecStart=/bin/x /dev/sda2\n"
-    )
-
-
-def test_swap_units_that_exchange_their_names(guest: Any) -> None:
-    kinds = {"/dev/sda1": "swap", "/dev/sdb1": "swap", "/dev/sdb2": "ext4"}
-    with_disks(guest, None, None, kinds=kinds, root="/dev/sdb2")
-    names = DeviceNames({"sda": "sdb", "sdb": "sda"})
-    for letter in "ab":
-        guest.add(
-            f"/etc/systemd/system/dev-sd{letter}1.swap", f"[Swap]\nWhat=/dev/sd{letter}1\nPriority={letter}\n".encode()
-        )
-    block_devices.rename_devices(guest.session, guest.files, names)
-    assert guest.read("/etc/systemd/system/dev-sdb1.swap") == b"[Swap]\nWhat=/dev/sdb1\nPriority=a\n"
-    assert guest.read("/etc/systemd/system/dev-sda1.swap") == b"[Swap]\nWhat=/dev/sda1\nPriority=b\n"
-
-
-@pytest.mark.parametrize(
-    ("path", "text", "line", "named"),
-    [
-        # google/oracle-toolkit#41 and oravirt/ansible-oracle#592.
-        ("/etc/sysconfig/oracleasm", b'A=1\nORACLEASM_SCANORDER="dm sd"\n', 2, "ORACLEASM_SCANORDER=dm sd"),
-        ("/etc/udev/rules.d/99-oracle.rules", b'# sdb\nKERNEL=="sd?1", OWNER="grid"\n', 2, "sd?1"),
-        ("/etc/udev/rules.d/60-raw.rules", b'ACTION=="add", KERNEL=="sdb1", RUN+="raw /dev/raw/raw1 %N"\n', 1, "sdb1"),
-        (
-            "/etc/udev/rules.d/55.rules",
-            b'ENV{ID_SERIAL}=="36000c29", SYMLINK+="asm"\n',
-            1,
-            'ENV{ID_SERIAL}=="36000c29"',
-        ),
-        ("/etc/sysconfig/rawdevices", b"\n/dev/raw/raw1 /dev/sda3\n", 2, "/dev/sda3"),
-        ("/etc/auto.data", b"x -fstype=ext4 :/dev/sda3\n", 1, "/dev/sda3"),
-        ("/etc/rc.local", b"#!/bin/sh\nblockdev --setra 4096 /dev/sd*\n", 2, "/dev/sd*"),
-        ("/etc/drbd.d/r0.res", b"disk /dev/sda7;\n", 1, "/dev/sda7"),
-    ],
-)
-def test_other_files_are_reported_with_the_line(guest: Any, path: str, text: bytes, line: int, named: str) -> None:
-    with_disks(guest, Bus.SCSI, kinds={"/dev/sda1": "ext4"})
-    guest.add(path, text)
-    renamed(guest)
-    assert guest.read(path) == text
-    (warning,) = guest.report.warnings
-    assert warning.startswith(f"{path} in the guest, line {line} (")
-    assert named in warning
-    assert "check it by hand" in warning
-
-
-def test_other_files_without_disks_are_not_reported(guest: Any) -> None:
-    with_disks(guest, Bus.SCSI, kinds={"/dev/sda1": "ext4"})
-    guest.add("/etc/sysconfig/oracleasm", b'ORACLEASM_SCANORDER=""\nORACLEASM_SCANEXCLUDE=""\n')
-    guest.add("/etc/udev/rules.d/70-net.rules", b'SUBSYSTEM=="net", KERNEL=="eth*", NAME="eth0"\n')
-    guest.add("/etc/rc.local", b"#!/bin/sh\n# hdparm /dev/sda\nexit 0\n")
-    renamed(guest)
-    assert guest.report.warnings == []
 
 
 @pytest.mark.parametrize(
