@@ -253,12 +253,36 @@ class DiskEndpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WindowsInspection:
+    """What only Windows has.
+
+    :param systemroot: its directory in the guest (``/Windows``).
+    :param current_control_set: the control set that ran last. :param default_control_set: the one that starts next.
+    :param group_policy: the guest has policies of its domain or of its administrator.
+    :param product: ``WinNT`` (a client), ``ServerNT``, or ``LanmanNT`` (a domain controller).
+    :param drive_letters: pairs of a letter and a device.
+    """
+
+    systemroot: str
+    current_control_set: str
+    default_control_set: str
+    software_hive: str
+    system_hive: str
+    build: int = 0
+    product: str = "WinNT"
+    group_policy: bool = False
+    antivirus: bool = False
+    drive_letters: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Inspection:
     """What the conversion found in the guest; the words are those of libguestfs's inspection (guestfs(3)).
 
     :param root: device of the root file system.
     :param osinfo: libosinfo's short identifier of the operating system (``debian11``).
     :param mountpoints: pairs of a directory in the guest and a device.
+    :param windows: what only Windows has; None for other systems.
     """
 
     root: str
@@ -273,6 +297,7 @@ class Inspection:
     package_format: str | None = None
     package_management: str | None = None
     mountpoints: tuple[tuple[str, str], ...] = ()
+    windows: WindowsInspection | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,13 +322,47 @@ class Capabilities:
     rtc_utc: bool = True
 
 
+class ChangeKind(StrEnum):
+    """What a change is about."""
+
+    FILE = "file"
+    PACKAGE = "package"
+    REGISTRY = "registry"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One change that the conversion made in the guest: the file (or package), what was changed, and why."""
+    r"""One change that the conversion made in the guest.
+
+    :param path: the file, the package, or the key of the registry with its hive (``SYSTEM\Select``).
+    :param value: name of the value of a registry key, "" for its default value; None if the key itself was changed.
+    """
 
     path: str
     what: str
     why: str
+    kind: ChangeKind = ChangeKind.FILE
+    value: str | None = None
+
+
+class Verdict(StrEnum):
+    """What the examination of a result says about a fact."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """One fact about the converted guest, examined by another reader than the writer.
+
+    :param name: what must be true, in words. :param detail: what was found.
+    """
+
+    name: str
+    verdict: Verdict
+    detail: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

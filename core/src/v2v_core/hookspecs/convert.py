@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from v2v_core.deep_inspection import InspectResult
 from v2v_core.events import Reporter
 from v2v_core.hookspecs.common import hookspec
-from v2v_core.model import Capabilities, Change, DiskEndpoint, Firmware, Guest, Inspection, StaticAddress
+from v2v_core.model import Capabilities, Change, DiskEndpoint, Fact, Firmware, Guest, Inspection, StaticAddress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +69,7 @@ class ConvertResult:
         They count only for interfaces whose source states none.
     :param block_sizes: bytes of a logical block of each disk, in the order of the disks, as their partition tables
         show it; () for what the source says.
+    :param facts: what was examined in the result before it was handed over. A fact that failed fails the conversion.
     """
 
     inspection: Inspection
@@ -79,6 +80,7 @@ class ConvertResult:
     nic_order: tuple[int, ...] = ()
     nic_macs: Mapping[int, str] = field(default_factory=dict)
     block_sizes: tuple[int, ...] = ()
+    facts: tuple[Fact, ...] = ()
 
 
 class ConvertHooks(Protocol):
