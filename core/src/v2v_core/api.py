@@ -22,6 +22,7 @@ from v2v_core.errors import (
 )
 from v2v_core.events import Event, EventKind, Reporter, Step
 from v2v_core.finding import Finding, Status, present_or
+from v2v_core.first_boot import FirstBootStatus, ScriptRun, ScriptState
 from v2v_core.hookspecs import (
     AbortResult,
     ConvertHooks,
@@ -134,6 +135,7 @@ __all__ = [
     "FilesystemFound",
     "Finding",
     "Firmware",
+    "FirstBootStatus",
     "Guest",
     "InputAbortRequest",
     "InputHooks",
@@ -169,6 +171,8 @@ __all__ = [
     "QemuImage",
     "Removable",
     "Reporter",
+    "ScriptRun",
+    "ScriptState",
     "SourceDisk",
     "SourceError",
     "StaticAddress",

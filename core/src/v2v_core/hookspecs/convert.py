@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from v2v_core.deep_inspection import InspectResult
 from v2v_core.events import Reporter
+from v2v_core.first_boot import FirstBootStatus
 from v2v_core.hookspecs.common import hookspec
 from v2v_core.model import Capabilities, Change, DiskEndpoint, Fact, Firmware, Guest, Inspection, StaticAddress
 
@@ -122,6 +123,23 @@ class ConvertHooks(Protocol):
 
         :raises ConversionError: the guest could not be examined. What keeps an examined guest from being converted
             belongs to ``InspectResult.obstacles``.
+        """
+        ...
+
+    @hookspec(firstresult=True)
+    def v2v_first_boot(self, request: ConvertRequest) -> FirstBootStatus:
+        """Read from a converted guest what it did at its first boots. Optional; called by ``v2v report --disk``.
+
+        ``request.disks`` are overlays that no later step reads.
+
+        Example::
+
+            @hookimpl
+            def v2v_first_boot(self, request: ConvertRequest) -> FirstBootStatus:
+                text = read_from_guest(request.disks, "/var/log/first-boot")
+                return FirstBootStatus(planned=text is not None, finished="the end" in (text or ""), log=text or "")
+
+        :raises ConversionError: the guest could not be looked into.
         """
         ...
 

@@ -110,6 +110,7 @@ def _convert(session: Session) -> ConvertResult:
         nic_order=session.nic_order,
         nic_macs=session.nic_macs,
         block_sizes=block_sizes,
+        facts=session.findings.facts,
     )
 
 
@@ -123,9 +124,13 @@ def _convert_system(session: Session, blockers: Blockers) -> Capabilities:
         from v2v_convert_guestfs.linux.flow import convert_linux
 
         return convert_linux(session, blockers)
+    if found.os_type == "windows":
+        from v2v_convert_guestfs.windows.flow import convert_windows
+
+        return convert_windows(session, blockers)
     blockers.add(
         f"guests of the type {found.os_type} ({found.distro}) cannot be converted",
-        "this converter converts Linux guests only",
+        "this converter converts Linux and Windows guests only",
     )
     blockers.stop()
     raise ConversionError("internal error: the guest is of an unsupported type, and there is no blocker")

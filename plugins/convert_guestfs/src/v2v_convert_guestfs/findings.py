@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from v2v_core.api import KernelFound
+from v2v_core.api import Fact, KernelFound
 
 
 @dataclass
@@ -15,6 +15,7 @@ class Findings:
 
     :param sizes: bytes, by device. :param system: the operating system's name for itself.
     :param tools: packages of the old hypervisor. :param kernels: the best first.
+    :param facts: what was examined in the converted guest.
     """
 
     sizes: dict[str, int] = field(default_factory=dict)
@@ -22,3 +23,4 @@ class Findings:
     boot_loader: str | None = None
     tools: tuple[str, ...] = ()
     kernels: Sequence[KernelFound] = ()
+    facts: tuple[Fact, ...] = ()
