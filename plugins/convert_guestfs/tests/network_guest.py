@@ -12,6 +12,7 @@ from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.network import keep_names
 from v2v_convert_guestfs.linux.network.addresses import assign
 from v2v_convert_guestfs.session import Session
+from v2v_convert_guestfs.wanted_addresses import asked_for
 from v2v_core.api import ConvertSettings, Nic, StaticAddress
 
 A, B = "00:50:56:aa:00:01", "00:50:56:aa:00:02"
@@ -76,7 +77,7 @@ class Simulator:
     def addresses(self) -> dict[str, bytes]:
         """Return the files to write for the addresses that the user asked for."""
         files = GuestFiles(self.session)
-        found = assign.asked_for(self.session)
+        found = asked_for(self.session)
         names = keep_names.examine(self.session, files, assign.need_names(self.session, files, found))
         return assign.examine(self.session, files, found, names.by_mac).contents
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from v2v_convert_guestfs import wanted_addresses
 from v2v_convert_guestfs.devices import DeviceNames
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux import (
@@ -117,7 +118,7 @@ def _look(session: Session, files: GuestFiles, blockers: Blockers) -> Plan:
     names = replace(names, volumes=block_devices.physical_volumes(session, names))
     bus = capabilities.block_bus
     others = [other for other in bootable if other is not kernel and can_boot_from(other, bus)]
-    asked_for = assign.asked_for(session)
+    asked_for = wanted_addresses.asked_for(session)
     nic_names = keep_names.examine(session, files, assign.need_names(session, files, asked_for))
     nic_addresses = assign.examine(session, files, asked_for, nic_names.by_mac)
     # If the boot loader loads copies, the originals need the drivers, too: the guest may copy them again.

@@ -10,7 +10,7 @@ import yaml
 
 from v2v_convert_guestfs.linux.editors import shell
 from v2v_convert_guestfs.linux.network.addresses import ifcfg, ifupdown, keyfile, netplan, networkd
-from v2v_convert_guestfs.linux.network.addresses.wanted import NotEditable, Wanted, wanted
+from v2v_convert_guestfs.wanted_addresses import NotEditable, Wanted, wanted
 from v2v_core.api import StaticAddress
 
 A, B = "52:54:00:00:00:0a", "52:54:00:00:00:0b"

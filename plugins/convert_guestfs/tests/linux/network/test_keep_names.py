@@ -20,9 +20,10 @@ from v2v_convert_guestfs.linux.network import (
     udev_rules,
 )
 from v2v_convert_guestfs.linux.network.keep_names import link_file, udev_rule
-from v2v_convert_guestfs.linux.network.names import Reading, mac_address, merged, nic_name
+from v2v_convert_guestfs.linux.network.names import Reading, merged, nic_name
 from v2v_convert_guestfs.linux.network.pairing import Evidence, Pin, in_order, pair
 from v2v_convert_guestfs.linux.network.scheme import Scheme, by_mac, names_by_slot
+from v2v_convert_guestfs.mac_addresses import mac_address
 from v2v_core.api import Nic
 
 A, B, C = "00:50:56:aa:00:01", "00:50:56:aa:00:02", "00:50:56:aa:00:03"

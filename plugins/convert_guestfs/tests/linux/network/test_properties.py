@@ -17,10 +17,11 @@ from v2v_convert_guestfs.linux.network.addresses import ifcfg as ifcfg_addresses
 from v2v_convert_guestfs.linux.network.addresses import ifupdown as ifupdown_addresses
 from v2v_convert_guestfs.linux.network.addresses import keyfile, networkd
 from v2v_convert_guestfs.linux.network.addresses import netplan as netplan_addresses
-from v2v_convert_guestfs.linux.network.addresses.wanted import NotEditable, Wanted, wanted
 from v2v_convert_guestfs.linux.network.keep_names import link_file, udev_rule
-from v2v_convert_guestfs.linux.network.names import Reading, mac_address, nic_name
+from v2v_convert_guestfs.linux.network.names import Reading, nic_name
 from v2v_convert_guestfs.linux.network.pairing import Pin
+from v2v_convert_guestfs.mac_addresses import mac_address
+from v2v_convert_guestfs.wanted_addresses import NotEditable, Wanted, wanted
 from v2v_core.api import StaticAddress
 
 READERS: dict[str, Callable[[bytes], object]] = {

@@ -9,7 +9,8 @@ from typing import Any
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.network import netplan
 from v2v_convert_guestfs.linux.network.contents import contents
-from v2v_convert_guestfs.linux.network.names import mac_address, nic_name
+from v2v_convert_guestfs.linux.network.names import nic_name
+from v2v_convert_guestfs.mac_addresses import mac_address
 from v2v_convert_guestfs.session import Session
 
 _CONFIGURATION = ("/etc/cloud/cloud.cfg", "/etc/cloud/cloud.cfg.d/*.cfg")

@@ -6,7 +6,8 @@ from __future__ import annotations
 import re
 
 from v2v_convert_guestfs.linux.editors.shell import assignments, unquoted
-from v2v_convert_guestfs.linux.network.names import Reading, mac_address, nic_name, reading
+from v2v_convert_guestfs.linux.network.names import Reading, nic_name, reading
+from v2v_convert_guestfs.mac_addresses import mac_address
 
 _PHYSICAL = frozenset({"", "ethernet"})
 

@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from v2v_convert_guestfs.linux.network.names import Reading, has_wildcard, mac_address, nic_name, reading
+from v2v_convert_guestfs.linux.network.names import Reading, has_wildcard, nic_name, reading
+from v2v_convert_guestfs.mac_addresses import mac_address
 
 #: The types of Ethernet connections in keyfiles.
 ETHERNET = frozenset({"ethernet", "802-3-ethernet"})

@@ -28,7 +28,7 @@ from v2v_convert_guestfs.linux.network.contents import contents
 from v2v_convert_guestfs.linux.network.kernel_order import order_of_nics
 from v2v_convert_guestfs.linux.network.link_settings import LinkFile, settings_of
 from v2v_convert_guestfs.linux.network.mentions import Mention, read_mentions
-from v2v_convert_guestfs.linux.network.names import Reading, mac_address, merged, without_alternatives
+from v2v_convert_guestfs.linux.network.names import Reading, merged, without_alternatives
 from v2v_convert_guestfs.linux.network.pairing import Evidence, Pairing, Pin, pair
 from v2v_convert_guestfs.linux.network.scheme import (
     Naming,
@@ -36,10 +36,11 @@ from v2v_convert_guestfs.linux.network.scheme import (
     by_mac,
     names_by_slot,
     naming_of,
-    pci_place,
 )
 from v2v_convert_guestfs.linux.network.traces import place_of, read_traces
+from v2v_convert_guestfs.mac_addresses import mac_address
 from v2v_convert_guestfs.session import Session
+from v2v_convert_guestfs.vmware_slots import pci_place
 from v2v_core.api import Nic
 
 _PLACES: tuple[tuple[str, Callable[[bytes, str], Reading]], ...] = (

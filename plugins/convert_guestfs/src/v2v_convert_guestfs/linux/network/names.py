@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 #: The kernel's IFNAMSIZ is 16, including the final zero. A name with a colon is an alias, one with a dot a VLAN.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,15}", re.ASCII)
 _PATTERN = re.compile(r"[A-Za-z0-9_*?\[\]!^-]{1,40}", re.ASCII)
-_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}", re.ASCII)
 #: Beginnings of the names of virtual interfaces, and of hardware that virtual machines do not have, such as radio.
 _NO_NIC = re.compile(
     r"(?:lo|br|bond|team|vlan|dummy|docker|virbr|lxcbr|lxdbr|veth|vnet|tun|tap|ppp|sit|wg|gre|ip6|vxlan|macv|ipvlan"
@@ -54,14 +53,6 @@ class Reading:
 def nic_name(text: str) -> str | None:
     """Return the text if it can be the name of a NIC, or None."""
     return text if _NAME.fullmatch(text) and not _NO_NIC.fullmatch(text) else None
-
-
-def mac_address(text: str | None) -> str | None:
-    """Return the MAC address in lower case with colons, or None if it cannot be that of a NIC."""
-    mac = (text or "").strip().strip("\"'").lower().replace("-", ":")
-    if not _MAC.fullmatch(mac) or mac == "00:00:00:00:00:00" or int(mac[:2], 16) & 1:
-        return None
-    return mac
 
 
 def has_wildcard(text: str) -> bool:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from v2v_convert_guestfs.linux.network.names import Reading, has_wildcard, mac_address, nic_name, reading
+from v2v_convert_guestfs.linux.network.names import Reading, has_wildcard, nic_name, reading
+from v2v_convert_guestfs.mac_addresses import mac_address
 
 #: Bytes. Parsing a megabyte of YAML takes some seconds.
 LIMIT = 64 * 1024

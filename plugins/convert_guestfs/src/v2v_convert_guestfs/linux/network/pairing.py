@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from v2v_convert_guestfs.linux.network.names import mac_address
+from v2v_convert_guestfs.mac_addresses import mac_address
 
 #: On VMware, the number is that of a PCI hotplug slot: 160, 192, 224, 256, then 161, 193 and so on.
 _VMWARE_FIRST, _VMWARE_STEP, _VMWARE_ROUND = 160, 32, 4

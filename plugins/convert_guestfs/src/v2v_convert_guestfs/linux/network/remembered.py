@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from v2v_convert_guestfs.linux.network.names import Reading, mac_address
+from v2v_convert_guestfs.linux.network.names import Reading
 from v2v_convert_guestfs.linux.network.pairing import in_order
+from v2v_convert_guestfs.mac_addresses import mac_address
 from v2v_core.api import Nic
 
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How the guest comes to the names of its NICs: by the kernel's numbers, or by the places of the NICs.
 
-A name by place is known where the source states the PCI slots. VMware numbers them: below 64 they are devices behind a
-PCI bridge, and from 160 on they are the functions of PCI Express ports.
+A name by place is known where the source states the PCI slots.
 """
 
 from __future__ import annotations
@@ -18,18 +17,13 @@ from v2v_convert_guestfs.linux.network.contents import is_masked
 from v2v_convert_guestfs.linux.network.ini import macs_of
 from v2v_convert_guestfs.linux.network.link_settings import LinkFile
 from v2v_convert_guestfs.session import Session
+from v2v_convert_guestfs.vmware_slots import pci_place, slot_number
 from v2v_core.api import Nic
 
 _LINKS = "/etc/systemd/network"
 _SETUP_LINK = "80-net-setup-link.rules"
 _GENERATOR = "75-persistent-net-generator.rules"
 _ALL = frozenset({"*", "e*", "en*", "eth*"})
-#: VMware's pciSlotNumber has bus and device in its lower bits, and the function of the device above them.
-_FUNCTION = 1024
-_PORTS, _PORT_STEP, _LAST_PORT = 160, 32, 3
-_FIRST_BUS, _BUSES_OF_PORT = 3, 8
-_BRIDGED = range(32, 64)
-_BRIDGE = 2
 _OF_PLACES = re.compile(r"en[ops]?(?:\d|[*+])", re.ASCII)
 
 
@@ -134,19 +128,9 @@ def name_in_slot(slot: int, scheme: Scheme = Scheme.SLOT) -> str | None:
     ens161.
     """
     if scheme is Scheme.SLOT:
-        return f"ens{slot % _FUNCTION + slot // _FUNCTION}"
+        return f"ens{slot_number(slot)}"
     place = pci_place(slot)
     return f"enp{place[0]}s{place[1]}" if place else None
-
-
-def pci_place(slot: int) -> tuple[int, int] | None:
-    """Return the PCI bus and device of a slot of VMware, or None if it is in no usual place."""
-    if slot in _BRIDGED:
-        return _BRIDGE, slot - _BRIDGED.start
-    port, rest = divmod(slot % _FUNCTION - _PORTS, _PORT_STEP)
-    if rest or not 0 <= port <= _LAST_PORT or slot // _FUNCTION >= _BUSES_OF_PORT:
-        return None
-    return _FIRST_BUS + _BUSES_OF_PORT * port + slot // _FUNCTION, 0
 
 
 def by_mac(names: Mapping[int, str], macs: Sequence[str | None]) -> dict[str, str]:

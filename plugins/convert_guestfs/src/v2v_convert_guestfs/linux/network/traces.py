@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.network.command_lines import command_lines
-from v2v_convert_guestfs.linux.network.names import mac_address, nic_name
+from v2v_convert_guestfs.linux.network.names import nic_name
 from v2v_convert_guestfs.linux.network.scheme import Scheme, is_of
+from v2v_convert_guestfs.mac_addresses import mac_address
 from v2v_convert_guestfs.session import Session
 
 _MEBIBYTE = 1024 * 1024

@@ -6,7 +6,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from v2v_convert_guestfs.linux.network.names import Reading, mac_address, nic_name, reading
+from v2v_convert_guestfs.linux.network.names import Reading, nic_name, reading
+from v2v_convert_guestfs.mac_addresses import mac_address
 
 _ADDRESS = re.compile(r"(?:ATTR|ATTRS|SYSFS)\{address\}==\"([^\"]*)\"", re.ASCII)
 _NAME = re.compile(r"(?<![A-Za-z_}])NAME:?=\"([^\"]*)\"", re.ASCII)

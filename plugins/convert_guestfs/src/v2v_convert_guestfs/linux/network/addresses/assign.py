@@ -12,9 +12,8 @@ from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.linux.editors import shell
 from v2v_convert_guestfs.linux.network.addresses import ifcfg, ifupdown, keyfile, netplan, networkd
-from v2v_convert_guestfs.linux.network.addresses.wanted import NotEditable, Wanted, wanted
-from v2v_convert_guestfs.linux.network.names import mac_address
 from v2v_convert_guestfs.session import Session
+from v2v_convert_guestfs.wanted_addresses import NotEditable, Wanted
 
 _LIMIT = 64 * 1024
 _FILES_LIMIT = 200
@@ -75,21 +74,6 @@ class Addresses:
         self.why.setdefault(path, []).append(one)
         if mode is not None:
             self.modes[path] = mode
-
-
-def asked_for(session: Session) -> list[Wanted]:
-    """Return the user's requests for NICs that the source has. Warn about all others, and about other problems."""
-    requests, notes = wanted(session.request.settings.static_addresses)
-    macs = {mac_address(nic.mac) for nic in session.request.guest.nics}
-    for note in notes:
-        session.report.warning(note)
-    for one in requests:
-        if one.mac not in macs:
-            known = ", ".join(sorted(mac for mac in macs if mac)) or "none"
-            session.report.warning(
-                f"--mac {one.mac}:ip is ignored: no NIC of the source has this MAC address (known: {known})"
-            )
-    return [one for one in requests if one.mac in macs]
 
 
 def need_names(session: Session, files: GuestFiles, requests: Sequence[Wanted]) -> list[str]:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from v2v_convert_guestfs.linux.editors import shell
 from v2v_convert_guestfs.linux.network import ifcfg
-from v2v_convert_guestfs.linux.network.addresses.wanted import NotEditable, Wanted
-from v2v_convert_guestfs.linux.network.names import mac_address
+from v2v_convert_guestfs.mac_addresses import mac_address
+from v2v_convert_guestfs.wanted_addresses import NotEditable, Wanted
 
 REDHAT = "/etc/sysconfig/network-scripts"
 SUSE = "/etc/sysconfig/network"

@@ -10,7 +10,7 @@ import re
 
 from v2v_convert_guestfs.linux.editors.lines import ended
 from v2v_convert_guestfs.linux.network import ifupdown
-from v2v_convert_guestfs.linux.network.addresses.wanted import NotEditable, Wanted
+from v2v_convert_guestfs.wanted_addresses import NotEditable, Wanted
 
 INTERFACES = "/etc/network/interfaces"
 RESOLV_CONF = "/etc/resolv.conf"

@@ -8,8 +8,8 @@ import uuid
 
 from v2v_convert_guestfs.linux.network import ini
 from v2v_convert_guestfs.linux.network.addresses.sections import Sections
-from v2v_convert_guestfs.linux.network.addresses.wanted import NotEditable, Wanted
-from v2v_convert_guestfs.linux.network.names import mac_address
+from v2v_convert_guestfs.mac_addresses import mac_address
+from v2v_convert_guestfs.wanted_addresses import NotEditable, Wanted
 
 DIRECTORY = "/etc/NetworkManager/system-connections"
 _PORT = ("master", "controller", "slave-type", "port-type")

@@ -8,8 +8,8 @@ import re
 from typing import Any
 
 from v2v_convert_guestfs.linux.network import netplan
-from v2v_convert_guestfs.linux.network.addresses.wanted import NotEditable, Wanted
-from v2v_convert_guestfs.linux.network.names import mac_address
+from v2v_convert_guestfs.mac_addresses import mac_address
+from v2v_convert_guestfs.wanted_addresses import NotEditable, Wanted
 
 DIRECTORY = "/etc/netplan"
 _DEFAULTS = {"default", "0.0.0.0/0", "::/0", "0/0"}

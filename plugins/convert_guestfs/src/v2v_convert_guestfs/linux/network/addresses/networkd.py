@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from v2v_convert_guestfs.linux.network import ini
 from v2v_convert_guestfs.linux.network.addresses.sections import Sections
-from v2v_convert_guestfs.linux.network.addresses.wanted import NotEditable, Wanted
+from v2v_convert_guestfs.wanted_addresses import NotEditable, Wanted
 
 DIRECTORY = "/etc/systemd/network"
 _PORT = ("Bridge", "Bond", "BatmanAdvanced", "VRF")

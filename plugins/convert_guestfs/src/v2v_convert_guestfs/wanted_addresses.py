@@ -7,6 +7,8 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from v2v_convert_guestfs.mac_addresses import mac_address
+from v2v_convert_guestfs.session import Session
 from v2v_core.api import StaticAddress
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -92,3 +94,18 @@ def wanted(given: Iterable[StaticAddress]) -> tuple[list[Wanted], list[str]]:
             )
         )
     return requests, notes
+
+
+def asked_for(session: Session) -> list[Wanted]:
+    """Return the user's requests for NICs that the source has. Warn about all others, and about other problems."""
+    requests, notes = wanted(session.request.settings.static_addresses)
+    macs = {mac_address(nic.mac) for nic in session.request.guest.nics}
+    for note in notes:
+        session.report.warning(note)
+    for one in requests:
+        if one.mac not in macs:
+            known = ", ".join(sorted(mac for mac in macs if mac)) or "none"
+            session.report.warning(
+                f"--mac {one.mac}:ip is ignored: no NIC of the source has this MAC address (known: {known})"
+            )
+    return [one for one in requests if one.mac in macs]
