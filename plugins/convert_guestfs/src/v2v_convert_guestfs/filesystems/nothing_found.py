@@ -12,6 +12,7 @@ from v2v_convert_guestfs.encryption import encrypted
 from v2v_convert_guestfs.filesystems.inactive import why_inactive
 from v2v_convert_guestfs.filesystems.limits import Limit, read_start, short, why_not_mounted
 from v2v_convert_guestfs.session import Session
+from v2v_convert_guestfs.windows.checks import bitlocker, without_system
 
 #: How many sentences an error has about what was found.
 _MOST = 6
@@ -42,7 +43,13 @@ _ALL_DISKS = "give all disks of the guest, in the order of the source"
 
 def nothing_found(session: Session) -> tuple[str, str]:
     """Return why no operating system was found, as far as the disks show it, and what to do about it."""
-    limits = [*_encrypted(session), *_unreadable(session), *_foreign(session), *_whole_disks(session)]
+    limits = [
+        *_encrypted(session),
+        *_unreadable(session),
+        *without_system.limits_without_a_system(session),
+        *_foreign(session),
+        *_whole_disks(session),
+    ]
     found = "no operating system was found"
     if limits:
         more = f"; and {len(limits) - _MOST} more" if len(limits) > _MOST else ""
@@ -74,10 +81,13 @@ def image_in(start: bytes) -> Limit | None:
 
 def _encrypted(session: Session) -> list[Limit]:
     locked = encrypted(session)
-    if not locked:
-        return []
-    hint = f"give the key, for example --key {locked[0]}:file:FILE"
-    return [Limit(f"these devices are encrypted: {', '.join(locked)}", hint)]
+    windows = [device for device in locked if session.filesystems[device] == bitlocker.KIND]
+    others = [device for device in locked if device not in windows]
+    limits = [bitlocker.why_locked(session, device) for device in windows]
+    if others:
+        hint = f"give the key, for example --key {others[0]}:file:FILE"
+        limits.insert(0, Limit(f"these devices are encrypted: {', '.join(others)}", hint))
+    return limits
 
 
 def _unreadable(session: Session) -> list[Limit]:
