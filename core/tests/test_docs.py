@@ -36,6 +36,7 @@ ORDER = [
     "v2v_output_finalize",
     "v2v_output_abort",
     "v2v_input_abort",
+    "v2v_first_boot",
     "v2v_event",
 ]
 

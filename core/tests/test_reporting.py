@@ -15,6 +15,7 @@ import pytest
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import CommandError, ConversionError, CopyError, Interrupted, Obstacle, SourceError, V2VError
 from v2v_core.events import Event, EventKind, Step
+from v2v_core.model import ChangeKind, Fact, Verdict
 from v2v_core.reporting import StepReport, forward, running
 from v2v_core.steps import cleanup
 from v2v_core.testing.fake_plugins import read_events
@@ -132,6 +133,26 @@ def test_change_is_an_event_and_a_line_of_the_log(v2v_directory: ConversionDir) 
     assert read_events(v2v_directory.events) == heard
     line = "change: /etc/fstab: new names (disks have other names)"
     assert line in v2v_directory.log(Step.CONVERT).read_text()
+
+
+def test_change_of_the_registry_names_the_value(v2v_directory: ConversionDir) -> None:
+    report = StepReport(v2v_directory, Step.CONVERT, [])
+    report.changed(r"SYSTEM\Select", "set to 2", "b", kind=ChangeKind.REGISTRY, value="Current")
+    report.close()
+    (event,) = read_events(v2v_directory.events)
+    assert (event.change, event.value, event.path) == (ChangeKind.REGISTRY, "Current", r"SYSTEM\Select")
+    assert event.text == r"SYSTEM\Select, value Current: set to 2 (b)"
+
+
+def test_fact_is_an_event_and_a_line_of_the_log(v2v_directory: ConversionDir) -> None:
+    report = StepReport(v2v_directory, Step.CONVERT, [])
+    report.examined(Fact(name="the \x1bdriver starts", verdict=Verdict.FAILED, detail="Start\nis 3"))
+    report.close()
+    (event,) = read_events(v2v_directory.events)
+    assert event.fact is not None
+    assert event.fact.verdict is Verdict.FAILED
+    assert not [c for c in event.fact.name + event.fact.detail + event.text if ord(c) < 32]
+    assert "fact: failed: the" in v2v_directory.log(Step.CONVERT).read_text()
 
 
 @pytest.mark.parametrize("nasty", ["\x1b[31mred", "two\nlines", "c1\x9b31m", "a\u2028b", "half\ud800"])

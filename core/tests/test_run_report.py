@@ -13,7 +13,7 @@ import pytest
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import ConversionError, Obstacle, V2VError
 from v2v_core.events import Event, EventKind, Step
-from v2v_core.model import Change
+from v2v_core.model import Change, ChangeKind, Fact, Verdict
 from v2v_core.pipeline import convert_in_place, run
 from v2v_core.reporting import running
 from v2v_core.run_report import Outcome, RunReport, read_report, step_runs
@@ -137,10 +137,16 @@ def test_result_of_a_step_does_not_count_once_it_runs_again(choice: RunChoice, v
     convert.run(v2v_directory, choice.convert)
     with pytest.raises(ConversionError), running(v2v_directory, Step.CONVERT, []) as report:
         report.changed("/etc/fstab", "half", "it failed")
+        report.changed(r"SYSTEM\Select", "half", "it failed", kind=ChangeKind.REGISTRY, value="")
+        report.examined(Fact(name="it boots", verdict=Verdict.FAILED, detail="no loader"))
         raise ConversionError("no")
     result = read_report(v2v_directory.path)
     assert (result.outcome, result.target) == (Outcome.FAILED, None)
-    assert result.changes == (Change(path="/etc/fstab", what="half", why="it failed"),)
+    assert result.changes == (
+        Change(path="/etc/fstab", what="half", why="it failed"),
+        Change(path=r"SYSTEM\Select", what="half", why="it failed", kind=ChangeKind.REGISTRY, value=""),
+    )
+    assert result.facts == (Fact(name="it boots", verdict=Verdict.FAILED, detail="no loader"),)
 
 
 def test_steps_are_sorted_out() -> None:

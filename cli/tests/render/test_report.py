@@ -19,6 +19,8 @@ from v2v_core.model import (
     Bus,
     Capabilities,
     Change,
+    ChangeKind,
+    Fact,
     Firmware,
     Guest,
     Inspection,
@@ -26,6 +28,8 @@ from v2v_core.model import (
     TargetDisk,
     TargetGuest,
     TargetRemovable,
+    Verdict,
+    WindowsInspection,
 )
 from v2v_core.run_report import Outcome, RunReport, StepRun
 
@@ -48,7 +52,7 @@ TARGET = TargetGuest(
     nics=(Nic(mac="52:54:00:00:00:01"),),
     changes=(
         Change(path="/etc/fstab", what="new names", why="disks have other names"),
-        Change(path="open-vm-tools", what="package removed", why="it is VMware's"),
+        Change(path="open-vm-tools", what="package removed", why="it is VMware's", kind=ChangeKind.PACKAGE),
         Change(path="/etc/crypttab", what="new names", why="disks have other names"),
     ),
 )
@@ -109,7 +113,7 @@ def test_json() -> None:
     report = json.loads(report_as_json(FINISHED))
     assert list(report) == [
         *("format", "version", "outcome", "guest", "system", "firmware", "hardware", "disks", "removables", "nics"),
-        *("created", "changes", "notes", "warnings", "failure", "to_do", "steps"),
+        *("created", "changes", "facts", "notes", "warnings", "failure", "to_do", "steps"),
     ]
     assert report["guest"] == {"name": "mail", "hypervisor": "vmware", "memory": 2 * 1024**3, "vcpus": 1}
     assert report["system"]["mountpoints"] == [{"path": "/", "device": "/dev/sda1"}]
@@ -120,6 +124,73 @@ def test_json() -> None:
     assert report["warnings"] == [{"step": "convert", "text": "eth0 may be lost", "hint": "rename it"}]
     assert report["to_do"] == ["rename it"]
     assert report["steps"][1] == {"step": "convert", "outcome": "finished", "started": 12.0, "seconds": 120.0}
+
+
+WINDOWS = dataclasses.replace(
+    TARGET,
+    inspection=Inspection(
+        root="/dev/sda2",
+        os_type="windows",
+        distro="windows",
+        arch="i386",
+        major_version=6,
+        minor_version=1,
+        product_name="Windows 7 Ultimate",
+        windows=WindowsInspection(
+            systemroot="/Windows",
+            current_control_set="ControlSet001",
+            default_control_set="ControlSet002",
+            software_hive="/Windows/System32/config/SOFTWARE",
+            system_hive="/Windows/System32/config/SYSTEM",
+            build=7601,
+            drive_letters=(("C", "/dev/sda2"),),
+        ),
+    ),
+    changes=(
+        Change(path=r"SYSTEM\Select", value="Current", what="set to 1", why="x", kind=ChangeKind.REGISTRY),
+        Change(path=r"SYSTEM\Setup", value="", what="removed", why="x", kind=ChangeKind.REGISTRY),
+        Change(path="/Windows/a.sys", what="created", why="x"),
+    ),
+)
+FACTS = (
+    Fact(name="the driver starts at boot", verdict=Verdict.PASSED, detail="Start is 0"),
+    Fact(name="the catalogue is there", verdict=Verdict.UNKNOWN),
+    Fact(name="the loader exists", verdict=Verdict.FAILED, detail="no winload.exe"),
+)
+
+
+def test_a_windows_guest_and_the_examination_of_the_result() -> None:
+    report = dataclasses.replace(FINISHED, target=WINDOWS, changes=WINDOWS.changes, facts=FACTS)
+    text = report_as_text(report)
+    assert "  system    Windows 7 Ultimate (windows 6.1, i386)\n" in text
+    assert "  Windows   a client, build 7601, in /Windows\n" in text
+    assert "  registry  ControlSet001, starts next with ControlSet002\n  drives    C: /dev/sda2\n" in text
+    changes = text.partition("Changes to the guest (3)\n")[2].partition("\n\n")[0]
+    assert changes.split("\n") == [
+        *("  x:", "    /Windows/a.sys: created"),
+        *("  x:", r"    SYSTEM\Select, value Current: set to 1", r"    SYSTEM\Setup, default value: removed"),
+    ]
+    facts = text.partition("Examination of the result (1 passed, 1 failed, 1 unknown)\n")[2].partition("\n\n")[0]
+    assert facts.split("\n") == [
+        "  failed  the loader exists (no winload.exe)",
+        "  unknown the catalogue is there",
+        "  passed  the driver starts at boot (Start is 0)",
+    ]
+    made = json.loads(report_as_json(report))
+    assert made["facts"][2] == {"name": "the loader exists", "verdict": "failed", "detail": "no winload.exe"}
+    assert made["changes"][0] == {
+        "subject": "registry",
+        "path": r"SYSTEM\Select",
+        "value": "Current",
+        "what": "set to 1",
+        "why": "x",
+    }
+    assert made["system"]["windows"]["drive_letters"] == [{"letter": "C", "device": "/dev/sda2"}]
+
+
+def test_facts_of_a_conversion_that_failed_are_shown() -> None:
+    report = dataclasses.replace(failed(failure(text="it would not start")), facts=FACTS)
+    assert "\n  failed  the loader exists (no winload.exe)\n" in report_as_text(report)
 
 
 def test_what_was_created_is_named() -> None:
@@ -160,7 +231,16 @@ def hostile(text: str) -> RunReport:
         TARGET,
         source=Guest(name=text, hypervisor=text),
         inspection=dataclasses.replace(
-            TARGET.inspection, product_name=text, distro=text, arch=text, mountpoints=((text, text),)
+            TARGET.inspection,
+            product_name=text,
+            distro=text,
+            arch=text,
+            mountpoints=((text, text),),
+            windows=WindowsInspection(
+                **dict.fromkeys(("systemroot", "software_hive", "system_hive", "product"), text),
+                **dict.fromkeys(("current_control_set", "default_control_set"), text),
+                drive_letters=((text, text),),
+            ),
         ),
         nics=(Nic(network=text, mac=text, model=text),),
     )
@@ -170,7 +250,11 @@ def hostile(text: str) -> RunReport:
         outcome=Outcome.FAILED,
         guest=target.source,
         target=target,
-        changes=(Change(path=text, what=text, why=text), Change(path=f"/{text}", what=text, why=text)),
+        changes=(
+            Change(path=text, what=text, why=text),
+            Change(path=f"/{text}", what=text, why=text, value=text, kind=ChangeKind.REGISTRY),
+        ),
+        facts=(Fact(name=text, verdict=Verdict.FAILED, detail=text),),
         steps=(StepRun(Step.COPY, 1.0, 2.0, failure=event, infos=warnings, warnings=warnings),),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from v2v_core.errors import Obstacle
-from v2v_core.model import Capabilities, Change, Firmware, Inspection
+from v2v_core.model import Capabilities, Change, Fact, Firmware, Inspection
 
 
 class DriverPlace(StrEnum):
@@ -68,6 +68,7 @@ class InspectResult:
     :param hypervisor_tools: packages that belong to the old hypervisor.
     :param obstacles: why the guest cannot be converted; none if it can be.
     :param capabilities: the hardware that the guest would get. :param changes: what the conversion would change.
+    :param facts: what was examined in the guest after the changes.
     """
 
     inspection: Inspection | None = None
@@ -81,6 +82,7 @@ class InspectResult:
     obstacles: tuple[Obstacle, ...] = ()
     capabilities: Capabilities | None = None
     changes: tuple[Change, ...] = ()
+    facts: tuple[Fact, ...] = ()
 
     @property
     def convertible(self) -> bool:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from v2v_core.errors import Obstacle
+from v2v_core.model import ChangeKind, Fact
 from v2v_core.records import from_json, to_json
 
 
@@ -40,6 +41,8 @@ class EventKind(StrEnum):
     INFO = "info"
     WARNING = "warning"
     CHANGE = "change"
+    #: A fact about the converted guest was examined: ``fact``.
+    FACT = "fact"
     PROGRESS = "progress"
     #: The user has something at the destination now: ``text`` names it, ``what`` says what it is, if that is known.
     CREATED = "created"
@@ -56,8 +59,10 @@ class Event:
     :param disk: number of the disk that it is about, from 1.
     :param done: how much of ``total`` is done; in bytes if ``disk`` is given.
     :param log: path of the log of the step that failed. :param code: exit code that goes with the failure.
-    :param path: which file or package of the guest was changed, or where the logs are kept.
+    :param path: which file, package or registry key of the guest was changed, or where the logs are kept.
     :param what: what was done to it, or what was created. :param why: why.
+    :param change: what kind of change it is. :param value: which value of a registry key was changed.
+    :param fact: what was examined, and its verdict.
     :param obstacles: the reasons of a failure one by one, if the converter listed them.
     """
 
@@ -75,6 +80,9 @@ class Event:
     what: str | None = None
     why: str | None = None
     obstacles: tuple[Obstacle, ...] = ()
+    change: ChangeKind | None = None
+    value: str | None = None
+    fact: Fact | None = None
 
     def to_json(self) -> str:
         """Return the event as one line of JSON, without what is empty."""
@@ -104,8 +112,13 @@ class Reporter(Protocol):
     def warning(self, text: str) -> None:
         """Say that something is not as it should be, though the run goes on."""
 
-    def changed(self, path: str, what: str, why: str) -> None:
-        """Say that the guest was changed: which file (or package), what was done to it, and why."""
+    def changed(
+        self, path: str, what: str, why: str, *, kind: ChangeKind = ChangeKind.FILE, value: str | None = None
+    ) -> None:
+        """Say that the guest was changed: which file, package or registry key (``Change``), how, and why."""
+
+    def examined(self, fact: Fact) -> None:
+        """Say what was found when the converted guest was examined."""
 
     def progress(self, done: int, total: int, *, disk: int | None = None) -> None:
         """Say how far the current part has come; bytes where a disk is named."""

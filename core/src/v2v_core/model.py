@@ -344,6 +344,13 @@ class Change:
     kind: ChangeKind = ChangeKind.FILE
     value: str | None = None
 
+    @property
+    def place(self) -> str:
+        r"""What was changed, in one text: ``SYSTEM\Select, value Current``."""
+        if self.value is None:
+            return self.path
+        return f"{self.path}, value {self.value}" if self.value else f"{self.path}, default value"
+
 
 class Verdict(StrEnum):
     """What the examination of a result says about a fact."""

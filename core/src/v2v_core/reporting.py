@@ -19,12 +19,13 @@ from v2v_core.conversion_dir import ConversionDir
 from v2v_core.environment import programs_belong_to
 from v2v_core.errors import CommandError, Interrupted, Obstacle, V2VError
 from v2v_core.events import Event, EventKind, EventSink, Step
+from v2v_core.model import Change, ChangeKind, Fact
 from v2v_core.processes import STEP_VARIABLE
 from v2v_core.signals import interrupted, interruption
 from v2v_core.space import is_no_room, no_room
 from v2v_core.text import printable
 
-_TEXTS = ("text", "hint", "log", "path", "what", "why")
+_TEXTS = ("text", "hint", "log", "path", "what", "why", "value")
 #: Seconds between two progress events of one disk.
 _PROGRESS_INTERVAL = 0.2
 
@@ -39,8 +40,9 @@ class StepReport:
         self._lock = threading.Lock()
         self._last_progress: dict[int | None, float] = {}
         self._complete: set[int | None] = set()
-        #: (path, what, why), as the converter reported them.
-        self.changes: list[tuple[str, str, str]] = []
+        #: As the converter reported them.
+        self.changes: list[Change] = []
+        self.facts: list[Fact] = []
         self.log_path = directory.log(step)
         self._log = _open_append(self.log_path)
         self._events = _open_append(directory.events)
@@ -67,11 +69,31 @@ class StepReport:
         """Say that something is not as it should be, though the run goes on."""
         self.emit(Event(kind=EventKind.WARNING, step=self._step, text=text))
 
-    def changed(self, path: str, what: str, why: str) -> None:
+    def changed(
+        self, path: str, what: str, why: str, *, kind: ChangeKind = ChangeKind.FILE, value: str | None = None
+    ) -> None:
         """Say that the guest was changed."""
-        self.changes.append((path, what, why))
-        text = f"{path}: {what} ({why})"
-        self.emit(Event(kind=EventKind.CHANGE, step=self._step, text=text, path=path, what=what, why=why))
+        change = Change(path=path, what=what, why=why, kind=kind, value=value)
+        self.changes.append(change)
+        self.emit(
+            Event(
+                kind=EventKind.CHANGE,
+                step=self._step,
+                text=f"{change.place}: {what} ({why})",
+                path=path,
+                what=what,
+                why=why,
+                change=kind,
+                value=value,
+            )
+        )
+
+    def examined(self, fact: Fact) -> None:
+        """Say what was found when the converted guest was examined."""
+        self.facts.append(fact)
+        detail = f" ({fact.detail})" if fact.detail else ""
+        text = f"{fact.verdict}: {fact.name}{detail}"
+        self.emit(Event(kind=EventKind.FACT, step=self._step, text=text, fact=fact))
 
     def progress(self, done: int, total: int, *, disk: int | None = None) -> None:
         """Say how far the current part has come."""
@@ -137,7 +159,10 @@ def clean(event: Event) -> Event:
     obstacles = tuple(
         Obstacle(reason=printable(obstacle.reason), remedy=printable(obstacle.remedy)) for obstacle in event.obstacles
     )
-    return dataclasses.replace(event, obstacles=obstacles, **texts)
+    fact = event.fact
+    if fact is not None:
+        fact = dataclasses.replace(fact, name=printable(fact.name), detail=printable(fact.detail))
+    return dataclasses.replace(event, obstacles=obstacles, fact=fact, **texts)
 
 
 @contextlib.contextmanager

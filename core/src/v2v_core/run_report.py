@@ -16,7 +16,7 @@ from typing import TypeVar
 from v2v_core import metadata
 from v2v_core.errors import V2VError
 from v2v_core.events import Event, EventKind, Step
-from v2v_core.model import Change, Guest, TargetGuest
+from v2v_core.model import Change, ChangeKind, Fact, Guest, TargetGuest
 from v2v_core.step_graph import RULES
 
 MetadataT = TypeVar("MetadataT")
@@ -50,6 +50,7 @@ class StepRun:
     warnings: list[Event] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     created: list[str] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
 
     @property
     def seconds(self) -> float | None:
@@ -64,6 +65,7 @@ class RunReport:
     :param guest: the guest as the source has it; None if it is not known.
     :param target: the converted guest; None if it was not converted.
     :param changes: the changes to the guest in their order, including those that a conversion made before it failed.
+    :param facts: what was examined in the converted guest, whether the conversion failed because of it or not.
     :param steps: the steps that ran, in the order in which they began.
     """
 
@@ -72,6 +74,7 @@ class RunReport:
     target: TargetGuest | None
     changes: tuple[Change, ...]
     steps: tuple[StepRun, ...]
+    facts: tuple[Fact, ...] = ()
 
     @property
     def failure(self) -> Event | None:
@@ -129,6 +132,7 @@ def read_report(directory: Path) -> RunReport:
         guest=guest,
         target=target,
         changes=target.changes if target else tuple(convert.changes if convert else ()),
+        facts=tuple(convert.facts if convert else ()),
         steps=steps,
     )
 
@@ -153,8 +157,20 @@ def step_runs(events: Iterable[Event]) -> tuple[StepRun, ...]:
         elif event.kind is EventKind.CREATED:
             run.created.append(event.text)
         elif event.kind is EventKind.CHANGE:
-            run.changes.append(Change(path=event.path or "", what=event.what or "", why=event.why or ""))
+            run.changes.append(_change(event))
+        elif event.kind is EventKind.FACT and event.fact is not None:
+            run.facts.append(event.fact)
     return tuple(runs.values())
+
+
+def _change(event: Event) -> Change:
+    return Change(
+        path=event.path or "",
+        what=event.what or "",
+        why=event.why or "",
+        kind=event.change or ChangeKind.FILE,
+        value=event.value,
+    )
 
 
 def _outcome(steps: tuple[StepRun, ...], *, converted: bool) -> Outcome:

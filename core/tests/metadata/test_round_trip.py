@@ -27,6 +27,7 @@ from v2v_core.model import (
     Bus,
     Capabilities,
     Change,
+    ChangeKind,
     Cpu,
     Display,
     Firmware,
@@ -39,6 +40,7 @@ from v2v_core.model import (
     TargetGuest,
     TargetRemovable,
     Topology,
+    WindowsInspection,
 )
 
 # all that a Python string can hold, lone surrogates included, and texts that look like escapes
@@ -125,6 +127,20 @@ targets = st.builds(
         package_format=st.none() | texts,
         package_management=st.none() | texts,
         mountpoints=st.lists(st.tuples(texts, texts), max_size=3).map(tuple),
+        windows=st.none()
+        | st.builds(
+            WindowsInspection,
+            systemroot=texts,
+            current_control_set=texts,
+            default_control_set=texts,
+            software_hive=texts,
+            system_hive=texts,
+            build=numbers,
+            product=texts,
+            group_policy=st.booleans(),
+            antivirus=st.booleans(),
+            drive_letters=st.lists(st.tuples(texts, texts), max_size=3).map(tuple),
+        ),
     ),
     capabilities=st.builds(Capabilities, net_model=texts, machine=texts, arch=texts),
     firmware=st.sampled_from(Firmware),
@@ -141,7 +157,17 @@ targets = st.builds(
     ).map(tuple),
     removables=st.lists(st.builds(TargetRemovable, kind=texts, device=texts), max_size=2).map(tuple),
     nics=st.lists(st.builds(Nic, network=texts, kind=texts, mac=st.none() | texts), max_size=2).map(tuple),
-    changes=st.lists(st.builds(Change, path=texts, what=texts, why=texts), max_size=3).map(tuple),
+    changes=st.lists(
+        st.builds(
+            Change,
+            path=texts,
+            what=texts,
+            why=texts,
+            kind=st.sampled_from(ChangeKind),
+            value=st.none() | st.just("") | texts,
+        ),
+        max_size=3,
+    ).map(tuple),
 )
 
 # a real domain, with elements that core does not understand: of libvirt, and of other namespaces

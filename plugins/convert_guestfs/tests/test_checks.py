@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from v2v_convert_guestfs import checks
-from v2v_convert_guestfs.checks import fstab_places, space_needed
+from v2v_convert_guestfs.linux.checks import fstab_places
+from v2v_convert_guestfs.linux.operating_system import Linux
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConversionError, ConvertRequest, ConvertSettings, Guest, Inspection
 from v2v_core.testing.fakes import FakeReporter
@@ -179,6 +180,7 @@ def test_places_of_fstab() -> None:
 
 def test_space() -> None:
     mib = 1024 * 1024
+    space_needed = Linux(session(Handle(), {})).space_needed
     assert (space_needed("/", 9**12), space_needed("/boot", 9**12), space_needed("/srv", 9**12)) == (
         100 * mib,
         space_needed("/boot", 200 * mib),

@@ -27,6 +27,7 @@ from v2v_core.api import (
     ConvertSettings,
     DiskEndpoint,
     DriverPlace,
+    Fact,
     Firmware,
     Guest,
     SourceDisk,
@@ -56,11 +57,14 @@ class Recorder:
     def warning(self, text: str) -> None:
         self.lines.append(("warning", text))
 
-    def changed(self, path: str, what: str, why: str) -> None:
+    def changed(self, path: str, what: str, why: str, **_: object) -> None:
         self.lines.append(("change", path))
 
     def progress(self, done: int, total: int, *, disk: int | None = None) -> None:
         pass
+
+    def examined(self, fact: Fact) -> None:
+        self.lines.append(("fact", f"{fact.verdict}: {fact.name}"))
 
     def debug(self, text: str) -> None:
         pass

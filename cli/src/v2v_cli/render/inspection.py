@@ -9,7 +9,8 @@ The JSON is one object. New members may be added; the version changes if one is 
     deep                null without --deep, or:
       convertible       whether the guest can be converted
       obstacles         why not, a list: reason, remedy
-      system            null, or what inspection found: name, root, os_type, distro, arch, … , mountpoints
+      system            null, or what inspection found: name, root, os_type, distro, arch, … , mountpoints,
+                        windows (null, or what only Windows has)
       firmware          "bios", "uefi" or "unknown"
       boot_loader       null, or its name
       boot_disk         null, or the number of the disk that it boots from, from 1
@@ -18,7 +19,9 @@ The JSON is one object. New members may be added; the version changes if one is 
       filesystems       a list: device, kind, size (bytes), mountpoint
       hypervisor_tools  a list of packages
       hardware          null, or what the guest would get: machine, block_bus, net_model, …
-      changes           a list of what a conversion would change: subject ("file" or "package"), path, what, why
+      changes           a list of what a conversion would change: subject ("file", "package" or "registry"),
+                        path, value (name of the value of a registry key, or null), what, why
+      facts             a list of what was examined after these changes: name, verdict, detail
     notes               a list of texts: what a conversion would report
     warnings            a list: step, text, hint
 """
@@ -31,8 +34,16 @@ from dataclasses import asdict
 from typing import Any
 
 from v2v_cli.render.print_source import describe_source
-from v2v_cli.render.report import changes_by_reason, harmless, is_file, size_text
+from v2v_cli.render.report import (
+    change_record,
+    changes_by_reason,
+    facts_as_lines,
+    facts_heading,
+    harmless,
+    size_text,
+)
 from v2v_cli.render.sanitize import sanitize
+from v2v_cli.render.system import system_record, windows_properties
 from v2v_core.deep_inspection import DriverPlace, FilesystemFound, InspectResult, KernelFound
 from v2v_core.events import Event, EventKind
 from v2v_core.model import Guest, SourceDisk
@@ -87,6 +98,7 @@ def inspection_as_text(guest: Guest, found: InspectResult | None, said: Sequence
         ]
         if found.convertible:
             blocks.append((f"What a conversion would change ({len(found.changes)})", changes or ["nothing"]))
+        blocks.append((facts_heading(found.facts), list(facts_as_lines(found.facts))))
         notes = [event for event in said if event.kind is EventKind.INFO]
         blocks.append(("What a conversion would report", [f"* {sanitize(event.text)}" for event in notes]))
     blocks.append(("Warnings: please look at these", [f"* {_warning(event)}" for event in warnings]))
@@ -104,13 +116,7 @@ def _deep(found: InspectResult) -> dict[str, Any]:
     return {
         "convertible": found.convertible,
         "obstacles": [asdict(obstacle) for obstacle in found.obstacles],
-        "system": None
-        if system is None
-        else {
-            "name": found.system,
-            **asdict(system),
-            "mountpoints": [{"path": path, "device": device} for path, device in system.mountpoints],
-        },
+        "system": None if system is None else {"name": found.system, **system_record(system)},
         "firmware": found.firmware.value,
         "boot_loader": found.boot_loader,
         "boot_disk": found.boot_disk,
@@ -125,9 +131,8 @@ def _deep(found: InspectResult) -> dict[str, Any]:
         "filesystems": [asdict(filesystem) for filesystem in found.filesystems],
         "hypervisor_tools": list(found.hypervisor_tools),
         "hardware": None if found.capabilities is None else asdict(found.capabilities),
-        "changes": [
-            {"subject": "file" if is_file(change) else "package", **asdict(change)} for change in found.changes
-        ],
+        "changes": [change_record(change) for change in found.changes],
+        "facts": [asdict(fact) for fact in found.facts],
     }
 
 
@@ -137,6 +142,8 @@ def _system(found: InspectResult) -> Iterator[str]:
         version = f"{system.distro} {system.major_version}.{system.minor_version}"
         yield _property("system", f"{found.system or system.product_name or system.distro} ({version})")
         yield _property("processor", system.arch)
+        if system.windows is not None:
+            yield from (_property(label, value) for label, value in windows_properties(system.windows))
     yield _property("firmware", found.firmware.value)
     if found.boot_loader is not None:
         boots = "" if found.boot_disk is None else f", on disk {found.boot_disk}"

@@ -7,13 +7,17 @@ The JSON is one object. New members may be added; the version changes if one is 
     outcome             "finished" (it exists at the destination), "converted" (it was not copied, or not yet),
                         "failed" or "unfinished" (interrupted, or still running)
     guest               null, or name, hypervisor, memory (bytes), vcpus
-    system              null, or what inspection found: root, os_type, distro, arch, major_version, … , mountpoints
+    system              null, or what inspection found: root, os_type, distro, arch, major_version, … , mountpoints,
+                        windows (null, or what only Windows has: systemroot, build, drive_letters, …)
     firmware            null, "bios", "uefi" or "unknown"
     hardware            null, or what the guest gets: machine, block_bus, net_model, virtio_rng, …
     disks, removables   lists: index, bus, device, size (bytes), boot_order; kind, bus, device
     nics                a list: mac, model, kind ("network" or "bridge"), network
     created             a list of texts: the files, disks and virtual machines at the destination
-    changes             a list: subject ("file" or "package"), path, what, why
+    changes             a list: subject ("file", "package" or "registry"), path, value (name of the value of a registry
+                        key, or null), what, why
+    facts               a list, what was examined in the converted guest: name, verdict ("passed", "failed" or
+                        "unknown"), detail
     notes               a list: step, text
     warnings            a list: step, text, hint
     failure             null, or step, disk, code (the exit code), text, hint, obstacles (a list: reason, remedy)
@@ -32,8 +36,9 @@ from dataclasses import asdict
 from typing import Any
 
 from v2v_cli.render.sanitize import sanitize, sanitize_path
+from v2v_cli.render.system import system_record, windows_properties
 from v2v_core.events import Event
-from v2v_core.model import Change, TargetDisk, TargetGuest
+from v2v_core.model import Change, ChangeKind, Fact, TargetDisk, TargetGuest, Verdict
 from v2v_core.run_report import Outcome, RunReport, StepRun
 
 VERSION = 1
@@ -41,6 +46,8 @@ _OUTCOMES = {
     Outcome.FINISHED: "The guest was converted and exists at the destination.",
     Outcome.CONVERTED: "The guest was converted.",
 }
+#: Of the facts in the text.
+_ORDER = (Verdict.FAILED, Verdict.UNKNOWN, Verdict.PASSED)
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -60,6 +67,7 @@ def report_as_text(report: RunReport) -> str:
         ("Why it failed", list(_failure(report.failure))),
         ("Warnings: please look at these", [f"* {sanitize(_with_hint(event))}" for event in report.warnings]),
         (f"{_heading_of_changes(report)} ({len(report.changes)})", list(changes_by_reason(report.changes))),
+        (facts_heading(report.facts), [*facts_as_lines(report.facts)]),
         ("Worth knowing", [f"* {sanitize(event.text)}" for event in report.infos]),
         ("Steps", [_step(run) for run in report.steps]),
     ]
@@ -70,9 +78,23 @@ def report_as_text(report: RunReport) -> str:
     )
 
 
-def is_file(change: Change) -> bool:
-    """Return whether a file was changed; if not, ``path`` is the name of a package or a program."""
-    return change.path.startswith("/")
+def change_record(change: Change) -> dict[str, Any]:
+    """Return a change for JSON."""
+    record = asdict(change)
+    return {"subject": record.pop("kind").value, **record}
+
+
+def facts_heading(facts: Sequence[Fact]) -> str:
+    """Return the heading of a list of facts, with their number by verdict."""
+    counts = [(verdict, sum(fact.verdict is verdict for fact in facts)) for verdict in Verdict]
+    return f"Examination of the result ({', '.join(f'{count} {verdict}' for verdict, count in counts if count)})"
+
+
+def facts_as_lines(facts: Sequence[Fact]) -> Iterator[str]:
+    """Yield the facts with their verdicts, those that did not pass first."""
+    for fact in sorted(facts, key=lambda fact: _ORDER.index(fact.verdict)):
+        detail = f" ({fact.detail})" if fact.detail else ""
+        yield sanitize(f"{fact.verdict:8}{fact.name}{detail}")
 
 
 def _record(report: RunReport) -> dict[str, Any]:
@@ -84,21 +106,15 @@ def _record(report: RunReport) -> dict[str, Any]:
         "guest": None
         if guest is None
         else {"name": guest.name, "hypervisor": guest.hypervisor, "memory": guest.memory, "vcpus": guest.cpu.count},
-        "system": None
-        if target is None
-        else {
-            **asdict(target.inspection),
-            "mountpoints": [{"path": path, "device": device} for path, device in target.inspection.mountpoints],
-        },
+        "system": None if target is None else system_record(target.inspection),
         "firmware": target.firmware.value if target else None,
         "hardware": asdict(target.capabilities) if target else None,
         "disks": [asdict(disk) for disk in target.disks] if target else [],
         "removables": [asdict(drive) for drive in target.removables] if target else [],
         "nics": [asdict(nic) for nic in target.nics] if target else [],
         "created": list(report.created),
-        "changes": [
-            {"subject": "file" if is_file(change) else "package", **asdict(change)} for change in report.changes
-        ],
+        "changes": [change_record(change) for change in report.changes],
+        "facts": [asdict(fact) for fact in report.facts],
         "notes": [{"step": event.step.value, "text": event.text} for event in report.infos],
         "warnings": [{"step": event.step.value, "text": event.text, "hint": event.hint} for event in report.warnings],
         "failure": None
@@ -155,6 +171,8 @@ def _guest(report: RunReport) -> Iterator[str]:
     system, hardware = target.inspection, target.capabilities
     version = f"{system.major_version}.{system.minor_version}"
     yield _property("system", f"{system.product_name or system.distro} ({system.distro} {version}, {system.arch})")
+    if system.windows is not None:
+        yield from (_property(label, value) for label, value in windows_properties(system.windows))
     yield _property("firmware", target.firmware.value)
     virtio = (
         *(("a random number generator",) if hardware.virtio_rng else ()),
@@ -200,15 +218,15 @@ def _heading_of_changes(report: RunReport) -> str:
 
 
 def changes_by_reason(changes: Sequence[Change]) -> Iterator[str]:
-    """Yield the changes grouped by their reason, packages first. Within a group they keep their order."""
-    for subject in (False, True):
+    """Yield the changes grouped by their reason: packages, files, registry. Within a group they keep their order."""
+    for kind in (ChangeKind.PACKAGE, ChangeKind.FILE, ChangeKind.REGISTRY):
         reasons: dict[str, list[Change]] = {}
         for change in changes:
-            if is_file(change) is subject:
+            if change.kind is kind:
                 reasons.setdefault(change.why, []).append(change)
         for why, group in reasons.items():
             yield f"{sanitize(why)}:"
-            yield from (f"  {sanitize_path(change.path)}: {sanitize(change.what)}" for change in group)
+            yield from (f"  {sanitize_path(change.place)}: {sanitize(change.what)}" for change in group)
 
 
 def _step(run: StepRun) -> str:

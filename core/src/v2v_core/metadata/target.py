@@ -22,6 +22,7 @@ from v2v_core.model import (
     TargetDisk,
     TargetGuest,
     TargetRemovable,
+    WindowsInspection,
 )
 
 if TYPE_CHECKING:
@@ -75,6 +76,10 @@ def put_target(root: etree._Element, target: TargetGuest) -> None:
     inspection = add(element, ours("inspection"), attributes_of(target.inspection))
     for path, device in target.inspection.mountpoints:
         add(inspection, ours("mountpoint"), {"path": escape(path), "device": escape(device)})
+    if target.inspection.windows is not None:
+        windows = add(inspection, ours("windows"), attributes_of(target.inspection.windows))
+        for letter, device in target.inspection.windows.drive_letters:
+            add(windows, ours("drive"), {"letter": escape(letter), "device": escape(device)})
     add(element, ours("capabilities"), attributes_of(target.capabilities))
     for tag, records in (
         ("disk", target.disks),
@@ -90,14 +95,30 @@ def _target(element: etree._Element, source: Guest) -> TargetGuest:
     inspection, capabilities = element.find(ours("inspection")), element.find(ours("capabilities"))
     if inspection is None or capabilities is None:
         raise MetadataError(f"line {element.sourceline}: <v2v:target> is not complete")
-    mountpoints = tuple((unescape(found.get("path", "")), unescape(found.get("device", ""))) for found in inspection)
     return TargetGuest(
         source=source,
-        inspection=record_from(Inspection, inspection, mountpoints=mountpoints),
+        inspection=_inspection(inspection),
         capabilities=record_from(Capabilities, capabilities),
         firmware=Firmware(element.get("firmware", "")),
         disks=tuple(record_from(TargetDisk, found) for found in element.iterfind(ours("disk"))),
         removables=tuple(record_from(TargetRemovable, found) for found in element.iterfind(ours("removable"))),
         nics=tuple(record_from(Nic, found) for found in element.iterfind(ours("nic"))),
         changes=tuple(record_from(Change, found) for found in element.iterfind(ours("change"))),
+    )
+
+
+def _inspection(element: etree._Element) -> Inspection:
+    mountpoints = _pairs(element, "mountpoint", "path", "device")
+    found = element.find(ours("windows"))
+    windows = None
+    if found is not None:
+        letters = _pairs(found, "drive", "letter", "device")
+        windows = record_from(WindowsInspection, found, drive_letters=letters)
+    return record_from(Inspection, element, mountpoints=mountpoints, windows=windows)
+
+
+def _pairs(element: etree._Element, tag: str, first: str, second: str) -> tuple[tuple[str, str], ...]:
+    """Return two attributes of each child of one tag."""
+    return tuple(
+        (unescape(found.get(first, "")), unescape(found.get(second, ""))) for found in element.iterfind(ours(tag))
     )

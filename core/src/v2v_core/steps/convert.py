@@ -38,8 +38,11 @@ def run(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSi
         settings = _for_target(choice.settings, profile)
         result = plugin.convert(dataclasses.replace(request, settings=settings))
         for change in result.changes:
-            if (change.path, change.what, change.why) not in report.changes:
-                report.changed(change.path, change.what, change.why)
+            if change not in report.changes:
+                report.changed(change.path, change.what, change.why, kind=change.kind, value=change.value)
+        for fact in result.facts:
+            if fact not in report.facts:
+                report.examined(fact)
         if (
             profile.networks
             and not served.read_source(directory).in_place

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from v2v_core.hookspecs import OwnedObject
+from v2v_core.model import ChangeKind, Fact
 
 
 @dataclass
@@ -19,6 +20,9 @@ class FakeReporter:
     debugs: list[str] = field(default_factory=list)
     #: (path, what, why), in the order of the calls.
     changes: list[tuple[str, str, str]] = field(default_factory=list)
+    #: (kind, name of the value in the registry) of each change.
+    kinds: list[tuple[ChangeKind, str | None]] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
     #: (done, total, disk), in the order of the calls.
     progresses: list[tuple[int, int, int | None]] = field(default_factory=list)
 
@@ -34,9 +38,16 @@ class FakeReporter:
         """Keep a warning."""
         self.warnings.append(text)
 
-    def changed(self, path: str, what: str, why: str) -> None:
+    def changed(
+        self, path: str, what: str, why: str, *, kind: ChangeKind = ChangeKind.FILE, value: str | None = None
+    ) -> None:
         """Keep a change."""
         self.changes.append((path, what, why))
+        self.kinds.append((kind, value))
+
+    def examined(self, fact: Fact) -> None:
+        """Keep a fact."""
+        self.facts.append(fact)
 
     def progress(self, done: int, total: int, *, disk: int | None = None) -> None:
         """Keep the progress."""
@@ -50,7 +61,8 @@ class FakeReporter:
     def said(self) -> str:
         """Everything that was reported, as one text to search in."""
         changes = [" ".join(change) for change in self.changes]
-        return "\n".join([*self.messages, *self.infos, *self.warnings, *changes, *self.debugs])
+        facts = [f"{fact.verdict}: {fact.name} {fact.detail}" for fact in self.facts]
+        return "\n".join([*self.messages, *self.infos, *self.warnings, *changes, *facts, *self.debugs])
 
 
 @dataclass

@@ -9,7 +9,6 @@ from contextlib import suppress
 from v2v_convert_guestfs.appliance import Handle, brief
 from v2v_convert_guestfs.disks import INACTIVE
 from v2v_convert_guestfs.encryption import encrypted
-from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.filesystems.features import Set, features_of
 from v2v_convert_guestfs.filesystems.inactive import why_inactive
 from v2v_convert_guestfs.filesystems.limits import (
@@ -21,25 +20,18 @@ from v2v_convert_guestfs.filesystems.limits import (
     why_not_mounted,
 )
 from v2v_convert_guestfs.filesystems.read_only import why_read_only
-from v2v_convert_guestfs.linux.families import Family, family_of, release_of
-from v2v_convert_guestfs.mounts import check_writable, is_system_place
+from v2v_convert_guestfs.mounts import check_writable
+from v2v_convert_guestfs.operating_system import MIB, operating_system_of
 from v2v_convert_guestfs.session import Blockers, Session
-from v2v_core.api import ConversionError, visible
+from v2v_core.api import ConversionError
 
-_MIB = 1024 * 1024
-#: Bytes that must be free: on the root file system for packages' scripts and logs, on /boot for a second initramfs of
-#: the usual size, elsewhere for a few small files.
-_ROOT_NEEDS, _BOOT_NEEDS, _OTHERS_NEED = 100 * _MIB, 50 * _MIB, 10 * _MIB
 _INODES = 100
 _BTRFS_SUPERBLOCK = 64 * 1024
 #: Bytes: btrfs check of a file system with more data than this needs more memory than the appliance has.
-_BTRFS_MOST = 64 * 1024 * _MIB
+_BTRFS_MOST = 64 * 1024 * MIB
 #: XFS: the first bits of features that an xfs_repair in use may be too old for (bigtime and inobtcount, Linux 5.10).
 _OLDEST_BITS = {Set.COMPATIBLE: 0, Set.READ_ONLY: 3, Set.INCOMPATIBLE: 3}
 _UNKNOWN_FEATURES = "unknown compat/rocompat/incompat features"
-#: Where Linux writes "S1SUSPEND" in a swap area that holds a hibernated system: the end of its first page.
-_SWAP_SIGNATURE_OFFSETS = (4086, 65526)
-_HIBERNATED = (b"S1SUSPEND\0", b"S2SUSPEND\0", b"ULSUSPEND\0", b"LINHIB0001")
 
 
 def check_filesystems(session: Session, blockers: Blockers) -> bool:
@@ -78,23 +70,14 @@ def check_filesystems_after(session: Session) -> None:
             if _is_checked(device, kind) and device not in session.limits and device not in session.unchecked:
                 _check(session, device, kind)
         except RuntimeError as err:
-            if kind == "xfs" and _counts_blocks_otherwise(session):
-                # Red Hat's kernel corrects the count by itself.
-                session.report.warning(
-                    f"the file system on {device} (xfs) was changed by a newer kernel, which counts free blocks in "
-                    f"another way than this guest's: {brief(err)}"
-                )
+            excuse = operating_system_of(session).excuses_damage(kind)
+            if excuse is not None:
+                session.report.warning(f"the file system on {device} ({kind}) {excuse}: {brief(err)}")
                 continue
             raise ConversionError(
                 f"the file system on {device} ({kind}) is damaged after the conversion: {brief(err)}",
                 hint="this should never happen, please report it with the log; the source has not been changed",
             ) from err
-
-
-def _counts_blocks_otherwise(session: Session) -> bool:
-    """Return whether the guest has the XFS of Linux 3.10, which counts free blocks otherwise than newer kernels."""
-    found = session.inspection
-    return family_of(found.distro) is Family.REDHAT and release_of(found) == 7
 
 
 def _is_checked(device: str, kind: str) -> bool:
@@ -122,7 +105,7 @@ def _add_limit(session: Session, blockers: Blockers, device: str, limit: Limit) 
     """Record that the appliance cannot use a file system: a blocker if it has a part of the system, else a warning."""
     session.limits[device] = limit
     places = [place for place, found in session.inspection.mountpoints if base_device(found) == device]
-    if any(map(is_system_place, places)) or base_device(session.inspection.root) == device:
+    if any(map(operating_system_of(session).is_needed, places)) or base_device(session.inspection.root) == device:
         blockers.add(f"{', '.join(places) or device} of the guest cannot be used: {limit.reason}", limit.hint)
         return
     where = f" ({', '.join(places)} of the guest)" if places else ""
@@ -206,53 +189,22 @@ def _btrfs_bytes_used(superblock: bytes) -> int | None:
     return int.from_bytes(superblock[120:128], "little")
 
 
-def find_hibernated(session: Session) -> list[str]:
-    """List the swap areas that hold a hibernated system."""
-    hibernated = []
-    for device, kind in sorted(session.filesystems.items()):
-        if kind in {"swsuspend", "linux_raid_member", "unknown"}:
-            if kind == "swsuspend":
-                hibernated.append(device)
-            continue
-        if kind != "swap":
-            continue
-        try:
-            if any(
-                bytes(session.handle.pread_device(device, 10, offset)) in _HIBERNATED
-                for offset in _SWAP_SIGNATURE_OFFSETS
-            ):
-                hibernated.append(device)
-        except RuntimeError as err:
-            session.report.debug(f"{device}: {brief(err)}")
-    return hibernated
-
-
-def check_hibernation(session: Session, blockers: Blockers) -> bool:
-    """Return whether the guest is hibernated. That is a blocker, and its file systems must not even be mounted."""
-    hibernated = find_hibernated(session)
-    for device in hibernated:
-        blockers.add(
-            f"the guest is hibernated: {device} holds the memory of a running system",
-            "resume the guest at its hypervisor and shut it down",
-        )
-    return bool(hibernated)
-
-
 def check_guest(session: Session, blockers: Blockers, *, untouched: bool) -> None:
     """Collect blockers: no space, no inodes, a read-only file system, encrypted parts of the system.
 
     :param untouched: nothing may be written, not even to see whether that works.
     """
+    system = operating_system_of(session)
     refused = None if untouched else check_writable(session)
     if refused is not None:
         why = why_read_only(session)
         blockers.add(
             f"the root file system of the guest cannot be written: {refused if why is None else why[0]}",
-            why[1] if why else "shut the guest down cleanly; look at the mount options and at the file system's flags",
+            why[1] if why else system.how_to_make_writable(),
         )
     _check_locked(session, blockers)
     _check_limits(session, blockers)
-    _check_overlays(session)
+    system.check_mounted()
     # Where nothing is mounted, statvfs would report the file system above, which is checked at its own place.
     mounted = {"/", *(str(place) for place in session.handle.mountpoints().values())}
     for place in (place for place, _ in session.inspection.mountpoints if place in mounted):
@@ -262,10 +214,10 @@ def check_guest(session: Session, blockers: Blockers, *, untouched: bool) -> Non
             session.report.debug(f"{place}: {brief(err)}")
             continue
         free, total = found["bfree"] * found["bsize"], found["blocks"] * found["bsize"]
-        needed = space_needed(place, total)
+        needed = system.space_needed(place, total)
         if free < needed:
             blockers.add(
-                f"{place} in the guest has {free // _MIB} MB of free space and {needed // _MIB} MB are needed",
+                f"{place} in the guest has {free // MIB} MB of free space and {needed // MIB} MB are needed",
                 f"free space on {place} in the guest",
             )
         if found["files"] and found["ffree"] < _INODES:
@@ -277,11 +229,12 @@ def check_guest(session: Session, blockers: Blockers, *, untouched: bool) -> Non
 
 def _check_locked(session: Session, blockers: Blockers) -> None:
     """Check that encrypted devices without a key hold no part of the system; the user's data may stay encrypted."""
-    locked = encrypted(session)
+    system = operating_system_of(session)
+    locked = [device for device in encrypted(session) if not system.tells_of_encrypted(session.filesystems[device])]
     if not locked:
         return
     listed, form = ", ".join(locked), " ".join(f"--key {device}:file:FILE" for device in locked)
-    lacking = _lacking(session)
+    lacking = system.missing_places()
     if lacking:
         blockers.add(
             f"{', '.join(lacking)} of the guest may be on what is encrypted and has no key: {listed}",
@@ -295,50 +248,15 @@ def _check_locked(session: Session, blockers: Blockers) -> None:
 
 def _check_limits(session: Session, blockers: Blockers) -> None:
     """Check that what the appliance cannot use holds no part of the system by a name that was not recognised."""
+    system = operating_system_of(session)
     for place, device in session.inspection.mountpoints:
         found = session.limits.get(base_device(device))
         told = found is None or any(found.reason in reason for reason, _ in blockers.reasons)
         # Some devices are only recognised once the guest's fstab can be read.
-        if found is not None and not told and is_system_place(place):
+        if found is not None and not told and system.is_needed(place):
             blockers.add(f"{place} of the guest cannot be used: {found.reason}", found.hint)
     known = {base_device(device) for _, device in session.inspection.mountpoints}
     strange = {device: limit for device, limit in session.limits.items() if device not in known}
-    lacking = _lacking(session) if strange else []
+    lacking = system.missing_places() if strange else []
     for limit in strange.values() if lacking else ():
         blockers.add(f"{', '.join(lacking)} of the guest may be on what cannot be used: {limit.reason}", limit.hint)
-
-
-def _check_overlays(session: Session) -> None:
-    """Warn of overlays in fstab on parts of the system: files in their upper layer hide those that are changed."""
-    lines = (GuestFiles(session).read("/etc/fstab") or b"").decode("latin-1").split("\n")
-    fields = [line.split() for line in lines if not line.lstrip().startswith("#")]
-    for place in sorted({found[1] for found in fields if len(found) > 2 and found[2] == "overlay"}):
-        if is_system_place(place):
-            session.report.warning(
-                f"the guest mounts an overlay on {visible(place)} (/etc/fstab): a file in its upper layer hides what "
-                "the conversion writes below. The report lists the changed files: look for them in the upper layer"
-            )
-
-
-def _lacking(session: Session) -> list[str]:
-    """Return the parts of the system that fstab mounts, and that are not mounted."""
-    present = {"/", *(str(place) for place in session.handle.mountpoints().values())}
-    claimed = {place for place, device in session.inspection.mountpoints if device in session.limits}
-    wanted = fstab_places(GuestFiles(session).read("/etc/fstab") or b"") - present - claimed
-    return sorted(place for place in wanted if is_system_place(place))
-
-
-def fstab_places(data: bytes) -> set[str]:
-    """Return the mount points of local devices in fstab(5)."""
-    fields = [line.split() for line in data.decode("latin-1").split("\n") if not line.lstrip().startswith("#")]
-    return {
-        found[1].rstrip("/") or "/"
-        for found in fields
-        if len(found) >= 3 and found[1].startswith("/") and found[0].startswith(("/dev/", "UUID=", "LABEL=", "PART"))
-    }
-
-
-def space_needed(place: str, total: int) -> int:
-    """Return how many bytes must be free on a file system of ``total`` bytes; a small one (an ESP) needs less."""
-    needed = {"/": _ROOT_NEEDS, "/boot": _BOOT_NEEDS}.get(place, _OTHERS_NEED)
-    return min(needed, total // 20) if place not in {"/", "/boot"} else needed

@@ -10,10 +10,11 @@ from v2v_convert_guestfs.appliance import brief, libguestfs_errors_as
 from v2v_convert_guestfs.block_sizes import open_appliance
 from v2v_convert_guestfs.disks import list_filesystems, sizes_of
 from v2v_convert_guestfs.firmware import find_boot_disk, find_firmware
+from v2v_convert_guestfs.operating_system import operating_system_of
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_convert_guestfs.settings import parse_collect
 from v2v_convert_guestfs.trim import trim
-from v2v_core.api import Capabilities, ConversionError, ConvertRequest, ConvertResult
+from v2v_core.api import ConversionError, ConvertRequest, ConvertResult
 
 
 def convert(request: ConvertRequest) -> ConvertResult:
@@ -73,7 +74,8 @@ def _convert(session: Session) -> ConvertResult:
 
         with session.stage("check", "Checking the file systems of the guest"):
             # A guest that must not be written is still examined, so that all blockers are reported at once.
-            untouched = checks.check_hibernation(session, blockers) or checks.check_filesystems(session, blockers)
+            system = operating_system_of(session)
+            untouched = system.check_before_mounting(blockers) or checks.check_filesystems(session, blockers)
 
         with session.stage("space", "Checking for sufficient free disk space in the guest"):
             mounts.mount_guest(session, blockers, untouched=untouched)
@@ -85,7 +87,7 @@ def _convert(session: Session) -> ConvertResult:
 
         session.findings.system = inspection.name_system(session)
         with session.stage("convert", f"Converting {session.findings.system} to run on KVM"):
-            capabilities = _convert_system(session, blockers)
+            capabilities = system.convert(blockers)
             boot_disk = find_boot_disk(session)
             mounts.unmount_guest(session)
 
@@ -112,25 +114,3 @@ def _convert(session: Session) -> ConvertResult:
         block_sizes=block_sizes,
         facts=session.findings.facts,
     )
-
-
-def _convert_system(session: Session, blockers: Blockers) -> Capabilities:
-    """Convert the operating system. A new kind of guest is one more case here.
-
-    :raises ConversionError: guests of this kind cannot be converted, or this one cannot.
-    """
-    found = session.inspection
-    if found.os_type == "linux":
-        from v2v_convert_guestfs.linux.flow import convert_linux
-
-        return convert_linux(session, blockers)
-    if found.os_type == "windows":
-        from v2v_convert_guestfs.windows.flow import convert_windows
-
-        return convert_windows(session, blockers)
-    blockers.add(
-        f"guests of the type {found.os_type} ({found.distro}) cannot be converted",
-        "this converter converts Linux and Windows guests only",
-    )
-    blockers.stop()
-    raise ConversionError("internal error: the guest is of an unsupported type, and there is no blocker")

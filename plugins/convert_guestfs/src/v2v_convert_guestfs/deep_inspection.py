@@ -51,4 +51,5 @@ def _result(
         obstacles=obstacles,
         capabilities=converted.capabilities if converted else None,
         changes=converted.changes if converted else (),
+        facts=found.facts,
     )

@@ -6,10 +6,12 @@ from __future__ import annotations
 import uuid
 
 from v2v_convert_guestfs.disks import gpt_types
+from v2v_convert_guestfs.operating_system import operating_system_of
 from v2v_convert_guestfs.session import Session
 from v2v_core.api import Firmware
 
-_ESP = uuid.UUID("C12A7328-F81F-11D2-BA4B-00A0C93EC93B")
+#: The type of an EFI system partition.
+ESP = uuid.UUID("C12A7328-F81F-11D2-BA4B-00A0C93EC93B")
 _BIOS_BOOT = uuid.UUID("21686148-6449-6E6F-744E-656564454649")
 
 
@@ -34,7 +36,7 @@ def detect_firmware(session: Session) -> Firmware:
             types |= gpt_types(handle, disk)
         except RuntimeError as err:
             session.report.debug(f"{disk}: {err}")
-    return Firmware.UEFI if _ESP in types and _BIOS_BOOT not in types else Firmware.BIOS
+    return Firmware.UEFI if ESP in types and _BIOS_BOOT not in types else Firmware.BIOS
 
 
 def installed_grub(session: Session) -> int | None:
@@ -66,6 +68,9 @@ def find_boot_disk(session: Session) -> int | None:
 
     A BIOS tries the disks in the boot order of the source.
     """
+    peculiar = operating_system_of(session).find_boot_disk()
+    if peculiar is not None:
+        return peculiar
     handle = session.handle
     disks = list(handle.list_devices())
     places = {number: place for place, number in enumerate(session.request.guest.boot_sequence)}

@@ -8,11 +8,10 @@ from collections.abc import Callable
 
 from v2v_convert_guestfs import time_limits
 from v2v_convert_guestfs.appliance import libguestfs_errors_as
-from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.filesystems.nothing_found import nothing_found
 from v2v_convert_guestfs.filesystems.roots import systems
 from v2v_convert_guestfs.filesystems.subvolume_names import translated
-from v2v_convert_guestfs.linux import distribution
+from v2v_convert_guestfs.operating_system import operating_system_of
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_core.api import ConversionError, Inspection, visible
 
@@ -82,11 +81,7 @@ def inspect(session: Session, blockers: Blockers) -> None:
 def name_system(session: Session) -> str:
     """Return the operating system's name for itself, for messages. The guest must be mounted."""
     found = session.inspection
-    if found.os_type == "linux":
-        own = distribution.pretty_name(GuestFiles(session))
-        if own:
-            return own
-    return found.product_name or f"{found.distro} {found.major_version}"
+    return operating_system_of(session).find_name() or found.product_name or f"{found.distro} {found.major_version}"
 
 
 def choose_root(session: Session, roots: list[str]) -> str:

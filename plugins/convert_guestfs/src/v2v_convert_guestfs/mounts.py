@@ -7,16 +7,13 @@ import secrets
 from collections.abc import Sequence
 
 from v2v_convert_guestfs.appliance import brief, libguestfs_errors_as
-from v2v_convert_guestfs.files import GuestFiles
 from v2v_convert_guestfs.filesystems.limits import Limit, base_device, short, why_not_mounted
 from v2v_convert_guestfs.filesystems.read_only import make_read_only, make_writable
-from v2v_convert_guestfs.linux import fstab_devices
+from v2v_convert_guestfs.operating_system import operating_system_of
 from v2v_convert_guestfs.session import Blockers, Session
 
 #: Mount options that keep the kernel from replaying the journal of a file system that is mounted read-only.
 _WITHOUT_JOURNAL = {"ext3": "ro,noload", "ext4": "ro,noload", "xfs": "ro,norecovery"}
-#: Parts of the system that the conversion must see.
-_SYSTEM_PLACES = ("/boot", "/etc", "/usr", "/var", "/opt", "/root")
 
 
 def mount_guest(session: Session, blockers: Blockers, *, untouched: bool) -> None:
@@ -26,23 +23,22 @@ def mount_guest(session: Session, blockers: Blockers, *, untouched: bool) -> Non
     :param blockers: the blockers so far; they are reported as well if the root cannot be mounted.
     :raises ConversionError: the root cannot be mounted. Any other file system is a warning.
     """
-    root = session.inspection.root
+    root, system = session.inspection.root, operating_system_of(session)
     try:
         _mount(session, root, "/", untouched=untouched)
     except RuntimeError as err:
         limit = _limit(session, root, untouched=untouched)
         if limit is not None:
             blockers.add(f"the root file system of the guest cannot be used: {limit.reason}", limit.hint)
-        else:
+        elif not blockers.name(root):
             blockers.add(
                 f"the root file system of the guest, {root}, cannot be mounted: {short(err)}",
-                "start the guest at its hypervisor, let it check its file systems, and shut it down",
+                system.how_to_repair(),
             )
         blockers.stop()
     if not untouched:
         make_writable(session)
-    if session.inspection.os_type == "linux":
-        fstab_devices.find_devices(session, GuestFiles(session))
+    system.find_mountpoints()
     mounted, failed = [("/", root)], list[tuple[str, str, RuntimeError]]()
     for place, device in session.inspection.mountpoints:
         if place == "/" or base_device(device) in session.limits:
@@ -55,11 +51,6 @@ def mount_guest(session: Session, blockers: Blockers, *, untouched: bool) -> Non
             mounted.append((place, device))
     if failed:
         _tell(session, blockers, failed, mounted, untouched=untouched)
-
-
-def is_system_place(place: str) -> bool:
-    """Return whether a mount point has a part of the system that the conversion must see, unlike /home."""
-    return place == "/" or any(place == part or place.startswith(f"{part}/") for part in _SYSTEM_PLACES)
 
 
 def _tell(
@@ -85,7 +76,7 @@ def _tell(
             )
             continue
         session.limits[device] = limit
-        if is_system_place(place):
+        if operating_system_of(session).is_needed(place):
             blockers.add(f"{place} of the guest cannot be used: {limit.reason}", limit.hint)
         else:
             session.report.warning(f"{place} of the guest is copied as it is: {limit.reason}")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,17 @@ from v2v_convert_guestfs import time_limits
 from v2v_convert_guestfs.appliance import Handle, brief, is_emulated, kill_child_emulators
 from v2v_convert_guestfs.filesystems.limits import Limit
 from v2v_convert_guestfs.findings import Findings
-from v2v_core.api import Change, ChangeKind, ConversionError, ConvertRequest, Firmware, Inspection, Obstacle, Reporter
+from v2v_core.api import (
+    Change,
+    ChangeKind,
+    ConversionError,
+    ConvertRequest,
+    Fact,
+    Firmware,
+    Inspection,
+    Obstacle,
+    Reporter,
+)
 
 _TIMEOUTS = ("/usr/bin/timeout", "/bin/timeout")
 
@@ -91,9 +102,14 @@ class Session:
     def changed(
         self, path: str, what: str, why: str, *, kind: ChangeKind = ChangeKind.FILE, value: str | None = None
     ) -> None:
-        """Record a change to the guest; ``value`` names a value of a registry key, "" its default one."""
+        """Record a change to the guest; see ``Change``."""
         self.changes.append(Change(path=path, what=what, why=why, kind=kind, value=value))
-        self.report.changed(path if value is None else f"{path}: {value or '(default)'}", what, why)
+        self.report.changed(path, what, why, kind=kind, value=value)
+
+    def examined(self, fact: Fact) -> None:
+        """Record a fact about the converted guest. A failed one does not end the conversion here."""
+        self.findings.facts += (fact,)
+        self.report.examined(fact)
 
     def run(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
         """Run one of the guest's programs in the appliance, by argument list; log its output and return it.
@@ -159,6 +175,11 @@ class Blockers:
     def add(self, reason: str, hint: str) -> None:
         """Add a reason, and what the user can do about it."""
         self.reasons.append((reason, hint))
+
+    def name(self, device: str) -> bool:
+        """Return whether a reason names a device."""
+        whole = re.compile(rf"{re.escape(device)}(?!\w)")
+        return any(whole.search(reason) for reason, _ in self.reasons)
 
     def stop(self) -> None:
         """Stop the conversion if there is any reason.

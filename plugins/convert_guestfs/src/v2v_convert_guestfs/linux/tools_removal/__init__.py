@@ -17,6 +17,7 @@ from v2v_convert_guestfs.linux.tools_removal import services, settings, uninstal
 from v2v_convert_guestfs.linux.tools_removal.initramfs_programs import initramfs_programs_at_rest
 from v2v_convert_guestfs.linux.tools_removal.names import libraries_installed, tools_installed
 from v2v_convert_guestfs.session import Session
+from v2v_core.api import ChangeKind
 
 __all__ = ["libraries_installed", "remove_tools", "tools_installed"]
 
@@ -97,10 +98,11 @@ def _remove(session: Session, packages: PackageManager, names: list[str]) -> dic
     gone = before - packages.installed
     for name in names:
         if name in gone:
-            session.changed(name, "package removed", _WHY)
+            session.changed(name, "package removed", _WHY, kind=ChangeKind.PACKAGE)
     along = sorted(gone - set(names))
     for name in along:
-        session.changed(name, "package removed", "the removal of the old hypervisor's tools took it along")
+        why = "the removal of the old hypervisor's tools took it along"
+        session.changed(name, "package removed", why, kind=ChangeKind.PACKAGE)
     if along:
         session.report.warning(
             f"the removal of the old hypervisor's tools took along {_listed(along)}: install them again in the guest"
