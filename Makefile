@@ -46,7 +46,11 @@ wheels: dev                        ## a wheel of every distribution in dist/, as
 setup:                             ## system packages, with sudo when not root
 	./setup-system
 
-$(VENV)/installed: pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(DISTS))
+# what hatch_build.py compiles for Windows guests
+SERVICE := plugins/convert_guestfs/src/v2v_convert_guestfs/windows/firstboot/service/v2v_firstboot.c
+
+$(VENV)/installed: pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(DISTS)) \
+    plugins/convert_guestfs/hatch_build.py $(SERVICE)
 	$(PYTHON) -m venv --system-site-packages $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt $(addprefix -e ,$(DISTS)) \
 	    pytest pytest-timeout hypothesis ruff mypy lxml-stubs types-PyYAML hatchling editables keyring
