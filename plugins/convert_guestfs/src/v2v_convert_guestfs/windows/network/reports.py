@@ -102,7 +102,7 @@ def warn_of_route(guest: WindowsGuest, route: Route) -> None:
     """Warn about a route that no connection is known for."""
     guest.session.report.warning(
         f"Windows has a persistent route to {route.network} by {route.gateway}, and that gateway is in no network "
-        "of a static address: it is not carried over to the new NICs. Add it again in the converted guest with route -p add"
+        "of a static address: it is not carried over to the new NICs. Add it again in the guest with route -p add"
     )
 
 
