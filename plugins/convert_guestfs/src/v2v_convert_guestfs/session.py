@@ -12,7 +12,7 @@ from v2v_convert_guestfs import time_limits
 from v2v_convert_guestfs.appliance import Handle, brief, is_emulated, kill_child_emulators
 from v2v_convert_guestfs.filesystems.limits import Limit
 from v2v_convert_guestfs.findings import Findings
-from v2v_core.api import Change, ConversionError, ConvertRequest, Firmware, Inspection, Obstacle, Reporter
+from v2v_core.api import Change, ChangeKind, ConversionError, ConvertRequest, Firmware, Inspection, Obstacle, Reporter
 
 _TIMEOUTS = ("/usr/bin/timeout", "/bin/timeout")
 
@@ -88,10 +88,12 @@ class Session:
             self.seconds[name] = self.seconds.get(name, 0.0) + elapsed
             self.report.debug(f"stage {name}: {elapsed:.1f} s")
 
-    def changed(self, path: str, what: str, why: str) -> None:
-        """Record a change to the guest."""
-        self.changes.append(Change(path=path, what=what, why=why))
-        self.report.changed(path, what, why)
+    def changed(
+        self, path: str, what: str, why: str, *, kind: ChangeKind = ChangeKind.FILE, value: str | None = None
+    ) -> None:
+        """Record a change to the guest; ``value`` names a value of a registry key, "" its default one."""
+        self.changes.append(Change(path=path, what=what, why=why, kind=kind, value=value))
+        self.report.changed(path if value is None else f"{path}: {value or '(default)'}", what, why)
 
     def run(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
         """Run one of the guest's programs in the appliance, by argument list; log its output and return it.
