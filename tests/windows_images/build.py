@@ -24,6 +24,11 @@ from windows_images.regf import edit_hive, soil, sz, write_hive
 from windows_images.software_hive import software_tree
 from windows_images.system_hive import mounted_devices, system_tree
 
+#: When one of these changes, the guests are made anew.
+_MAKERS = (
+    *("bcd.py", "build.py", "disk.py", "ntfs.py", "places.py", "programs.py", "regf.py"),
+    *("software_hive.py", "system_hive.py"),
+)
 _PROGRAMS = (
     "Windows/explorer.exe",
     "Windows/System32/cmd.exe",
@@ -55,7 +60,8 @@ def disks(recipe: Windows) -> tuple[Path, ...]:
 
     :raises real_hives.NoHives: it is made of real hives, and they are not here.
     """
-    sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    here = Path(__file__).parent
+    sources = b"".join((here / name).read_bytes() for name in _MAKERS)
     if recipe.hives == "windows-7":
         real_hives.windows_7()
     elif recipe.hives == "windows-10-system":
@@ -85,8 +91,8 @@ def build_in(recipe: Windows, work: Path) -> None:
         make_data_disk(recipe, work / "sdb.img", data)
     for directory in (root, esp, data):
         shutil.rmtree(directory)
-    for path in work.iterdir():
-        path.chmod(0o444)
+    for image in work.iterdir():
+        image.chmod(0o444)
 
 
 def _write_files(recipe: Windows, root: Path, own: Programs) -> None:

@@ -76,16 +76,16 @@ def _place_of_flags(image: Path, offset: int) -> int:
         (table,) = struct.unpack_from("<Q", boot, 0x30)
         (record_size,) = struct.unpack_from("<b", boot, 0x40)
         cluster = sector * per_cluster
-        size = 1 << -record_size if record_size < 0 else record_size * cluster
-        start = offset + table * cluster + _VOLUME * size
+        size: int = 1 << -record_size if record_size < 0 else record_size * cluster
+        start = int(offset + table * cluster + _VOLUME * size)
         stream.seek(start)
         record = stream.read(size)
     (position,) = struct.unpack_from("<H", record, 0x14)
     while position + 8 <= size:
         kind, length = struct.unpack_from("<II", record, position)
         if kind == _VOLUME_INFORMATION:
-            (content,) = struct.unpack_from("<H", record, position + 0x14)
-            return start + position + content + 10
+            content = int.from_bytes(record[position + 0x14 : position + 0x16], "little")
+            return start + int(position) + content + 10
         if kind == 0xFFFFFFFF or not length:
             break
         position += length

@@ -49,6 +49,7 @@ XP = Windows(
 
 SERVER_2008 = Windows(
     name="2008-phony",
+    signature=0x2008A001,
     version=(6, 0),
     build=6002,
     product="Windows Server (R) 2008 Standard",
@@ -64,6 +65,7 @@ SERVER_2008 = Windows(
 
 WINDOWS_8_1 = Windows(
     name="8.1-phony",
+    signature=0x0801B002,
     version=(6, 3),
     build=9600,
     product="Windows 8.1 Pro",
@@ -108,7 +110,7 @@ SERVER_2025 = dataclasses.replace(
     data_disk=None,
 )
 
-SERVER_2025_BIOS = dataclasses.replace(SERVER_2025, name="2025-phony-bios", uefi=False)
+SERVER_2025_BIOS = dataclasses.replace(SERVER_2025, name="2025-phony-bios", uefi=False, signature=0x2025C003)
 
 _ALL = (WINDOWS_7, WINDOWS_10, XP, SERVER_2008, WINDOWS_8_1, WINDOWS_11, SERVER_2022, SERVER_2025, SERVER_2025_BIOS)
 RECIPES = {recipe.name: recipe for recipe in _ALL}
