@@ -117,9 +117,24 @@ def cached(name: str, module: ModuleType, make: Callable[[Path], None]) -> Path:
     :param module: makes the guest; when it changes, or the bootstrapping, the guest is made anew.
     :param make: fills the directory.
     """
-    sources = inspect.getsource(module) + inspect.getsource(guests.bootstrap)
+    return kept(name, digest(inspect.getsource(module), inspect.getsource(guests.bootstrap)), make)
+
+
+def digest(*sources: str | bytes) -> str:
+    """Return what changes whenever one of the sources of a guest does."""
+    joined = b"".join(source.encode() if isinstance(source, str) else source for source in sources)
+    return hashlib.sha256(joined).hexdigest()[:12]
+
+
+def kept(name: str, identity: str, make: Callable[[Path], None]) -> Path:
+    """Return the directory of what has this name and this identity, making it first where the cache lacks it.
+
+    :param make: fills the directory.
+    """
     cache = cache_directory()
-    finished = cache / f"{name}-{hashlib.sha256(sources.encode()).hexdigest()[:12]}"
+    finished = cache / f"{name}-{identity}"
+    if finished.is_dir():
+        return finished
     cache.mkdir(parents=True, exist_ok=True)
     with locked(cache / f".{finished.name}.lock"):
         if not finished.is_dir():
@@ -129,7 +144,7 @@ def cached(name: str, module: ModuleType, make: Callable[[Path], None]) -> Path:
                 work.chmod(0o755)
                 work.rename(finished)
             except BaseException:
-                shutil.rmtree(work)
+                _discard(work)
                 raise
     return finished
 
