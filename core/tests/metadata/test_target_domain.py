@@ -37,6 +37,19 @@ from v2v_core.model import (
 from v2v_core.testing.fakes import FakeReporter
 
 LINUX = Inspection(root="/dev/sda1", os_type="linux", distro="debian", arch="x86_64")
+WINDOWS = Inspection(
+    root="/dev/sda2",
+    os_type="windows",
+    distro="windows",
+    arch="x86_64",
+    major_version=10,
+    osinfo="win10",
+    product_name="Windows 10 Pro",
+    product_variant="Client",
+)
+WINDOWS_7 = replace(WINDOWS, major_version=6, minor_version=1, osinfo="win7", arch="i386")
+WINDOWS_XP = replace(WINDOWS, major_version=5, minor_version=1, osinfo="winxp", arch="i386")
+WINDOWS_11 = replace(WINDOWS, osinfo="win11")
 ALL = Capabilities(virtio_rng=True, virtio_balloon=True, virtio_socket=True, isa_pvpanic=True)
 CDROM = Removable(kind="cdrom", bus=Bus.IDE, slot=0)
 FLOPPY = Removable(kind="floppy", bus=Bus.FLOPPY, slot=0)
@@ -368,3 +381,98 @@ def test_everything_that_is_lost_is_a_warning(tmp_path: Path) -> None:
     )
     make(tmp_path, guest, floppies=False, report=report)
     assert len(report.warnings) == 6
+
+
+#: What the conversion gives a Windows for which there are no virtio drivers.
+NO_DRIVERS = Capabilities(block_bus=Bus.SATA, net_model="e1000e", rtc_utc=False)
+
+
+@pytest.mark.parametrize(
+    ("inspection", "capabilities", "firmware", "secure"),
+    [
+        (WINDOWS, replace(ALL, rtc_utc=False), Firmware.UEFI, False),
+        (WINDOWS, replace(ALL, rtc_utc=False), Firmware.BIOS, False),
+        (WINDOWS_11, replace(ALL, rtc_utc=False), Firmware.UEFI, True),
+        (WINDOWS_7, replace(ALL, rtc_utc=False, arch="i386"), Firmware.BIOS, False),
+        (WINDOWS_7, replace(NO_DRIVERS, arch="i386"), Firmware.BIOS, False),
+        (WINDOWS_XP, Capabilities(block_bus=Bus.IDE, net_model="rtl8139", machine="i440fx"), Firmware.BIOS, False),
+        (replace(WINDOWS, osinfo="win2k25"), replace(ALL, block_bus=Bus.VIRTIO_SCSI), Firmware.UEFI, True),
+    ],
+)
+def test_libvirt_accepts_windows(
+    tmp_path: Path, inspection: Inspection, capabilities: Capabilities, firmware: Firmware, secure: bool
+) -> None:
+    guest = replace(BASE, secure_boot=secure)
+    root = make(tmp_path, guest, capabilities, firmware, inspection=inspection)
+    define = firmware is Firmware.BIOS and capabilities.arch == "x86_64"
+    check_with_libvirt(root, tmp_path, define=define)
+
+
+@pytest.mark.parametrize(
+    ("inspection", "hyperv"), [(WINDOWS, True), (WINDOWS_7, True), (WINDOWS_XP, False), (LINUX, None)]
+)
+def test_timers_and_hypervs_interface(tmp_path: Path, inspection: Inspection, hyperv: bool | None) -> None:
+    root = make(tmp_path, BASE, replace(ALL, rtc_utc=False), inspection=inspection)
+    clock = root.find("clock")
+    assert clock is not None
+    assert clock.get("offset") == "localtime"
+    timers = [dict(timer.attrib) for timer in clock]
+    expected = [
+        {"name": "rtc", "tickpolicy": "catchup"},
+        {"name": "pit", "tickpolicy": "delay"},
+        {"name": "hpet", "present": "no"},
+        *([{"name": "hypervclock", "present": "yes"}] if hyperv else []),
+    ]
+    assert timers == (expected if hyperv is not None else [])
+    found = {element.tag: dict(element.attrib) for element in root.iterfind("features/hyperv/*")}
+    on = {"state": "on"}
+    assert found == ({"relaxed": on, "vapic": on, "spinlocks": {**on, "retries": "8191"}} if hyperv else {})
+
+
+def test_hypervs_interface_is_kvms_and_the_timers_are_those_of_a_pc(tmp_path: Path) -> None:
+    emulated = make(tmp_path, BASE, inspection=WINDOWS, domain_type="qemu")
+    assert emulated.find("features/hyperv") is None
+    assert [timer.get("name") for timer in emulated.iterfind("clock/timer")] == ["rtc", "pit", "hpet"]
+    arm = replace(ALL, arch="aarch64", machine="virt")
+    root = make(tmp_path, BASE, arm, Firmware.UEFI, inspection=replace(WINDOWS_11, arch="aarch64"))
+    assert root.find("features/hyperv") is None
+    assert root.find("clock/timer") is None
+    assert [tpm.get("model") for tpm in root.iterfind("devices/tpm")] == ["tpm-tis"]
+
+
+@pytest.mark.parametrize(
+    ("inspection", "firmware", "source", "version"),
+    [
+        (WINDOWS_11, Firmware.UEFI, None, "2.0"),
+        (WINDOWS_11, Firmware.UEFI, "1.2", "2.0"),
+        (WINDOWS_11, Firmware.BIOS, None, None),
+        (WINDOWS, Firmware.UEFI, None, None),
+        (replace(WINDOWS, osinfo="win2k25"), Firmware.UEFI, "2.0", "2.0"),
+    ],
+)
+def test_windows_11_has_a_tpm(
+    tmp_path: Path, inspection: Inspection, firmware: Firmware, source: str | None, version: str | None
+) -> None:
+    root = make(tmp_path, replace(BASE, tpm=source), ALL, firmware, inspection=inspection)
+    found = [(tpm.get("model"), backend.get("version")) for tpm in root.iterfind("devices/tpm") for backend in tpm]
+    assert found == ([("tpm-crb", version)] if version else [])
+
+
+def test_a_windows_without_drivers_gets_what_it_has_drivers_for(tmp_path: Path) -> None:
+    root = make(tmp_path, BASE, NO_DRIVERS, inspection=WINDOWS)
+    assert {disk.get("bus") for disk in root.iterfind("devices/disk/target")} == {"sata"}
+    assert {model.get("type") for model in root.iterfind("devices/interface/model")} == {"e1000e"}
+    assert [model.get("type") for model in root.iterfind("devices/video/model")] == ["vga"]
+    assert root.find("devices/sound") is None
+    assert next((one.get("type"), one.get("bus")) for one in root.iterfind("devices/input")) == ("tablet", "usb")
+
+
+def test_a_windows_that_is_too_new_for_libosinfo_is_the_one_before(tmp_path: Path, osinfo: Path) -> None:
+    (osinfo / "a.xml").write_text(
+        "<l><os id='http://microsoft.com/win/2k19'><short-id>win2k19</short-id></os>"
+        "<os id='http://microsoft.com/win/10'><short-id>win10</short-id></os></l>"
+    )
+    for name, identifier in (("win2k25", "2k19"), ("win11", "10")):
+        root = make(tmp_path, BASE, inspection=replace(WINDOWS, osinfo=name))
+        found = [found.get("id") for found in root.iter("{*}os") if found.get("id")]
+        assert found == [f"http://microsoft.com/win/{identifier}"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from v2v_core.metadata.buses import device_slot
 from v2v_core.metadata.names import escape
 from v2v_core.metadata.tree import add
+from v2v_core.metadata.windows_domain import needed_tpm
 from v2v_core.model import Bus, Nic, TargetGuest
 
 if TYPE_CHECKING:
@@ -184,8 +185,8 @@ class Devices:
         add(self._devices, "sound", {"model": model})
 
     def _tpm(self) -> None:
-        """Add an empty emulated TPM if the source had a TPM, whose content cannot be copied."""
-        version = self._target.source.tpm
+        """Add an empty emulated TPM if the source had a TPM, whose content cannot be copied, or the guest needs one."""
+        version = needed_tpm(self._target) or self._target.source.tpm
         if version is None:
             return
         if not self._intel and self._target.capabilities.arch not in {"aarch64", "arm64"}:

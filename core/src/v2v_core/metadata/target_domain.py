@@ -19,6 +19,7 @@ from v2v_core.metadata.osinfo import osinfo_database, osinfo_id
 from v2v_core.metadata.target import target_from
 from v2v_core.metadata.tree import GUEST, NAMESPACE, OSINFO_NAMESPACE, add, child, new_root, read_tree, to_bytes
 from v2v_core.metadata.validation import check_tree
+from v2v_core.metadata.windows_domain import add_hyperv, add_timers, is_windows, knows_hyperv
 from v2v_core.model import Firmware, TargetGuest
 
 if TYPE_CHECKING:
@@ -80,9 +81,12 @@ def libvirt_domain(
     _os(domain, target, arch)
     if host_features is None:
         host_features = ("acpi", "apic", *(("pae",) if arch == "i686" else ())) if intel else ()
-    _features(domain, target, frozenset(host_features))
+    kvm = domain_type == "kvm"
+    _features(domain, target, frozenset(host_features), hyperv=intel and kvm)
     _cpu(domain, target, arch, warn)
-    add(domain, "clock", {"offset": "utc" if target.capabilities.rtc_utc else "localtime"})
+    clock = add(domain, "clock", {"offset": "utc" if target.capabilities.rtc_utc else "localtime"})
+    if intel and is_windows(target):
+        add_timers(clock, target, kvm=kvm)
     for tag, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "restart")):
         add(domain, tag, text=action)
     if floppies is None:
@@ -140,18 +144,24 @@ def _os(domain: etree._Element, target: TargetGuest, arch: str) -> None:
         add(firmware, "feature", {"enabled": "yes" if secure else "no", "name": "secure-boot"})
 
 
-def _features(domain: etree._Element, target: TargetGuest, host: frozenset[str]) -> None:
-    """Write the features that the source had and the target has; ACPI and the APIC even if the source had neither."""
+def _features(domain: etree._Element, target: TargetGuest, host: frozenset[str], *, hyperv: bool) -> None:
+    """Write the features that the source had and the target has; ACPI and the APIC even if the source had neither.
+
+    :param hyperv: the target has Hyper-V's interface.
+    """
     plain = frozenset(("acpi", "apic", "pae"))
     wanted = (frozenset(target.source.features) | {"acpi", "apic"}) & host & plain
     # the guest finds UEFI's tables through ACPI
     if target.firmware is Firmware.UEFI:
         wanted |= {"acpi"}
     wanted |= {"pae"} & host
-    if wanted:
+    hyperv = hyperv and knows_hyperv(target)
+    if wanted or hyperv:
         features = add(domain, "features")
         for feature in sorted(wanted):
             add(features, feature)
+        if hyperv:
+            add_hyperv(features)
 
 
 def _cpu(domain: etree._Element, target: TargetGuest, arch: str, warn: Callable[[str], None]) -> None:

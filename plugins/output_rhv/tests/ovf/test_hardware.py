@@ -149,7 +149,9 @@ class TestHardware:
         assert [nic["rasd:Name"] for nic in nics] == ["eth0", "eth1", "eth2"]
         assert "rasd:MACAddress" not in nics[2]
 
-    @pytest.mark.parametrize(("model", "number"), [("rtl8139", "1"), ("e1000", "2"), ("virtio", "3"), ("ne2k", "1")])
+    @pytest.mark.parametrize(
+        ("model", "number"), [("rtl8139", "1"), ("e1000", "2"), ("e1000e", "2"), ("virtio", "3"), ("ne2k", "1")]
+    )
     def test_models_of_nics(self, flavour: Flavour, model: str, number: str) -> None:
         warnings: list[str] = []
         example = with_target(EXAMPLES["linux-bios"], capabilities=Capabilities(net_model=model))

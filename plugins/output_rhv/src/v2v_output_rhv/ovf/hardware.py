@@ -50,6 +50,8 @@ _OTHER_MACHINES = 0
 #: oVirt's numbers of the origin of a guest, by the name of the hypervisor.
 _ORIGINS = {"vmware": 1, "esx": 1, "vpx": 1, "xen": 2, "kvm": 7, "qemu": 7, "physical": 8, "hyperv": 9, "hyper-v": 9}
 _NIC_MODELS = {"rtl8139": 1, "e1000": 2, "virtio": 3}
+#: What every engine has in the place of models that only newer ones have. Windows has drivers for both.
+_OLDER_NICS = {"e1000e": "e1000"}
 #: The sound devices that oVirt can emulate, by their names in other hypervisors.
 _SOUNDS = {"ac97": "ac97", "ich6": "ich6", "hda": "ich6", "hdaudio": "ich6", "hd-audio": "ich6"}
 
@@ -117,7 +119,8 @@ class HardwareWriter:
 
     def add_nic(self, hardware: etree._Element, number: int, nic: Nic) -> None:
         """Add a network interface, numbered from 0."""
-        model = self._target.capabilities.net_model
+        wanted = self._target.capabilities.net_model
+        model = _OLDER_NICS.get(wanted, wanted)
         if model not in _NIC_MODELS:
             self._warn(f"oVirt has no network interface {model!r}: eth{number} becomes rtl8139")
         item = add(hardware, "Item")
