@@ -20,6 +20,7 @@ from v2v_core.discovery import Installed, Role
 from v2v_core.errors import Obstacle, SourceError
 from v2v_core.events import Event, EventKind, EventSink, Step
 from v2v_core.finding import Finding, Status
+from v2v_core.first_boot import FirstBootStatus, ScriptRun, ScriptState
 from v2v_core.hookspecs import OutputResult
 from v2v_core.model import Bus, Capabilities, Change, Display, Firmware, Guest, Inspection, SourceDisk, TargetProfile
 from v2v_core.settings import RunChoice
@@ -160,6 +161,85 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[InspectResult]]:
 
     monkeypatch.setattr(pipeline, "inspect_deeply", inspect_deeply)
     yield results
+
+
+_FIRST_BOOT = FirstBootStatus(
+    planned=True,
+    finished=True,
+    scripts=(
+        ScriptRun(name="2000-drivers", state=ScriptState.DONE, exit_code=0, attempts=1, ended="29.11.2026 3:22"),
+        ScriptRun(name="5000-\x1b[31mtools", state=ScriptState.GIVEN_UP, exit_code=249, attempts=5),
+    ),
+    log="a\nmsiexec: \x1b[2Jexit code 1603\n",
+)
+
+
+@pytest.fixture
+def first_boot(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Let ``v2v report --disk`` find the status that the test puts first; what it was called with comes after it."""
+    told: list[Any] = [_FIRST_BOOT]
+
+    def read_first_boot(choice: RunChoice, _sinks: Sequence[EventSink]) -> FirstBootStatus:
+        told.append(choice)
+        status = told[0]
+        assert isinstance(status, FirstBootStatus)
+        return status
+
+    monkeypatch.setattr(pipeline, "read_first_boot", read_first_boot)
+    return told
+
+
+def test_first_boot_as_text(first_boot: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("report", "--disk", "a.img", "--disk", "b.img", "--disk-format", "raw") == 6
+    choice = first_boot[1]
+    assert (choice.input.mode, choice.input.arguments, choice.input.format) == ("disk", ("a.img", "b.img"), "raw")
+    assert not choice.input.in_place
+    assert capsys.readouterr().out == (
+        "The first boot is finished. 1 of 2 scripts did not succeed.\n\nScripts\n"
+        "  2000-drivers     done, exit code 0, 29.11.2026 3:22\n"
+        "  5000-\ufffd[31mtools  given up, exit code 249, 5 attempts\n\n"
+        "The end of the log\n  a\n  msiexec: \ufffd[2Jexit code 1603\n"
+    )
+
+
+def test_first_boot_as_json(first_boot: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("report", "--disk", "a.img", "--json") == 6
+    record = json.loads(capsys.readouterr().out)
+    assert (record["format"], record["version"], record["succeeded"]) == ("v2v-first-boot", 1, False)
+    assert record["scripts"][0] == {
+        "name": "2000-drivers",
+        "state": "done",
+        "exit_code": 0,
+        "attempts": 1,
+        "ended": "29.11.2026 3:22",
+    }
+    assert record["log"] == ["a", "msiexec: \ufffd[2Jexit code 1603"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        (FirstBootStatus(planned=True, finished=True, scripts=_FIRST_BOOT.scripts[:1]), 0, "Every script succeeded."),
+        (FirstBootStatus(planned=True, scripts=_FIRST_BOOT.scripts[:1]), 6, "is not finished"),
+        (FirstBootStatus(planned=True, scripts=(ScriptRun(name="a", state=ScriptState.WAITING),)), 6, "a  waiting\n"),
+        (FirstBootStatus(planned=False), 0, "nothing to do at its first boot"),
+    ],
+)
+def test_exit_codes_of_the_first_boot(
+    status: FirstBootStatus, code: int, said: str, first_boot: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first_boot[0] = status
+    assert run("report", "--disk", "a.img") == code
+    assert said in capsys.readouterr().out
+
+
+def test_report_refuses_what_it_would_ignore(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run("report") == 2
+    assert run("report", str(tmp_path), str(tmp_path)) == 2
+    assert run("report", str(tmp_path), "--disk", "a.img") == 2
+    assert run("report", str(tmp_path), "--disk-format", "raw") == 2
+    assert run("report", str(tmp_path), "--root", "first") == 2
+    assert "have no meaning without --disk" in capsys.readouterr().err
 
 
 def test_a_shallow_inspection_refuses_what_it_would_ignore(capsys: pytest.CaptureFixture[str]) -> None:

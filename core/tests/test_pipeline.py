@@ -28,8 +28,9 @@ from v2v_core.errors import (
     V2VError,
 )
 from v2v_core.events import Event, EventKind, Step
+from v2v_core.first_boot import FirstBootStatus, ScriptRun, ScriptState
 from v2v_core.hookspecs import ConvertSettings
-from v2v_core.pipeline import convert_in_place, inspect_deeply, print_source, run
+from v2v_core.pipeline import convert_in_place, inspect_deeply, print_source, read_first_boot, run
 from v2v_core.settings import CopyChoice, InputChoice, OutputChoice, RunChoice
 from v2v_core.testing import MARKER
 from v2v_core.testing.fake_plugins import read_events
@@ -378,6 +379,23 @@ def test_deep_inspection_that_fails_is_an_error_of_the_conversion(
 ) -> None:
     with pytest.raises(ConversionError, match="asked to fail"):
         inspect_deeply(in_trouble("fail", "v2v_convert"))
+    nothing_left()
+
+
+def test_the_first_boot_is_read_from_overlays(
+    choice: RunChoice, nothing_left: Callable[[], None], tmp_path: Path
+) -> None:
+    image = tmp_path / "source.img"
+    image.write_bytes(bytes(1024 * 1024))
+    source = InputChoice(mode="fake", arguments=(str(image),))
+    settings = ConvertSettings(extra={"first_boot": "given up"})
+    convert = dataclasses.replace(choice.convert, settings=settings)
+    status = read_first_boot(dataclasses.replace(choice, input=source, convert=convert))
+    assert status == FirstBootStatus(
+        planned=True, finished=True, scripts=(ScriptRun(name="fake", state=ScriptState.GIVEN_UP),)
+    )
+    assert not status.succeeded
+    assert image.read_bytes() == bytes(1024 * 1024)
     nothing_left()
 
 

@@ -339,3 +339,5 @@ def test_a_converter_without_v2v_inspect_cannot_look_into_guests() -> None:
     with pytest.raises(PluginError, match="the converter 'old' cannot look into guests") as refused:
         check_plugin(Role.CONVERT, "old", Old, "old").require_inspect()
     assert "--deep" in (refused.value.hint or "")
+    with pytest.raises(PluginError, match="the converter 'old' cannot tell how the first boots of a guest went"):
+        check_plugin(Role.CONVERT, "old", Old, "old").require_first_boot()

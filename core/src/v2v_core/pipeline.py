@@ -18,6 +18,7 @@ from v2v_core.deep_inspection import InspectResult
 from v2v_core.discovery import Role
 from v2v_core.errors import UsageError
 from v2v_core.events import Event, EventKind, EventSink, Step
+from v2v_core.first_boot import FirstBootStatus
 from v2v_core.hookspecs import OutputResult
 from v2v_core.model import Guest
 from v2v_core.nic_mapping import with_given
@@ -26,7 +27,7 @@ from v2v_core.reporting import forward
 from v2v_core.settings import RunChoice
 from v2v_core.signals import signals_interrupt, signals_wait
 from v2v_core.steps import cleanup, copy, input_setup, output_check, output_finalize, output_setup
-from v2v_core.steps.convert_apart import convert_apart, inspect_apart
+from v2v_core.steps.convert_apart import convert_apart, first_boot_apart, inspect_apart
 from v2v_core.steps.output_choice import settings_of
 from v2v_core.warden import warden
 
@@ -108,6 +109,18 @@ def inspect_deeply(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> tuple[
     with _run_directory(choice, sinks) as (directory, listeners):
         guest = input_setup.run(directory, choice.input, listeners)
         return guest, inspect_apart(directory, choice.convert, listeners)
+
+
+def read_first_boot(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> FirstBootStatus:
+    """Return how the first boots of a converted guest went, as it has written it down, without changing its disks.
+
+    :raises V2VError: the disks cannot be used, or the converter cannot look into them.
+    """
+    _check_settings(choice)
+    load_plugin(Role.CONVERT, choice.convert.mode).require_first_boot()
+    with _run_directory(choice, sinks) as (directory, listeners):
+        input_setup.run(directory, choice.input, listeners)
+        return first_boot_apart(directory, choice.convert, listeners)
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ from v2v_core.errors import (
 )
 from v2v_core.events import Event
 from v2v_core.finding import Finding
+from v2v_core.first_boot import FirstBootStatus
 from v2v_core.hook_results import problem_of, problem_of_json
 from v2v_core.hookspecs import (
     HOOK_API_VERSION,
@@ -155,6 +156,25 @@ class LoadedPlugin:
             raise PluginError(
                 f"the converter {self.name!r} cannot look into guests",
                 hint="leave --deep out, or choose another converter with --converter",
+            )
+
+    def first_boot(self, request: ConvertRequest) -> FirstBootStatus:
+        """Call ``v2v_first_boot``.
+
+        :raises PluginError: the converter does not have this hook.
+        """
+        self.require_first_boot()
+        return self._call("v2v_first_boot", request, FirstBootStatus, ConversionError)
+
+    def require_first_boot(self) -> None:
+        """Check that the converter can say how the first boots of a guest went.
+
+        :raises PluginError: it cannot.
+        """
+        if not self.manager.hook.v2v_first_boot.get_hookimpls():
+            raise PluginError(
+                f"the converter {self.name!r} cannot tell how the first boots of a guest went",
+                hint="name the converter that the guest was converted with: --converter",
             )
 
     def output_setup(self, request: OutputSetupRequest) -> OutputSetup:

@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from v2v_core import processes
@@ -20,14 +20,19 @@ from v2v_core.deep_inspection import InspectResult
 from v2v_core.environment import child_environment
 from v2v_core.errors import ConversionError, V2VError
 from v2v_core.events import Event, EventKind, EventSink, Step
+from v2v_core.first_boot import FirstBootStatus
 from v2v_core.records import from_json, to_json
 from v2v_core.reporting import StepReport, forward
 from v2v_core.settings import ConvertChoice
 from v2v_core.signals import interrupted, interruption
-from v2v_core.steps import convert, inspect
+from v2v_core.steps import convert, first_boot, inspect
 
 #: What the child process can do.
-_TASKS = {"convert": convert.run, "inspect": inspect.run}
+_TASKS: dict[str, Callable[[ConversionDir, ConvertChoice, Sequence[EventSink]], object]] = {
+    "convert": convert.run,
+    "inspect": inspect.run,
+    "first_boot": first_boot.run,
+}
 
 
 def convert_apart(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSink] = ()) -> None:
@@ -45,6 +50,17 @@ def inspect_apart(directory: ConversionDir, choice: ConvertChoice, sinks: Sequen
     """
     _run_apart("inspect", directory, choice, sinks)
     return directory.read_record(inspect.RESULT, InspectResult)
+
+
+def first_boot_apart(
+    directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSink] = ()
+) -> FirstBootStatus:
+    """Read in a child process how the guest's first boots went, and forward the events.
+
+    :raises V2VError: it failed, with the same error in the child; or the child was killed.
+    """
+    _run_apart("first_boot", directory, choice, sinks)
+    return directory.read_record(first_boot.RESULT, FirstBootStatus)
 
 
 def _run_apart(task: str, directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSink]) -> None:

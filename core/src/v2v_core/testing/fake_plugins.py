@@ -31,6 +31,7 @@ from v2v_core.api import (
     DestinationError,
     Event,
     Firmware,
+    FirstBootStatus,
     Guest,
     InputHooks,
     InputResult,
@@ -51,6 +52,8 @@ from v2v_core.api import (
     OutputSetupRequest,
     PluginOption,
     QemuImage,
+    ScriptRun,
+    ScriptState,
     SourceDisk,
     SourceError,
     UsageError,
@@ -155,6 +158,13 @@ class FakeConvert(ConvertHooks):
             obstacles=() if obstacle is None else (Obstacle(reason=obstacle, remedy="remove the obstacle"),),
             changes=() if obstacle is not None else converted.changes,
         )
+
+    @hookimpl
+    def v2v_first_boot(self, request: ConvertRequest) -> FirstBootStatus:
+        """Report one script, in the state of the setting ``first_boot``."""
+        state = ScriptState(request.settings.extra.get("first_boot", ScriptState.DONE))
+        finished = state is not ScriptState.WAITING
+        return FirstBootStatus(planned=True, finished=finished, scripts=(ScriptRun(name="fake", state=state),))
 
 
 class FakeCopy(CopyHooks):

@@ -6,15 +6,16 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from v2v_convert_guestfs import checks, collecting, encryption, inspection, mounts
-from v2v_convert_guestfs.appliance import brief, libguestfs_errors_as
+from v2v_convert_guestfs.appliance import libguestfs_errors_as
 from v2v_convert_guestfs.block_sizes import open_appliance
 from v2v_convert_guestfs.disks import list_filesystems, sizes_of
+from v2v_convert_guestfs.failures import failures_told
 from v2v_convert_guestfs.firmware import find_boot_disk, find_firmware
 from v2v_convert_guestfs.operating_system import operating_system_of
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_convert_guestfs.settings import parse_collect
 from v2v_convert_guestfs.trim import trim
-from v2v_core.api import ConversionError, ConvertRequest, ConvertResult
+from v2v_core.api import ConvertRequest, ConvertResult
 
 
 def convert(request: ConvertRequest) -> ConvertResult:
@@ -30,29 +31,8 @@ def convert_session(session: Session) -> ConvertResult:
 
     :raises ConversionError: it cannot be converted; the source is unchanged.
     """
-    try:
+    with failures_told(session):
         return _convert(session)
-    except (RuntimeError, ConversionError) as err:
-        if session.out_of_time is not None and err is not session.out_of_time:
-            # The appliance was killed; every error after that is a consequence.
-            raise session.out_of_time from err
-        if type(err) is not RuntimeError:
-            raise
-        # An error of libguestfs in an unexpected place: most likely the appliance has died.
-        raise ConversionError(
-            f"libguestfs failed (stage: {session.current}): {brief(err)}",
-            hint="read the appliance's console in the log of this step; more memory for it (--memsize) may help",
-        ) from err
-    except OSError as err:
-        raise ConversionError(
-            f"the conversion cannot go on (stage: {session.current}): {err}",
-            hint=f"look at the free space and the permissions of {session.request.temporary}",
-        ) from err
-    except UnicodeDecodeError as err:
-        raise ConversionError(
-            f"the conversion cannot go on (stage: {session.current}): not UTF-8: {str(err.object)[:200]}",
-            hint="the log of this step shows where; rename the file in the guest at its hypervisor",
-        ) from err
 
 
 def _convert(session: Session) -> ConvertResult:

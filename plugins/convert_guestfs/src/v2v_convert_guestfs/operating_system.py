@@ -8,7 +8,7 @@ of its own (``linux``, ``windows``) and a case of ``operating_system_of``.
 from __future__ import annotations
 
 from v2v_convert_guestfs.session import Blockers, Session
-from v2v_core.api import Capabilities, ConversionError
+from v2v_core.api import Capabilities, ConversionError, FirstBootStatus
 
 MIB = 1024 * 1024
 #: Bytes that must be free: on the root file system, and on others, where only a few small files are written.
@@ -66,6 +66,16 @@ class OperatingSystem:
     def find_boot_disk(self) -> int | None:
         """Return the number, from 1, of the disk that the guest boots from, if that is peculiar to this kind."""
         return None
+
+    def read_first_boot(self) -> FirstBootStatus:
+        """Return what the guest, which is mounted and was converted earlier, has done at its first boots.
+
+        :raises ConversionError: that cannot be read, or the guest was not converted.
+        """
+        raise ConversionError(
+            f"nothing is known of a first boot of guests of the type {self.session.inspection.os_type}",
+            hint="give the disks of a Linux or Windows guest that was converted",
+        )
 
     def convert(self, blockers: Blockers) -> Capabilities:
         """Convert the guest, which is mounted.

@@ -9,6 +9,7 @@ from v2v_core.api import (
     ConvertResult,
     ConvertSettings,
     Finding,
+    FirstBootStatus,
     InspectResult,
     PluginOption,
     ProbeHooks,
@@ -21,8 +22,8 @@ class GuestfsConvert(ConvertHooks, ProbeHooks):
     """Converts guests by looking into them with libguestfs and running their own tools in its appliance."""
 
     api_version = 1
-    summary = "convert Linux guests through libguestfs"
-    capabilities = ("convert:linux", "collect-option")
+    summary = "convert Linux and Windows guests through libguestfs"
+    capabilities = ("convert:linux", "convert:windows", "collect-option")
     options: tuple[PluginOption, ...] = ()
 
     @hookimpl
@@ -45,6 +46,17 @@ class GuestfsConvert(ConvertHooks, ProbeHooks):
         from v2v_convert_guestfs.host.kvm import with_emulation
 
         return look_into(with_emulation(request))
+
+    @hookimpl
+    def v2v_first_boot(self, request: ConvertRequest) -> FirstBootStatus:
+        """Read from a converted guest what it did at its first boots.
+
+        :raises ConversionError: the guest could not be looked into.
+        """
+        from v2v_convert_guestfs.first_boot_look import look
+        from v2v_convert_guestfs.host.kvm import with_emulation
+
+        return look(with_emulation(request))
 
     @hookimpl
     def v2v_convert(self, request: ConvertRequest) -> ConvertResult:

@@ -23,7 +23,9 @@ from v2v_convert_guestfs.session import Session
 _NAME = "v2v-firstboot"
 _RUNNER = f"/usr/local/sbin/{_NAME}"
 _BASE = f"/var/lib/{_NAME}"
-_LOG = f"/var/log/{_NAME}.log"
+#: Scripts that wait, scripts that were started, and what they printed.
+TODO, DONE = f"{_BASE}/todo", f"{_BASE}/done"
+LOG = f"/var/log/{_NAME}.log"
 _UNITS = "/etc/systemd/system"
 #: OpenRC's program that runs init scripts, and the directory with the links to those that it starts.
 _OPENRC = ("/sbin/openrc-run", "/usr/sbin/openrc-run", "/usr/bin/openrc-run")
@@ -40,7 +42,7 @@ _SORTERS = {Family.DEBIAN: ["update-rc.d", _NAME, "defaults"], Family.SUSE: ["in
 
 RUNNER = f"""\
 #!/bin/sh
-# Written by virt-v2v. Runs each script in {_BASE}/todo once, then removes what starts it.
+# Written by virt-v2v. Runs each script in {TODO} once, then removes what starts it.
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 
@@ -52,7 +54,7 @@ has_network() {{
 }}
 
 umask 077
-exec </dev/null >>{_LOG} 2>&1
+exec </dev/null >>{LOG} 2>&1
 umask 022
 cd / || exit 0
 
@@ -62,17 +64,17 @@ until has_network || [ "$waited" -ge {_NETWORK_WAIT} ]; do
     waited=$((waited + 2))
 done
 
-for script in {_BASE}/todo/*; do
+for script in {TODO}/*; do
     [ -f "$script" ] || continue
     name=${{script##*/}}
-    mv -f "$script" "{_BASE}/done/$name" || continue
+    mv -f "$script" "{DONE}/$name" || continue
     echo "$(date): $name starts"
-    "{_BASE}/done/$name"
+    "{DONE}/$name"
     status=$?
     echo "$(date): $name has ended with the status $status"
 done
 
-rmdir {_BASE}/todo || exit 0
+rmdir {TODO} || exit 0
 rm -f {_RUNNER} {_UNITS}/{_NAME}.service {_UNITS}/{_NAME}.timer {_UNITS}/timers.target.wants/{_NAME}.timer \\
     /etc/rc.d/init.d/{_NAME} /etc/init.d/{_NAME} /etc/rc.d/rc?.d/[SK]??{_NAME} /etc/rc?.d/[SK]??{_NAME} \\
     /etc/init.d/rc?.d/[SK]??{_NAME} /etc/runlevels/*/{_NAME}
@@ -101,7 +103,7 @@ _SERVICE = f"""\
 [Unit]
 Description=Run the scripts for the first boot after the conversion by virt-v2v
 ConditionPathExists={_RUNNER}
-RequiresMountsFor={_BASE} {_LOG}
+RequiresMountsFor={_BASE} {LOG}
 After=network-online.target
 
 [Service]
@@ -165,13 +167,13 @@ def add_script(session: Session, files: GuestFiles, name: str, script: bytes, *,
     enable = _enabling(session, files)
     if enable is None:
         return False
-    number = len(files.glob(f"{_BASE}/todo/*")) + 1
+    number = len(files.glob(f"{TODO}/*")) + 1
     if number == 1:
         what = "created"
         files.create(_RUNNER, RUNNER.encode(), mode=0o755, what=what, why=why)
-        files.create_directory(f"{_BASE}/done", mode=0o700, what=what, why=why)
+        files.create_directory(DONE, mode=0o700, what=what, why=why)
         enable(session, files, why)
-    path = f"{_BASE}/todo/{number:04}-{safe_name(name)}"
+    path = f"{TODO}/{number:04}-{safe_name(name)}"
     files.create(path, script, mode=0o700, what="created, to run once at the first boot", why=why)
     return True
 

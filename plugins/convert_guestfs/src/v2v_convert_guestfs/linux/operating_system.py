@@ -8,7 +8,7 @@ from v2v_convert_guestfs.linux import checks, distribution, fstab_devices
 from v2v_convert_guestfs.linux.families import Family, family_of, release_of
 from v2v_convert_guestfs.operating_system import MIB, OperatingSystem
 from v2v_convert_guestfs.session import Blockers
-from v2v_core.api import Capabilities
+from v2v_core.api import Capabilities, FirstBootStatus
 
 #: Bytes that must be free on /boot: for a second initramfs of the usual size.
 _BOOT_NEEDS = 50 * MIB
@@ -57,6 +57,12 @@ class Linux(OperatingSystem):
     def find_name(self) -> str | None:
         """Return the name in os-release."""
         return distribution.pretty_name(GuestFiles(self.session))
+
+    def read_first_boot(self) -> FirstBootStatus:
+        """Return what the scripts of the first boot have done."""
+        from v2v_convert_guestfs.linux.first_boot_status import read_status
+
+        return read_status(self.session, GuestFiles(self.session))
 
     def convert(self, blockers: Blockers) -> Capabilities:
         """Convert the guest."""
