@@ -9,6 +9,7 @@ Names are compared without case, as in a real hive.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,15 @@ from v2v_core.api import ConvertRequest, ConvertSettings, Firmware, Guest, Inspe
 from v2v_core.testing import FakeReporter
 
 Hive = Mapping[str, Any]
+
+_ADMINISTRATORS = struct.pack("<BB6sII", 1, 2, bytes([0, 0, 0, 0, 0, 5]), 32, 544)
+#: A security descriptor: administrators own the file and may do anything with it, nobody else may do anything.
+ONLY_ADMINISTRATORS = (
+    struct.pack("<BBHIIII", 1, 0, 0x8004, 20, 0, 0, 20 + len(_ADMINISTRATORS))
+    + _ADMINISTRATORS
+    + struct.pack("<BBHHHBBHI", 2, 0, 32, 1, 0, 0, 0, 24, 0x1F01FF)
+    + _ADMINISTRATORS
+)
 
 
 @dataclass
@@ -178,7 +188,6 @@ class SimulatedAppliance:
     def __init__(self, files: Mapping[str, bytes], directories: Sequence[str]) -> None:
         self.files = dict(files)
         self.directories = {"/", *directories}
-        self.attributes: dict[tuple[str, str], bytes] = {}
         for path in (*self.files, *directories):
             self._add_above(path)
 
@@ -241,8 +250,17 @@ class SimulatedAppliance:
     def rename(self, old: str, new: str) -> None:
         self._there(new.rpartition("/")[0] or "/")
         self.files[new] = self.files.pop(old)
-        for path, name in [known for known in self.attributes if known[0] == old]:
-            self.attributes[new, name] = self.attributes.pop((path, name))
+
+    def cp(self, old: str, new: str) -> None:
+        self.files[new] = self.files[old]
+
+    def chmod(self, mode: int, path: str) -> None: ...
+
+    def chown(self, owner: int, group: int, path: str) -> None: ...
+
+    def getxattr(self, path: str, name: str) -> bytes:
+        assert name == "system.ntfs_acl"
+        return ONLY_ADMINISTRATORS
 
     def rm_f(self, path: str) -> None:
         self.files.pop(path, None)

@@ -14,6 +14,9 @@ from v2v_convert_guestfs.session import Blockers, Session
 
 #: Mount options that keep the kernel from replaying the journal of a file system that is mounted read-only.
 _WITHOUT_JOURNAL = {"ext3": "ro,noload", "ext4": "ro,noload", "xfs": "ro,norecovery"}
+#: NTFS-3G gives new files no access rights at all without this option, so that every user of the guest may write them.
+#: With it, a mode of 0755 lets only administrators and the system write.
+_TO_WRITE = {"ntfs": "permissions"}
 
 
 def mount_guest(session: Session, blockers: Blockers, *, untouched: bool) -> None:
@@ -99,7 +102,8 @@ def _mount(session: Session, device: str, place: str, *, untouched: bool) -> Non
 
 
 def _options(session: Session, device: str, *, untouched: bool) -> str:
-    return _WITHOUT_JOURNAL.get(session.filesystems.get(device, ""), "ro") if untouched else ""
+    kind = session.filesystems.get(device, "")
+    return _WITHOUT_JOURNAL.get(kind, "ro") if untouched else _TO_WRITE.get(kind, "")
 
 
 def check_writable(session: Session) -> str | None:

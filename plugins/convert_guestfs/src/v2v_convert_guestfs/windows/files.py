@@ -10,6 +10,7 @@ from pathlib import Path
 from v2v_convert_guestfs.appliance import Handle, brief
 from v2v_convert_guestfs.files import CONFIGURATION_LIMIT, read_content
 from v2v_convert_guestfs.session import Session
+from v2v_convert_guestfs.windows.access_rights import other_writers
 from v2v_core.api import ConversionError
 
 #: How many names of a directory are looked at, and how many bytes of them. ``WinSxS`` has some 15,000.
@@ -18,6 +19,10 @@ _NAMES_BYTES = 8 * 1024 * 1024
 
 #: Bytes: longer contents go to the guest as a transfer and not in one message.
 _MESSAGE_LIMIT = 2 * 1024 * 1024
+
+#: The mode of what is written. NTFS-3G makes of it access rights with which only administrators and the system, which
+#: are root to it, can write, and everybody can read and run it; see ``mounts``.
+_OTHERS_READ = 0o755
 
 _FULL = "look for a full file system, and check the disk with chkdsk at the source"
 
@@ -108,13 +113,48 @@ class WindowsFiles:
             temporary = str(self._handle.mktemp(f"{directory}/v2v-XXXXXX"))
             self._write(temporary, content)
             target = old or f"{directory}/{name}"
-            self._handle.rename(temporary, target)
+            self._put(temporary, target, new=old is None)
+            if private:
+                self._protect(directory, target)
         except (RuntimeError, OSError) as err:
             if temporary:
                 with suppress(RuntimeError):
                     self._handle.rm_f(temporary)
             raise ConversionError(f"{path} in the guest cannot be written: {brief(err)}", hint=_FULL) from err
         self._session.changed(target, "created" if old is None else "replaced", why)
+
+    def _put(self, temporary: str, target: str, *, new: bool) -> None:
+        """Make a written file the target. An existing one keeps its access rights and attributes.
+
+        :raises RuntimeError: libguestfs's.
+        """
+        if new:
+            self._handle.chmod(_OTHERS_READ, temporary)
+            self._handle.rename(temporary, target)
+        else:
+            self._handle.cp(temporary, target)
+            self._handle.rm_f(temporary)
+
+    def _protect(self, directory: str, target: str) -> None:
+        """Let only administrators and the system write a file and its directory, and check that it is so.
+
+        :raises RuntimeError: libguestfs's. :raises ConversionError: other users can still write them.
+        """
+        for path in (directory, target):
+            self._handle.chown(0, 0, path)
+            self._handle.chmod(_OTHERS_READ, path)
+            try:
+                descriptor = bytes(self._handle.getxattr(path, "system.ntfs_acl"))
+            except RuntimeError as err:
+                self._warn(f"the access rights of {path} in the guest cannot be checked", err)
+                continue
+            writers = other_writers(descriptor)
+            if writers:
+                raise ConversionError(
+                    f"{path} in the guest could be changed by others than administrators ({', '.join(writers)}), "
+                    "and the conversion cannot change its access rights",
+                    hint="remove this file or directory at the source",
+                )
 
     def remove(self, path: str, *, why: str) -> bool:
         """Remove a file, or a directory with all that is in it; return whether there was one."""

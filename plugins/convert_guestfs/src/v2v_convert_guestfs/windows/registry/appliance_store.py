@@ -15,6 +15,7 @@ from v2v_convert_guestfs.appliance import Handle, brief
 from v2v_convert_guestfs.session import Session
 from v2v_convert_guestfs.windows.registry.hives import Edit, HiveName
 from v2v_convert_guestfs.windows.registry.values import Value
+from v2v_convert_guestfs.windows.registry.writing import write_hives
 from v2v_core.api import ConversionError
 
 #: Bytes: longer values are not read. The longest that Windows itself has in these hives are some 100 KiB.
@@ -91,7 +92,10 @@ class ApplianceStore:
 
         :raises ConversionError: one cannot be written; then every hive is as it was.
         """
-        raise NotImplementedError
+        self.close()
+        write_hives(self._session, self._paths, edits)
+        self._children.clear()
+        self._names.clear()
 
     def close(self) -> None:
         """Close the hive that is open, if one is."""
