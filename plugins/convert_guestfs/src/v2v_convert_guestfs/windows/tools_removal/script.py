@@ -75,7 +75,7 @@ def _leftovers(product: Product, installed: Sequence[Installed]) -> list[str]:
     if not product.directories:
         return []
     lines = ["echo Uninstalling failed. Its services and files are removed, its entry in the list of programs is left"]
-    lines += [f'sc delete "{service}" >nul 2>&1' for service in product.services]
+    lines += [f'sc delete "{service}" >nul 2>&1' for service in (*product.services, *product.leftover_services)]
     lines += [f'reg delete "{key}" /v "{value}" /f >nul 2>&1' for key in _RUN for value in product.run_values]
     lines += [f'reg delete "{key}" /f >nul 2>&1' for key in product.keys]
     lines += [f'rmdir /s /q "{directory}" >nul 2>&1' for directory in product.directories]
