@@ -89,8 +89,8 @@ def _warn(guest: WindowsGuest, plan: ToolsPlan) -> None:
             )
     lacking = filters.missing(guest, plan.filters)
     # Windows itself names some for classes of devices that the guest does not have.
-    for filter_ in lacking:
-        report.debug(f"the filter driver {filter_.driver} {filter_.why} ({filter_.filters.key}, {filter_.filters.name})")
+    for lost in lacking:
+        report.debug(f"the filter driver {lost.driver} {lost.why} ({lost.filters.key}, {lost.filters.name})")
     if listed := sorted({f"{each.driver} {each.why}" for each in lacking if each.starting}):
         report.warning(
             "Windows may not start: the guest's registry (UpperFilters, LowerFilters) names filter drivers that cannot "

@@ -29,7 +29,9 @@ def name_of(product: Product) -> str:
 
 def body_of(product: Product, installed: Sequence[Installed]) -> str:
     """Return the script: uninstall all of them; where that fails, remove what does harm. The exit code says it."""
-    lines = [f'reg query "{key}" >nul 2>&1 && exit 249' for key in _PENDING]
+    lines = []
+    for key in _PENDING:
+        lines += [f'reg query "{key}" >nul 2>&1', "if not errorlevel 1 exit 249"]
     lines += ["set failed=0", "set restart=0"]
     for number, each in enumerate(installed, 1):
         lines += _uninstall(each, number, name_of(product))
