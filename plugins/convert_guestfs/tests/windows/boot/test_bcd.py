@@ -179,6 +179,10 @@ def test_settings_of_the_default_entry(bios: Make, tmp_path: Path) -> None:
         assert word in told
     assert plan.test_signing
     assert not plan.no_integrity_checks
+    assert guest.report.infos == []
+    nested = bios(store(tmp_path, entry(MBR_ONE, e250000f0=b"\1" + bytes(7))))
+    boot.examine(nested, Blockers())
+    assert "Hyper-V starts before the guest's Windows" in nested.report.infos[0]
     quiet = bios(store(tmp_path, entry(MBR_ONE, e160000a0=b"\0", e16000049=b"\0", e16000048=ON)))
     assert boot.examine(quiet, Blockers()).no_integrity_checks
     assert quiet.report.warnings == []
@@ -227,6 +231,16 @@ def test_a_damaged_configuration_is_a_warning(bios: Make, tmp_path: Path, damage
     assert len(guest.report.warnings) == 1
     assert "the boot configuration of Windows, /dev/sda1:/Boot/BCD, is damaged" in guest.report.warnings[0]
     assert "bcdboot C:\\Windows /s LETTER: /f BIOS" in guest.report.warnings[0]
+    assert facts_of(guest)[ENTRY][0] is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("count", [1, 4096])
+def test_a_configuration_with_bytes_behind_its_end_is_left_alone(bios: Make, tmp_path: Path, count: int) -> None:
+    guest = bios(store(tmp_path, entry(NOWHERE)) + bytes(count))
+    before = dict(guest.session.handle.files)
+    boot.change(guest, boot.examine(guest, Blockers()))
+    assert len(guest.report.warnings) == 1
+    assert guest.session.handle.files == before
     assert facts_of(guest)[ENTRY][0] is Verdict.UNKNOWN
 
 

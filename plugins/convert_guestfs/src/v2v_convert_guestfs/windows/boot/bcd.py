@@ -21,7 +21,7 @@ DEVICE, OS_DEVICE, GRAPHICS_DISABLED = "11000001", "21000001", "16000046"
 _PATH, _DESCRIPTION, _SYSTEM_ROOT, _INHERITED = "12000002", "12000004", "22000002", "14000006"
 _DEFAULT, _ORDER, _ONCE = "23000003", "24000001", "24000002"
 _TEST_SIGNING, _NO_INTEGRITY_CHECKS, _DEBUG = "16000049", "16000048", "160000a0"
-_SAFE_MODE = "25000080"
+_SAFE_MODE, _HYPERVISOR = "25000080", "250000f0"
 _LOADER, _LOADER_OF_XP = 0x10200003, 0x10300006
 _GUID = re.compile(r"\{[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\}")
 _MOST_ENTRIES = 32
@@ -48,6 +48,7 @@ class Entry:
     :param system_root: the directory of its Windows, ``\Windows``.
     :param of_xp: it starts the loader of Windows XP (ntldr) in place of winload.
     :param safe_mode: it starts Windows in safe mode. :param debug: the kernel waits for a debugger or can talk to one.
+    :param hypervisor: it starts Hyper-V before Windows.
     """
 
     guid: str
@@ -62,6 +63,7 @@ class Entry:
     no_integrity_checks: bool = False
     safe_mode: bool = False
     debug: bool = False
+    hypervisor: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +121,7 @@ def _entry(objects: Node, guid: str) -> Entry | None:
         no_integrity_checks=own.is_on(_NO_INTEGRITY_CHECKS),
         safe_mode=own.lookup(_SAFE_MODE) is not None,
         debug=own.is_on(_DEBUG),
+        hypervisor=own.is_on(_HYPERVISOR),
     )
 
 

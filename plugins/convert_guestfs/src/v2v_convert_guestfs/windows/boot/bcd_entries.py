@@ -65,7 +65,7 @@ def look(guest: WindowsGuest, disks: Sequence[Disk], starts: Sequence[Partition]
         found = Found(partition=partition, store=read)
         if read.state in {State.WHOLE, State.DIRTY}:
             return _judged(guest, disks, found)
-        if read.state is State.DAMAGED:
+        if read.state in {State.DAMAGED, State.UNREADABLE}:
             damaged = damaged or found
     return damaged
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 from v2v_convert_guestfs.windows.boot import bcd_entries, boot_ini, esp, layout, letters
 from v2v_convert_guestfs.windows.boot.bcd_entries import Found
 from v2v_convert_guestfs.windows.boot.disks import start_partitions, windows_partition
-from v2v_convert_guestfs.windows.boot.store import State
 from v2v_convert_guestfs.windows.guest import WindowsGuest
 from v2v_core.api import Fact, Firmware, Verdict
 
@@ -40,8 +39,8 @@ def facts(guest: WindowsGuest) -> tuple[Fact, ...]:
 def _entry_fact(found: Found | None) -> Fact:
     if found is None:
         return Fact(name=_ENTRY, verdict=Verdict.UNKNOWN, detail="there is no boot configuration (BCD)")
-    if found.store.state is State.DAMAGED:
-        return Fact(name=_ENTRY, verdict=Verdict.UNKNOWN, detail=f"{found.shown} is damaged: {found.store.why}")
+    if found.store.configuration is None:
+        return Fact(name=_ENTRY, verdict=Verdict.UNKNOWN, detail=f"{found.shown} cannot be read: {found.store.why}")
     if found.wrong:
         return Fact(name=_ENTRY, verdict=Verdict.FAILED, detail=f"{found.shown}: {found.wrong}")
     if found.unknown or found.entry is None or found.loader is None:

@@ -37,6 +37,9 @@ def warn_of_configuration(
     if found.store.state is State.DAMAGED:
         warn(f"the boot configuration of Windows, {found.shown}, is damaged: {found.store.why}. {_sentence(help_)}")
         return
+    if found.store.state is State.UNREADABLE:
+        warn(f"the boot configuration of Windows, {found.shown}, is not examined: {found.store.why}")
+        return
     if found.store.state is State.DIRTY:
         warn(
             f"the boot configuration of Windows, {found.shown}, has edits that are only in its log: it is left as it "
@@ -103,6 +106,11 @@ def _warn_of_entry(
         )
     if entry.debug:
         warn("kernel debugging is on in the guest's boot configuration: switch it off with bcdedit /debug off")
+    if entry.hypervisor:
+        session.report.info(
+            "Hyper-V starts before the guest's Windows (hypervisorlaunchtype): on KVM it does so only with nested "
+            "virtualization"
+        )
     if session.request.guest.secure_boot and (entry.test_signing or entry.no_integrity_checks):
         what = "testsigning" if entry.test_signing else "nointegritychecks"
         warn(

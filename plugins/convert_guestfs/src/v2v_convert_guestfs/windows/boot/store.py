@@ -22,6 +22,8 @@ from v2v_core.api import ConversionError
 #: Bytes: real ones have 24 to 100 KiB.
 _LARGEST = 4 * 1024 * 1024
 _HEADER = 512
+#: Bytes before the first block, and where the header has the length of all blocks.
+_BLOCK, _LENGTH = 4096, 0x28
 
 
 class State(StrEnum):
@@ -31,6 +33,8 @@ class State(StrEnum):
     #: Its last edits are in its log only.
     DIRTY = "dirty"
     DAMAGED = "damaged"
+    #: Windows can read it, the appliance's hivex cannot.
+    UNREADABLE = "unreadable"
     MISSING = "missing"
 
 
@@ -60,11 +64,9 @@ def read(guest: WindowsGuest, path: str) -> Store:
     real = guest.files.find(path)
     if real is None or not guest.files.is_file(real):
         return Store(path, State.MISSING)
-    header, size = guest.files.read_start(real, _HEADER), guest.files.size(real)
-    if header is None or size is None or len(header) < _HEADER or not header.startswith(b"regf"):
-        return Store(real, State.DAMAGED, why="it is no registry hive")
-    if size > _LARGEST:
-        return Store(real, State.DAMAGED, why=f"{size} bytes are too many for one")
+    header = guest.files.read_start(real, _HEADER) or b""
+    if (refused := _refused(header, guest.files.size(real) or 0)) is not None:
+        return Store(real, refused[0], why=refused[1])
     handle = guest.session.handle
     _close_others(guest)
     try:
@@ -79,6 +81,18 @@ def read(guest: WindowsGuest, path: str) -> Store:
         return Store(real, State.DAMAGED, why="it has no boot manager")
     first, second = struct.unpack_from("<II", header, 4)
     return Store(real, State.WHOLE if first == second else State.DIRTY, found)
+
+
+def _refused(header: bytes, size: int) -> tuple[State, str] | None:
+    """Return why a file is not opened; None if it is."""
+    if len(header) < _HEADER or not header.startswith(b"regf"):
+        return State.DAMAGED, "it is no registry hive"
+    if size > _LARGEST:
+        return State.DAMAGED, f"{size} bytes are too many for one"
+    behind = size - _BLOCK - int(struct.unpack_from("<I", header, _LENGTH)[0])
+    if behind > 0:
+        return State.UNREADABLE, f"{behind} bytes follow its end, with which the appliance's hivex cannot open it"
+    return None
 
 
 def edit(guest: WindowsGuest, path: str, edits: Sequence[BcdEdit], *, shown: str) -> None:

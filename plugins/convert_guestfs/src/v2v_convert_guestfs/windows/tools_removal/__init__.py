@@ -70,7 +70,9 @@ def facts(guest: WindowsGuest) -> tuple[Fact, ...]:
     """Return what can be seen of filter drivers, once all changes are written."""
     lacking = [each for each in filters.missing(guest, filters.look(guest)) if each.starting]
     detail = "; ".join(f"{each.driver} {each.why} ({each.filters.key})" for each in lacking[:_SHOWN])
-    return (Fact(name=_FACT, verdict=Verdict.FAILED if lacking else Verdict.PASSED, detail=detail),)
+    certain = any(each.broken for each in lacking)
+    verdict = Verdict.FAILED if certain else Verdict.UNKNOWN if lacking else Verdict.PASSED
+    return (Fact(name=_FACT, verdict=verdict, detail=detail),)
 
 
 def _warn(guest: WindowsGuest, plan: ToolsPlan) -> None:
@@ -86,15 +88,14 @@ def _warn(guest: WindowsGuest, plan: ToolsPlan) -> None:
                 "can be run without questions. Its services do not start; uninstall it in the converted guest"
             )
     lacking = filters.missing(guest, plan.filters)
-    for starting in (True, False):
-        listed = sorted({f"{each.driver} {each.why}" for each in lacking if each.starting is starting})
-        what = "Windows does not start" if starting else "some devices do not start"
-        if listed:
-            report.warning(
-                f"{what} in the guest: the registry (UpperFilters, LowerFilters) names filter drivers that cannot be "
-                f"loaded: {', '.join(listed[:_SHOWN])}. Remove them from these lists at the source, or repair their "
-                "programs"
-            )
+    # Windows itself names some for classes of devices that the guest does not have.
+    for lost in lacking:
+        report.debug(f"the filter driver {lost.driver} {lost.why} ({lost.filters.key}, {lost.filters.name})")
+    if listed := sorted({f"{each.driver} {each.why}" for each in lacking if each.starting}):
+        report.warning(
+            "Windows may not start: the guest's registry (UpperFilters, LowerFilters) names filter drivers that cannot "
+            f"be loaded: {', '.join(listed[:_SHOWN])}. Repair or uninstall their programs at the source"
+        )
 
 
 def _can_be_uninstalled(each: Installed) -> bool:

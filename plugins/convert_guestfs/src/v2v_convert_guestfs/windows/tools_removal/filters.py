@@ -7,8 +7,9 @@ Windows does not start either.
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from v2v_convert_guestfs.windows.guest import WindowsGuest
@@ -50,11 +51,15 @@ class FilterList:
 
 @dataclass(frozen=True)
 class Missing:
-    """A filter that stays in a list, and that Windows cannot load. :param why: as the end of a sentence."""
+    """A filter that stays in a list, and that Windows cannot load.
+
+    :param why: as the end of a sentence. :param broken: it is certain: the registry says it.
+    """
 
     filters: FilterList
     driver: str
     why: str
+    broken: bool = True
 
     @property
     def starting(self) -> bool:
@@ -88,16 +93,14 @@ def change(guest: WindowsGuest, lists: tuple[FilterList, ...]) -> None:
 
 def missing(guest: WindowsGuest, lists: tuple[FilterList, ...]) -> tuple[Missing, ...]:
     """Return the filters that stay in lists of classes and cannot be loaded."""
-    known: dict[tuple[str, str], str] = {}
-    found = []
-    for each in lists:
-        for driver in each.left:
-            asked = (each.control_set, driver.lower())
-            if asked not in known:
-                known[asked] = _why_not(guest, each.control_set, driver)
-            if known[asked]:
-                found.append(Missing(each, driver, known[asked]))
-    return tuple(found)
+    names = functools.cache(lambda directory: frozenset(name.lower() for name in guest.files.names(directory)))
+    why_not = functools.cache(lambda control_set, driver: _why_not(guest, control_set, driver, names))
+    return tuple(
+        Missing(each, driver, why, broken=broken)
+        for each in lists
+        for driver in each.left
+        for why, broken in why_not(each.control_set, driver)
+    )
 
 
 def driver_file(guest: WindowsGuest, image_path: str | None, driver: str) -> str | None:
@@ -140,13 +143,20 @@ def _list(control_set: str, key: Key, name: str) -> FilterList | None:
     )
 
 
-def _why_not(guest: WindowsGuest, control_set: str, driver: str) -> str:
-    """Return why a driver cannot be loaded; "" if it can."""
+def _why_not(
+    guest: WindowsGuest, control_set: str, driver: str, names: Callable[[str], frozenset[str]]
+) -> tuple[tuple[str, bool], ...]:
+    """Return why a driver cannot be loaded, and whether that is certain; nothing if it can.
+
+    Only the names of files are looked at: the appliance cannot open all that Windows can.
+    """
     key = guest.registry.key(HiveName.SYSTEM, f"{control_set}\\Services\\{driver}")
     if key is None:
-        return "is no service"
+        return (("is no service", True),)
     start, image = key.value("Start"), key.value("ImagePath")
     if start is not None and start.number == _DISABLED:
-        return "is disabled"
+        return (("is disabled", True),)
     path = driver_file(guest, image.text if image is not None else None, driver)
-    return "" if path is None or guest.files.is_file(path) else f"has no file {path}"
+    if path is None or path.rpartition("/")[2].lower() in names(path.rpartition("/")[0]):
+        return ()
+    return ((f"has no file {path}", False),)

@@ -21,7 +21,8 @@ class Product:
     :param drivers: that are of no use without the hypervisor. They may be filters of other devices.
     :param msi_options: further properties for the uninstallation. :param silent: the option of an uninstaller that is
         no MSI, to ask nothing. :param uninstalled: False if uninstalling takes away drivers that KVM needs.
-    :param directories: that are removed where uninstalling fails, and :param keys: of the registry.
+    :param directories: that are removed where uninstalling fails, as are :param keys: of the registry, and
+    :param leftover_services: that are not disabled before.
     :param run_values: of ``CurrentVersion\\Run``, which start programs at each logon.
     """
 
@@ -36,6 +37,7 @@ class Product:
     directories: tuple[str, ...] = ()
     run_values: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    leftover_services: tuple[str, ...] = ()
 
 
 VMWARE = Product(
@@ -43,7 +45,7 @@ VMWARE = Product(
     display=re.compile(r"VMware Tools\b", re.IGNORECASE),
     publisher=re.compile(r"VMware|Broadcom", re.IGNORECASE),
     services=(
-        *("VMTools", "VGAuthService", "vm3dservice", "vmvss", "VMUpgradeHelper", "GISvc", "TPAutoConnSvc"),
+        *("VMTools", "VGAuthService", "vm3dservice", "VMUpgradeHelper", "GISvc", "TPAutoConnSvc"),
         *("TPVCGateway", "VMware Physical Disk Helper Service"),
         *("VMwareCAFCommAmqpListener", "VMwareCAFManagementAgentHost"),
     ),
@@ -53,7 +55,8 @@ VMWARE = Product(
     ),
     directories=(r"%ProgramFiles%\VMware\VMware Tools", r"%CommonProgramFiles%\VMware\Drivers"),
     run_values=("VMware Tools", "VMware User Process"),
-    # The provider of snapshots: with its service gone, every backup by VSS would fail.
+    # The provider of snapshots. While it is registered, its service has to be there, or backups by VSS fail.
+    leftover_services=("vmvss",),
     keys=(r"HKLM\SYSTEM\CurrentControlSet\Services\VSS\Providers\{564D7761-7265-2056-5353-2050726F7669}",),
 )
 XEN = Product(

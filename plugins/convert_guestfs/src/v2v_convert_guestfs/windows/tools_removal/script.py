@@ -29,7 +29,9 @@ def name_of(product: Product) -> str:
 
 def body_of(product: Product, installed: Sequence[Installed]) -> str:
     """Return the script: uninstall all of them; where that fails, remove what does harm. The exit code says it."""
-    lines = [f'reg query "{key}" >nul 2>&1 && exit 249' for key in _PENDING]
+    lines = []
+    for key in _PENDING:
+        lines += [f'reg query "{key}" >nul 2>&1', "if not errorlevel 1 exit 249"]
     lines += ["set failed=0", "set restart=0"]
     for number, each in enumerate(installed, 1):
         lines += _uninstall(each, number, name_of(product))
@@ -75,7 +77,7 @@ def _leftovers(product: Product, installed: Sequence[Installed]) -> list[str]:
     if not product.directories:
         return []
     lines = ["echo Uninstalling failed. Its services and files are removed, its entry in the list of programs is left"]
-    lines += [f'sc delete "{service}" >nul 2>&1' for service in product.services]
+    lines += [f'sc delete "{service}" >nul 2>&1' for service in (*product.services, *product.leftover_services)]
     lines += [f'reg delete "{key}" /v "{value}" /f >nul 2>&1' for key in _RUN for value in product.run_values]
     lines += [f'reg delete "{key}" /f >nul 2>&1' for key in product.keys]
     lines += [f'rmdir /s /q "{directory}" >nul 2>&1' for directory in product.directories]
