@@ -52,12 +52,21 @@ def _report_guessed(guest: WindowsGuest, pairing: Pairing, settings: Mapping[str
     guessed = [pair for pair in pairing.pairs if pair.guessed]
     if not any(settings[pair.adapter.guid] for pair in guessed):
         return
-    listed = "; ".join(f"{_named(pair.adapter, settings)} is {pair.mac}" for pair in guessed)
+    listed = "; ".join(f"{_named(pair.adapter, settings)} is {_nic(guest, pair)}" for pair in guessed)
+    if pairing.macs:
+        described = " ".join(f"--nic network=NAME,mac={mac}" for mac in list(pairing.macs.values())[:_LISTED])
+        remedy = f"describe the NICs, each with its network: {described}"
+    else:
+        remedy = f"convert again with the right MAC addresses in {_options(guessed, settings)}"
     guest.session.report.warning(
         f"which of the source's NICs had which addresses was guessed from their order: {listed}. If this is wrong, "
-        f"convert again with {_options(guessed, settings) or 'a source that states the MAC addresses'} and the right "
-        "MAC addresses"
+        + remedy
     )
+
+
+def _nic(guest: WindowsGuest, pair: Pair) -> str:
+    network = guest.session.request.guest.nics[pair.position].network
+    return f"NIC {pair.position + 1} on {network[:100]!r} ({pair.mac})"
 
 
 def _report_unknown(

@@ -43,7 +43,10 @@ exit 250
 
 :find
 set "name="
-for /f tokens^=1^,5^ delims^=^" %%a in ('getmac /v /fo csv /nh') do if /i "%%b"=="%mac%" set "name=%%a"
+for /f "tokens=1-4 delims=," %%a in ('getmac /v /fo csv /nh') do (
+if /i "%%~c"=="%mac%" set "name=%%~a"
+if /i "%%~d"=="%mac%" set "name=%%~a"
+)
 if defined name goto :eof
 if %left% leq 0 goto :eof
 set /a left-=1
@@ -55,7 +58,15 @@ set "tries=5"
 :look
 set "there="
 netsh interface %family% show address "%name%" >"%V2V%\network-now"
-for /f "usebackq tokens=*" %%l in ("%V2V%\network-now") do for %%w in (%%l) do if /i "%%w"=="%want%" set "there=1"
+for /f "usebackq tokens=1-8" %%a in ("%V2V%\network-now") do (
+if /i "%%b"=="%want%" set "there=1"
+if /i "%%c"=="%want%" set "there=1"
+if /i "%%d"=="%want%" set "there=1"
+if /i "%%e"=="%want%" set "there=1"
+if /i "%%f"=="%want%" set "there=1"
+if /i "%%g"=="%want%" set "there=1"
+if /i "%%h"=="%want%" set "there=1"
+)
 if defined there goto :eof
 set /a tries-=1
 if %tries% leq 0 goto lacks
@@ -73,7 +84,7 @@ set "guid="
 set "key="
 for /f "tokens=1,2,*" %%a in ('reg query "{_SERVICES}\{CONNECTIONS}" /s') do (
 if "%%b"=="" set "key=%%a"
-if "%%a"=="Name" if /i "%%c"=="%name%" goto identified
+if /i "%%a=%%c"=="Name=%name%" goto identified
 )
 echo The registry has no connection of this name.
 set "failed=1"
@@ -146,14 +157,14 @@ def _nic(number: int, replay: Replay, dialect: _Dialect) -> Iterator[str]:
 def _ipv4(settings: IpSettings, dialect: _Dialect) -> Iterator[str]:
     start, connection, tag = f"netsh interface {dialect.family}", 'name="%name%"', dialect.address
     addresses = [one for one in settings.addresses if isinstance(one, ipaddress.IPv4Interface)]
-    gateways = [route for route in settings.routes_of(4) if route.is_default]
+    gateways = [_gateway(route, dialect) for route in settings.routes_of(4) if route.is_default]
     if addresses:
-        yield f"{start} set address {connection} source=static {tag}={addresses[0].ip} mask={addresses[0].netmask}"
-    for address in addresses[1:]:
-        yield f"{start} add address {connection} {tag}={address.ip} mask={address.netmask}"
-    for gateway in gateways if addresses else ():
-        metric = gateway.metric or (0 if dialect.has_registry_only else None)
-        yield f"{start} add address {connection} gateway={gateway.gateway}" + _option("gwmetric", metric)
+        first = f"{tag}={addresses[0].ip} mask={addresses[0].netmask}"
+        yield f"{start} set address {connection} source=static {' '.join([first, *gateways[:1]])}"
+        for address in addresses[1:]:
+            yield f"{start} add address {connection} {tag}={address.ip} mask={address.netmask}"
+        for gateway in gateways[1:]:
+            yield f"{start} add address {connection} {gateway}"
     servers = settings.nameservers_of(4)
     registered = f" register={settings.register or 'primary'}"
     for number, server in enumerate(servers, 1):
@@ -168,6 +179,12 @@ def _ipv4(settings: IpSettings, dialect: _Dialect) -> Iterator[str]:
     if not dialect.has_registry_only:
         yield from _by_index(settings)
         yield from _routes(start, settings.routes_of(4), without_default=bool(addresses))
+
+
+def _gateway(route: Route, dialect: _Dialect) -> str:
+    """Return the arguments for a default gateway. Old versions take no metric for 1, and 0 for their own choice."""
+    metric = route.metric or (0 if dialect.has_registry_only else None)
+    return f"gateway={route.gateway}{_option('gwmetric', metric)}"
 
 
 def _by_index(settings: IpSettings) -> Iterator[str]:
