@@ -59,7 +59,7 @@ $(VENV)/installed: pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(
 	$(PYTHON) -m venv --system-site-packages $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt $(addprefix -e ,$(DISTS)) \
 	    pytest pytest-timeout hypothesis ruff mypy lxml-stubs types-PyYAML hatchling editables keyring \
-	    dissect.regf dissect.target
+	    dissect.regf dissect.target cryptography
 	touch $@
 
 format:

@@ -70,6 +70,7 @@ def test_keys(tmp_path: Path) -> None:
         ("cryptsetup: killed by signal 9", "--memsize 4096"),
         ("Unmet LUKS2 requirements detected.", "newer cryptsetup"),
         ("Check that kernel supports aes-adiantum-plain64 cipher", "newer cryptsetup"),
+        ("Activation of partially decrypted BITLK device is not supported.", "resume BitLocker at the source"),
         ("No key available with this passphrase.", "check the key"),
     ],
 )

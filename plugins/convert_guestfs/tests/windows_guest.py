@@ -214,6 +214,12 @@ class SimulatedAppliance:
     def is_dir(self, path: str, *, followsymlinks: bool = False) -> bool:
         return path in self.directories
 
+    def is_symlink(self, path: str) -> bool:
+        return False
+
+    def list_devices(self) -> list[str]:
+        return []
+
     def ls(self, path: str) -> list[str]:
         start = path.rstrip("/") + "/"
         below = [name for name in (*self.files, *self.directories) if name.startswith(start) and name != start]

@@ -22,6 +22,8 @@ _NOT_KNOWN = re.compile(
     r"requirements? detected|unsupported|not supported|kernel supports|unknown (?:cipher|token|segment)|reencryption",
     re.IGNORECASE,
 )
+#: What it says of a BitLocker volume whose key lies open on the disk. It opens none, and no key helps.
+_SUSPENDED = "partially decrypted BITLK"
 #: Bytes: cryptsetup's own limit for key files.
 _LONGEST = 8 * 1024 * 1024
 
@@ -142,6 +144,11 @@ def why_locked(device: str, failure: str) -> tuple[str, str]:
         return (
             f"the encrypted device {device} cannot be opened: a key needs more memory than there is: {failure}",
             "give the appliance more memory, for example with --memsize 4096: LUKS2 uses up to 1 GB for a key (Argon2)",
+        )
+    if _SUSPENDED in failure:
+        return (
+            f"the encrypted device {device} cannot be opened, because BitLocker is suspended on it: {failure}",
+            "resume BitLocker at the source (manage-bde -protectors -enable C:), or decrypt the volume there",
         )
     if _NOT_KNOWN.search(failure):
         return (

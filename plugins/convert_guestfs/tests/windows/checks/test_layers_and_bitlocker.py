@@ -162,7 +162,8 @@ def test_a_locked_system(protections: tuple[int, ...], expected: str) -> None:
     assert "these devices are encrypted: /dev/sda3" in reason
     assert "--key /dev/sda3:file:FILE" in hint
     assert "manage-bde -off" in hint
-    assert "--key /dev/sda2:file:FILE with the 48 digits in FILE" in hint
+    assert "--key /dev/sda2:file:FILE, with the 48 digits and their hyphens in FILE" in hint
+    assert ("manage-bde -protectors -enable" in hint) == (Protector.CLEAR_KEY in protections)
 
 
 @pytest.mark.parametrize(

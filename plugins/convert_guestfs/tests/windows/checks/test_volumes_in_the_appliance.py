@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from bitlocker_volume import RECOVERY_PASSWORD, encrypted
 from ntfs_images import MIB, POOL, bitlocker, damaged, gpt, marked_dirty, mbr, ntfs, with_journal
 from v2v_convert_guestfs.appliance import Appliance
+from v2v_convert_guestfs.encryption import open_encrypted
 from v2v_convert_guestfs.filesystems.nothing_found import nothing_found
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_convert_guestfs.windows.checks.before_mounting import check_volumes
@@ -22,7 +24,9 @@ from v2v_core.testing import FakeReporter
 pytestmark = pytest.mark.slow
 
 PAGE = 8192
-COMPRESSED = "/dev/sda9"
+COMPRESSED, LOCKED, INSIDE = "/dev/sda9", "/dev/sda10", "/dev/mapper/cryptdevsda10"
+#: Where the encrypted volume has nothing.
+METADATA_AT = 6 * MIB
 #: A reparse point of the Windows Overlay Filter, for a file that is compressed by itself.
 WOF = "0x170000801000000001000000020000000100000000000000"
 #: The partitions of the first disk with NTFS, and in what state they are.
@@ -53,6 +57,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         damaged(plain),
         bitlocker(0x0100, 0x0800, 0x0000),
         plain,
+        encrypted(ntfs(place, {"bootmgr": b"boot"}), METADATA_AT),
     ]
     contents = [gpt(volumes), gpt([b"SPACEDB ".ljust(MIB, b"\0")], POOL), mbr(0x42, bytes(MIB))]
     made = [place / f"disk{number}.img" for number, _ in enumerate(contents, 1)]
@@ -132,3 +137,18 @@ def test_the_state_of_volumes(session: Session, images: list[Path]) -> None:
     assert "/dev/sda8 is encrypted with BitLocker, and suspended" in reason
     assert "/dev/sdb: a part of a pool of Storage Spaces" in reason
     assert "/dev/sdc: a dynamic disk of Windows (LDM)" in reason
+
+    # Opened with its recovery password, it is a volume as any other; the TPM of the source stays behind.
+    (session.request.directory / "password").write_text(RECOVERY_PASSWORD + "\n")
+    key = f"{LOCKED}:file:{session.request.directory}/password"
+    session.request = replace(session.request, settings=replace(session.request.settings, keys=(key,)))
+    session.filesystems, blockers = {LOCKED: "BitLocker"}, Blockers()
+    open_encrypted(session, blockers)
+    assert (blockers.reasons, session.opened) == ([], {LOCKED: INSIDE})
+    assert session.filesystems[INSIDE] == "ntfs"
+    session.filesystems = {device: session.filesystems[device] for device in (LOCKED, INSIDE)}
+    untouched, blockers, warnings = look(session, INSIDE)
+    assert (untouched, blockers.reasons) == (False, [])
+    assert [text.partition(", and its key is in the TPM")[0] for text in warnings if LOCKED in text] == [
+        f"{LOCKED} is encrypted with BitLocker"
+    ]

@@ -102,12 +102,15 @@ def parse_metadata(block: bytes) -> BitLocker | None:
 
 def why_locked(session: Session, device: str) -> Limit:
     """Return why a volume without a key cannot be read, and what to do."""
-    found = read_bitlocker(session, device)
-    what = f"{device} is encrypted with BitLocker"
-    if found.suspended:
-        what += ", and suspended (its key lies open on the disk, which the appliance cannot use)"
-    key = f"give its recovery password, for example --key {device}:file:FILE with the 48 digits in FILE"
-    return Limit(what, f"{key}; or decrypt it at the source (manage-bde -off C:) and wait until that is done")
+    decrypt = "decrypt it at the source (manage-bde -off C:) and wait until that is done"
+    key = f"give its recovery password: --key {device}:file:FILE, with the 48 digits and their hyphens in FILE"
+    if read_bitlocker(session, device).suspended:
+        return Limit(
+            f"{device} is encrypted with BitLocker, and suspended (its key lies open on the disk): the appliance opens "
+            "no such volume, with or without a key",
+            f"{decrypt}; or resume BitLocker there (manage-bde -protectors -enable C:) and {key}",
+        )
+    return Limit(f"{device} is encrypted with BitLocker", f"{key}; or {decrypt}")
 
 
 def tell_of_opened(session: Session, device: str) -> None:
@@ -122,8 +125,8 @@ def tell_of_opened(session: Session, device: str) -> None:
         session.report.warning(
             f"{device} is encrypted with BitLocker, and its key is in the TPM of the source, which does not come "
             "along: Windows asks for the recovery password at its first start on KVM, and until then the first boot "
-            "does nothing. To avoid that, suspend BitLocker at the source before the conversion: manage-bde "
-            "-protectors -disable C: -rebootcount 0"
+            "does nothing. Have the password ready, or decrypt the volume at the source before the conversion "
+            "(manage-bde -off C:)"
         )
     else:
         session.report.info(f"{device} is encrypted with BitLocker without a TPM: Windows asks for its key as before")
