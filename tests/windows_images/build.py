@@ -83,6 +83,8 @@ def build_in(recipe: Windows, work: Path) -> None:
     _write_boot_files(recipe, root, esp, own)
     for path, content in recipe.files.items():
         write(root, path, content)
+    if recipe.filler:
+        (root / "pagefile.sys").write_bytes(bytes(recipe.filler * 1024 * 1024))
     if not recipe.vista:
         (root / "Windows").rename(root / "WINDOWS")
     make_disk(recipe, work / "sda.img", root, esp)

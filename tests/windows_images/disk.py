@@ -49,8 +49,8 @@ def make_disk(recipe: Windows, image: Path, root: Path, esp: Path) -> None:
     """
     _make_empty(image, recipe.size)
     start = places(recipe)["C"].start
-    rest = len(recipe.partition_types) + 1  # the last MiB is left free
-    size = recipe.size * _SECTORS - rest * _SECTORS - start
+    # the last MiB is left free: a GPT has its copy there, and a dynamic disk its database
+    size = (recipe.size - 1) * _SECTORS - start
     if recipe.uefi:
         lines = [
             f"label: gpt\nlabel-id: {_identity(recipe, 'disk')}\nunit: sectors",
@@ -61,12 +61,7 @@ def make_disk(recipe: Windows, image: Path, root: Path, esp: Path) -> None:
     else:
         lines = [
             f"label: dos\nlabel-id: {recipe.signature:#010x}\nunit: sectors",
-            f"start={start}, size={size}, type=7, bootable",
-        ]
-        first = start + size
-        lines += [
-            f"start={first + number * _SECTORS}, size={_SECTORS}, type={kind}"
-            for number, kind in enumerate(recipe.partition_types)
+            f"start={start}, size={size}, type={recipe.partition_type}, bootable",
         ]
     _write_table(image, lines)
     part = image.with_suffix(".part")

@@ -34,7 +34,7 @@ def _fill_mounted(image: Path, root: Path) -> None:
     mountpoint.mkdir()
     try:
         run(["ntfs-3g", image, mountpoint])
-        run(["cp", "--recursive", f"{root}/.", mountpoint])
+        run(["cp", "--recursive", "--sparse=never", f"{root}/.", mountpoint])
     finally:
         unmount_below(mountpoint)
         mountpoint.rmdir()

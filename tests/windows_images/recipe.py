@@ -47,9 +47,10 @@ class Windows:
     :param tools: it has VMware Tools.
     :param system: more of the hive SYSTEM, merged with what is made; likewise ``software``.
     :param files: more files, or other ones, by their paths: ``hiberfil.sys``.
+    :param filler: MiB of a file that only takes up room.
     :param dirty_hives: names of hives that Windows did not finish writing.
     :param dirty: Windows did not unmount its file system.
-    :param partition_types: more partitions of the disk with an MBR, of 1 MiB each with nothing in them (LDM is 42).
+    :param partition_type: of the partition with Windows on a disk with an MBR (7, or 42 for a dynamic disk).
     """
 
     name: str
@@ -76,9 +77,10 @@ class Windows:
     system: Tree = dataclasses.field(default_factory=dict)
     software: Tree = dataclasses.field(default_factory=dict)
     files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    filler: int = 0
     dirty_hives: tuple[str, ...] = ()
     dirty: bool = False
-    partition_types: tuple[str, ...] = ()
+    partition_type: str = "7"
 
     @property
     def disk_names(self) -> tuple[str, ...]:

@@ -171,10 +171,13 @@ def _nic(number: int, nic: Nic) -> Tree:
     device, description = _NICS[nic.kind]
     connection = f"{{C43669B{number}-AB3E-4D0E-8FDE-69579925A20F}}"
     octets = nic.mac.replace(":", "").upper()
-    # PCI Express devices have a serial number, which is made of the MAC address here
-    instance = f"4&b70f118&0&{8 * number + 8:02X}88"
-    if nic.kind != "e1000":
-        instance = f"{octets[:6]}FFFF{octets[6:]}00"
+    bus, slot = (2, number + 1) if nic.kind == "e1000" else (3 + 8 * number, 0)
+    instance = {
+        "e1000": f"4&b70f118&0&{8 * number + 8:02X}88",
+        # PCI Express devices have a serial number, and VMware's cards one with the MAC address in it
+        "e1000e": f"{octets[:6]}FFFF{octets[6:]}00",
+        "vmxnet3": f"FF{octets[4:6]}{octets[2:4]}{octets[:2]}{octets[10:]}{octets[8:10]}{octets[6:8]}FE00",
+    }[nic.kind]
     path = rf"PCI\{device}\{instance}"
     addresses: dict[str, Value] = {"EnableDHCP": dword(0 if nic.address else 1), "Domain": sz("")}
     addresses["NameServer"] = sz(",".join(nic.dns))
@@ -191,7 +194,16 @@ def _nic(number: int, nic: Nic) -> Tree:
         "ComponentId": sz(rf"PCI\{device.partition('&SUBSYS')[0]}"),
     }
     driver = rf"{_NET_CLASS}\{number:04}"
-    enumerated = {"Class": sz("Net"), "ClassGUID": sz(_NET_CLASS), "Driver": sz(driver), "DeviceDesc": sz(description)}
+    enumerated = {
+        "Class": sz("Net"),
+        "ClassGUID": sz(_NET_CLASS),
+        "Driver": sz(driver),
+        "DeviceDesc": sz(description),
+        "HardwareID": multi_sz(rf"PCI\{device}"),
+        "LocationInformation": sz(
+            rf"@System32\drivers\pci.sys,#65536;PCI bus %1, device %2, function %3;({bus},{slot},0)"
+        ),
+    }
     return merged(
         at(rf"Control\Class\{driver}", own),
         at(
