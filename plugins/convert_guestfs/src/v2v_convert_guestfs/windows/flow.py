@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Convert a Windows guest from start to end: look at everything, change everything, examine the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from v2v_convert_guestfs.session import Blockers, Session
+from v2v_convert_guestfs.windows import boot, drivers, network, tools_removal
+from v2v_convert_guestfs.windows.capabilities import capabilities
+from v2v_convert_guestfs.windows.checks import system
+from v2v_convert_guestfs.windows.guest import WindowsGuest
+from v2v_convert_guestfs.windows.look import look
+from v2v_core.api import Capabilities
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The results of examining the guest, and the changes that follow from them."""
+
+    drivers: drivers.DriversPlan
+    boot: boot.BootPlan
+    network: network.NetworkPlan
+    tools: tools_removal.ToolsPlan
+
+
+def convert_windows(session: Session, blockers: Blockers) -> Capabilities:
+    """Convert a Windows guest whose file systems are mounted.
+
+    :param blockers: the obstacles collected so far.
+    :raises ConversionError: there are obstacles, a change failed, or the result is not as it must be.
+    """
+    with session.stage("convert/look"):
+        guest = look(session, blockers)
+        plan = _examine(guest, blockers)
+    blockers.stop()
+    _change(guest, plan)
+    _examine_result(guest)
+    return capabilities(guest, plan.drivers, rtc_utc=plan.boot.rtc_utc)
+
+
+def _examine(guest: WindowsGuest, blockers: Blockers) -> Plan:
+    """Examine the guest and collect obstacles, without changing anything."""
+    system.examine(guest, blockers)
+    return Plan(
+        drivers=drivers.examine(guest, blockers),
+        boot=boot.examine(guest, blockers),
+        network=network.examine(guest, blockers),
+        tools=tools_removal.examine(guest, blockers),
+    )
+
+
+def _change(guest: WindowsGuest, plan: Plan) -> None:
+    """Change the guest, one room after the other. The registry is written last, and all at once."""
+    session = guest.session
+    with session.stage("convert/drivers"):
+        drivers.change(guest, plan.drivers)
+    with session.stage("convert/boot"):
+        boot.change(guest, plan.boot)
+    with session.stage("convert/network"):
+        network.change(guest, plan.network)
+    with session.stage("convert/tools"):
+        tools_removal.change(guest, plan.tools)
+    with session.stage("convert/registry"):
+        guest.registry.commit()
+
+
+def _examine_result(guest: WindowsGuest) -> None:
+    """Examine what was written, by other readers than its writers."""
+    session = guest.session
+    with session.stage("convert/examine"):
+        for fact in (*boot.facts(guest), *tools_removal.facts(guest)):
+            session.examined(fact)
