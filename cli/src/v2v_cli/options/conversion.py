@@ -92,7 +92,7 @@ class Conversion(Group):
             "--block-driver",
             metavar="virtio-blk|virtio-scsi",
             parse=one_of("virtio-blk", "virtio-scsi"),
-            help="Disk controller that a Windows guest gets.",
+            help="Disk controller that a Windows guest gets, if virtio-win has the driver for it.",
         ),
     ] = "virtio-blk"
     no_trim: Annotated[

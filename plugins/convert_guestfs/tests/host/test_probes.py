@@ -28,8 +28,14 @@ def test_the_windows_drivers_are_looked_for_where_the_user_says(
     monkeypatch.delenv("VIRTIO_WIN_DIR", raising=False)
     monkeypatch.setenv("VIRTIO_WIN", str(tmp_path))
     assert probes.probe_virtio_win() == Finding("virtio-win", Status.OK, str(tmp_path))
+    monkeypatch.setattr(probes, "_VIRTIO_WIN", (str(tmp_path),))
     monkeypatch.setenv("VIRTIO_WIN", str(tmp_path / "missing"))
-    assert probes.probe_virtio_win().status is Status.OPTIONAL
+    missing = probes.probe_virtio_win()
+    assert missing.status is Status.OPTIONAL
+    assert "missing, which VIRTIO_WIN names, does not exist" in missing.detail
+    assert "virtio-win.iso" in (missing.remedy or "")
+    monkeypatch.delenv("VIRTIO_WIN")
+    assert probes.probe_virtio_win() == Finding("virtio-win", Status.OK, str(tmp_path))
 
 
 def findings(monkeypatch: pytest.MonkeyPatch, *, quick: bool, kernel: Status = Status.OK) -> dict[str, Finding]:
