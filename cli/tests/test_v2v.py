@@ -22,7 +22,20 @@ from v2v_core.events import Event, EventKind, EventSink, Step
 from v2v_core.finding import Finding, Status
 from v2v_core.first_boot import FirstBootStatus, ScriptRun, ScriptState
 from v2v_core.hookspecs import OutputResult
-from v2v_core.model import Bus, Capabilities, Change, Display, Firmware, Guest, Inspection, SourceDisk, TargetProfile
+from v2v_core.model import (
+    Bus,
+    Capabilities,
+    Change,
+    Display,
+    Fact,
+    Firmware,
+    Guest,
+    Inspection,
+    SourceDisk,
+    TargetProfile,
+    Verdict,
+    WindowsInspection,
+)
 from v2v_core.settings import RunChoice
 from v2v_core.testing.fake_plugins import FakeOutput
 
@@ -295,6 +308,37 @@ def test_deep_inspection_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert deep["changes"][0]["subject"] == "file"
     assert record["notes"] == ["The guest boots the kernel 6.1"]
     assert record["warnings"][0]["text"] == "/etc/fstab, line 3: no such disk"
+
+
+def test_deep_inspection_of_windows(found: list[InspectResult], capsys: pytest.CaptureFixture[str]) -> None:
+    windows = WindowsInspection(
+        systemroot="/Windows",
+        current_control_set="ControlSet001",
+        default_control_set="ControlSet001",
+        software_hive="/a",
+        system_hive="/b",
+        build=20348,
+        product="LanmanNT",
+        group_policy=True,
+        drive_letters=(("C:", "/dev/sda2"), ("D", "/dev/sdb1")),
+    )
+    assert _DEEP.inspection is not None
+    system = replace(_DEEP.inspection, os_type="windows", distro="windows", windows=windows)
+    fact = Fact(name="the loader exists", verdict=Verdict.PASSED)
+    found[0] = replace(
+        _DEEP, inspection=system, kernels=(), drivers=("viostor 100.92 (\x1b[2Jvirtio-win)",), facts=(fact,)
+    )
+    assert run("inspect", "a.img", "--deep") == 0
+    text = capsys.readouterr().out
+    assert "  Windows      a domain controller, build 20348, in /Windows\n  registry     ControlSet001\n" in text
+    assert "  drives       C: /dev/sda2, D: /dev/sdb1\n  has          group policies\n" in text
+    assert "Drivers that the guest gets\n  viostor 100.92 (\ufffd[2Jvirtio-win)\n" in text
+    assert "Examination of the result (1 passed)\n  passed  the loader exists\n" in text
+    assert run("inspect", "a.img", "--deep", "--json") == 0
+    deep = json.loads(capsys.readouterr().out)["deep"]
+    assert deep["system"]["windows"]["drive_letters"][1] == {"letter": "D", "device": "/dev/sdb1"}
+    assert deep["drivers"] == ["viostor 100.92 (\ufffd[2Jvirtio-win)"]
+    assert deep["facts"] == [{"name": "the loader exists", "verdict": "passed", "detail": ""}]
 
 
 def test_deep_inspection_that_finds_an_obstacle(found: list[InspectResult], capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ The guest has no network: the script that installs the guest agent fails, and no
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -138,3 +139,10 @@ def test_with_sysvinit(place: Place) -> None:
         kernel=[guest / "vmlinuz", guest / "initrd.img", "root=/dev/vda console=ttyS0"],
     )
     see_that_they_ran(booted)
+    told = place.run("v2v", "report", "--disk", disk, "--disk-format", "qcow2", "--json")
+    assert told.returncode == 6, "one of the scripts has failed"
+    record = json.loads(told.stdout)
+    assert (record["finished"], record["succeeded"]) == (True, False)
+    assert [(one["name"], one["state"], one["exit_code"]) for one in record["scripts"]] == [
+        *(("0001-one", "done", 0), ("0002-two", "failed", 7), ("0003-three", "done", 0)),
+    ]

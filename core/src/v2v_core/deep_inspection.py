@@ -65,6 +65,7 @@ class InspectResult:
 
     :param system: the operating system's name for itself.
     :param boot_loader: its name, such as ``GRUB 2``. :param boot_disk: number of the disk that it boots from, from 1.
+    :param kernels: of a Linux guest. :param drivers: that a Windows guest gets for the target, in words.
     :param hypervisor_tools: packages that belong to the old hypervisor.
     :param obstacles: why the guest cannot be converted; none if it can be.
     :param capabilities: the hardware that the guest would get. :param changes: what the conversion would change.
@@ -77,6 +78,7 @@ class InspectResult:
     boot_loader: str | None = None
     boot_disk: int | None = None
     kernels: tuple[KernelFound, ...] = ()
+    drivers: tuple[str, ...] = ()
     filesystems: tuple[FilesystemFound, ...] = ()
     hypervisor_tools: tuple[str, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()

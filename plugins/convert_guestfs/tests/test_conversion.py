@@ -254,6 +254,25 @@ def test_everything_in_the_way_is_said_at_once(tmp_path: Path, server: list[subp
     assert in_guest(image, "/etc/fstab").startswith(b"/dev/sda1 ")
 
 
+def test_what_a_guest_did_at_its_first_boot(tmp_path: Path, server: list[subprocess.Popen[bytes]]) -> None:
+    phony_debian(tmp_path / "root", kernel=False)
+    log = "Mon Nov 30: 0001-agent starts\nsaid by it\nMon Nov 30: 0001-agent has ended with the status 7\n"
+    for name, text in {
+        "var/lib/v2v-firstboot/done/0001-agent": "#!/bin/sh\n",
+        "var/lib/v2v-firstboot/todo/0002-\x1b[31mmore": "#!/bin/sh\n",
+        "var/log/v2v-firstboot.log": "x" * 300_000 + f"\n{log}",
+    }.items():
+        path = tmp_path / "root" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    image = disk(tmp_path / "sda.img", tmp_path / "root")
+    status = call(GuestfsConvert().v2v_first_boot, tmp_path, image, server, Recorder())
+    first, second = status.scripts
+    assert (first.name, first.state, first.exit_code, first.ended) == ("0001-agent", "failed", 7, "Mon Nov 30")
+    assert (second.name, second.state) == ("0002- [31mmore", "waiting")
+    assert (status.planned, status.finished, status.log) == (True, False, log)
+
+
 def test_a_look_tells_what_is_in_the_way_and_what_is_in_the_guest(
     tmp_path: Path, server: list[subprocess.Popen[bytes]]
 ) -> None:

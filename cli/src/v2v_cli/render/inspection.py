@@ -16,6 +16,7 @@ The JSON is one object. New members may be added; the version changes if one is 
       boot_disk         null, or the number of the disk that it boots from, from 1
       kernels           a list: version, initramfs, in_boot_menu, default, chosen (the converted guest boots it),
                         drives_target, drivers (an object: "built-in", "initramfs", "module" or "missing" by driver)
+      drivers           a list of texts: the drivers that a Windows guest gets
       filesystems       a list: device, kind, size (bytes), mountpoint
       hypervisor_tools  a list of packages
       hardware          null, or what the guest would get: machine, block_bus, net_model, …
@@ -92,6 +93,7 @@ def inspection_as_text(guest: Guest, found: InspectResult | None, said: Sequence
         blocks = [
             ("System", list(_system(found))),
             ("Kernels", [line for kernel in found.kernels for line in _kernel(kernel)]),
+            ("Drivers that the guest gets", [sanitize(name) for name in found.drivers]),
             ("Disks and file systems", [*map(_disk, guest.disks), *map(_filesystem, found.filesystems)]),
             ("Packages of the old hypervisor", [sanitize(name) for name in found.hypervisor_tools]),
             ("What keeps the guest from being converted", list(_obstacles(found))),
@@ -128,6 +130,7 @@ def _deep(found: InspectResult) -> dict[str, Any]:
             }
             for kernel in found.kernels
         ],
+        "drivers": list(found.drivers),
         "filesystems": [asdict(filesystem) for filesystem in found.filesystems],
         "hypervisor_tools": list(found.hypervisor_tools),
         "hardware": None if found.capabilities is None else asdict(found.capabilities),

@@ -43,6 +43,7 @@ def _result(
         boot_loader=found.boot_loader,
         boot_disk=converted.boot_disk if converted else None,
         kernels=tuple(found.kernels),
+        drivers=found.drivers,
         filesystems=tuple(
             FilesystemFound(device=device, kind=kind, size=found.sizes.get(device), mountpoint=places.get(device))
             for device, kind in sorted(session.filesystems.items())

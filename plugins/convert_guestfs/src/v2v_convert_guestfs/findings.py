@@ -14,7 +14,8 @@ class Findings:
     """Filled in as the examination goes on, so that what is known before an obstacle is known after it.
 
     :param sizes: bytes, by device. :param system: the operating system's name for itself.
-    :param tools: packages of the old hypervisor. :param kernels: the best first.
+    :param tools: packages of the old hypervisor. :param kernels: of a Linux guest, the best first.
+    :param drivers: that a Windows guest gets, each with its version and where it comes from.
     :param facts: what was examined in the converted guest.
     """
 
@@ -23,4 +24,5 @@ class Findings:
     boot_loader: str | None = None
     tools: tuple[str, ...] = ()
     kernels: Sequence[KernelFound] = ()
+    drivers: tuple[str, ...] = ()
     facts: tuple[Fact, ...] = ()
