@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -28,6 +29,7 @@ from v2v_core.errors import (
 from v2v_core.events import Event, EventKind, Step
 from v2v_core.hookspecs import ConvertSettings, OwnedObject
 from v2v_core.model import Bus
+from v2v_core.run_report import read_report
 from v2v_core.settings import ConvertChoice, CopyChoice, InputChoice, RunChoice
 from v2v_core.steps import cleanup, convert, copy, input_setup, output_check, output_finalize, output_setup
 from v2v_core.steps.convert_apart import convert_apart
@@ -210,6 +212,33 @@ def test_convert_orders_the_interfaces_as_the_guest_needs_them(
     # The source states no MAC addresses: they were made, and the guest remembers one of them.
     assert len({nic.mac for nic in source if nic.mac_is_new and str(nic.mac).startswith("52:54:00:")}) == 3
     assert [nic.mac for nic in target] == [source[2].mac, source[0].mac, "00:50:56:01:02:03"]
+
+
+def test_convert_reports_each_fact_and_change_once(
+    choice: RunChoice, v2v_directory: ConversionDir, v2v_install: Install
+) -> None:
+    body = """
+        import dataclasses
+        from v2v_core.api import Change, ChangeKind, Fact, Verdict, hookimpl
+        from v2v_core.testing import FakeConvert
+
+        class C(FakeConvert):
+            @hookimpl
+            def v2v_convert(self, request):
+                told, late = (Fact(name=name, verdict=Verdict.PASSED) for name in ("told", "late"))
+                request.report.examined(told)
+                change = Change(path="SYSTEM", what="a", why="b", kind=ChangeKind.REGISTRY, value="")
+                result = FakeConvert().v2v_convert(request)
+                return dataclasses.replace(result, facts=(told, late), changes=(*result.changes, change))
+    """
+    v2v_install("v2v-convert-t", {"v2v.convert": {"t-facts": "t_facts:C"}}, {"t_facts": dedent(body)})
+    input_setup.run(v2v_directory, choice.input)
+    convert.run(v2v_directory, ConvertChoice(mode="t-facts"))
+    report = read_report(v2v_directory.path)
+    assert [fact.name for fact in report.facts] == ["told", "late"]
+    assert [(change.kind, change.value) for change in report.changes] == [("file", None), ("registry", "")]
+    (convert_run,) = (run for run in report.steps if run.step is Step.CONVERT)
+    assert convert_run.changes == list(report.changes), "the events say the same"
 
 
 def test_convert_names_a_disk_that_is_not_served(choice: RunChoice, v2v_directory: ConversionDir) -> None:
