@@ -195,6 +195,12 @@ class SimulatedAppliance:
         while path := path.rpartition("/")[0]:
             self.directories.add(path)
 
+    def inspect_get_windows_systemroot(self, root: str) -> str:
+        raise RuntimeError("inspect_get_windows_systemroot: the guest was not inspected")
+
+    def inspect_get_drive_mappings(self, root: str) -> dict[str, str]:
+        return {"C": root}
+
     def case_sensitive_path(self, path: str) -> str:
         found = ""
         wanted = parts(path.replace("/", "\\"))
