@@ -9,6 +9,7 @@ Names are compared without case, as in a real hive.
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -227,6 +228,9 @@ class SimulatedAppliance:
 
     def filesize(self, path: str) -> int:
         return len(self.files[path])
+
+    def checksum(self, kind: str, path: str) -> str:
+        return hashlib.new(kind, self.files[path]).hexdigest()
 
     def pread(self, path: str, count: int, offset: int) -> bytes:
         return self.files[path][offset : offset + count]
