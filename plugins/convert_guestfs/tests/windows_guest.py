@@ -9,6 +9,7 @@ Names are compared without case, as in a real hive.
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -195,6 +196,12 @@ class SimulatedAppliance:
         while path := path.rpartition("/")[0]:
             self.directories.add(path)
 
+    def inspect_get_windows_systemroot(self, root: str) -> str:
+        raise RuntimeError("inspect_get_windows_systemroot: the guest was not inspected")
+
+    def inspect_get_drive_mappings(self, root: str) -> dict[str, str]:
+        return {"C": root}
+
     def case_sensitive_path(self, path: str) -> str:
         found = ""
         wanted = parts(path.replace("/", "\\"))
@@ -227,6 +234,9 @@ class SimulatedAppliance:
 
     def filesize(self, path: str) -> int:
         return len(self.files[path])
+
+    def checksum(self, kind: str, path: str) -> str:
+        return hashlib.new(kind, self.files[path]).hexdigest()
 
     def pread(self, path: str, count: int, offset: int) -> bytes:
         return self.files[path][offset : offset + count]
