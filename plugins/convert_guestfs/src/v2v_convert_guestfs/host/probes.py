@@ -3,18 +3,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 from v2v_convert_guestfs.host.appliance_probe import probe_appliance_boots, probe_libguestfs
 from v2v_convert_guestfs.host.kvm import find_emulator, kvm_works
+from v2v_convert_guestfs.windows.virtio_win.places import REMEDY, find_virtio_win
 from v2v_core.api import Finding, Package, Status, install, present_or
 
 #: Without one of them, the guest's own tool rebuilds an initramfs that is compressed with it, which takes far longer.
 _COMPRESSORS = {"zstd": Package("zstd", "zstd"), "lz4": Package("lz4", "lz4")}
-_VIRTIO_WIN = ("/usr/share/virtio-win", "/usr/share/virtio-win/virtio-win.iso")
 
 
 def probe(*, quick: bool) -> tuple[Finding, ...]:
@@ -57,11 +55,9 @@ def probe_compressors() -> Iterator[Finding]:
 
 def probe_virtio_win() -> Finding:
     """Look for the virtio drivers that Windows guests get."""
-    places = (os.environ.get("VIRTIO_WIN"), os.environ.get("VIRTIO_WIN_DIR"), *_VIRTIO_WIN)
-    return present_or(
-        "virtio-win",
-        next((place for place in places if place and Path(place).exists()), None),
-        Status.OPTIONAL,
-        "not found; only Windows guests need it, which this version does not convert yet",
-        "install virtio-win, or set VIRTIO_WIN to virtio-win.iso (https://fedorapeople.org/groups/virt/virtio-win/)",
-    )
+    found = find_virtio_win()
+    if found.source is not None:
+        found.source.close()
+    place = str(found.source.place) if found.source is not None else None
+    absent = f"{found.problem}; only Windows guests need it"
+    return present_or("virtio-win", place, Status.OPTIONAL, absent, REMEDY)

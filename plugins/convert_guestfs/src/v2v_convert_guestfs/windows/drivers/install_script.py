@@ -11,7 +11,7 @@ _PENDING = (
 )
 
 
-def script(infs: Sequence[str], *, add_driver: bool) -> str:
+def script(infs: Sequence[str], *, add_driver: bool, wide: bool) -> str:
     r"""Return the script.
 
     ``pnputil`` ends with 0 or 259 (there is no device that needs the driver, or it has a better one) if it is done,
@@ -19,16 +19,18 @@ def script(infs: Sequence[str], *, add_driver: bool) -> str:
     it anew, but says so in its log. Only while Windows itself waits for a restart is it run again, after that restart.
 
     :param infs: names of the INFs in ``%SystemRoot%\Drivers\VirtIO``.
+    :param wide: a 64-bit Windows, whose 32-bit programs see another part of the registry.
     :param add_driver: Windows 10 and later have options that name what they do; older ones have letters.
     """
     words = '/add-driver "%~1" /install' if add_driver else '-i -a "%~1"'
     # A 32-bit service sees the 64-bit programs only as Sysnative.
+    view = " /reg:64" if wide else ""
     lines = [
         "@echo off",
         "setlocal",
         'set "restart=0"',
         'set "failed=0"',
-        *(f'reg query "{key}" >nul 2>&1 && goto pending' for key in _PENDING),
+        *(f'reg query "{key}"{view} >nul 2>&1 && goto pending' for key in _PENDING),
         r'set "pnputil=%SystemRoot%\Sysnative\pnputil.exe"',
         r'if not exist "%pnputil%" set "pnputil=%SystemRoot%\System32\pnputil.exe"',
         'if not exist "%pnputil%" goto missing',
