@@ -3,20 +3,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 from v2v_convert_guestfs.host.appliance_probe import probe_appliance_boots, probe_libguestfs
 from v2v_convert_guestfs.host.kvm import find_emulator, kvm_works
+from v2v_convert_guestfs.windows.virtio_win.places import REMEDY, find_virtio_win
 from v2v_core.api import Finding, Package, Status, install, present_or
 
 #: Without one of them, the guest's own tool rebuilds an initramfs that is compressed with it, which takes far longer.
 _COMPRESSORS = {"zstd": Package("zstd", "zstd"), "lz4": Package("lz4", "lz4")}
-#: Where the user says that virtio-win is, and where packages install it.
-_VARIABLES = ("VIRTIO_WIN", "VIRTIO_WIN_DIR")
-_VIRTIO_WIN = ("/usr/share/virtio-win/virtio-win.iso", "/usr/share/virtio-win")
 
 
 def probe(*, quick: bool) -> tuple[Finding, ...]:
@@ -59,14 +55,9 @@ def probe_compressors() -> Iterator[Finding]:
 
 def probe_virtio_win() -> Finding:
     """Look for the virtio drivers that Windows guests get."""
-    # A place that the user names counts alone, as in a conversion.
-    named = next(((name, place) for name in _VARIABLES if (place := os.environ.get(name))), None)
-    places = _VIRTIO_WIN if named is None else (named[1],)
-    missing = "not found" if named is None else f"{named[1]}, which {named[0]} names, does not exist"
-    return present_or(
-        "virtio-win",
-        next((place for place in places if Path(place).exists()), None),
-        Status.OPTIONAL,
-        f"{missing}; Windows guests need it, and without it get SATA disks and e1000e interfaces, which are slower",
-        "install virtio-win, or set VIRTIO_WIN to virtio-win.iso (https://fedorapeople.org/groups/virt/virtio-win/)",
-    )
+    found = find_virtio_win()
+    if found.source is not None:
+        found.source.close()
+    place = str(found.source.place) if found.source is not None else None
+    absent = f"{found.problem}; only Windows guests need it"
+    return present_or("virtio-win", place, Status.OPTIONAL, absent, REMEDY)

@@ -229,3 +229,44 @@ def test_values_of_the_wrong_type_are_put_right(start: Any) -> None:
     plan, blockers = _without(guest)
     assert (blockers, plan.block_bus) == ([], Bus.SATA)
     assert _value(guest, r"ControlSet001\Services\storahci", "Start") == dword(0)
+
+
+@pytest.mark.parametrize(
+    ("image", "place"),
+    [
+        (r"\SystemRoot\System32\drivers\storahci.sys", "System32/drivers/storahci.sys"),
+        (r"%systemroot%\system32\DRIVERS\storahci.sys", "System32/drivers/storahci.sys"),
+        (r"\??\C:\WINDOWS\System32\drivers\storahci.sys", "System32/drivers/storahci.sys"),
+        ("", "System32/drivers/storahci.sys"),
+        (r"System32\DriverStore\FileRepository\x\storahci.sys", "System32/DriverStore/FileRepository/x/storahci.sys"),
+    ],
+)
+def test_a_driver_is_found_where_its_service_says(image: str, place: str) -> None:
+    guest = windows_guest(
+        system={r"ControlSet001\Services\storahci": {"Start": 0, "ImagePath": expand_sz(image)}},
+        files={f"/Windows/{place}": program("amd64", "storahci", (10, 0))},
+    )
+    plan, blockers = _without(guest)
+    assert blockers == []
+    assert plan.boot_driver is not None
+    assert plan.boot_driver.path == f"/Windows/{place}"
+
+
+@pytest.mark.parametrize(
+    "image", [r"..\evil\storahci.sys", r"\??\D:\other\storahci.sys", "\\", "\\??\\", "%systemroot%"]
+)
+def test_a_service_whose_file_is_elsewhere_is_no_driver(image: str) -> None:
+    guest = windows_guest(
+        system={r"ControlSet001\Services\storahci": {"Start": 0, "ImagePath": expand_sz(image)}},
+        files={"/evil/storahci.sys": program("amd64", "storahci", (10, 0)), **_drivers("storahci", machine="amd64")},
+    )
+    _, blockers = _without(guest)
+    assert len(blockers) == 1
+
+
+def test_intels_driver_starts_at_boot_as_well() -> None:
+    services = {"msahci": {"Start": 3}, "iaStorV": {"Start": 4}}
+    guest = windows_guest(system={r"ControlSet001\Services": services}, files=_drivers("msahci", "iastorv"), **_SEVEN)
+    plan, blockers = _without(guest)
+    assert (blockers, plan.block_bus) == ([], Bus.SATA)
+    assert _value(guest, r"ControlSet001\Services\iaStorV", "Start") == dword(0)

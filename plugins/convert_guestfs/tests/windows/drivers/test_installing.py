@@ -324,3 +324,33 @@ def test_the_first_boot_installs_the_drivers_and_never_asks_to_be_run_again_for_
         assert {"netkvm.inf", "viostor.inf"} <= set(plan.infs)
         assert script.body.count("exit 249") == 1
         assert "exit /b" not in script.body
+
+
+@pytest.mark.parametrize(
+    ("database", "inf", "marked"),
+    [
+        ({}, "oem0.inf", None),
+        ({"OemInfMap": "text"}, "oem0.inf", sz("text")),
+        ({"OemInfMap": b""}, "oem0.inf", binary(b"\x80")),
+        ({"OemInfMap": b"\xff" * 1000}, "oem8000.inf", binary(b"\xff" * 1000 + b"\x80")),
+        ({"DriverInfFiles": {f"OEM{number}.INF": {} for number in range(50)}}, "oem50.inf", None),
+        ({"DriverInfFiles": {"oem0.inf": {"": 5, "Active": b"x"}}, "DriverPackages": 7}, "oem1.inf", None),
+    ],
+)
+def test_the_name_of_the_inf_is_free_whatever_the_database_holds(
+    tree: Path, database: dict[str, Any], inf: str, marked: Value | None
+) -> None:
+    guest = windows_guest(software=SOFTWARE, system={"DriverDatabase": database})
+    driver = _convert(guest, tree).boot_driver
+    assert driver is not None
+    assert driver.inf == inf
+    assert guest.registry.value_after(HiveName.SYSTEM, "DriverDatabase", "OemInfMap") == marked
+
+
+@pytest.mark.parametrize("service", [{"Start": "x", "Owners": 7, "ImagePath": b"y", "Group": []}, {"StartOverride": 3}])
+def test_a_service_of_wrong_types_is_put_right(tree: Path, service: dict[str, Any]) -> None:
+    guest = windows_guest(software=SOFTWARE, system={r"ControlSet001\Services\viostor": service, "DriverDatabase": {}})
+    _convert(guest, tree)
+    values = _values(guest, r"ControlSet001\Services\viostor")
+    assert (values["Start"], values["Owners"], values["Type"]) == (dword(0), multi_sz("oem0.inf"), dword(1))
+    assert values["ImagePath"] == expand_sz(r"System32\drivers\viostor.sys")

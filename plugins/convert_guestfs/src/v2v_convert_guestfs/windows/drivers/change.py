@@ -24,5 +24,5 @@ def change(guest: WindowsGuest, plan: DriversPlan) -> None:
         else:
             guest.registry.set(edit.hive, edit.key, edit.name, edit.value, why=edit.why)
     if plan.infs:
-        body = install_script.script(plan.infs, add_driver=guest.system.at_least(10))
+        body = install_script.script(plan.infs, add_driver=guest.system.at_least(10), wide=guest.system.arch != "i386")
         guest.first_boot.add(DRIVERS, "drivers", body, why="Windows installs the drivers for its new devices")

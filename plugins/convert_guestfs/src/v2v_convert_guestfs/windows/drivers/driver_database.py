@@ -30,7 +30,6 @@ _SCORES = {Trust.MICROSOFT: 0x0D000005, Trust.CROSS_SIGNED: 0x0F000000}
 _UNSIGNED = 0x80000000
 #: The package is installed, and Windows may need it to boot.
 _STATUS = 0x112
-_MOST_NUMBERS = 10_000
 _EPOCH = datetime.datetime(1601, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -99,7 +98,7 @@ def _inf_of(database: Key | None, key: str) -> str | None:
     known = database.key(rf"DriverPackages\{key}") if database is not None else None
     value = known.value("") if known is not None else None
     text = value.text if value is not None else None
-    return text if text is not None and re.fullmatch(r"oem\d{1,4}\.inf", text, re.IGNORECASE) else None
+    return text if text is not None and re.fullmatch(r"oem\d{1,5}\.inf", text, re.IGNORECASE) else None
 
 
 def _free_inf(guest: WindowsGuest, database: Key | None) -> str:
@@ -109,7 +108,8 @@ def _free_inf(guest: WindowsGuest, database: Key | None) -> str:
     directory = guest.files.find(f"{guest.system.systemroot}/INF")
     used |= {name.lower() for name in guest.files.names(directory)} if directory is not None else set()
     taken = set(_taken_numbers(database))
-    return next(f"oem{n}.inf" for n in range(_MOST_NUMBERS) if f"oem{n}.inf" not in used and n not in taken)
+    numbers = range(len(used) + len(taken) + 1)
+    return next(f"oem{number}.inf" for number in numbers if f"oem{number}.inf" not in used and number not in taken)
 
 
 def _number_map(database: Key | None) -> bytes | None:

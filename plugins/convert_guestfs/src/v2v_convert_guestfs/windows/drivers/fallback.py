@@ -14,12 +14,14 @@ from v2v_core.api import Bus
 
 _HDC_CLASS = "{4D36E96A-E325-11CE-BFC1-08002BE10318}"
 _WHY = "the guest boots from a {} disk"
-#: The drivers of SATA controllers (AHCI), the one of newer Windows first. That of Intel drives others, too.
+#: The drivers of SATA controllers (AHCI), the one of newer Windows first.
 _SATA = ("storahci", "msahci")
+#: Windows may take Intel's driver for the controller of q35 machines, which is Intel's.
+_INTEL_SATA = "iaStorV"
 #: The chips of IDE controllers: that of i440fx machines (PIIX3) has a driver of its own, or the general one.
 _IDE_CHIPS = (("intelide", r"PCI\VEN_8086&DEV_7010"), ("pciide", r"PCI\CC_0101"))
 _IDE_CHANNELS = ("Primary_IDE_Channel", "Secondary_IDE_Channel", r"*PNP0600")
-#: Network cards in the order in which they are wanted: model, id, and the version of Windows that has had a driver.
+#: Network cards in the order in which they are wanted: model and id.
 _CARDS = (
     ("e1000e", "VEN_8086&DEV_10D3"),
     ("e1000", "VEN_8086&DEV_100E"),
@@ -54,6 +56,8 @@ def storage(guest: WindowsGuest, blockers: Blockers, edits: Edits) -> Storage:
             if (driver := own_driver(guest, name)) is not None:
                 why = _WHY.format("SATA")
                 enable(edits, guest, name, why)
+                if own_driver(guest, _INTEL_SATA) is not None:
+                    enable(edits, guest, _INTEL_SATA, why)
                 # The disk's driver is found by the class of its controller.
                 if not guest.system.driver_database:
                     critical_devices.add(guest, name, [r"PCI\CC_010601"], edits, guid=_HDC_CLASS)

@@ -11,7 +11,7 @@ _PENDING = (
 )
 
 
-def script(infs: Sequence[str], *, add_driver: bool) -> str:
+def script(infs: Sequence[str], *, add_driver: bool, wide: bool) -> str:
     r"""Return the script.
 
     ``pnputil`` ends with 0 or 259 (there is no device that needs the driver, or it has a better one) if it is done,
@@ -19,22 +19,27 @@ def script(infs: Sequence[str], *, add_driver: bool) -> str:
     it anew, but says so in its log. Only while Windows itself waits for a restart is it run again, after that restart.
 
     :param infs: names of the INFs in ``%SystemRoot%\Drivers\VirtIO``.
+    :param wide: a 64-bit Windows, whose 32-bit programs see another part of the registry.
     :param add_driver: Windows 10 and later have options that name what they do; older ones have letters.
     """
     words = '/add-driver "%~1" /install' if add_driver else '-i -a "%~1"'
-    # A 32-bit service sees the 64-bit programs only as Sysnative.
+    # A 32-bit service sees the 64-bit programs only as Sysnative. Not every cmd knows && (that of Wine does not).
+    view = " /reg:64" if wide else ""
     lines = [
         "@echo off",
         "setlocal",
         'set "restart=0"',
         'set "failed=0"',
-        *(f'reg query "{key}" >nul 2>&1 && goto pending' for key in _PENDING),
+        *(
+            line
+            for key in _PENDING
+            for line in (f'reg query "{key}"{view} >nul 2>&1', "if not errorlevel 1 goto pending")
+        ),
         r'set "pnputil=%SystemRoot%\Sysnative\pnputil.exe"',
         r'if not exist "%pnputil%" set "pnputil=%SystemRoot%\System32\pnputil.exe"',
         'if not exist "%pnputil%" goto missing',
-        r'pushd "%SystemRoot%\Drivers\VirtIO" || goto missing',
+        r'cd /d "%SystemRoot%\Drivers\VirtIO"',
         *(f"call :install {inf}" for inf in infs),
-        "popd",
         'if "%restart%"=="1" exit 0',
         'if "%failed%"=="1" exit 1',
         "exit 250",
@@ -45,9 +50,13 @@ def script(infs: Sequence[str], *, add_driver: bool) -> str:
         "echo %~1: pnputil ended with %code%",
         'if "%code%"=="0" goto :eof',
         'if "%code%"=="259" goto :eof',
-        'if "%code%"=="3010" set "restart=1"& goto :eof',
-        'if "%code%"=="1641" set "restart=1"& goto :eof',
+        'if "%code%"=="3010" goto restart',
+        'if "%code%"=="1641" goto restart',
         'set "failed=1"',
+        "goto :eof",
+        "",
+        ":restart",
+        'set "restart=1"',
         "goto :eof",
         "",
         ":pending",

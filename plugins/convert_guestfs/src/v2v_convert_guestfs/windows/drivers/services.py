@@ -59,9 +59,8 @@ def own_driver(guest: WindowsGuest, name: str) -> BootDriver | None:
     if len(keys) < len(guest.system.control_sets):
         return None
     image = _image_path(next(iter(keys.values())), name)
-    file = image.replace("\\", "/").rsplit("/", 1)[-1]
-    path = driver_path(guest, file)
-    if not guest.files.is_file(path):
+    path = _path_of(guest, image)
+    if path is None or not guest.files.is_file(path):
         return None
     data = guest.files.read(path, limit=LARGEST_DRIVER) or b""
     program = read_program(data)
@@ -78,6 +77,23 @@ def own_driver(guest: WindowsGuest, name: str) -> BootDriver | None:
         machine=machine,
         own=True,
     )
+
+
+def _path_of(guest: WindowsGuest, image: str) -> str | None:
+    r"""Return the path in the guest of a driver by its ImagePath, such as ``System32\…`` or ``\SystemRoot\…``.
+
+    Paths that are not in the directory of Windows are not followed.
+    """
+    parts = [part for part in image.replace("/", "\\").split("\\") if part]
+    root = [part for part in guest.system.systemroot.split("/") if part]
+    if parts and parts[0].lower() in {"systemroot", "%systemroot%"}:
+        parts = parts[1:]
+    elif parts and parts[0] == "??":
+        below = [part.lower() for part in parts[2 : 2 + len(root)]]
+        parts = parts[2 + len(root) :] if below == [part.lower() for part in root] else []
+    if not parts or {".", ".."} & set(parts):
+        return None
+    return guest.files.find("/".join((guest.system.systemroot, *parts)))
 
 
 def _image_path(key: Key, name: str) -> str:
