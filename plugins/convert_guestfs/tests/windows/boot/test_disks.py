@@ -164,12 +164,14 @@ def test_firmware_that_does_not_fit_the_disk(tmp_path: Path) -> None:
     assert "its disks have no EFI system partition" in guest.report.warnings[1]
 
 
-def test_the_disk_to_start_from_is_that_of_the_active_partition(tmp_path: Path) -> None:
+def test_the_boot_configuration_may_be_on_another_disk(tmp_path: Path) -> None:
     disks = mbr_disk(9, (2048, 99999, False)), mbr_disk(SIGNATURE, (2048, 99999, True))
     boot_files = {"/Boot/BCD": store(tmp_path, entry(Place(signature=9, offset=1048576)))}
     own = {"/Windows/System32/winload.exe": b""}
     guest = boot_guest(tmp_path, list(disks), {"/dev/sda1": own, "/dev/sdb1": boot_files})
-    assert boot.examine(guest, Blockers()).boot_disk == 2
+    plan = boot.examine(guest, Blockers())
+    assert plan.found is not None
+    assert plan.found.partition.device == "/dev/sdb1"
     assert guest.report.warnings == []
 
 

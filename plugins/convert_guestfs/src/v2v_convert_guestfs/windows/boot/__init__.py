@@ -16,7 +16,7 @@ from v2v_convert_guestfs.windows.boot import (
     san_policy,
     store,
 )
-from v2v_convert_guestfs.windows.boot.disks import disk_of, start_partitions, warn_of_contradictions, windows_partition
+from v2v_convert_guestfs.windows.boot.disks import start_partitions, warn_of_contradictions, windows_partition
 from v2v_convert_guestfs.windows.boot.facts import facts
 from v2v_convert_guestfs.windows.boot.plan import BootPlan
 from v2v_convert_guestfs.windows.boot.volumes import opened
@@ -42,7 +42,6 @@ def examine(guest: WindowsGuest, blockers: Blockers) -> BootPlan:
         own = [each for each in starts if each.device == menu.device] + ([windows] if windows is not None else [])
         return BootPlan(
             rtc_utc=utc,
-            boot_disk=disk_of(disks, own[0]).index if own else None,
             letters=found_letters,
             ntfs_heads=ntfs_heads.look(session, disks, own),
         )
@@ -52,10 +51,8 @@ def examine(guest: WindowsGuest, blockers: Blockers) -> BootPlan:
     messages.warn_of_configuration(guest, found, edits, starts, disks, windows)
     messages.warn_of_fallbacks(session, fallbacks, starts)
     entry = found.entry if found is not None else None
-    first = found.partition if found is not None else next(iter(starts), windows)
     return BootPlan(
         rtc_utc=utc,
-        boot_disk=disk_of(disks, first).index if first is not None else None,
         letters=found_letters,
         found=found,
         bcd_edits=edits,
