@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import nullcontext
+
 from v2v_convert_guestfs.session import Blockers
 from v2v_convert_guestfs.windows.boot import (
     bcd_entries,
@@ -18,6 +21,7 @@ from v2v_convert_guestfs.windows.boot import (
 )
 from v2v_convert_guestfs.windows.boot.disks import start_partitions, warn_of_contradictions, windows_partition
 from v2v_convert_guestfs.windows.boot.facts import facts
+from v2v_convert_guestfs.windows.boot.layout import Disk, Partition
 from v2v_convert_guestfs.windows.boot.plan import BootPlan
 from v2v_convert_guestfs.windows.boot.volumes import opened
 from v2v_convert_guestfs.windows.guest import WindowsGuest
@@ -33,6 +37,15 @@ def examine(guest: WindowsGuest, blockers: Blockers) -> BootPlan:
     windows = windows_partition(session, disks)
     warn_of_contradictions(session, disks, windows)
     starts = start_partitions(session, disks)
+    with opened(guest, starts[0].device) if starts else nullcontext():
+        return _examine(guest, disks, windows, starts)
+
+
+def _examine(
+    guest: WindowsGuest, disks: Sequence[Disk], windows: Partition | None, starts: Sequence[Partition]
+) -> BootPlan:
+    """Examine how Windows starts, with the first partition to start from mounted."""
+    session = guest.session
     found_letters = letters.look(guest, disks, windows)
     letters.warn(guest, found_letters, windows)
     utc = clock.is_utc(guest)
