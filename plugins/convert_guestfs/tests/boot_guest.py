@@ -30,7 +30,6 @@ class SimulatedDisk:
 
     size: int
     parts: dict[int, bytes] = field(default_factory=dict)
-    sector: int = 512
 
     def read(self, offset: int, count: int) -> bytes:
         data = bytearray(max(0, min(count, self.size - offset)))
@@ -61,7 +60,7 @@ def gpt_disk(guid: uuid.UUID, *partitions: tuple[int, int, uuid.UUID, uuid.UUID]
         (kind.bytes_le + own.bytes_le + struct.pack("<QQ", start, end)).ljust(128, b"\0")
         for start, end, kind, own in partitions
     )
-    return SimulatedDisk(65536 * MIB, {0: protective, sector: header, 2 * sector: table}, sector)
+    return SimulatedDisk(65536 * MIB, {0: protective, sector: header, 2 * sector: table})
 
 
 class BootAppliance(SimulatedAppliance):
@@ -70,7 +69,7 @@ class BootAppliance(SimulatedAppliance):
     def __init__(
         self, disks: list[SimulatedDisk], volumes: Mapping[str, Mapping[str, bytes]], root: str, place: Path
     ) -> None:
-        super().__init__(volumes[root], ("/Windows/System32/config/systemprofile",))
+        super().__init__(volumes[root], ("/Windows/System32/config/systemprofile", "/Windows/System32/drivers/etc"))
         self.disks = {f"/dev/sd{'abcdefgh'[i]}": disk for i, disk in enumerate(disks)}
         self.volumes = {device: dict(files) for device, files in volumes.items() if device != root}
         self.sectors: dict[str, bytes] = {}
@@ -87,9 +86,6 @@ class BootAppliance(SimulatedAppliance):
 
     def blockdev_getsize64(self, device: str) -> int:
         return self.disks[device].size
-
-    def blockdev_getss(self, device: str) -> int:
-        return self.disks[device].sector
 
     def pread_device(self, device: str, count: int, offset: int) -> bytes:
         if device in self.disks:

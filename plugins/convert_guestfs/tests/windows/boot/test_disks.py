@@ -118,9 +118,13 @@ def test_several_disks_come_online(tmp_path: Path) -> None:
     disks = mbr_disk(SIGNATURE, (2048, 99999, True)), mbr_disk(8, (2048, 99999, False))
     system = {"ControlSet001": {r"Services\partmgr\Parameters": {"SanPolicy": 1}}}
     guest = two_disks(tmp_path, *disks, system=system, default="ControlSet002")
+    online = "Windows brings the guest's other disks online"
+    assert next(fact.verdict for fact in boot.facts(guest) if fact.name == online) is Verdict.FAILED
     boot.change(guest, boot.examine(guest, Blockers()))
     edits = [(edit.key, edit.name, edit.value) for edit in guest.registry.edits]
     assert edits == [(r"ControlSet002\Services\partmgr\Parameters", "SanPolicy", dword(1))]
+    guest.registry.commit()
+    assert next(fact.verdict for fact in boot.facts(guest) if fact.name == online) is Verdict.PASSED
 
 
 def test_windows_xp_has_no_such_policy(tmp_path: Path) -> None:
@@ -164,12 +168,14 @@ def test_firmware_that_does_not_fit_the_disk(tmp_path: Path) -> None:
     assert "its disks have no EFI system partition" in guest.report.warnings[1]
 
 
-def test_the_disk_to_start_from_is_that_of_the_active_partition(tmp_path: Path) -> None:
+def test_the_boot_configuration_may_be_on_another_disk(tmp_path: Path) -> None:
     disks = mbr_disk(9, (2048, 99999, False)), mbr_disk(SIGNATURE, (2048, 99999, True))
     boot_files = {"/Boot/BCD": store(tmp_path, entry(Place(signature=9, offset=1048576)))}
     own = {"/Windows/System32/winload.exe": b""}
     guest = boot_guest(tmp_path, list(disks), {"/dev/sda1": own, "/dev/sdb1": boot_files})
-    assert boot.examine(guest, Blockers()).boot_disk == 2
+    plan = boot.examine(guest, Blockers())
+    assert plan.found is not None
+    assert plan.found.partition.device == "/dev/sdb1"
     assert guest.report.warnings == []
 
 
@@ -201,7 +207,7 @@ def test_logical_partitions() -> None:
             30000 * 512: table((7, 63, 6000), (5, 0, 9000)),
         },
     )
-    found = layout.parse(disk.read, 1, "/dev/sda", size=disk.size)
+    found = layout.parse(disk.read, 1, "/dev/sda")
     assert [(each.device, each.start // 512, each.logical) for each in found.partitions] == [
         ("/dev/sda1", 2048, False),
         ("/dev/sda5", 10063, True),
@@ -211,7 +217,7 @@ def test_logical_partitions() -> None:
 
 def test_a_gpt_on_sectors_of_4096_bytes() -> None:
     disk = gpt_disk(DISK, (256, 25855, ESP_TYPE, ESP), (25856, 99999, DATA_TYPE, DATA), sector=4096)
-    found = layout.parse(disk.read, 1, "/dev/nvme0n1", size=disk.size, sector=4096)
+    found = layout.parse(disk.read, 1, "/dev/nvme0n1", sector=4096)
     assert found.guid == DISK
     assert [(each.device, each.start, each.guid, each.esp) for each in found.partitions] == [
         ("/dev/nvme0n1p1", 256 * 4096, ESP, True),
@@ -223,7 +229,7 @@ def test_a_gpt_on_sectors_of_4096_bytes() -> None:
 def test_any_bytes_are_some_table(first: bytes, second: bytes) -> None:
     sector = (first.ljust(446, b"\xee") + second)[:510].ljust(510, b"\x05") + b"\x55\xaa"
     disk = SimulatedDisk(MIB, {0: sector, 512: (b"EFI PART" + second)[:512], 1024: first})
-    layout.parse(disk.read, 1, "/dev/sda", size=disk.size)
+    layout.parse(disk.read, 1, "/dev/sda")
 
 
 @pytest.mark.parametrize(

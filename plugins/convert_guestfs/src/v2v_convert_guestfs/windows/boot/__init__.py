@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import nullcontext
+
 from v2v_convert_guestfs.session import Blockers
 from v2v_convert_guestfs.windows.boot import (
     bcd_entries,
@@ -16,8 +19,9 @@ from v2v_convert_guestfs.windows.boot import (
     san_policy,
     store,
 )
-from v2v_convert_guestfs.windows.boot.disks import disk_of, start_partitions, warn_of_contradictions, windows_partition
+from v2v_convert_guestfs.windows.boot.disks import start_partitions, warn_of_contradictions, windows_partition
 from v2v_convert_guestfs.windows.boot.facts import facts
+from v2v_convert_guestfs.windows.boot.layout import Disk, Partition
 from v2v_convert_guestfs.windows.boot.plan import BootPlan
 from v2v_convert_guestfs.windows.boot.volumes import opened
 from v2v_convert_guestfs.windows.guest import WindowsGuest
@@ -33,6 +37,15 @@ def examine(guest: WindowsGuest, blockers: Blockers) -> BootPlan:
     windows = windows_partition(session, disks)
     warn_of_contradictions(session, disks, windows)
     starts = start_partitions(session, disks)
+    with opened(guest, starts[0].device) if starts else nullcontext():
+        return _examine(guest, disks, windows, starts)
+
+
+def _examine(
+    guest: WindowsGuest, disks: Sequence[Disk], windows: Partition | None, starts: Sequence[Partition]
+) -> BootPlan:
+    """Examine how Windows starts, with the first partition to start from mounted."""
+    session = guest.session
     found_letters = letters.look(guest, disks, windows)
     letters.warn(guest, found_letters, windows)
     utc = clock.is_utc(guest)
@@ -42,7 +55,6 @@ def examine(guest: WindowsGuest, blockers: Blockers) -> BootPlan:
         own = [each for each in starts if each.device == menu.device] + ([windows] if windows is not None else [])
         return BootPlan(
             rtc_utc=utc,
-            boot_disk=disk_of(disks, own[0]).index if own else None,
             letters=found_letters,
             ntfs_heads=ntfs_heads.look(session, disks, own),
         )
@@ -52,10 +64,8 @@ def examine(guest: WindowsGuest, blockers: Blockers) -> BootPlan:
     messages.warn_of_configuration(guest, found, edits, starts, disks, windows)
     messages.warn_of_fallbacks(session, fallbacks, starts)
     entry = found.entry if found is not None else None
-    first = found.partition if found is not None else next(iter(starts), windows)
     return BootPlan(
         rtc_utc=utc,
-        boot_disk=disk_of(disks, first).index if first is not None else None,
         letters=found_letters,
         found=found,
         bcd_edits=edits,

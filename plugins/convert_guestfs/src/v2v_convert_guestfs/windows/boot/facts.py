@@ -3,15 +3,21 @@
 
 from __future__ import annotations
 
-from v2v_convert_guestfs.windows.boot import bcd_entries, boot_ini, esp, layout, letters
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+from v2v_convert_guestfs.windows.boot import bcd_entries, boot_ini, esp, layout, letters, san_policy
 from v2v_convert_guestfs.windows.boot.bcd_entries import Found
 from v2v_convert_guestfs.windows.boot.disks import start_partitions, windows_partition
+from v2v_convert_guestfs.windows.boot.layout import Disk, Partition
+from v2v_convert_guestfs.windows.boot.volumes import opened
 from v2v_convert_guestfs.windows.guest import WindowsGuest
 from v2v_core.api import Fact, Firmware, Verdict
 
 _ENTRY = "the default boot entry names a loader that exists"
 _LOADER = r"the fallback loader in \EFI\BOOT is Windows's boot manager"
 _MENU = "the default of boot.ini names Windows's partition"
+_DISKS = "Windows brings the guest's other disks online"
 _LETTER = "Windows's partition has the drive letter that Windows expects"
 
 
@@ -21,6 +27,13 @@ def facts(guest: WindowsGuest) -> tuple[Fact, ...]:
     disks = layout.read_disks(session)
     windows = windows_partition(session, disks)
     starts = start_partitions(session, disks)
+    with opened(guest, starts[0].device) if starts else nullcontext():
+        return _facts(guest, disks, windows, starts)
+
+
+def _facts(
+    guest: WindowsGuest, disks: Sequence[Disk], windows: Partition | None, starts: Sequence[Partition]
+) -> tuple[Fact, ...]:
     found = []
     if not guest.system.at_least(6):
         menu = boot_ini.look(guest, disks, starts, windows)
@@ -28,11 +41,15 @@ def facts(guest: WindowsGuest) -> tuple[Fact, ...]:
         found.append(Fact(name=_MENU, verdict=verdict, detail=menu.wrong))
     else:
         found.append(_entry_fact(bcd_entries.look(guest, disks, starts)))
-        if session.firmware is Firmware.UEFI:
+        if guest.session.firmware is Firmware.UEFI:
             found += [_loader_fact(each) for each in esp.look(guest, starts)]
     have = letters.look(guest, disks, windows)
     if have.system is not None and windows is not None:
         found.append(_letter_fact(have, windows))
+    if san_policy.is_needed(guest):
+        online = san_policy.is_set(guest)
+        detail = "" if online else "SanPolicy is not 1"
+        found.append(Fact(name=_DISKS, verdict=Verdict.PASSED if online else Verdict.FAILED, detail=detail))
     return tuple(found)
 
 
@@ -56,7 +73,7 @@ def _loader_fact(fallback: esp.Fallback) -> Fact:
     return Fact(name=_LOADER, verdict=Verdict.PASSED if fallback.right else Verdict.FAILED, detail=detail)
 
 
-def _letter_fact(have: letters.Letters, windows: layout.Partition) -> Fact:
+def _letter_fact(have: letters.Letters, windows: Partition) -> Fact:
     named = dict(have.devices).get(have.system or "")
     if have.repaired is not None or have.system in dict(have.lost):
         detail = f"{have.system}: is a partition that no disk has"

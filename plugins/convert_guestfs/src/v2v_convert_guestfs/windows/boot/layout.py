@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from v2v_convert_guestfs.appliance import brief
+from v2v_convert_guestfs.block_sizes import block_size_of
 from v2v_convert_guestfs.session import Session
 
 #: Reads ``count`` bytes at ``offset`` of a disk; fewer at its end.
@@ -27,6 +28,11 @@ _DYNAMIC = frozenset(
     {uuid.UUID("5808C8AA-7E8F-42E0-85D2-E1E90434CFB3"), uuid.UUID("AF9B60A0-1431-4F62-BC68-3311714A69AD")}
 )
 _SIGNATURE = 0x1B8
+_SECTOR = 512
+#: Bytes: a GPT with the usual number of partitions, in sectors of 4096 bytes.
+_START = 2 * 4096 + 128 * 128
+#: The list of partitions of a GPT is at the beginning of a disk. It does not begin behind this sector.
+_LAST_TABLE = 4096
 _ENTRIES = 446
 _MOST_LOGICAL = 128
 _MOST_GPT = 1024
@@ -60,7 +66,6 @@ class Disk:
 
     index: int
     device: str
-    size: int = 0
     signature: int | None = None
     guid: uuid.UUID | None = None
     partitions: tuple[Partition, ...] = ()
@@ -70,29 +75,31 @@ class Disk:
 def read_disks(session: Session) -> tuple[Disk, ...]:
     """Read the partition tables of all disks. One that cannot be read counts as a disk without a table."""
     handle = session.handle
+    sectors = {disk.index: disk.block_size for disk in session.request.guest.disks}
     disks = []
     for endpoint, device in zip(session.request.disks, map(str, handle.list_devices()), strict=False):
         try:
-            size, sector = int(handle.blockdev_getsize64(device)), int(handle.blockdev_getss(device))
-            disks.append(parse(_reader(session, device), endpoint.index, device, size=size, sector=sector))
+            start = bytes(handle.pread_device(device, _START, 0))
+            # Only a GPT shows it. A program would have to be started to ask, and that takes long without KVM.
+            sector = block_size_of(start) or sectors.get(endpoint.index) or _SECTOR
+            disks.append(parse(_reader(session, device, start), endpoint.index, device, sector=sector))
         except RuntimeError as err:
             session.report.debug(f"disk {endpoint.index}: {brief(err)}")
             disks.append(Disk(index=endpoint.index, device=device))
     return tuple(disks)
 
 
-def parse(read: Reader, index: int, device: str, *, size: int, sector: int = 512) -> Disk:
+def parse(read: Reader, index: int, device: str, *, sector: int = 512) -> Disk:
     """Read the partition table of one disk."""
     mbr = read(0, 512)
     if len(mbr) < 512 or mbr[510:512] != b"\x55\xaa":
-        return Disk(index=index, device=device, size=size)
+        return Disk(index=index, device=device)
     types = [mbr[_ENTRIES + 16 * i + 4] for i in range(4)]
-    if _PROTECTIVE in types and (disk := _gpt(read, index, device, size=size, sector=sector)):
+    if _PROTECTIVE in types and (disk := _gpt(read, index, device, sector=sector)):
         return disk
     return Disk(
         index=index,
         device=device,
-        size=size,
         signature=struct.unpack_from("<I", mbr, _SIGNATURE)[0],
         partitions=(*_primary(mbr, device, sector), *_logical(read, mbr, device, sector)),
         dynamic=_DYNAMIC_MBR in types,
@@ -104,18 +111,24 @@ def partition_name(device: str, number: int) -> str:
     return f"{device}p{number}" if device[-1].isdigit() else f"{device}{number}"
 
 
-def _reader(session: Session, device: str) -> Reader:
-    return lambda offset, count: bytes(session.handle.pread_device(device, count, offset))
+def _reader(session: Session, device: str, start: bytes) -> Reader:
+    """Return a reader of a disk whose beginning is known."""
+
+    def read(offset: int, count: int) -> bytes:
+        known = start[offset : offset + count]
+        return known if len(known) == count else bytes(session.handle.pread_device(device, count, offset))
+
+    return read
 
 
-def _gpt(read: Reader, index: int, device: str, *, size: int, sector: int) -> Disk | None:
+def _gpt(read: Reader, index: int, device: str, *, sector: int) -> Disk | None:
     header = read(sector, 92)
     if len(header) < 92 or not header.startswith(b"EFI PART"):
         return None
     guid = uuid.UUID(bytes_le=header[56:72])
     first, count, length = struct.unpack_from("<QII", header, 72)
-    if not 128 <= length <= 4096 or not 2 <= first < size // sector:
-        return Disk(index=index, device=device, size=size, guid=guid)
+    if not 128 <= length <= 4096 or not 2 <= first < _LAST_TABLE:
+        return Disk(index=index, device=device, guid=guid)
     count = min(count, _MOST_GPT)
     table = read(first * sector, count * length)
     partitions, dynamic = [], False
@@ -135,7 +148,7 @@ def _gpt(read: Reader, index: int, device: str, *, size: int, sector: int) -> Di
                 esp=kind == _ESP,
             )
         )
-    return Disk(index=index, device=device, size=size, guid=guid, partitions=tuple(partitions), dynamic=dynamic)
+    return Disk(index=index, device=device, guid=guid, partitions=tuple(partitions), dynamic=dynamic)
 
 
 def _primary(mbr: bytes, device: str, sector: int) -> Iterator[Partition]:

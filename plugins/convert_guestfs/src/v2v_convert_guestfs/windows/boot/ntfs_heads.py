@@ -27,11 +27,16 @@ def look(session: Session, disks: Sequence[Disk], partitions: Sequence[Partition
         sector = bytes(session.handle.pread_device(partition.device, 512, 0))
         if len(sector) < 512 or sector[3:11] != b"NTFS    ":
             continue
-        size = disk_of(disks, partition).size
+        size = _size(session, disk_of(disks, partition))
         heads = next((heads for limit, heads in _SMALL if size < limit), _MOST)
         if struct.unpack_from("<H", sector, _HEADS)[0] != heads:
             wrong.append((partition.device, heads))
     return tuple(wrong)
+
+
+def _size(session: Session, disk: Disk) -> int:
+    stated = next((endpoint.size for endpoint in session.request.disks if endpoint.index == disk.index), None)
+    return stated or int(session.handle.blockdev_getsize64(disk.device))
 
 
 def change(session: Session, wrong: Sequence[tuple[str, int]]) -> None:

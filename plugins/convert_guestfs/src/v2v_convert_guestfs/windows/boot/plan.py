@@ -16,7 +16,6 @@ class BootPlan:
     """The plan.
 
     :param rtc_utc: Windows takes the hardware clock for UTC.
-    :param boot_disk: the number of the disk that the firmware has to start from, from 1; None if it is not known.
     :param found: the boot configuration; None if there is none, or if it is that of Windows XP.
     :param ntfs_heads: devices whose boot sectors get another number of heads.
     :param test_signing: Windows loads drivers that are signed with a test certificate (not with secure boot).
@@ -24,7 +23,6 @@ class BootPlan:
     """
 
     rtc_utc: bool
-    boot_disk: int | None
     letters: Letters
     found: Found | None = None
     bcd_edits: tuple[BcdEdit, ...] = ()
