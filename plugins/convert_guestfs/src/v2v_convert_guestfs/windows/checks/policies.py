@@ -153,8 +153,8 @@ def _warn_of_antivirus(guest: WindowsGuest) -> None:
     for path in _UNINSTALL:
         key = software(guest, path)
         for one in key.keys() if key is not None else ():
-            name, publisher = text(one, "DisplayName"), text(one, "Publisher")
-            if name and (_ANTIVIRUS.search(name) or _ANTIVIRUS.search(publisher)):
+            name = text(one, "DisplayName")
+            if name and (_ANTIVIRUS.search(name) or _ANTIVIRUS.search(text(one, "Publisher"))):
                 names.append(name)
     if names:
         guest.session.report.warning(
