@@ -141,10 +141,7 @@ def test_the_state_of_volumes(session: Session, images: list[Path]) -> None:
 
 @pytest.mark.zoo
 def test_a_recovery_password_opens_bitlocker(session: Session) -> None:
-    """See kubevirt/kubevirt#15701: opened, it is a volume as any other; the TPM of the source stays behind.
-
-    A million rounds of SHA-256 take long without hardware virtualization.
-    """
+    """Opened, it is a volume as any other. A million rounds of SHA-256 take long without hardware virtualization."""
     (session.request.directory / "password").write_text(RECOVERY_PASSWORD + "\n")
     key = f"{LOCKED}:file:{session.request.directory}/password"
     session.request = replace(session.request, settings=replace(session.request.settings, keys=(key,)))
