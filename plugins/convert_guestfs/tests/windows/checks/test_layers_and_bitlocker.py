@@ -180,7 +180,7 @@ def test_a_locked_system(protections: tuple[int, ...], expected: str) -> None:
     ],
 )
 def test_what_the_loss_of_the_tpm_means(protections: tuple[int, ...], warning: str, info: str) -> None:
-    """See kubevirt/kubevirt#15701: with another TPM, Windows asked for the recovery password."""
+    """See kubevirt/kubevirt#15701: after a restart with its TPM in another state, Windows asked for the password."""
     handle = Disks(sda=BASIC, sda2=bitlocker(*protections))
     found = session(handle, "/dev/mapper/cryptsda2", sda2="BitLocker")
     found.opened["/dev/sda2"] = "/dev/mapper/cryptsda2"

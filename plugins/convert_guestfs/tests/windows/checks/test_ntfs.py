@@ -161,7 +161,7 @@ def test_data_may_be_in_any_state_and_the_boot_volume_may_not() -> None:
     found, blockers = session(handle), Blockers()
     assert check_volumes(found, blockers)
     ((reason, _),) = blockers.reasons
-    assert reason.startswith(f"the boot volume of Windows, {BOOT} cannot be written: it was not closed")
+    assert reason.startswith(f"the boot volume {BOOT} cannot be written: it was not closed")
     (warning,) = warnings(found)
     assert warning.startswith(f"the volume {D} was not left in order: it was not closed")
     assert "copied as it is" in warning

@@ -48,7 +48,7 @@ def listed(name: str, *entries: str) -> dict[str, Any]:
     ],
 )
 def test_policies_that_forbid_virtio(policies: dict[str, Any], what: str, examine: Examine) -> None:
-    """See libguestfs/virt-v2v#13: a warning of group policies in general, and nobody knew which one it was."""
+    """See libguestfs/virt-v2v#13: a warning of group policies in general, which was of no help."""
     reason, remedy = examine(software={RESTRICTIONS: policies}).blocker()
     assert reason.startswith(f"a policy of the guest forbids it to install virtio {what}")
     assert rf"HKLM\SOFTWARE\{RESTRICTIONS}" in reason
@@ -147,7 +147,7 @@ def test_antivirus(view: str, examine: Examine) -> None:
     ],
 )
 def test_code_integrity(control: dict[str, Any], software: dict[str, Any], expected: str, examine: Examine) -> None:
-    """See virtio-win/kvm-guest-drivers-windows#1280: a blue screen with Credential Guard and memory integrity."""
+    """See virtio-win/kvm-guest-drivers-windows#1280: Windows Server 2025 did not start with these settings."""
     assert examine(control=control, software=software).warning().startswith(expected)
     # Windows 7 does not know them, whatever is in its registry
     assert examine(control=control, software=software, version=(6, 1), build=7601).nothing

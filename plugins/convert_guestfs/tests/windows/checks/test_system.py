@@ -74,7 +74,7 @@ def test_another_processor(arch: str, examine: Examine) -> None:
     [
         ({NT: {"EditionID": "WindowsPE"}}, {}),
         ({rf"{NT}\WinPE": {"Version": "10"}}, {}),
-        ({}, {r"Control\MiniNT": {}}),
+        ({NT: {"SystemRoot": r"X:\Windows"}}, {r"Control\MiniNT": {}}),
     ],
 )
 def test_windows_pe(software: dict[str, Any], control: dict[str, Any], examine: Examine) -> None:
@@ -82,6 +82,10 @@ def test_windows_pe(software: dict[str, Any], control: dict[str, Any], examine: 
     reason, remedy = examine(software=software, control=control).blocker()
     assert "has Windows PE" in reason
     assert "--root" in remedy
+
+
+def test_an_installed_windows_with_a_key_of_windows_pe(examine: Examine) -> None:
+    assert examine(software={NT: {"SystemRoot": r"C:\Windows"}}, control={r"Control\MiniNT": {}}).nothing
 
 
 def test_compact_os(examine: Examine) -> None:

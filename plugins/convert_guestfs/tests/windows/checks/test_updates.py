@@ -43,7 +43,8 @@ def test_a_guest_with_nothing_pending(examine: Examine) -> None:
         ({rf"{CBS}\RebootInProgress": {}}, {}, {}, r"Component Based Servicing\RebootInProgress"),
         (
             {},
-            {MANAGER: {"SetupExecute": [r"C:\Windows\System32\POQEXEC.EXE /display_progress \SystemRoot\WinSxS\pend"]}},
+            # as p0w3rsh3ll/AutoRuns#100 shows it, but for the capitals
+            {MANAGER: {"SetupExecute": [r"C:\Windows\System32\POQEXEC.EXE /display_progress \SystemRoot\WinSxS\p"]}},
             {"/Windows/winsxs/Pending.xml": b""},
             r"WinSxS\pending.xml, Session Manager\SetupExecute",
         ),
@@ -52,7 +53,7 @@ def test_a_guest_with_nothing_pending(examine: Examine) -> None:
 def test_half_installed_updates_are_a_blocker(
     software: dict[str, Any], control: dict[str, Any], files: dict[str, bytes], named: str, examine: Examine
 ) -> None:
-    """See vexxhost/migratekit#136: a Windows Server that went from restart to restart after its conversion."""
+    """See Azure/azure-cli#22053: moved machines hang at their start in a pending update, which has to be reverted."""
     told = examine(software=software, control=control, files=files)
     reason, remedy = told.blocker()
     assert reason.startswith("updates of the guest's Windows are half installed (")
@@ -77,7 +78,7 @@ def test_half_installed_updates_are_a_blocker(
     ],
 )
 def test_a_restart_that_is_due_is_told(software: dict[str, Any], named: str, examine: Examine) -> None:
-    """See libguestfs/virt-v2v#159: these keys made virt-v2v's first boot restart the guest for ever."""
+    """See libguestfs/virt-v2v#159: a first boot that looks for such restarts by itself, and restarts for ever."""
     warning = examine(software=software).warning()
     assert warning.startswith("the guest's Windows waits for a restart to finish updates or installations " + named)
 

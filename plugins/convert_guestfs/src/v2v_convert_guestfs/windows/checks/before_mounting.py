@@ -44,7 +44,7 @@ def _check_ntfs(session: Session, blockers: Blockers, device: str) -> None:
         return
     is_root = device in {session.inspection.root, *(found for _, found in session.inspection.mountpoints)}
     if is_root or _boots(session, device):
-        what = "the Windows volume" if is_root else "the boot volume of Windows,"
+        what = "the Windows volume" if is_root else "the boot volume"
         for obstacle in obstacles:
             blockers.add(f"{what} {device} cannot be written: {obstacle.value}", ntfs.REMEDIES[obstacle])
         return

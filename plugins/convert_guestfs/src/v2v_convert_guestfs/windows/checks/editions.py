@@ -15,8 +15,7 @@ _ARCHITECTURES = ("i386", "x86_64")
 def examine(guest: WindowsGuest, blockers: Blockers) -> None:
     """Collect the reasons why this Windows cannot be converted."""
     system = guest.system
-    edition = text(software(guest, WINDOWS_NT), "EditionID")
-    if edition == "WindowsPE" or controls(guest, r"Control\MiniNT") or software(guest, rf"{WINDOWS_NT}\WinPE"):
+    if _is_pe(guest):
         blockers.add(
             f"{guest.session.inspection.root} has Windows PE, which runs from an installation or rescue medium, and no "
             "installed Windows",
@@ -36,3 +35,12 @@ def examine(guest: WindowsGuest, blockers: Blockers) -> None:
             "converted",
             "install it anew on KVM and move its data",
         )
+
+
+def _is_pe(guest: WindowsGuest) -> bool:
+    """Return whether this is Windows PE. Some set its MiniNT key in an installed Windows to turn off the event log."""
+    version = software(guest, WINDOWS_NT)
+    if text(version, "EditionID") == "WindowsPE" or software(guest, rf"{WINDOWS_NT}\WinPE") is not None:
+        return True
+    on_ram_disk = text(version, "SystemRoot")[:2].upper() == "X:"
+    return on_ram_disk and bool(controls(guest, r"Control\MiniNT"))

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from v2v_convert_guestfs.session import Blockers
+from v2v_convert_guestfs.windows.checks.antivirus import antivirus_programs
 from v2v_convert_guestfs.windows.checks.reading import WINDOWS, any_number, controls, number, software, text
 from v2v_convert_guestfs.windows.guest import WindowsGuest
 from v2v_convert_guestfs.windows.registry.hives import Key
@@ -43,13 +45,6 @@ _KINDS = (
 _APPLOCKER = {"Exe": "programs", "Script": "scripts", "Msi": "installers"}
 _GROUP_POLICY = rf"{WINDOWS}\Group Policy\History\{{35378EAC-683F-11D2-A89A-00C04FBBCFA2}}"
 _LOCAL_POLICY = re.compile(r"local(?: group policy|gpo)?", re.IGNORECASE)
-_UNINSTALL = (rf"{WINDOWS}\Uninstall", r"WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall")
-_ANTIVIRUS = re.compile(
-    r"virus|anti-?malware|endpoint (?:security|protection)|\b(?:avast|avg|avira|bitdefender|carbon black|crowdstrike|"
-    r"cylance|eset|f-secure|kaspersky|mcafee|norton|sentinel agent|sentinelone|sophos|symantec endpoint|trellix|"
-    r"trend micro|webroot|withsecure|cortex xdr|deep security agent)\b",
-    re.IGNORECASE,
-)
 _MOST_NAMED = 5
 
 
@@ -149,21 +144,15 @@ def _warn_of_group_policies(guest: WindowsGuest) -> None:
 
 
 def _warn_of_antivirus(guest: WindowsGuest) -> None:
-    names: list[str] = []
-    for path in _UNINSTALL:
-        key = software(guest, path)
-        for one in key.keys() if key is not None else ():
-            name, publisher = text(one, "DisplayName"), text(one, "Publisher")
-            if name and (_ANTIVIRUS.search(name) or _ANTIVIRUS.search(publisher)):
-                names.append(name)
+    names = antivirus_programs(guest.registry)
     if names:
         guest.session.report.warning(
-            f"the guest has an antivirus program ({_few(sorted(set(names)))}): some keep Windows from loading new "
+            f"the guest has an antivirus program ({_few(names)}): some keep Windows from loading new "
             "drivers or stop the scripts of the first boot. If the guest does not start (0x7B), uninstall it at the "
             "source and convert the guest again"
         )
 
 
-def _few(names: list[str]) -> str:
+def _few(names: Sequence[str]) -> str:
     shown = visible(", ".join(name[:80] for name in names[:_MOST_NAMED]))
     return f"{shown} and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else shown
