@@ -22,6 +22,7 @@ from windows_images.converting import (
     see_that_libvirt_accepts,
     see_that_the_examination_passed,
     see_that_the_report_is_complete,
+    virtio_win,
 )
 from windows_images.look import Looked, opened
 from windows_images.real_hives import NoHives
@@ -62,12 +63,9 @@ def test_a_windows_guest(place: Place, name: str) -> None:
 
 def see_the_boot_driver(recipe: Windows, after: Looked) -> None:
     """Check what Windows needs to reach a virtio disk, in each control set that may start."""
-    from virtio_win_tree import DRIVER, driver_files
-
-    directory, machine = _directory(recipe), "x86" if recipe.arch == "i386" else "amd64"
-    content = driver_files(DRIVER["viostor"], directory, machine)["viostor.sys"]
-    systemroot = "windows/system32/drivers/viostor.sys"
-    assert after.files[systemroot] == hashlib.sha256(content).hexdigest()
+    machine = "x86" if recipe.arch == "i386" else "amd64"
+    content = (virtio_win() / "tree" / "viostor" / _directory(recipe) / machine / "viostor.sys").read_bytes()
+    assert after.files["windows/system32/drivers/viostor.sys"] == hashlib.sha256(content).hexdigest()
     system = after.hives["SYSTEM"]
     for number in {recipe.current, recipe.default}:
         service = system[rf"controlset{number:03}\services\viostor"]

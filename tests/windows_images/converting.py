@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,17 +26,16 @@ class Converted:
 
 
 def virtio_win() -> Path:
-    """Return an ISO with the layout of virtio-win, kept in the cache of the test guests."""
+    """Return a directory with a tree like virtio-win's (``tree``) and the ISO made of it (``virtio-win.iso``)."""
     import virtio_win_catalogue
     import virtio_win_tree
 
     sources = [Path(str(module.__file__)).read_bytes() for module in (virtio_win_catalogue, virtio_win_tree)]
 
     def make(work: Path) -> None:
-        with tempfile.TemporaryDirectory(prefix="v2v-virtio-win.") as name:
-            virtio_win_tree.make_iso(virtio_win_tree.make_tree(Path(name)), work / "virtio-win.iso")
+        virtio_win_tree.make_iso(virtio_win_tree.make_tree(work / "tree"), work / "virtio-win.iso")
 
-    return kept("virtio-win", digest(*sources), make) / "virtio-win.iso"
+    return kept("virtio-win", digest(*sources, b"with the tree"), make)
 
 
 def convert(
@@ -77,7 +75,9 @@ def _run(
     cards = [word for mac in nics for word in ("--nic", f"network=default,mac={mac}")]
     report: list[str | Path] = ["--report", place.root / "report.json"]
     argv: list[str | Path] = ["v2v", "convert", "-i", "disk", *images, *cards, "-o", "local", "-os", out]
-    return place.run(*argv, "-on", "guest", *report, *options, VIRTIO_WIN=str(drivers or virtio_win()))
+    return place.run(
+        *argv, "-on", "guest", *report, *options, VIRTIO_WIN=str(drivers or virtio_win() / "virtio-win.iso")
+    )
 
 
 def see_that_the_report_is_complete(converted: Converted, before: Looked, after: Looked) -> None:

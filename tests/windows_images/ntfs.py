@@ -38,7 +38,7 @@ def _fill_mounted(image: Path, root: Path) -> None:
     finally:
         unmount_below(mountpoint)
         mountpoint.rmdir()
-    if _flags(image) & 1:
+    if _is_dirty(image):
         raise HostError(f"{image} is dirty")
 
 
@@ -51,41 +51,41 @@ def _fill_in_appliance(image: Path, root: Path) -> None:
     archive.unlink()
 
 
-def mark_dirty(image: Path, *, offset: int = 0) -> None:
-    """Set the flag of a file system that Windows did not unmount; Windows checks it at its next start."""
-    place = _place_of_flags(image, offset)
-    with image.open("r+b") as stream:
-        stream.seek(place)
-        (flags,) = struct.unpack("<H", stream.read(2))
-        stream.seek(place)
-        stream.write(struct.pack("<H", flags | 1))
+def mark_dirty(image: Path) -> None:
+    """Set the flag of a file system that Windows did not unmount, which makes Windows check it at its next start."""
+    for place in _places_of_flags(image):
+        with image.open("r+b") as stream:
+            stream.seek(place)
+            flags = int.from_bytes(stream.read(2), "little")
+            stream.seek(place)
+            stream.write((flags | 1).to_bytes(2, "little"))
 
 
-def _flags(image: Path, offset: int = 0) -> int:
+def _is_dirty(image: Path) -> bool:
+    place, _mirrored = _places_of_flags(image)
     with image.open("rb") as stream:
-        stream.seek(_place_of_flags(image, offset))
-        return int.from_bytes(stream.read(2), "little")
+        stream.seek(place)
+        return bool(int.from_bytes(stream.read(2), "little") & 1)
 
 
-def _place_of_flags(image: Path, offset: int) -> int:
-    """Return where in the image the flags of the file system are that starts at an offset."""
+def _places_of_flags(image: Path) -> tuple[int, int]:
+    """Return where in the image of a file system its flags are: in the table of files, and in the mirror of that."""
     with image.open("rb") as stream:
-        stream.seek(offset)
         boot = stream.read(512)
         sector, per_cluster = struct.unpack_from("<HB", boot, 0x0B)
-        (table,) = struct.unpack_from("<Q", boot, 0x30)
+        table, mirror = struct.unpack_from("<QQ", boot, 0x30)
         (record_size,) = struct.unpack_from("<b", boot, 0x40)
         cluster = sector * per_cluster
         size: int = 1 << -record_size if record_size < 0 else record_size * cluster
-        start = int(offset + table * cluster + _VOLUME * size)
-        stream.seek(start)
+        first, second = (int(start * cluster + _VOLUME * size) for start in (table, mirror))
+        stream.seek(first)
         record = stream.read(size)
     (position,) = struct.unpack_from("<H", record, 0x14)
     while position + 8 <= size:
         kind, length = struct.unpack_from("<II", record, position)
         if kind == _VOLUME_INFORMATION:
-            content = int.from_bytes(record[position + 0x14 : position + 0x16], "little")
-            return start + int(position) + content + 10
+            inside = int(position) + int.from_bytes(record[position + 0x14 : position + 0x16], "little") + 10
+            return first + inside, second + inside
         if kind == 0xFFFFFFFF or not length:
             break
         position += length
