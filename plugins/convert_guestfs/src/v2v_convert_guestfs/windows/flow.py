@@ -9,6 +9,8 @@ from v2v_convert_guestfs.session import Blockers, Session
 from v2v_convert_guestfs.windows import boot, drivers, network, tools_removal
 from v2v_convert_guestfs.windows.capabilities import capabilities
 from v2v_convert_guestfs.windows.checks import system
+from v2v_convert_guestfs.windows.examine.expected import Expected
+from v2v_convert_guestfs.windows.examine.result import examine_result, stop_on_failures
 from v2v_convert_guestfs.windows.guest import WindowsGuest
 from v2v_convert_guestfs.windows.look import look
 from v2v_core.api import Capabilities
@@ -35,7 +37,7 @@ def convert_windows(session: Session, blockers: Blockers) -> Capabilities:
         plan = _examine(guest, blockers)
     blockers.stop()
     _change(guest, plan)
-    _examine_result(guest)
+    _examine_result(guest, plan)
     return capabilities(guest, plan.drivers, rtc_utc=plan.boot.rtc_utc)
 
 
@@ -65,9 +67,19 @@ def _change(guest: WindowsGuest, plan: Plan) -> None:
         guest.registry.commit()
 
 
-def _examine_result(guest: WindowsGuest) -> None:
-    """Examine what was written, by other readers than its writers."""
+def _examine_result(guest: WindowsGuest, plan: Plan) -> None:
+    """Examine what was written, by other readers than its writers.
+
+    :raises ConversionError: a fact is not true.
+    """
     session = guest.session
+    expected = Expected(
+        driver=plan.drivers.boot_driver,
+        files=plan.drivers.files,
+        boot_facts=boot.facts,
+    )
     with session.stage("convert/examine"):
-        for fact in (*boot.facts(guest), *tools_removal.facts(guest)):
+        facts = (*examine_result(guest, expected), *tools_removal.facts(guest))
+        for fact in facts:
             session.examined(fact)
+    stop_on_failures(facts)
