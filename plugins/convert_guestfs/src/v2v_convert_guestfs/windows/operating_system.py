@@ -42,4 +42,8 @@ class Windows(OperatingSystem):
         """Convert the guest."""
         from v2v_convert_guestfs.windows.flow import convert_windows
 
-        return convert_windows(self.session, blockers)
+        try:
+            return convert_windows(self.session, blockers)
+        finally:
+            # The registry of Windows 11 says that it is Windows 10, and the inspection was corrected meanwhile.
+            self.session.findings.system = self.session.inspection.product_name
