@@ -270,3 +270,21 @@ def test_intels_driver_starts_at_boot_as_well() -> None:
     plan, blockers = _without(guest)
     assert (blockers, plan.block_bus) == ([], Bus.SATA)
     assert _value(guest, r"ControlSet001\Services\iaStorV", "Start") == dword(0)
+
+
+def test_the_driver_starts_from_the_same_file_in_every_control_set() -> None:
+    image = expand_sz(r"\SystemRoot\System32\drivers\storahci.sys")
+    services = {
+        r"ControlSet001\Services\storahci": {"Start": 0, "Type": 1, "Group": "SCSI Miniport", "ImagePath": image},
+        r"ControlSet002\Services\storahci": {"Start": 3, "Type": 2, "ImagePath": expand_sz(r"System32\other.sys")},
+    }
+    guest = windows_guest(system=services, files=_drivers("storahci", machine="amd64"), current="ControlSet002")
+    plan, blockers = _without(guest)
+    assert blockers == []
+    first = r"ControlSet001\Services\storahci"
+    assert [edit for edit in guest.registry.edits if edit.key.startswith(first)] == []
+    expected = {"Start": dword(0), "Type": dword(1), "Group": sz("SCSI Miniport"), "ImagePath": image}
+    for name, value in expected.items():
+        assert _value(guest, r"ControlSet002\Services\storahci", name) == value
+    assert plan.boot_driver is not None
+    assert plan.boot_driver.image_path == image.text

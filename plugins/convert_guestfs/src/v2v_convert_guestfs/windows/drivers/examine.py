@@ -12,7 +12,7 @@ from pathlib import Path
 from v2v_convert_guestfs.session import Blockers
 from v2v_convert_guestfs.windows.drivers import boot_driver, fallback, signatures
 from v2v_convert_guestfs.windows.drivers.plan import DIRECTORY, BootDriver, DriversPlan, Edits, GuestFile
-from v2v_convert_guestfs.windows.drivers.services import enable, own_driver
+from v2v_convert_guestfs.windows.drivers.services import enable_own, own_driver
 from v2v_convert_guestfs.windows.guest import WindowsGuest
 from v2v_convert_guestfs.windows.registry.hives import HiveName
 from v2v_convert_guestfs.windows.registry.values import LONGEST_VALUE, Value, dword, expand_sz
@@ -124,7 +124,7 @@ def _storage(guest: WindowsGuest, available: _Available, blockers: Blockers, edi
             return _virtio(guest, bus, driver, tuple(files), modern=_is_modern(package))
     for bus in _wanted_buses(guest):
         if (own := own_driver(guest, _BLOCK[bus][0])) is not None:
-            enable(edits, guest, own.service, boot_driver.WHY)
+            enable_own(edits, guest, own, boot_driver.WHY)
             guest.session.report.info(f"The guest keeps its own driver {own.service} of virtio disks")
             return _virtio(guest, bus, own, (), modern=True)
     chosen = fallback.storage(guest, blockers, edits)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from v2v_convert_guestfs.session import Blockers
 from v2v_convert_guestfs.windows.drivers import critical_devices
 from v2v_convert_guestfs.windows.drivers.plan import BootDriver, Edits
-from v2v_convert_guestfs.windows.drivers.services import enable, own_driver
+from v2v_convert_guestfs.windows.drivers.services import enable, enable_own, own_driver
 from v2v_convert_guestfs.windows.guest import WindowsGuest
 from v2v_core.api import Bus
 
@@ -55,7 +55,7 @@ def storage(guest: WindowsGuest, blockers: Blockers, edits: Edits) -> Storage:
         for name in _SATA:
             if (driver := own_driver(guest, name)) is not None:
                 why = _WHY.format("SATA")
-                enable(edits, guest, name, why)
+                enable_own(edits, guest, driver, why)
                 if own_driver(guest, _INTEL_SATA) is not None:
                     enable(edits, guest, _INTEL_SATA, why)
                 # The disk's driver is found by the class of its controller.
@@ -78,7 +78,8 @@ def _ide(guest: WindowsGuest, blockers: Blockers, edits: Edits) -> BootDriver | 
             "give a virtio-win with drivers for this Windows (VIRTIO_WIN)",
         )
         return None
-    for name in ("atapi", *(name for name, _ in chips)):
+    enable_own(edits, guest, channel, why)
+    for name, _ in chips:
         enable(edits, guest, name, why)
     if not guest.system.driver_database:
         chip, device = chips[0]

@@ -12,7 +12,7 @@ import hashlib
 from v2v_convert_guestfs.windows.drivers.plan import BootDriver, Edits
 from v2v_convert_guestfs.windows.guest import WindowsGuest
 from v2v_convert_guestfs.windows.registry.hives import HiveName, Key
-from v2v_convert_guestfs.windows.registry.values import dword
+from v2v_convert_guestfs.windows.registry.values import dword, expand_sz, sz
 from v2v_convert_guestfs.windows.virtio_win.programs import MACHINES, NATIVE, read_program
 
 #: Bytes. The largest drivers of Windows have some 3 MiB.
@@ -43,6 +43,18 @@ def enable(edits: Edits, guest: WindowsGuest, name: str, why: str) -> None:
         remove_override(edits, path, key, why)
 
 
+def enable_own(edits: Edits, guest: WindowsGuest, driver: BootDriver, why: str) -> None:
+    """Let a driver of the guest (``own_driver``) start at boot, from the same file in every control set."""
+    enable(edits, guest, driver.service, why)
+    for path, key in service_keys(guest, driver.service).items():
+        if _number(key, "Type") != 1:
+            edits.set(path, "Type", dword(1), why=why)
+        if _text(key, "ImagePath").lower() != driver.image_path.lower():
+            edits.set(path, "ImagePath", expand_sz(driver.image_path), why=why)
+        if driver.group and _text(key, "Group").lower() != driver.group.lower():
+            edits.set(path, "Group", sz(driver.group), why=why)
+
+
 def remove_override(edits: Edits, path: str, key: Key | None, why: str) -> None:
     """Remove what keeps a driver from starting at boot although its Start is 0."""
     override = key.key("StartOverride") if key is not None else None
@@ -67,12 +79,11 @@ def own_driver(guest: WindowsGuest, name: str) -> BootDriver | None:
     machine = MACHINES.get(guest.system.arch, 0)
     if program is not None and (program.machine != machine or not program.complete or program.subsystem != NATIVE):
         return None
-    group = next(iter(keys.values())).value("Group")
     return BootDriver(
         service=name,
         path=path,
         image_path=image,
-        group=(group.text if group is not None else None) or "",
+        group=_text(next(iter(keys.values())), "Group"),
         sha256=hashlib.sha256(data).hexdigest() if program is not None else "",
         machine=machine,
         own=True,
@@ -97,9 +108,13 @@ def _path_of(guest: WindowsGuest, image: str) -> str | None:
 
 
 def _image_path(key: Key, name: str) -> str:
-    value = key.value("ImagePath")
     # A driver without a path is the file of its name.
-    return (value.text if value is not None else None) or rf"System32\drivers\{name}.sys"
+    return _text(key, "ImagePath") or rf"System32\drivers\{name}.sys"
+
+
+def _text(key: Key, name: str) -> str:
+    value = key.value(name)
+    return (value.text if value is not None else None) or ""
 
 
 def _number(key: Key, name: str) -> int | None:
