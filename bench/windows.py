@@ -44,8 +44,7 @@ def convert(command: Path, image: Path, out: Path, place: Path) -> float:
         "VIRT_TOOLS_DATA_DIR": str(place / "virt-tools"),
     }
     out.mkdir(parents=True)
-    nic = ["--mac", "00:0c:29:71:07:3c:network:default"]
-    argv = [command, "-i", "disk", image, *nic, "-o", "local", "-os", out, "-on", "guest"]
+    argv = [command, "-i", "disk", image, "-o", "local", "-os", out, "-on", "guest"]
     with out.with_suffix(".log").open("w") as stream:
         started = time.monotonic()
         subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, check=True)
