@@ -65,9 +65,7 @@ def _edit(handle: Handle, copy: _Copy, edits: Sequence[Edit]) -> None:
         for edit in edits:
             _apply(handle, edit)
         handle.hivex_commit(copy.path)
-    for edit in edits:
-        if edit.name is not None and edit.value is None:
-            _delete_value(handle, copy.path, edit)
+    _delete_values(handle, copy.path, [edit for edit in edits if edit.name is not None and edit.value is None])
     said = header.examine(bytes(handle.pread(copy.path, header.LENGTH, 0)), int(handle.filesize(copy.path)))
     if said.state is not header.State.CLEAN:
         raise RuntimeError(f"the edited hive is not whole: {said.reason}")
@@ -107,20 +105,23 @@ def _find(handle: Handle, path: str) -> int | None:
     return key
 
 
-def _delete_value(handle: Handle, path: str, edit: Edit) -> None:
-    """Take a value from the list of its key: libguestfs has no call for it."""
-    with _opened(handle, path):
-        key = _find(handle, edit.key)
-        value = int(handle.hivex_node_get_value(key, edit.name)) if key is not None else 0
-    if key is None or not value:
-        return
+def _delete_values(handle: Handle, path: str, edits: Sequence[Edit]) -> None:
+    """Take values from the lists of their keys: libguestfs has no call for it."""
+    found: list[tuple[int, int]] = []
+    if edits:
+        with _opened(handle, path):
+            for edit in edits:
+                key = _find(handle, edit.key)
+                value = int(handle.hivex_node_get_value(key, edit.name)) if key is not None else 0
+                if key is not None and value:
+                    found.append((key, value))
 
     def read(place: int, count: int) -> bytes:
         return bytes(handle.pread(path, count, place))
 
-    for place, content in without_value(read, key, value):
-        if int(handle.pwrite(path, content, place)) != len(content):
-            raise RuntimeError(f"the value {edit.name!r} of {edit.key} cannot be deleted")
+    for key, value in found:
+        for place, content in without_value(read, key, value):
+            _write(handle, path, place, content)
 
 
 def _check(handle: Handle, edit: Edit, later: Sequence[Edit]) -> None:
