@@ -37,7 +37,9 @@ def test_report_of_a_whole_run(choice: RunChoice, tmp_path: Path) -> None:
     assert report["system"]["distro"] == "fakeos"
     assert [disk["device"] for disk in report["disks"]] == ["vda", "vdb"]
     assert [(nic["mac"], nic["network"]) for nic in report["nics"]] == [("52:54:00:00:00:01", "lan")]
-    assert report["changes"] == [{"subject": "package", **dataclasses.asdict(MARKED)}]
+    marked = dataclasses.asdict(MARKED)
+    assert report["changes"] == [{"subject": marked.pop("kind"), **marked}]
+    assert report["changes"][0]["subject"] == "file"
     assert [step["step"] for step in report["steps"]] == [step.value for step in list(Step)[:-1]]
     assert all(step["outcome"] == "finished" and step["seconds"] >= 0 for step in report["steps"])
     assert report["failure"] is None
