@@ -26,6 +26,8 @@ Content = int | str | tuple[str, ...] | bytes
 #: Bytes of a hive, and keys and values of one key. Windows has at most 2 GiB for a hive, and real ones have 200 MiB.
 _LONGEST_HIVE = 512 * 1024 * 1024
 _MOST = 20_000
+#: Bytes of all values of one key.
+_LONGEST_VALUES = 16 * 1024 * 1024
 _DEFAULT = "(default)"
 
 
@@ -62,9 +64,15 @@ class RegipyReader:
             key = self._key(parts(path.lower()))
             if key is None:
                 return None
-            found = list(islice(key.iter_values(as_json=False, trim_values=False), _MOST))
-            names = ("" if value.name == _DEFAULT else str(value.name).lower() for value in found)
-            return dict(zip(names, (_content(value.value) for value in found), strict=True))
+            found: dict[str, Content] = {}
+            room = _LONGEST_VALUES
+            for value in islice(key.iter_values(as_json=False, trim_values=False), _MOST):
+                content = _content(value.value)
+                room -= len(content) if isinstance(content, bytes | str) else 0
+                if room < 0:
+                    raise UnknownError(f"{path} has more than {_LONGEST_VALUES} bytes of values")
+                found["" if value.name == _DEFAULT else str(value.name).lower()] = content
+            return found
 
     def _key(self, names: list[str]) -> Any:
         path = "\\".join(names)
@@ -97,6 +105,8 @@ def system_hive(session: Session, path: str) -> Iterator[HiveReader]:
 def _errors(what: str) -> Iterator[None]:
     try:
         yield
+    except UnknownError:
+        raise
     except Exception as err:
         # The reader has errors of many kinds for what a damaged hive may have.
         raise UnknownError(f"{what} cannot be read: {brief(err)}") from err
