@@ -76,10 +76,15 @@ def test_why_not_and_what_to_do(place: Place, state: str) -> None:
 
 
 @pytest.mark.zoo
-def test_drivers_for_other_versions_of_windows_only(place: Place) -> None:
+def test_a_boot_driver_for_another_processor_and_a_policy(place: Place) -> None:
     from virtio_win_tree import make_tree
 
-    drivers = make_tree(place.root / "virtio-win", systems=("w10", "2k22"))
-    said = refused(place, images_of(WINDOWS_7, place, variants.several()), drivers=drivers)
-    assert "Windows 7" in said
-    assert "virtio-win" in said
+    drivers = make_tree(place.root / "virtio-win", systems=("w7",))
+    for directory in ("viostor/w7", "i386/w7", "amd64/w7"):
+        wrong = (drivers / "viostor/w7/amd64/viostor.sys").read_bytes()
+        for path in (drivers / directory).rglob("viostor.sys"):
+            path.write_bytes(wrong)
+    said = refused(place, images_of(WINDOWS_7, place, variants.no_new_devices), drivers=drivers)
+    assert "viostor" in said
+    assert "x86_64" in said or "x64" in said or "amd64" in said
+    assert "forbids it to install virtio" in said
