@@ -11,6 +11,7 @@ from v2v_convert_guestfs.windows.capabilities import capabilities
 from v2v_convert_guestfs.windows.checks import system
 from v2v_convert_guestfs.windows.examine.expected import Expected
 from v2v_convert_guestfs.windows.examine.result import examine_result, stop_on_failures
+from v2v_convert_guestfs.windows.firstboot.install import InstalledFirstBoot, install
 from v2v_convert_guestfs.windows.guest import WindowsGuest
 from v2v_convert_guestfs.windows.look import look
 from v2v_core.api import Capabilities
@@ -36,8 +37,8 @@ def convert_windows(session: Session, blockers: Blockers) -> Capabilities:
         guest = look(session, blockers)
         plan = _examine(guest, blockers)
     blockers.stop()
-    _change(guest, plan)
-    _examine_result(guest, plan)
+    first_boot = _change(guest, plan)
+    _examine_result(guest, plan, first_boot)
     return capabilities(guest, plan.drivers, rtc_utc=plan.boot.rtc_utc)
 
 
@@ -52,7 +53,7 @@ def _examine(guest: WindowsGuest, blockers: Blockers) -> Plan:
     )
 
 
-def _change(guest: WindowsGuest, plan: Plan) -> None:
+def _change(guest: WindowsGuest, plan: Plan) -> InstalledFirstBoot | None:
     """Change the guest, one room after the other. The registry is written last, and all at once."""
     session = guest.session
     with session.stage("convert/drivers"):
@@ -63,11 +64,14 @@ def _change(guest: WindowsGuest, plan: Plan) -> None:
         network.change(guest, plan.network)
     with session.stage("convert/tools"):
         tools_removal.change(guest, plan.tools)
+    with session.stage("convert/first boot"):
+        first_boot = install(guest)
     with session.stage("convert/registry"):
         guest.registry.commit()
+    return first_boot
 
 
-def _examine_result(guest: WindowsGuest, plan: Plan) -> None:
+def _examine_result(guest: WindowsGuest, plan: Plan, first_boot: InstalledFirstBoot | None) -> None:
     """Examine what was written, by other readers than its writers.
 
     :raises ConversionError: a fact is not true.
@@ -76,6 +80,8 @@ def _examine_result(guest: WindowsGuest, plan: Plan) -> None:
     expected = Expected(
         driver=plan.drivers.boot_driver,
         files=plan.drivers.files,
+        first_boot=first_boot,
+        addresses=plan.network.replayed,
         boot_facts=boot.facts,
     )
     with session.stage("convert/examine"):
