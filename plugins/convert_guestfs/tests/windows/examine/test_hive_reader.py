@@ -50,6 +50,18 @@ def test_values_of_all_types(hive: bytes, tmp_path: Path) -> None:
     assert reader.values(r"ControlSet002\Services\viostor") is None
 
 
+def test_the_root_is_the_key_that_the_header_names(hive: bytes, tmp_path: Path) -> None:
+    """Programs other than Windows write hives whose first cell is not the root."""
+    changed = bytearray(hive)
+    name = hive.index(b"ControlSet001")
+    node = hive.rindex(b"nk", 0, name)
+    changed[36:40] = (node - 4 - 4096).to_bytes(4, "little")
+    file = tmp_path / "SYSTEM"
+    file.write_bytes(changed)
+    assert RegipyReader(file).values(r"Services\Service000") == {"start": 3}
+    assert RegipyReader(file).values(r"ControlSet001\Services") is None
+
+
 def test_a_damaged_hive_is_a_fact_that_is_not_known(hive: bytes, tmp_path: Path) -> None:
     chance = random.Random(13)  # noqa: S311 - the same damage each time
     file, unknown = tmp_path / "SYSTEM", 0

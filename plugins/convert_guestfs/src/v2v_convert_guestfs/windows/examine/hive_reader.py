@@ -29,6 +29,8 @@ _MOST = 20_000
 #: Bytes of all values of one key.
 _LONGEST_VALUES = 16 * 1024 * 1024
 _DEFAULT = "(default)"
+#: Where the cells begin, from which the offsets in a hive are counted. A cell begins with its size and its kind.
+_CELLS = 4096
 
 
 class HiveReader(Protocol):
@@ -56,7 +58,10 @@ class RegipyReader:
         with _errors("the hive"):
             open_hive: Any = registry.RegistryHive
             self._hive = open_hive(str(path))
-        self._keys: dict[str, Any] = {"": self._hive.root}
+            # regipy takes the first cell for the root. The header says which one it is.
+            cell = registry.Cell(cell_type="nk", offset=_CELLS + self._hive.header.root_key_offset + 6, size=0)
+            root: Any = registry.NKRecord
+            self._keys: dict[str, Any] = {"": root(cell, self._hive._stream)}
 
     def values(self, path: str) -> dict[str, Content] | None:
         """Return the values of a key by their names in lower case, or None if there is no such key."""
