@@ -111,7 +111,8 @@ def _plant(hive: Any, node: int, tree: Tree) -> None:
 def _empty_hive() -> bytes:
     """Return a hive with a root key and nothing in it: hivex changes hives and makes none."""
     nothing = 0xFFFFFFFF
-    security_at, root_at = 0x20, 0x20 + 0x60
+    # the root comes first, as in the hives of Windows: there are readers that look for it there
+    root_at, security_at = 0x20, 0x20 + 0x60
     root_name = b"ROOT"
     # revision, flags (self-relative, has a DACL), owner, group, SACL, DACL; then the DACL and the system's SID
     sid = bytes.fromhex("010100000000000512000000")
@@ -123,7 +124,7 @@ def _empty_hive() -> bytes:
     root += struct.pack("<IIIIII", 0, nothing, 0, 0, nothing, nothing)
     root += struct.pack("<IIII", 0, nothing, security_at, nothing)
     root += struct.pack("<IIIII", 0, 0, 0, 0, 0) + struct.pack("<HH", len(root_name), 0) + root_name
-    cells = _cell(security, root_at - security_at) + _cell(root, 0x60)
+    cells = _cell(root, security_at - root_at) + _cell(security, 0x60)
     free = _BLOCK - 0x20 - len(cells)
     block = b"hbin" + struct.pack("<IIQQI", 0, _BLOCK, 0, TIME, 0) + cells + struct.pack("<i", free)
     header = bytearray(_HEADER)
