@@ -32,7 +32,7 @@ def find_program(arch: str, report: Reporter) -> Path:
     if not _is_program(own):
         raise ConversionError(
             f"the service that runs the first boot of Windows guests is missing: there is no {own}",
-            hint="install v2v-convert-guestfs again, or name a directory with rhsrvany.exe in VIRT_TOOLS_DATA_DIR",
+            hint="install v2v-convert-guestfs again, or put rhsrvany.exe into the directory VIRT_TOOLS_DATA_DIR",
         )
     return own
 
