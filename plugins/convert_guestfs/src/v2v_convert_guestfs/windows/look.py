@@ -55,7 +55,7 @@ def look(session: Session, blockers: Blockers) -> WindowsGuest:
     :raises ConversionError: there are obstacles without whose remedy nothing more can be seen.
     """
     files = WindowsFiles(session)
-    systemroot = _systemroot(session, files)
+    systemroot = find_systemroot(session, files)
     paths = find_hives(session, files, systemroot, blockers)
     if set(paths) != set(HiveName):
         blockers.stop()
@@ -133,7 +133,7 @@ def look_at(
     return WindowsGuest(session=session, files=files, registry=registry, system=system)
 
 
-def _systemroot(session: Session, files: WindowsFiles) -> str:
+def find_systemroot(session: Session, files: WindowsFiles) -> str:
     """Return the directory of Windows, as libguestfs has found it."""
     root = session.inspection.root
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from v2v_convert_guestfs.operating_system import OperatingSystem
 from v2v_convert_guestfs.session import Blockers
-from v2v_core.api import Capabilities
+from v2v_core.api import Capabilities, ConversionError, FirstBootStatus
 
 
 class Windows(OperatingSystem):
@@ -37,6 +37,24 @@ class Windows(OperatingSystem):
         from v2v_convert_guestfs.windows.boot_disk import find_boot_disk
 
         return find_boot_disk(self.session)
+
+    def read_first_boot(self) -> FirstBootStatus:
+        """Return what the scripts of the first boot have done.
+
+        :raises ConversionError: the guest has nothing of a first boot.
+        """
+        from v2v_convert_guestfs.windows.files import WindowsFiles
+        from v2v_convert_guestfs.windows.firstboot.status import read_status
+        from v2v_convert_guestfs.windows.look import find_systemroot
+
+        files = WindowsFiles(self.session)
+        status = read_status(files, find_systemroot(self.session, files))
+        if not status.planned:
+            raise ConversionError(
+                f"the Windows on {self.session.inspection.root} has nothing of a first boot",
+                hint="give the disks of a guest that this program has converted; --root chooses another system on them",
+            )
+        return status
 
     def convert(self, blockers: Blockers) -> Capabilities:
         """Convert the guest."""
