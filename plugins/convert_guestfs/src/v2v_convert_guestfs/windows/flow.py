@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from v2v_convert_guestfs.session import Blockers, Session
-from v2v_convert_guestfs.windows import boot, drivers, network, tools_removal
+from v2v_convert_guestfs.windows import boot, drivers, guest_agent, network, tools_removal
 from v2v_convert_guestfs.windows.capabilities import capabilities
 from v2v_convert_guestfs.windows.checks import system
 from v2v_convert_guestfs.windows.examine.expected import Expected
@@ -58,6 +58,7 @@ def _change(guest: WindowsGuest, plan: Plan) -> InstalledFirstBoot | None:
     session = guest.session
     with session.stage("convert/drivers"):
         drivers.change(guest, plan.drivers)
+        guest_agent.change(guest, plan.drivers)
     with session.stage("convert/boot"):
         boot.change(guest, plan.boot)
     with session.stage("convert/network"):
