@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from v2v_convert_guestfs import time_limits
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_convert_guestfs.windows import boot, drivers, guest_agent, network, tools_removal
 from v2v_convert_guestfs.windows.capabilities import capabilities
@@ -15,6 +16,8 @@ from v2v_convert_guestfs.windows.firstboot.install import InstalledFirstBoot, in
 from v2v_convert_guestfs.windows.guest import WindowsGuest
 from v2v_convert_guestfs.windows.look import look
 from v2v_core.api import Capabilities
+
+_LONG_REGISTRY = "check the registry of the guest at its hypervisor: it is damaged, or larger than any that is known"
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,11 @@ def convert_windows(session: Session, blockers: Blockers) -> Capabilities:
     :param blockers: the obstacles collected so far.
     :raises ConversionError: there are obstacles, a change failed, or the result is not as it must be.
     """
-    with session.stage("convert/look"):
+    # A damaged hive may keep the appliance busy for ever.
+    with (
+        session.stage("convert/look"),
+        session.limited("reading the guest's registry", time_limits.INSPECTION_LIMIT, hint=_LONG_REGISTRY),
+    ):
         guest = look(session, blockers)
         plan = _examine(guest, blockers)
     blockers.stop()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,9 @@ def test_windows_10_gets_a_driver_as_if_windows_had_installed_it(tree: Path) -> 
     assert (driver.inf, driver.package, driver.service) == ("oem10.inf", package, "viostor")
     assert driver.sha256 == hashlib.sha256((files / "viostor.sys").read_bytes()).hexdigest()
     assert (driver.machine, driver.own) == (0x8664, False)
+    told = [line for line in guest.session.findings.drivers if line.startswith("viostor.inf ")]
+    assert len(told) == 1
+    assert re.fullmatch(r"viostor\.inf \d+(\.\d+){3} from viostor/w10/amd64", told[0]), told
 
     assert _values(guest, r"ControlSet001\Services\viostor") == {
         "Type": dword(1),

@@ -50,6 +50,7 @@ def _examine(
     letters.warn(guest, found_letters, windows)
     utc = clock.is_utc(guest)
     if not guest.system.at_least(6):
+        session.findings.boot_loader = "NTLDR"
         menu = boot_ini.look(guest, disks, starts, windows)
         messages.warn_of_menu(session, menu)
         own = [each for each in starts if each.device == menu.device] + ([windows] if windows is not None else [])
@@ -58,6 +59,7 @@ def _examine(
             letters=found_letters,
             ntfs_heads=ntfs_heads.look(session, disks, own),
         )
+    session.findings.boot_loader = "Windows Boot Manager"
     found = bcd_entries.look(guest, disks, starts)
     edits = bcd_entries.edits(guest, disks, windows, found) if found is not None else ()
     fallbacks = esp.look(guest, starts) if session.firmware is Firmware.UEFI else ()

@@ -20,7 +20,7 @@ from v2v_convert_guestfs.windows.virtio_win.layout import releases_for
 from v2v_convert_guestfs.windows.virtio_win.packages import DriverPackage, Selection, select
 from v2v_convert_guestfs.windows.virtio_win.places import INSTALLED, REMEDY, find_virtio_win
 from v2v_convert_guestfs.windows.virtio_win.sources import UnreadableError
-from v2v_core.api import Bus
+from v2v_core.api import Bus, visible
 
 #: The drivers of each bus by the names of their INFs; the other names are those of SUSE's drivers.
 _BLOCK = {Bus.VIRTIO_BLK: ("viostor", "virtio_blk", "vrtioblk"), Bus.VIRTIO_SCSI: ("vioscsi",)}
@@ -209,6 +209,10 @@ def _with_packages(guest: WindowsGuest, selection: Selection, plan: DriversPlan,
     files = tuple(GuestFile(f"{directory}/{name}", data, _WHY) for name, data in sorted(waiting.items()))
     _extend_device_path(guest, edits)
     packages = selection.packages
+    guest.session.findings.drivers = tuple(
+        visible(f"{package.inf_name} {package.inf.driver_version[1]} from {package.place}")
+        for _, package in sorted(packages.items())
+    )
     return replace(
         plan,
         virtio_rng="viorng" in packages,
