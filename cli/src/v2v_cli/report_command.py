@@ -91,10 +91,12 @@ def _first_boot(session: Session, subject: Subject, conversion: Conversion, json
     from v2v_cli.render.first_boot import first_boot_as_json, first_boot_as_text
     from v2v_cli.rendering import start_messages
     from v2v_core import pipeline
-    from v2v_core.settings import InputChoice, OutputChoice, RunChoice
+    from v2v_core.settings import Hardware, InputChoice, OutputChoice, RunChoice
 
+    # Only the disks matter. Stated hardware keeps the input from making some up, and from warning about it.
+    hardware = Hardware(memory=1024**3, vcpus=1, nics=())
     choice = RunChoice(
-        input=InputChoice(mode="disk", arguments=subject.disks, format=subject.disk_format),
+        input=InputChoice(mode="disk", arguments=subject.disks, format=subject.disk_format, hardware=hardware),
         output=OutputChoice(mode="null"),
         convert=conversion.choice(verbose=messages.verbose or messages.trace),
         verbose=messages.verbose,
