@@ -54,7 +54,7 @@ def windows_10_system(cache: Path) -> Path:
     if target.is_file():
         return target
     with tempfile.TemporaryDirectory(prefix="v2v-hives.") as name:
-        command = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
+        command = [sys.executable, "-P", "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
         command += ["--no-binary", ":all:", "-d", name, DISSECT]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
         found = [*Path(name).glob("*.tar.gz")]

@@ -131,6 +131,8 @@ class SimulatedStore:
     def read(self, hive: HiveName, value: int) -> Value | None:
         return self._values[value][1]
 
+    def close(self) -> None: ...
+
     def write(self, edits: Sequence[Edit]) -> None:
         for edit in edits:
             apply(self.hives[edit.hive], edit)

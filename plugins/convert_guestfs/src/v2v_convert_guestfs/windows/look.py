@@ -9,6 +9,7 @@ from dataclasses import replace
 from v2v_convert_guestfs.appliance import brief
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_convert_guestfs.windows import releases
+from v2v_convert_guestfs.windows.checks.antivirus import antivirus_programs
 from v2v_convert_guestfs.windows.control_sets import find_control_sets
 from v2v_convert_guestfs.windows.files import WindowsFiles
 from v2v_convert_guestfs.windows.guest import WindowsGuest
@@ -20,31 +21,6 @@ from v2v_core.api import ConversionError, WindowsInspection, visible
 
 _VERSION = r"Microsoft\Windows NT\CurrentVersion"
 _POLICIES = r"Microsoft\Windows\CurrentVersion\Group Policy\History"
-_UNINSTALL = (
-    r"Microsoft\Windows\CurrentVersion\Uninstall",
-    r"WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall",
-)
-#: Words in the names of programs that watch what is written into system directories.
-_GUARDS = (
-    "antivirus",
-    "anti-virus",
-    "avast",
-    "avg ",
-    "bitdefender",
-    "crowdstrike",
-    "endpoint protection",
-    "endpoint security",
-    "eset ",
-    "f-secure",
-    "kaspersky",
-    "mcafee",
-    "norton",
-    "sentinelone",
-    "sophos",
-    "trellix",
-    "trend micro",
-    "virusscan",
-)
 _LONGEST_BUILD = 6
 _TEXT_LIMIT = 200
 
@@ -126,7 +102,7 @@ def look_at(
             build=build,
             product=product.value,
             group_policy=_has_policies(registry),
-            antivirus=_has_guard(registry),
+            antivirus=bool(antivirus_programs(registry)),
             drive_letters=_drive_letters(session),
         ),
     )
@@ -196,13 +172,6 @@ def _text(key: Key | None, name: str) -> str | None:
 def _has_policies(registry: Registry) -> bool:
     key = registry.key(HiveName.SOFTWARE, _POLICIES)
     return key is not None and bool(registry.store.children(key.hive, key.number))
-
-
-def _has_guard(registry: Registry) -> bool:
-    """Return whether a program is installed that may keep the first boot from installing drivers."""
-    keys = [registry.key(HiveName.SOFTWARE, path) for path in _UNINSTALL]
-    names = [(_text(program, "DisplayName") or "").lower() for key in keys if key is not None for program in key]
-    return any(word in name for name in names for word in _GUARDS)
 
 
 def _drive_letters(session: Session) -> tuple[tuple[str, str], ...]:

@@ -31,7 +31,7 @@ _LONGEST = 512
 
 
 class Node(Protocol):
-    """A key of a hive, whoever reads it."""
+    """A key of a hive, for any reader."""
 
     def key(self, path: str) -> Node | None:
         """Return a key below this one, or None."""

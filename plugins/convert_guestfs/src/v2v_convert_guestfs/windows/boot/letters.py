@@ -56,7 +56,7 @@ def look(guest: WindowsGuest, disks: Sequence[Disk], windows: Partition | None) 
     system = _system_letter(guest)
     repaired = None
     if windows is not None and system is not None and system in lost and windows.device not in devices.values():
-        # Without its letter, Windows takes another one, and nobody can log on.
+        # Without its letter, Windows takes another one, and no user can log on.
         repaired = place_of(disk_of(disks, windows), windows)
         lost.pop(system)
         devices[system] = windows.device

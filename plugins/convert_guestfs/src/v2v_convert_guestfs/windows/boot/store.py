@@ -15,7 +15,6 @@ from enum import StrEnum
 from v2v_convert_guestfs.appliance import Handle, brief
 from v2v_convert_guestfs.windows.boot import bcd
 from v2v_convert_guestfs.windows.guest import WindowsGuest
-from v2v_convert_guestfs.windows.registry.appliance_store import ApplianceStore
 from v2v_convert_guestfs.windows.registry.values import LONGEST_VALUE, Type, Value
 from v2v_core.api import ConversionError
 
@@ -68,7 +67,7 @@ def read(guest: WindowsGuest, path: str) -> Store:
     if (refused := _refused(header, guest.files.size(real) or 0)) is not None:
         return Store(real, refused[0], why=refused[1])
     handle = guest.session.handle
-    _close_others(guest)
+    guest.registry.close()
     try:
         handle.hivex_open(real)
         try:
@@ -105,7 +104,7 @@ def edit(guest: WindowsGuest, path: str, edits: Sequence[BcdEdit], *, shown: str
     before = guest.files.read(path, limit=_LARGEST)
     if before is None:
         raise ConversionError(f"the boot configuration {shown} cannot be read any more")
-    _close_others(guest)
+    guest.registry.close()
     try:
         handle.hivex_open(path, write=True)
         try:
@@ -123,12 +122,6 @@ def edit(guest: WindowsGuest, path: str, edits: Sequence[BcdEdit], *, shown: str
         ) from err
     for each in edits:
         guest.session.changed(shown, each.what, each.why)
-
-
-def _close_others(guest: WindowsGuest) -> None:
-    """Close the hive of the registry that is open: opening another one would close it behind the registry's back."""
-    if isinstance(guest.registry.store, ApplianceStore):
-        guest.registry.store.close()
 
 
 def _apply(handle: Handle, edit: BcdEdit) -> None:

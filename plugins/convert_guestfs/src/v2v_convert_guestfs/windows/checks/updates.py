@@ -147,7 +147,7 @@ def _check_disk_check(guest: WindowsGuest) -> None:
 
 
 def scheduled_checks(commands: Sequence[str]) -> list[str]:
-    r"""Return the volumes in a BootExecute that somebody wants checked.
+    r"""Return the volumes that a BootExecute has checked at the next start.
 
     ``autocheck autochk *`` is what every Windows has; ``autocheck autochk /k:C *`` excludes a volume.
     """

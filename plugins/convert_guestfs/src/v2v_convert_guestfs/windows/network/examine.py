@@ -29,7 +29,7 @@ _CODEPAGE = r"Control\Nls\CodePage"
 
 
 def examine(guest: WindowsGuest, blockers: Blockers) -> NetworkPlan:
-    """Find out which settings each NIC of the target needs. Warn about those that nobody can carry over.
+    """Find out which settings each NIC of the target needs. Warn about those that cannot be carried over.
 
     :param blockers: nothing in the network keeps a guest from being converted.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The network settings of an adapter that somebody made: what DHCP gave it is none of them."""
+"""The network settings of an adapter that its administrator made; what DHCP gave it is not among them."""
 
 from __future__ import annotations
 

@@ -80,6 +80,9 @@ class Store(Protocol):
         :raises ConversionError: one cannot be written; then every hive is as it was.
         """
 
+    def close(self) -> None:
+        """Close the hive that is open, if one is; the next read opens it again."""
+
 
 class Key:
     """A key of a hive as it came. Names are compared without case, paths are separated by backslashes."""
@@ -210,6 +213,10 @@ class Registry:
         path, found = self._spelled(hive, key)
         if found is not None:
             self.edits.append(Edit(hive, path, None, None, why))
+
+    def close(self) -> None:
+        """Close the hive that is open. The appliance opens one at a time, so this comes before any other is opened."""
+        self.store.close()
 
     def commit(self) -> None:
         """Write all edits, each hive once, and record them as changes of the session.
