@@ -6,6 +6,7 @@ Everything else of ``v2v_core`` can change without notice.
 
 from v2v_core.atomic import write_atomically
 from v2v_core.copying.program import run_copy_program
+from v2v_core.copying.sink import Fill, Sink
 from v2v_core.deep_inspection import DriverPlace, FilesystemFound, InspectResult, KernelFound
 from v2v_core.drive_names import drive_letters, drive_number
 from v2v_core.environment import child_environment
@@ -36,6 +37,8 @@ from v2v_core.hookspecs import (
     InputHooks,
     InputResult,
     InputSetupRequest,
+    InputVersions,
+    InputVersionsRequest,
     Ledger,
     ObserverHooks,
     OutputAbortRequest,
@@ -45,9 +48,11 @@ from v2v_core.hookspecs import (
     OutputHooks,
     OutputPrecheckRequest,
     OutputResult,
+    OutputResumeRequest,
     OutputSettings,
     OutputSetup,
     OutputSetupRequest,
+    OutputSinkRequest,
     OwnedObject,
     ProbeHooks,
     ProbeRequest,
@@ -133,6 +138,7 @@ __all__ = [
     "EventKind",
     "Fact",
     "FilesystemFound",
+    "Fill",
     "Finding",
     "Firmware",
     "FirstBootStatus",
@@ -141,6 +147,8 @@ __all__ = [
     "InputHooks",
     "InputResult",
     "InputSetupRequest",
+    "InputVersions",
+    "InputVersionsRequest",
     "InspectResult",
     "Inspection",
     "KernelFound",
@@ -160,9 +168,11 @@ __all__ = [
     "OutputHooks",
     "OutputPrecheckRequest",
     "OutputResult",
+    "OutputResumeRequest",
     "OutputSettings",
     "OutputSetup",
     "OutputSetupRequest",
+    "OutputSinkRequest",
     "OwnedObject",
     "Package",
     "PluginOption",
@@ -173,6 +183,7 @@ __all__ = [
     "Reporter",
     "ScriptRun",
     "ScriptState",
+    "Sink",
     "SourceDisk",
     "SourceError",
     "StaticAddress",

@@ -10,6 +10,7 @@
     metadata.out       the guest as the target will have it
     overlay/           qcow2 overlays and large temporary files
     tmp/               TMPDIR of every process of the run
+    copy/              the journals and hashes of the copy (``copying``)
     input/ output/ convert/    private to the plugin of that role
     source.json        the disks of the source: how each is served, and where (``served.ServedSource``)
     output_choice.json what the user asked of the output (``-o`` …)
@@ -53,7 +54,7 @@ _STATE = "state.jsonl"
 _LOCK = "lock"
 #: Ends the name of what is left of a directory while its last files are being removed.
 _REMOVED = ".removed"
-_ROOMS = ("log", "lock", "overlay", "tmp", "input", "output", "convert")
+_ROOMS = ("log", "lock", "overlay", "tmp", "input", "output", "convert", "copy")
 #: Where plugins may mount something for as long as the run lasts.
 _PLUGIN_ROOMS = ("input", "output", "convert", "tmp")
 

@@ -44,6 +44,8 @@ class EventKind(StrEnum):
     #: A fact about the converted guest was examined: ``fact``.
     FACT = "fact"
     PROGRESS = "progress"
+    #: The converter has trimmed the file systems: what they do not use reads as zeros from here on.
+    TRIMMED = "trimmed"
     #: The user has something at the destination now: ``text`` names it, ``what`` says what it is, if that is known.
     CREATED = "created"
     #: The logs of a failed run were kept; ``path`` is their directory.
@@ -119,6 +121,12 @@ class Reporter(Protocol):
 
     def examined(self, fact: Fact) -> None:
         """Say what was found when the converted guest was examined."""
+
+    def trimmed(self) -> None:
+        """Say that the free space of the guest's file systems reads as zeros now. A converter says this once, early.
+
+        From here on, a copy of the base may run beside the conversion.
+        """
 
     def progress(self, done: int, total: int, *, disk: int | None = None) -> None:
         """Say how far the current part has come; bytes where a disk is named."""

@@ -215,6 +215,8 @@ class NbdkitPlugin:
     :param remote: the data comes over a network, and core adds retries.
     :param environment: environment variables of the server. Never a secret.
     :param threads: number of nbdkit's threads; 0 for its default.
+    :param single: a second connection to the source would make it slower, or is refused (VDDK). Core then reads
+        everything through one.
     """
 
     name: str
@@ -224,6 +226,7 @@ class NbdkitPlugin:
     remote: bool = False
     environment: tuple[tuple[str, str], ...] = ()
     threads: int = 0
+    single: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import pluggy
 
 from v2v_core import hookspecs
+from v2v_core.copying.sink import Sink
 from v2v_core.deep_inspection import InspectResult
 from v2v_core.discovery import Role, installed, load
 from v2v_core.errors import (
@@ -43,14 +44,18 @@ from v2v_core.hookspecs import (
     InputAbortRequest,
     InputResult,
     InputSetupRequest,
+    InputVersions,
+    InputVersionsRequest,
     OutputAbortRequest,
     OutputCheckRequest,
     OutputCheckResult,
     OutputFinalizeRequest,
     OutputPrecheckRequest,
     OutputResult,
+    OutputResumeRequest,
     OutputSetup,
     OutputSetupRequest,
+    OutputSinkRequest,
     ProbeRequest,
 )
 from v2v_core.model import (
@@ -179,12 +184,28 @@ class LoadedPlugin:
 
     def output_setup(self, request: OutputSetupRequest) -> OutputSetup:
         """Call ``v2v_output_setup``."""
-        result = self._call_unchecked("v2v_output_setup", request, OutputSetup, DestinationError)
-        self._check_services(result.disks, len(request.disks), "v2v_output_setup")
-        self._check_fields("v2v_output_setup", result)
-        if problem := problem_of_json(result.state, "state"):
-            raise PluginContractError(self.blame, f"the state of v2v_output_setup is not JSON: {problem}")
+        return self._call_output_setup("v2v_output_setup", request, len(request.disks))
+
+    def output_sink(self, request: OutputSinkRequest) -> Sink:
+        """Call ``v2v_output_sink``.
+
+        :raises PluginContractError: the output has said that it has one, and does not.
+        """
+        if not self.manager.hook.v2v_output_sink.get_hookimpls():
+            raise PluginContractError(self.blame, "OutputSetup.sink is true, but there is no hook v2v_output_sink")
+        result = self._call_hook("v2v_output_sink", request, DestinationError)
+        if not isinstance(result, Sink):
+            raise PluginContractError(self.blame, f"v2v_output_sink returned {type(result).__name__} and not a Sink")
         return result
+
+    @property
+    def resumes(self) -> bool:
+        """Whether an output has ``v2v_output_resume``."""
+        return bool(self.manager.hook.v2v_output_resume.get_hookimpls())
+
+    def output_resume(self, request: OutputResumeRequest) -> OutputSetup:
+        """Call ``v2v_output_resume``, which a plugin need not have."""
+        return self._call_output_setup("v2v_output_resume", request, len(request.disks))
 
     def copy(self, request: CopyRequest) -> CopyResult:
         """Call ``v2v_copy``.
@@ -211,6 +232,12 @@ class LoadedPlugin:
             return AbortResult(left=request.owned)
         return self._call("v2v_input_abort", request, AbortResult, SourceError)
 
+    def input_versions(self, request: InputVersionsRequest) -> InputVersions | None:
+        """Call ``v2v_input_versions``; return None without this hook."""
+        if not self.manager.hook.v2v_input_versions.get_hookimpls():
+            return None
+        return self._call("v2v_input_versions", request, InputVersions, SourceError)
+
     def probe(self, request: ProbeRequest) -> tuple[Finding, ...]:
         """Call ``v2v_probe``, which a plugin need not have."""
         caller = self.manager.hook.v2v_probe
@@ -224,6 +251,14 @@ class LoadedPlugin:
     def event(self, event: Event) -> None:
         """Call ``v2v_event``. The caller handles exceptions."""
         self.manager.hook.v2v_event(event=event)
+
+    def _call_output_setup(self, hook: str, request: object, count: int) -> OutputSetup:
+        result = self._call_unchecked(hook, request, OutputSetup, DestinationError)
+        self._check_services(result.disks, count, hook)
+        self._check_fields(hook, result)
+        if problem := problem_of_json(result.state, "state"):
+            raise PluginContractError(self.blame, f"the state of {hook} is not JSON: {problem}")
+        return result
 
     def _call_check(self, hook: str, request: object) -> OutputCheckResult:
         # most checks have nothing to return

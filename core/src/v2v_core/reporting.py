@@ -95,6 +95,10 @@ class StepReport:
         text = f"{fact.verdict}: {fact.name}{detail}"
         self.emit(Event(kind=EventKind.FACT, step=self._step, text=text, fact=fact))
 
+    def trimmed(self) -> None:
+        """Say that the free space of the guest's file systems reads as zeros now."""
+        self.emit(Event(kind=EventKind.TRIMMED, step=self._step))
+
     def progress(self, done: int, total: int, *, disk: int | None = None) -> None:
         """Say how far the current part has come."""
         now = time.monotonic()

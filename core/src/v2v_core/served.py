@@ -35,6 +35,7 @@ class ServedDisk:
     :param service: how the source is served; secrets are the files that hold them. None if another supervisor serves
         it.
     :param origin: what to call the disk in messages.
+    :param version: changes whenever the content of the source changes; None if that is not known.
     """
 
     index: int
@@ -44,6 +45,7 @@ class ServedDisk:
     overlay: Path | None = None
     service: DiskService | None = None
     origin: str | None = None
+    version: str | None = None
 
     @property
     def endpoint(self) -> DiskEndpoint:
@@ -72,6 +74,8 @@ class ServedOutput:
     :param state: what the plugin keeps for its later hooks.
     :param disks: the endpoints (``out``) with their sizes; empty as long as they are not all served.
     :param services: how each is served.
+    :param sink: the disks are written through ``v2v_output_sink``.
+    :param rewritable: the destinations can be served again after an interruption, as ``services`` says.
     """
 
     owner: int
@@ -81,6 +85,8 @@ class ServedOutput:
     copier: str | None = None
     services: tuple[DiskService, ...] = ()
     disks: tuple[DiskEndpoint, ...] = ()
+    sink: bool = False
+    rewritable: bool = False
 
 
 def write_source(directory: ConversionDir, source: ServedSource) -> None:

@@ -90,14 +90,32 @@ class ConvertChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class CopyChoice:
-    """The copy: which copier, how many disks at once, connections per disk (0: the copier's choice).
+    """The copy of the disks.
 
-    :param mode: None for the one that the output recommends, or else nbdcopy.
+    :param mode: a program that copies whole disks (``--copier``); None for core's own copy, or for what the output
+        recommends.
+    :param parallel: how many disks are copied at once; None for what suits the source.
+    :param connections: per disk; 0 for the copier's choice.
+    :param from_base: copy the disks as the source has them, beside the conversion (``--from base``). A copy without
+        this makes the destinations equal to the converted disks.
+    :param overlap: copy while converting; None where it can pay. Supervisors that run the steps need not read it.
+    :param verify: read each destination back and compare.
+    :param hashing: take hashes while copying; None to take them unless the blocks are shared and not read.
+    :param bandwidth: bits per second of all disks together; None for no limit.
+    :param bandwidth_file: a file with such a rate, which is read again while copying.
+    :param request_seconds: a server that does not answer a request for so long has failed.
     """
 
     mode: str | None = None
-    parallel: int = 1
+    parallel: int | None = None
     connections: int = 0
+    from_base: bool = False
+    overlap: bool | None = None
+    verify: bool = False
+    hashing: bool | None = None
+    bandwidth: int | None = None
+    bandwidth_file: Path | None = None
+    request_seconds: float = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,6 +63,9 @@ class Recorder:
     def progress(self, done: int, total: int, *, disk: int | None = None) -> None:
         pass
 
+    def trimmed(self) -> None:
+        self.lines.append(("trimmed", ""))
+
     def examined(self, fact: Fact) -> None:
         self.lines.append(("fact", f"{fact.verdict}: {fact.name}"))
 

@@ -26,7 +26,14 @@ from v2v_core.hookspecs.common import (
 )
 from v2v_core.hookspecs.convert import ConvertHooks, ConvertRequest, ConvertResult, ConvertSettings
 from v2v_core.hookspecs.copy import CopyHooks, CopyRequest, CopyResult
-from v2v_core.hookspecs.input import InputAbortRequest, InputHooks, InputResult, InputSetupRequest
+from v2v_core.hookspecs.input import (
+    InputAbortRequest,
+    InputHooks,
+    InputResult,
+    InputSetupRequest,
+    InputVersions,
+    InputVersionsRequest,
+)
 from v2v_core.hookspecs.output import (
     OutputAbortRequest,
     OutputCheckRequest,
@@ -35,9 +42,11 @@ from v2v_core.hookspecs.output import (
     OutputHooks,
     OutputPrecheckRequest,
     OutputResult,
+    OutputResumeRequest,
     OutputSettings,
     OutputSetup,
     OutputSetupRequest,
+    OutputSinkRequest,
 )
 
 __all__ = [
@@ -55,6 +64,8 @@ __all__ = [
     "InputHooks",
     "InputResult",
     "InputSetupRequest",
+    "InputVersions",
+    "InputVersionsRequest",
     "Ledger",
     "NoLedger",
     "ObserverHooks",
@@ -65,9 +76,11 @@ __all__ = [
     "OutputHooks",
     "OutputPrecheckRequest",
     "OutputResult",
+    "OutputResumeRequest",
     "OutputSettings",
     "OutputSetup",
     "OutputSetupRequest",
+    "OutputSinkRequest",
     "OwnedObject",
     "Plugin",
     "ProbeHooks",

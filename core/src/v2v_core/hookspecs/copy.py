@@ -37,10 +37,22 @@ class CopyRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class CopyResult:
-    """One disk was copied and flushed. ``size`` is its virtual size in bytes."""
+    """One disk was copied and flushed.
+
+    :param size: virtual size in bytes.
+    :param copied: bytes that were read and written; None if the copier does not say.
+    :param zeroed: bytes that were zeroed.
+    :param digest: root of the hash tree of the disk, in hexadecimal (``v2v_core.copying.hashes``); None if no hashes
+        were taken.
+    :param verified: the destination was read back and holds what the source has.
+    """
 
     index: int
     size: int
+    copied: int | None = None
+    zeroed: int | None = None
+    digest: str | None = None
+    verified: bool = False
 
 
 class CopyHooks(Protocol):

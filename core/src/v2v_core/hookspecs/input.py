@@ -46,12 +46,36 @@ class InputResult:
         kept in the metadata.
     :param assumed: fields of ``guest`` that the source says nothing about, and that the plugin made up: ``memory``,
         ``cpu``, ``nics``. The user is told, unless the options say what they are.
+    :param versions: for each disk a text that changes whenever its content changes, such as VMware's changeId; None
+        where the source does not say. Empty if it never says. Core knows the versions of local files itself. An input
+        that has versions has ``v2v_input_versions``, too.
     """
 
     guest: Guest
     disks: tuple[DiskService, ...]
     domain_xml: bytes | None = None
     assumed: tuple[str, ...] = ()
+    versions: tuple[str | None, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputVersionsRequest:
+    """What was asked of the source when it was set up: the fields are those of ``InputAbortRequest``."""
+
+    directory: Path
+    report: Reporter = field(repr=False)
+    arguments: tuple[str, ...] = ()
+    connection: str | None = None
+    transport: str | None = None
+    password_file: Path | None = None
+    options: OptionValues = OptionValues()
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputVersions:
+    """The versions of the disks as they are now, in the order of ``InputResult.versions``."""
+
+    versions: tuple[str | None, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,3 +138,22 @@ class InputHooks(Protocol):
                 return AbortResult()
         """
         return AbortResult()
+
+    @hookspec(firstresult=True)
+    def v2v_input_versions(self, request: InputVersionsRequest) -> InputVersions:
+        """Return the versions that the disks have now. Optional.
+
+        Called by ``v2v resume``, perhaps days after the setup. What was copied before is used only if the version of
+        its disk is still the same. Change nothing.
+
+        Example::
+
+            @hookimpl
+            def v2v_input_versions(self, request: InputVersionsRequest) -> InputVersions:
+                with connect(request.connection, request.password_file) as server:
+                    disks = server.disks_of(request.arguments[0])
+                    return InputVersions(versions=tuple(disk.change_id for disk in disks))
+
+        :raises SourceError: the source cannot be asked.
+        """
+        ...

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from v2v_core.copying.sink import Sink
 from v2v_core.events import Reporter
 from v2v_core.hookspecs.common import AbortResult, Ledger, OwnedObject, hookspec
 from v2v_core.model import DiskService, Guest, OptionValues, SourceDisk, TargetGuest
@@ -110,6 +111,9 @@ class OutputSetup:
     :param zeroed: the destination of each disk is known to read as zeros.
     :param copier: the copier that suits this output best, used unless the user names another one; None for core's own.
         Setup can leave files for it in its directory, which is ``CopyRequest.output_directory``.
+    :param sink: the disks are written through ``v2v_output_sink``, unless the user names a copier.
+    :param rewritable: after an interruption, the destinations still hold what was flushed, and can be served again as
+        ``disks`` says, without ``v2v_output_resume``. A local image can.
     """
 
     disks: tuple[DiskService, ...]
@@ -117,6 +121,43 @@ class OutputSetup:
     request_size: int | None = None
     zeroed: bool = False
     copier: str | None = None
+    sink: bool = False
+    rewritable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSinkRequest:
+    """One disk that is about to be written without NBD.
+
+    :param directory: private to the plugin; setup has left there what the sink needs.
+    :param index: number of the disk, from 1. :param size: its virtual size in bytes.
+    :param state: the state that setup returned.
+    :param connections: how many the user wants; 0 for the plugin's choice.
+    """
+
+    directory: Path
+    index: int
+    size: int
+    state: Mapping[str, Any]
+    connections: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputResumeRequest:
+    """The run was interrupted, perhaps by a power failure, and goes on with the destinations that setup has made.
+
+    :param setup: what ``v2v_output_setup`` returned. Its state is that of the last resume, if there was one.
+    :param owned: the objects in the ledger, in the order of creation.
+    """
+
+    directory: Path
+    settings: OutputSettings
+    setup: OutputSetup
+    disks: tuple[SourceDisk, ...]
+    owned: tuple[OwnedObject, ...]
+    ledger: Ledger
+    report: Reporter = field(repr=False)
+    temporary: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,6 +267,43 @@ class OutputHooks(Protocol):
                 return OutputSetup(disks=tuple(images), state={"images": [str(image.path) for image in images]})
 
         :raises DestinationError: it cannot be created. ``v2v_output_abort`` is called next.
+        """
+        ...
+
+    @hookspec(firstresult=True)
+    def v2v_output_sink(self, request: OutputSinkRequest) -> Sink:
+        """Open the destination of one disk for a destination that is no NBD server. Optional.
+
+        Called in the process that copies the disk, if ``OutputSetup.sink`` is true. Core reads the source, keeps the
+        journal, takes the hashes and reports the progress.
+
+        Example::
+
+            @hookimpl
+            def v2v_output_sink(self, request: OutputSinkRequest) -> Sink:
+                ticket = json.loads((request.directory / f"ticket{request.index}").read_text())
+                return FooSink(ticket["url"], connections=request.connections or 4)
+
+        :raises DestinationError: it cannot be opened.
+        """
+        ...
+
+    @hookspec(firstresult=True)
+    def v2v_output_resume(self, request: OutputResumeRequest) -> OutputSetup:
+        """Make destinations that an interrupted run has left usable again, with all that was flushed. Optional.
+
+        Called by ``v2v resume`` in the place of ``v2v_output_setup``. Without this hook, and if
+        ``OutputSetup.rewritable`` is false, the output is taken back and set up anew, and everything is copied again.
+
+        Example::
+
+            @hookimpl
+            def v2v_output_resume(self, request: OutputResumeRequest) -> OutputSetup:
+                for volume in request.setup.state["volumes"]:
+                    open_a_new_transfer(volume)
+                return request.setup
+
+        :raises DestinationError: they cannot be used again, and nothing else will help.
         """
         ...
 

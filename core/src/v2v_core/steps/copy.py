@@ -40,14 +40,14 @@ def run(directory: ConversionDir, choice: CopyChoice, sinks: Sequence[EventSink]
     :raises CopyError: a disk could not be copied; the error names it. The other copies have been stopped.
     """
     with running(directory, Step.COPY, sinks) as report:
-        if choice.parallel < 1:
+        if choice.parallel is not None and choice.parallel < 1:
             raise UsageError("--parallel must be at least 1")
         output = served.read_output(directory)
         plugin = load_plugin(Role.COPY, choice.mode or output.copier or DEFAULT_COPIER)
         report.debug(f"copier: {plugin.blame}")
         requests = _requests(directory, choice, output, report)
         try:
-            results = _copy_all(plugin, requests, choice.parallel, directory, report)
+            results = _copy_all(plugin, requests, choice.parallel or 1, directory, report)
         finally:
             stop_destinations(directory)
         return results

@@ -67,6 +67,8 @@ def run(directory: ConversionDir, choice: OutputChoice, sinks: Sequence[EventSin
             request_size=setup.request_size,
             zeroed=setup.zeroed,
             copier=setup.copier,
+            sink=setup.sink,
+            rewritable=setup.rewritable,
         )
         # written before anything is served, because abort must know the state if serving fails
         served.write_output(directory, output)

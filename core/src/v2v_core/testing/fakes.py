@@ -25,6 +25,8 @@ class FakeReporter:
     facts: list[Fact] = field(default_factory=list)
     #: (done, total, disk), in the order of the calls.
     progresses: list[tuple[int, int, int | None]] = field(default_factory=list)
+    #: How often ``trimmed`` was called.
+    times_trimmed: int = 0
 
     def message(self, text: str) -> None:
         """Keep a message."""
@@ -44,6 +46,10 @@ class FakeReporter:
         """Keep a change."""
         self.changes.append((path, what, why))
         self.kinds.append((kind, value))
+
+    def trimmed(self) -> None:
+        """Count it."""
+        self.times_trimmed += 1
 
     def examined(self, fact: Fact) -> None:
         """Keep a fact."""
