@@ -184,7 +184,7 @@ class LoadedPlugin:
 
     def output_setup(self, request: OutputSetupRequest) -> OutputSetup:
         """Call ``v2v_output_setup``."""
-        return self._call_output_setup("v2v_output_setup", request, len(request.disks))
+        return self._call_output_setup("v2v_output_setup", request)
 
     def output_sink(self, request: OutputSinkRequest) -> Sink:
         """Call ``v2v_output_sink``.
@@ -205,7 +205,7 @@ class LoadedPlugin:
 
     def output_resume(self, request: OutputResumeRequest) -> OutputSetup:
         """Call ``v2v_output_resume``, which a plugin need not have."""
-        return self._call_output_setup("v2v_output_resume", request, len(request.disks))
+        return self._call_output_setup("v2v_output_resume", request)
 
     def copy(self, request: CopyRequest) -> CopyResult:
         """Call ``v2v_copy``.
@@ -252,9 +252,9 @@ class LoadedPlugin:
         """Call ``v2v_event``. The caller handles exceptions."""
         self.manager.hook.v2v_event(event=event)
 
-    def _call_output_setup(self, hook: str, request: object, count: int) -> OutputSetup:
+    def _call_output_setup(self, hook: str, request: OutputSetupRequest | OutputResumeRequest) -> OutputSetup:
         result = self._call_unchecked(hook, request, OutputSetup, DestinationError)
-        self._check_services(result.disks, count, hook)
+        self._check_services(result.disks, len(request.disks), hook)
         self._check_fields(hook, result)
         if problem := problem_of_json(result.state, "state"):
             raise PluginContractError(self.blame, f"the state of {hook} is not JSON: {problem}")
