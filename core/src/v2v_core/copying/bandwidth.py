@@ -40,7 +40,7 @@ _BURST = _SECOND // 20
 #: A time that is further away is of an earlier boot, or of a much lower rate.
 _FAR = 600 * _SECOND
 #: Seconds to wait for the lock. A process that was frozen while it held the lock must not stop the others.
-_PATIENCE = 5.0
+_PATIENCE = 2.0
 #: The inode of a file of the user that could not be opened.
 _UNREADABLE = 2**64 - 1
 #: Bytes of the user's file that are read.
