@@ -129,9 +129,9 @@ class Verifier:
     def _rest(self) -> Iterator[Range]:
         """Yield what was not compared yet and may hold data. Compare the holes between without reading them."""
         at = 0
-        for offset, length in self._read_back.data(self._size):
-            begin, length = self._outer(offset, length)
-            begin, end = max(begin, at), begin + length
+        for extent in self._read_back.data(self._size):
+            offset, length = self._outer(*extent)
+            begin, end = max(offset, at), offset + length
             self._compare_hole(at, begin)
             if end > begin:
                 yield from _cut(self._compared.missing(begin, end - begin))
