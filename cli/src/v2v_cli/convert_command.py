@@ -25,7 +25,7 @@ def convert(
     source: Annotated[Source, Offer(defaults={"mode": "disk"})],
     destination: Annotated[Destination, Offer(defaults={"mode": "local"})],
     conversion: Annotated[Conversion, Offer(without=("no_serial_console",))],
-    copying: Copying,
+    copying: Annotated[Copying, Offer(without=("from_",))],
     directory: Directory,
     observers: Observers,
     report: Report,

@@ -22,6 +22,7 @@ _CAPABILITIES = (
     "colours-option",
     "io/oo",
     "mac-option",
+    "bandwidth-option",
     "mac-ip-option",
     "parallel-option",
     "block-driver-option",

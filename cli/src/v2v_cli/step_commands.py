@@ -155,11 +155,20 @@ def output_check_command(mode: str) -> TyperCommand:
 def copy_command() -> TyperCommand:
     """Make ``helper-v2v-copy``."""
 
-    def copy(session: Session, directory: Directory, copying: Copying, events: Events, messages: _Messages) -> int:
+    def copy(
+        session: Session,
+        directory: Directory,
+        copying: Annotated[Copying, Offer(without=("overlap", "no_overlap"))],
+        events: Events,
+        messages: _Messages,
+    ) -> int:
         """Copy each disk from DIR/in1 … to DIR/out1 …
+
+        It can be stopped at any time: what the target has already is not copied again.
 
         Examples:
         $ helper-v2v-copy --dir DIR --parallel 2
+        $ helper-v2v-copy --dir DIR --from base
         """
         path, choice = directory.required(), copying.choice()
         start_messages(session, messages, events=events)

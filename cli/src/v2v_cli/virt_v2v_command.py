@@ -11,7 +11,7 @@ from v2v_cli.command import GetoptCommand, options_of, single_command
 from v2v_cli.exit import Session
 from v2v_cli.getopt_long_only import Arity, OptionSpec
 from v2v_cli.options.conversion import Conversion
-from v2v_cli.options.copying import Copying
+from v2v_cli.options.copying import BEYOND_VIRT_V2V, Copying
 from v2v_cli.options.declaration import Group, Offer, Use, flag, option
 from v2v_cli.options.destination import Destination
 from v2v_cli.options.general import Messages
@@ -49,8 +49,6 @@ class VirtV2VCommand(GetoptCommand):
         "compressed": "write -oo compressed",
         "qemu-boot": "write -oo qemu-boot",
         "password-file": "write -ip FILE",
-        "bandwidth": "limit the bandwidth outside of virt-v2v, for example with tc",
-        "bandwidth-file": "limit the bandwidth outside of virt-v2v, for example with tc",
         "no-trim": "it had no effect; leave it out",
         "vmtype": "it had no effect; leave it out",
         **{
@@ -101,7 +99,7 @@ def virt_v2v(
     session: Session,
     source: Annotated[Source, Offer(without=("in_place",), defaults={"mode": "libvirt"})],
     destination: Annotated[Destination, Offer(defaults={"mode": "libvirt"})],
-    copying: Annotated[Copying, Offer(without=("connections", "copier"))],
+    copying: Annotated[Copying, Offer(without=BEYOND_VIRT_V2V)],
     conversion: Annotated[Conversion, Offer(without=("converter", "no_serial_console"))],
     own: VirtV2v,
     messages: Messages,

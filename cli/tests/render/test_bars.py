@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
+import sys
+import threading
+from collections.abc import Callable
 
 import pytest
 
 from v2v_cli.render.bars import Bars
+from v2v_cli.render.plain import Plain
 from v2v_core.errors import CopyError, Interrupted
 from v2v_core.events import Event, EventKind, Step
 
@@ -112,3 +117,156 @@ def test_the_next_copy_has_bars_again() -> None:
     bars(copying(2, 1024**2))
     bars.close()
     assert "disk 2" in stream.getvalue()
+
+
+GIB = 2**30
+
+
+def moved(disk: int, done: int, total: int) -> Event:
+    return Event(kind=EventKind.PROGRESS, step=Step.COPY, disk=disk, done=done, total=total)
+
+
+def percentages(stream: Terminal, name: str) -> list[int]:
+    """Return the percentages that a bar has shown, one after another."""
+    drawn = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
+    found = [int(number) for number in re.findall(rf"{name} +[^%\n]*? (\d+)%", drawn)]
+    return [number for number, before in zip(found, [-1, *found], strict=False) if number != before]
+
+
+def ticking(seconds: float = 1.0) -> Callable[[], float]:
+    count = itertools.count()
+    return lambda: next(count) * seconds
+
+
+@pytest.mark.parametrize("columns", [60, 72, 80, 120])
+def test_bar_of_all_disks_is_below_the_others_and_counts_their_bytes(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stream = Terminal()
+    bars = Bars(stream, clock=ticking())
+    bars(moved(1, GIB, 2 * GIB))
+    bars(moved(2, GIB, 8 * GIB))
+    bars(moved(3, GIB, 2 * GIB))
+    bars.close()
+    rows = rows_drawn(columns, stream.getvalue())
+    assert [row[:8].strip() for row in rows] == ["disk 1", "disk 2", "disk 3", "together"]
+    assert "25%" in rows[3]
+    assert columns < 72 or "3.0/12.0 GiB" in rows[3]
+    assert all(len(row) <= columns - 4 for row in rows)
+
+
+def test_one_disk_has_no_second_bar() -> None:
+    stream = Terminal()
+    bars = Bars(stream, clock=ticking())
+    bars(moved(1, GIB, 2 * GIB))
+    bars.close()
+    assert "together" not in stream.getvalue()
+
+
+def test_a_total_that_grows_does_not_run_backwards() -> None:
+    stream = Terminal()
+    bars = Bars(stream, clock=ticking())
+    for done, total in ((5, 10), (6, 10), (6, 20), (8, 20), (16, 20), (20, 20)):
+        bars(moved(1, done * GIB, total * GIB))
+        bars._progress.refresh()  # type: ignore[union-attr]
+    bars.close()
+    assert percentages(stream, "disk 1") == [50, 60, 80, 100]
+
+
+def test_what_is_not_complete_is_never_shown_as_complete() -> None:
+    stream = Terminal()
+    bars = Bars(stream, clock=ticking())
+    bars(moved(1, GIB, GIB))
+    bars(moved(1, GIB, GIB + 1))
+    bars(moved(2, 10**6 * GIB - 1, 10**6 * GIB))
+    bars.close()
+    last = rows_drawn(120, stream.getvalue())
+    assert all("100%" not in row for row in last)
+
+
+def test_a_disk_without_data_is_complete() -> None:
+    stream = Terminal()
+    bars = Bars(stream, clock=ticking())
+    bars(moved(1, 0, 0))
+    bars.close()
+    (row,) = rows_drawn(120, stream.getvalue())
+    assert "100%" in row
+
+
+def test_what_was_copied_before_is_not_taken_for_speed() -> None:
+    stream = Terminal()
+    bars = Bars(stream, clock=ticking())
+    bars(moved(1, 90 * GIB, 100 * GIB))
+    for step in range(1, 6):
+        bars(moved(1, 90 * GIB + step * 2**20, 100 * GIB))
+    bars.close()
+    (row,) = rows_drawn(120, stream.getvalue())
+    (speed,) = re.findall(r"([0-9.]+) [kM]B/s", row)
+    assert float(speed) < 1000
+    assert "GB/s" not in row
+
+
+def test_bars_of_the_base_stay_above_those_of_the_whole_copy() -> None:
+    """While the base is copied, the conversion goes on and writes its stages."""
+    stream = Terminal()
+    bars = Bars(stream, clock=ticking())
+    bars(Event(kind=EventKind.STEP_STARTED, step=Step.CONVERT))
+    bars(Event(kind=EventKind.STEP_STARTED, step=Step.COPY))
+    bars(moved(1, GIB, 4 * GIB))
+    bars(Event(kind=EventKind.MESSAGE, step=Step.CONVERT, text="Converting"))
+    bars(Event(kind=EventKind.STEP_FINISHED, step=Step.CONVERT))
+    bars(moved(1, 4 * GIB, 4 * GIB))
+    bars(Event(kind=EventKind.STEP_FINISHED, step=Step.COPY))
+    bars(Event(kind=EventKind.STEP_STARTED, step=Step.COPY))
+    bars(moved(1, 4 * GIB, 5 * GIB))
+    bars(moved(1, 5 * GIB, 5 * GIB))
+    bars(Event(kind=EventKind.STEP_FINISHED, step=Step.COPY))
+    base, whole = rows_drawn(120, stream.getvalue())
+    assert "4.0/4.0 GiB" in base
+    assert "5.0/5.0 GiB" in whole
+    assert percentages(stream, "disk 1")[-1] == 100
+
+
+def test_stages_of_the_conversion_scroll_above_the_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(sys, "stderr", screen)
+    bars, plain = Bars(clock=ticking()), Plain("v2v", progress=False, clock=lambda: 0.0)
+
+    def show(event: Event) -> None:
+        plain(event)
+        bars(event)
+
+    show(moved(1, GIB, 4 * GIB))
+    show(moved(2, GIB, 4 * GIB))
+    show(Event(kind=EventKind.MESSAGE, step=Step.CONVERT, time=1.0, text="Converting Debian"))
+    show(moved(1, 3 * GIB, 4 * GIB))
+    show(Event(kind=EventKind.WARNING, step=Step.CONVERT, text="something of the guest"))
+    bars.close()
+    rows = rows_drawn(120, screen.getvalue())
+    assert [row.split("━")[0].strip() for row in rows] == [
+        "[   1.0] Converting Debian",
+        "v2v: warning: something of the guest",
+        "disk 1",
+        "disk 2",
+        "together",
+    ]
+
+
+def test_two_steps_may_report_at_the_same_time() -> None:
+    stream = Terminal()
+    bars = Bars(stream, clock=ticking())
+
+    def report(disk: int) -> None:
+        for done in range(200):
+            bars(moved(disk, done, 200))
+
+    threads = [threading.Thread(target=report, args=(disk,)) for disk in range(1, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    bars.close()
+    rows = rows_drawn(120, stream.getvalue())
+    assert [row[:8].strip() for row in rows] == ["disk 1", "disk 2", "disk 3", "disk 4", "together"]

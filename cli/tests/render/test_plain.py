@@ -68,6 +68,32 @@ def test_progress_of_other_steps_or_without_a_total_is_not_shown() -> None:
     assert screen.err.getvalue() == ""
 
 
+def percentages(screen: Screen) -> list[str]:
+    return re.findall(r"^ +([0-9]+)% ", screen.err.getvalue(), re.MULTILINE)
+
+
+def test_a_disk_without_data_is_complete() -> None:
+    screen = Screen()
+    screen.show(EventKind.PROGRESS, done=0, total=0, disk=1)
+    assert percentages(screen) == ["100"]
+
+
+def test_a_total_that_grows_does_not_count_backwards() -> None:
+    screen = Screen()
+    for done, total in ((50, 100), (60, 200), (90, 200), (120, 200), (200, 200)):
+        screen.show(EventKind.PROGRESS, done=done, total=total, disk=1)
+    assert percentages(screen) == ["50", "60", "100"]
+
+
+def test_the_second_copy_of_a_run_counts_anew() -> None:
+    screen = Screen()
+    screen.show(EventKind.PROGRESS, done=100, total=100, disk=1)
+    screen.show(EventKind.STEP_STARTED)
+    screen.show(EventKind.PROGRESS, done=100, total=105, disk=1)
+    screen.show(EventKind.PROGRESS, done=105, total=105, disk=1)
+    assert percentages(screen) == ["100", "95", "100"]
+
+
 @pytest.mark.parametrize("options", [{"quiet": True}, {"progress": False}])
 def test_progress_can_be_left_to_others(options: dict[str, bool]) -> None:
     screen = Screen(**options)

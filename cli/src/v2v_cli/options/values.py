@@ -79,6 +79,35 @@ def at_least(least: int, *, most: int | None = None) -> Callable[[str, str], int
     return read
 
 
+def either(yes: str, is_yes: bool, no: str, is_no: bool) -> bool | None:
+    """Return which of two opposite flags was given; None if neither was."""
+    if is_yes and is_no:
+        raise UsageError(f"{yes} and {no} were both given", hint="leave one of them out")
+    return is_yes if is_yes or is_no else None
+
+
+def bits_per_second(option: str, word: str) -> int:
+    """Read a rate, ``100M`` or ``50MB/s``; return bits per second, or 0 for no limit."""
+    from v2v_core.copying.bandwidth import parse_rate
+
+    try:
+        return parse_rate(word)
+    except ValueError as err:
+        raise UsageError(f"{option}: {err}", hint=f"write, for example, {option} 100M or {option} 50MB/s") from err
+
+
+def readable_if_there(option: str, word: str) -> Path:
+    """Return the absolute path of a regular file that this user can read, or that does not exist yet."""
+    named = Path(word).absolute()
+    try:
+        exists, regular = named.exists(), named.is_file()
+    except OSError as err:
+        raise UsageError(f"{option}: cannot read {named}: {err.strerror}") from err
+    if exists and not regular:
+        raise UsageError(f"{option}: {named} is not a regular file", hint="name a file that holds a line of text")
+    return readable_file(option, word) if exists else named
+
+
 def one_of(*allowed: str) -> Callable[[str, str], str]:
     """Return a function that checks that a word is one of these."""
 

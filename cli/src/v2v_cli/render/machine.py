@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +34,8 @@ class MachineReadable:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        # two steps that run at the same time report from two threads
+        self._lock = threading.RLock()
 
     def __call__(self, event: Event) -> None:
         """Write an event, if it is a message, an info or a warning, or says what the user has now."""
@@ -50,8 +53,9 @@ class MachineReadable:
 
     def _write(self, text: str, when: float, kind: str) -> None:
         message = json.dumps(sanitize(text), ensure_ascii=False)
-        self._stream.write(f'{{ "message": {message}, "timestamp": "{timestamp(when)}", "type": "{kind}" }}\n')
-        self._stream.flush()
+        with self._lock:
+            self._stream.write(f'{{ "message": {message}, "timestamp": "{timestamp(when)}", "type": "{kind}" }}\n')
+            self._stream.flush()
 
 
 class JsonLines:
@@ -59,6 +63,8 @@ class JsonLines:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        # two steps that run at the same time report from two threads
+        self._lock = threading.RLock()
 
     def __call__(self, event: Event) -> None:
         """Write an event."""
@@ -86,8 +92,9 @@ class JsonLines:
 
     def _line(self, line: str) -> None:
         # json leaves some control characters of terminals as they are
-        self._stream.write(sanitize(line) + "\n")
-        self._stream.flush()
+        with self._lock:
+            self._stream.write(sanitize(line) + "\n")
+            self._stream.flush()
 
 
 def timestamp(when: float) -> str:

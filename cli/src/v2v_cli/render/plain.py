@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from typing import TextIO
@@ -54,9 +55,15 @@ class Plain:
         self._color = color
         self._wrap = wrap
         self._percent: dict[int | None, int] = {}
+        # two steps that run at the same time report from two threads
+        self._lock = threading.RLock()
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
+        with self._lock:
+            self._show(event)
+
+    def _show(self, event: Event) -> None:
         if event.kind is EventKind.MESSAGE:
             self._stage(event)
         elif event.kind is EventKind.INFO:
@@ -68,6 +75,8 @@ class Plain:
         elif event.kind is EventKind.PROGRESS:
             self._show_progress(event)
         else:
+            if event.kind is EventKind.STEP_STARTED and event.step is Step.COPY:
+                self._percent.clear()
             self._debug(event)
 
     def failed(self, error: V2VError) -> None:
@@ -85,10 +94,14 @@ class Plain:
         self._say(f"[{elapsed:6.1f}] {sanitize(event.text)}", _GREEN)
 
     def _show_progress(self, event: Event) -> None:
-        if not self._progress or event.step is not Step.COPY or event.done is None or not event.total:
+        if not self._progress or event.step is not Step.COPY or event.done is None:
             return
-        percent = min(100, event.done * 100 // event.total)
-        if self._percent.get(event.disk) == percent:
+        if not event.total and event.done != event.total:
+            return
+        # of a disk without data, 0 bytes of 0 are copied
+        percent = min(100, event.done * 100 // event.total) if event.total else 100
+        if percent <= self._percent.get(event.disk, -1):
+            # nothing new, or more to do came to light: a bar does not run backwards
             return
         self._percent[event.disk] = percent
         done = percent * _BAR_LENGTH // 100
