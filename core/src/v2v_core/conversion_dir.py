@@ -5,6 +5,7 @@
 
     in1 … inN          sockets: the disks of the guest, under a protective overlay (NBD)
     base1 … baseN      sockets: the same disks as the source has them, where core serves them (NBD, read-only)
+    far1 … farN        sockets: sources that are read through one connection only (NBD, below ``base``)
     out1 … outN        sockets: the destinations (NBD)
     metadata.in        the guest as the source describes it
     metadata.out       the guest as the target will have it
@@ -16,6 +17,7 @@
     output_choice.json what the user asked of the output (``-o`` …)
     output_names.json  the files that stand for the guest at the destination (``claims``)
     output.json        the destination: how each disk is served, and where (``served.ServedOutput``)
+    conversion.json    the name of the conversion that has ended last (``copying.conversions``)
     ledger.jsonl       objects that plugins created outside this directory (``ledger``)
     state.jsonl        which steps began and were finished (``step_graph``)
     events.jsonl       all events

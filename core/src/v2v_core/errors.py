@@ -185,13 +185,19 @@ class CopyError(V2VError):
     """The data of a disk could not be copied.
 
     :param disk: number of the disk, from 1.
+    :param cause: which end failed (``copying.messages.Cause``); None if that is not known.
+    :param offset: where, in bytes.
     """
 
     exit_code = 7
 
-    def __init__(self, message: str, *, disk: int, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, disk: int, hint: str | None = None, cause: str | None = None, offset: int | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
         self.disk = disk
+        self.cause = cause
+        self.offset = offset
 
 
 class MetadataError(V2VError):

@@ -2,7 +2,7 @@
 """Who works on a conversion directory: locks that the kernel releases when their holder dies (flock(2)).
 
 A whole run (``pipeline.run``) holds the directory for itself. Steps that are started one by one share it, as long as
-neither makes void what the other does (``step_graph.RULES``). The files are in ``lock/``: ``run``, and one
+neither makes void what the other does (``step_graph.shared_with``). The files are in ``lock/``: ``run``, and one
 for each step. The descriptors are not inherited, so that a server that outlives its step holds no lock.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import UsageError
 from v2v_core.events import Step
-from v2v_core.step_graph import RULES
+from v2v_core.step_graph import BASE_COPY, shared_with
 
 _RUN = "run"
 #: Seconds that a cleanup waits for the steps that it has stopped.
@@ -39,17 +39,19 @@ def held_for_a_run(directory: ConversionDir, token: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def held_for_a_step(directory: ConversionDir, step: Step) -> Iterator[None]:
+def held_for_a_step(directory: ConversionDir, step: Step, *, from_base: bool = False) -> Iterator[None]:
     """Hold the directory for one step, beside other steps that it does not disturb.
 
+    :param from_base: the step is the copy of the base, which may run beside the conversion.
     :raises UsageError: a whole run works on the directory, or a step that this one must not run beside.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(_locked(directory, _RUN, fcntl.LOCK_SH))
-        descriptor = stack.enter_context(_locked(directory, step.value, fcntl.LOCK_EX))
+        own = BASE_COPY if from_base else step.value
+        descriptor = stack.enter_context(_locked(directory, own, fcntl.LOCK_EX))
         _sign(descriptor, "")
-        for other in RULES[step].voids:
-            stack.enter_context(_locked(directory, other.value, fcntl.LOCK_SH))
+        for other in shared_with(step, from_base=from_base):
+            stack.enter_context(_locked(directory, other, fcntl.LOCK_SH))
         yield
 
 
@@ -91,7 +93,7 @@ def is_still_the_run_of(path: Path, token: str) -> bool:
 
 def is_worked_on(directory: ConversionDir, step: Step) -> bool:
     """Return whether a process works on a step now, alone or as a part of a whole run."""
-    for name in (_RUN, step.value):
+    for name in (_RUN, step.value, *((BASE_COPY,) if step is Step.COPY else ())):
         try:
             # a process that works on the step holds the lock exclusively
             with _locked(directory, name, fcntl.LOCK_SH):
@@ -133,7 +135,7 @@ def _busy(directory: ConversionDir, name: str, descriptor: int) -> _BusyError:
         pid = json.loads(os.pread(descriptor, 4096, 0))["pid"]
         if name != _RUN or Path(f"/proc/{int(pid)}").exists():
             who = f"process {int(pid)}"
-    what = "a conversion" if name == _RUN else f"step {name}"
+    what = {_RUN: "a conversion", BASE_COPY: "step copy --from base"}.get(name, f"step {name}")
     return _BusyError(
         f"{directory.path} is in use: {who} runs {what} in it",
         hint="wait until it has ended, or use another directory with --dir",

@@ -109,7 +109,7 @@ def read_source(directory: ConversionDir) -> ServedSource:
     :raises SourceError: an endpoint of another supervisor does not answer.
     """
     named = metadata.named_endpoints(directory.metadata_in)
-    recorded = directory.read_record(_SOURCE, ServedSource) if (directory.path / _SOURCE).exists() else None
+    recorded = read_recorded_source(directory)
     disks = {disk.index: disk for disk in recorded.disks} if recorded is not None else {}
     for index, uri in named.items():
         if uri is not None:
@@ -118,6 +118,14 @@ def read_source(directory: ConversionDir) -> ServedSource:
             disks[index] = _adopt(index, nbd_uri(directory.socket("in", index)))
     source = recorded or ServedSource(disks=())
     return dataclasses.replace(source, disks=tuple(disks[index] for index in sorted(named)))
+
+
+def read_recorded_source(directory: ConversionDir) -> ServedSource | None:
+    """Return what core itself has served; None if another supervisor serves the disks.
+
+    :raises V2VError: the record is damaged.
+    """
+    return directory.read_record(_SOURCE, ServedSource) if (directory.path / _SOURCE).exists() else None
 
 
 def check_served(disks: tuple[ServedDisk, ...]) -> None:

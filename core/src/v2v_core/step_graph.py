@@ -53,6 +53,22 @@ RULES: dict[Step, StepRule] = {
 }
 
 
+#: The lock of the copy of the base (``CopyPass.BASE``). It is a part of step copy that can run beside the conversion,
+#: and excludes whatever else the step excludes.
+BASE_COPY = "copy_base"
+
+
+def shared_with(step: Step, *, from_base: bool = False) -> tuple[str, ...]:
+    """Return the names of the steps, and of ``BASE_COPY``, that must not run beside a step, apart from itself.
+
+    :param from_base: the step is the copy of the base.
+    """
+    names = {other.value for other in RULES[step].voids}
+    if step is not Step.CONVERT and Step.COPY in RULES[step].voids | {step} and not from_base:
+        names.add(BASE_COPY)
+    return tuple(sorted(names))
+
+
 def fold(marks: Iterable[tuple[Step, bool]]) -> frozenset[Step]:
     """Return the steps whose result counts.
 

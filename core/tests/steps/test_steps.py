@@ -346,13 +346,18 @@ def test_destination_that_is_too_small_is_refused_and_taken_back(
     assert tree_of(storage) == before
 
 
-def test_copy_copies_flushes_and_stops_serving(
+def test_copy_copies_and_flushes_and_can_be_repeated(
     as_far_as_output_setup: ConversionDir, choice: RunChoice, storage: Path
 ) -> None:
     heard: list[Event] = []
     source = read_endpoint(uri(as_far_as_output_setup, "in2"))
     copy.run(as_far_as_output_setup, choice.copy, [heard.append])
     assert (storage / "new name-disk2").read_bytes() == source
+    assert {"out1", "out2"} <= servers(as_far_as_output_setup)
+    write_endpoint(uri(as_far_as_output_setup, "in2"), b"\x77" * 512)
+    copy.run(as_far_as_output_setup, choice.copy)
+    assert (storage / "new name-disk2").read_bytes() == b"\x77" * 512 + source[512:]
+    output_finalize.run(as_far_as_output_setup)
     assert {"out1", "out2"} & servers(as_far_as_output_setup) == set()
     assert {event.disk for event in heard if event.kind is EventKind.PROGRESS} == {1, 2}
     assert {event.text for event in heard if event.kind is EventKind.MESSAGE} == {

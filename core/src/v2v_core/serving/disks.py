@@ -6,6 +6,8 @@
     source       image ◀── qemu-nbd base1 (read-only)
                  image ◀── overlay/disk1.qcow2 ◀── qemu-nbd in1           a local image
                  nbdkit base1 ◀── overlay/disk1.qcow2 ◀── qemu-nbd in1    anything else
+                 nbdkit far1 ◀── qemu-nbd base1 (read-only, one connection) ◀── overlay … in1
+                                                                          where a second connection hurts
     in place     image ◀── qemu-nbd in1,  or  nbdkit in1                  no overlay: it is the guest that is changed
     destination  image ◀── qemu-nbd out1, or  nbdkit out1
 
@@ -20,6 +22,7 @@ import os
 import re
 from pathlib import Path
 
+from v2v_core import processes
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.errors import CommandError, DestinationError, SourceError, V2VError
 from v2v_core.model import DiskEndpoint, DiskService, NbdkitPlugin, NbdUri, QemuImage
@@ -33,26 +36,42 @@ from v2v_core.space import TEMPORARY_HINT, overlay_name
 
 
 def serve_source(
-    directory: ConversionDir, index: int, service: DiskService, origin: str, *, in_place: bool, report: StepReport
+    directory: ConversionDir,
+    index: int,
+    service: DiskService,
+    origin: str,
+    *,
+    in_place: bool,
+    report: StepReport,
+    keep_overlay: bool = False,
+    only_missing: bool = False,
 ) -> ServedDisk:
     """Serve a disk of the source on ``in<index>``: under an overlay, so that it is never written, unless in place.
 
     :param origin: what to call the disk in an error.
+    :param keep_overlay: the overlay exists, and what it holds is kept.
+    :param only_missing: leave servers of an earlier call alone if they still run.
     :raises SourceError: it cannot be served.
     """
     service = without_secrets(directory, "in", index, service)
+    known = running_servers(directory) if only_missing else frozenset()
     try:
         if in_place:
-            endpoint = _serve(directory, "in", index, service, report)
+            endpoint = _serve(directory, "in", index, service, report, known)
             return ServedDisk(index=index, size=_size(endpoint), uri=endpoint.uri, service=service, origin=origin)
-        base, below = _serve_base(directory, index, service, report)
+        if not keep_overlay:
+            known -= {f"in{index}"}
+            if only_missing:
+                processes.stop(directory.path, lambda process: process.server == f"in{index}")
+        base, below = _serve_base(directory, index, service, report, known)
         overlay = directory.overlay / overlay_name(index)
-        overlay.unlink(missing_ok=True)
-        create_overlay(overlay, below)
+        if not keep_overlay:
+            overlay.unlink(missing_ok=True)
+            create_overlay(overlay, below)
         socket = directory.socket("in", index)
         node = {"driver": "qcow2", "file": {"driver": "file", "filename": str(overlay)}}
         argv = qemu_nbd_argv(node, socket, scratch=True)
-        endpoint = _start(directory, socket.name, argv, index, report, qemu_nbd_environment())
+        endpoint = _start(directory, socket.name, argv, index, report, qemu_nbd_environment(), known)
     except V2VError as err:
         hint = err.hint or _hint(err)
         raise SourceError(f"disk {index} ({origin}) cannot be opened: {_reason(err)}", hint=hint) from err
@@ -128,24 +147,38 @@ def _is_utf8(path: Path) -> bool:
 
 
 def _serve_base(
-    directory: ConversionDir, index: int, service: DiskService, report: StepReport
+    directory: ConversionDir, index: int, service: DiskService, report: StepReport, known: frozenset[str]
 ) -> tuple[DiskEndpoint, Node]:
     """Serve the disk as the source has it, read-only; return the endpoint, and the node to put the overlay on."""
     socket = directory.socket("base", index)
     if isinstance(service, QemuImage):
         node = block_node(openable(service, directory.private("input"), f"in{index}"))
         argv = qemu_nbd_argv(node, socket, readonly=True)
+        return _start(directory, socket.name, argv, index, report, qemu_nbd_environment(), known), node
+    plugin = _as_nbdkit(service)
+    if plugin.single:
+        # qemu-nbd takes any number of clients, and reads the source through one connection for all of them
+        far = directory.socket("far", index)
+        argv = nbdkit_argv(plugin, far, readonly=True)
+        _start(directory, far.name, argv, index, report, _environment(service), known)
+        argv, environment = qemu_nbd_argv(nbd_node(far), socket, readonly=True), qemu_nbd_environment()
     else:
-        node = nbd_node(socket)
-        argv = nbdkit_argv(_as_nbdkit(service), socket, readonly=True)
-    return _start(directory, socket.name, argv, index, report, _environment(service)), node
+        argv, environment = nbdkit_argv(plugin, socket, readonly=True), _environment(service)
+    return _start(directory, socket.name, argv, index, report, environment, known), nbd_node(socket)
 
 
 def _size(endpoint: DiskEndpoint) -> int:
     return endpoint.size if endpoint.size is not None else size_of(endpoint.uri)
 
 
-def _serve(directory: ConversionDir, kind: str, index: int, service: DiskService, report: StepReport) -> DiskEndpoint:
+def _serve(
+    directory: ConversionDir,
+    kind: str,
+    index: int,
+    service: DiskService,
+    report: StepReport,
+    known: frozenset[str] = frozenset(),
+) -> DiskEndpoint:
     """Serve a disk as it is, writable."""
     socket = directory.socket(kind, index)
     if isinstance(service, QemuImage):
@@ -153,7 +186,12 @@ def _serve(directory: ConversionDir, kind: str, index: int, service: DiskService
         argv = qemu_nbd_argv(block_node(openable(service, place, f"{kind}{index}")), socket)
     else:
         argv = nbdkit_argv(_as_nbdkit(service), socket, readonly=False)
-    return _start(directory, socket.name, argv, index, report, _environment(service))
+    return _start(directory, socket.name, argv, index, report, _environment(service), known)
+
+
+def running_servers(directory: ConversionDir) -> frozenset[str]:
+    """Return the names of the servers that run now: ``in1``, ``out1`` …"""
+    return frozenset(process.server for process in processes.find(directory.path) if process.server is not None)
 
 
 def _as_nbdkit(service: NbdkitPlugin | NbdUri) -> NbdkitPlugin:
@@ -176,9 +214,12 @@ def _start(
     index: int,
     report: StepReport,
     environment: dict[str, str],
+    known: frozenset[str] = frozenset(),
 ) -> DiskEndpoint:
-    report.debug(f"disk {index}: {argv}")
     socket = directory.path / name
+    if name in known:
+        return DiskEndpoint(index=index, uri=nbd_uri(socket), size=size_of(nbd_uri(socket)))
+    report.debug(f"disk {index}: {argv}")
     size = start_server(directory, name, argv, socket, environment=environment)
     return DiskEndpoint(index=index, uri=nbd_uri(socket), size=size)
 

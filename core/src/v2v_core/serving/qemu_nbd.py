@@ -46,9 +46,14 @@ def block_node(image: QemuImage) -> Node:
     return node
 
 
+#: Seconds that a read waits for a server that has ended and is being started again.
+_RECONNECT = 30
+
+
 def nbd_node(socket: Path) -> Node:
     """Return the block node of a disk that is served on a Unix socket."""
-    return {"driver": "raw", "file": {"driver": "nbd", "server": {"type": "unix", "path": str(socket)}}}
+    server = {"type": "unix", "path": str(socket)}
+    return {"driver": "raw", "file": {"driver": "nbd", "server": server, "reconnect-delay": _RECONNECT}}
 
 
 def json_name(node: Node) -> str:

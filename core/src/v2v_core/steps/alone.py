@@ -58,7 +58,7 @@ def run_alone(
     wanted = CHOICES[step]
     if not (isinstance(choice, wanted) if wanted is not None else choice is None):
         raise UsageError(f"step {step.value} takes {wanted.__name__ if wanted else 'no choice'}, not {choice!r}")
-    with holding(path, step) as directory:
+    with holding(path, step, from_base=isinstance(choice, CopyChoice) and choice.from_base) as directory:
         match step, choice:
             case Step.INPUT_SETUP, InputChoice():
                 input_setup.run(directory, choice, sinks)
@@ -113,15 +113,16 @@ def _without_log(sinks: Sequence[EventSink]) -> EventSink:
 
 
 @contextlib.contextmanager
-def holding(path: Path, step: Step) -> Iterator[ConversionDir]:
+def holding(path: Path, step: Step, *, from_base: bool = False) -> Iterator[ConversionDir]:
     """Open a directory for a step and hold it; only ``input_setup`` makes one where there is none.
 
+    :param from_base: the step is the copy of the base, which may run beside the conversion.
     :raises UsageError: there is none, it belongs to another user, or it is in use.
     """
     if step is not Step.INPUT_SETUP and not path.is_dir():
         raise UsageError(f"{path} does not exist", hint="name the directory that the input step was given with --dir")
     directory = ConversionDir.open_or_create(path)
-    with locks.held_for_a_step(directory, step):
+    with locks.held_for_a_step(directory, step, from_base=from_base):
         os.environ.update({**directory.environment, STEP_VARIABLE: step.value})
         # an earlier process of this step may have been killed, and its converter may still write the same disks
         processes.stop(directory.path, processes.works_for(step))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from v2v_core import metadata, served
 from v2v_core.conversion_dir import ConversionDir
+from v2v_core.copying.conversions import forget_conversion, name_conversion
 from v2v_core.events import EventSink, Step
 from v2v_core.hookspecs import ConvertResult, ConvertSettings
 from v2v_core.mac_addresses import with_addresses_of_guest
@@ -30,6 +31,8 @@ def run(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSi
     :raises V2VError: the guest cannot be converted.
     """
     with running(directory, Step.CONVERT, sinks) as report:
+        # what was copied of an earlier result is not copied from this one
+        forget_conversion(directory)
         plugin, request = converter.prepare(directory, choice, report)
         guest, profile = request.guest, profile_of_output(directory)
         for warning in check_mappings(guest.nics, choice.nics):
@@ -54,6 +57,7 @@ def run(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSi
             nics = tuple(nics[position] for position in result.nic_order)
         target = dataclasses.replace(_target(guest, result, profile, report), nics=nics)
         metadata.write_target(directory.metadata_out, directory.metadata_in, target)
+        name_conversion(directory)
         return target
 
 

@@ -13,8 +13,9 @@ from v2v_core.conversion_dir import ConversionDir
 from v2v_core.discovery import Role
 from v2v_core.errors import PluginContractError, SourceError, V2VError
 from v2v_core.events import EventSink, Step
+from v2v_core.file_versions import version_of
 from v2v_core.hardware import read_hardware
-from v2v_core.hookspecs import InputSetupRequest
+from v2v_core.hookspecs import InputResult, InputSetupRequest
 from v2v_core.mac_addresses import with_addresses
 from v2v_core.model import DiskService, Guest, QemuImage
 from v2v_core.plugins import load_plugin
@@ -71,7 +72,7 @@ def run(directory: ConversionDir, choice: InputChoice, sinks: Sequence[EventSink
                 "the guest has a TPM: the target gets an empty one, for which its host needs swtpm; keys that are "
                 "sealed in the old one (BitLocker, LUKS) stay behind: have the recovery keys at hand"
             )
-        disks = _serve(directory, known, result.disks, choice, report)
+        disks = _serve(directory, known, result, choice, report)
         if not choice.in_place:
             _warn_of_space(directory, disks, report)
         guest = dataclasses.replace(
@@ -91,7 +92,7 @@ def run(directory: ConversionDir, choice: InputChoice, sinks: Sequence[EventSink
 
 def _undo_earlier_attempt(directory: ConversionDir, report: StepReport) -> None:
     """Stop what an earlier run of this step serves, and take back what it created at the source."""
-    processes.stop(directory.path, processes.serves("in", "base"))
+    processes.stop(directory.path, processes.serves("in", "base", "far"))
     served.forget_source(directory)
     directory.metadata_in.unlink(missing_ok=True)
     left = take_back(directory, Role.INPUT, report)
@@ -103,10 +104,13 @@ def _undo_earlier_attempt(directory: ConversionDir, report: StepReport) -> None:
 
 
 def _serve(
-    directory: ConversionDir, guest: Guest, services: Sequence[DiskService], choice: InputChoice, report: StepReport
+    directory: ConversionDir, guest: Guest, result: InputResult, choice: InputChoice, report: StepReport
 ) -> tuple[ServedDisk, ...]:
     disks = []
-    for disk, service in zip(guest.disks, services, strict=True):
+    versions = result.versions or (None,) * len(result.disks)
+    for disk, service, version in zip(guest.disks, result.disks, versions, strict=True):
+        # asked for before anything is read: what changes meanwhile is noticed
+        known = version_of(service) or version
         served_disk = serve_source(
             directory,
             disk.index,
@@ -120,7 +124,7 @@ def _serve(
                 f"disk {disk.index} ({disk.origin or guest.name}) is empty: it has 0 bytes",
                 hint="check that the whole image was downloaded or exported",
             )
-        disks.append(served_disk)
+        disks.append(dataclasses.replace(served_disk, version=known))
     return tuple(disks)
 
 
