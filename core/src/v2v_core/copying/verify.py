@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from queue import SimpleQueue
 
 from v2v_core.copying.extents import Ranges
-from v2v_core.copying.hashes import BLOCK, HashFile
+from v2v_core.copying.hashes import BLOCK, GROUP, HashFile
 from v2v_core.copying.read_back import REQUEST, FileReadBack, Range, ReadBack, SinkReadBack
 from v2v_core.copying.sink import Sink
 from v2v_core.copying.task import CopyTask
 from v2v_core.errors import DestinationError
 
+#: Bytes of a group of blocks.
+_GROUP = BLOCK * GROUP
 #: What a hole reads as.
 _ZEROS = memoryview(bytes(REQUEST))
 
@@ -87,7 +89,7 @@ class Verifier:
         """Compare ranges that were copied once more, and return those that still differ."""
         self._settle()
         self._different = Ranges()
-        self._compare(_cut(self._outer(offset, length) for offset, length in ranges))
+        self._compare(cut(blocks_of(extent, self._size) for extent in ranges))
         return list(self._different)
 
     def close(self) -> None:
@@ -98,7 +100,7 @@ class Verifier:
     def _follow(self) -> None:
         try:
             while (ranges := self._written.get()) is not None:
-                self._compare(_cut(ranges))
+                self._compare(cut(ranges))
                 for offset, length in ranges:
                     self._compared.add(offset, length)
         except BaseException as err:
@@ -128,20 +130,22 @@ class Verifier:
 
     def _rest(self) -> Iterator[Range]:
         """Yield what was not compared yet and may hold data. Compare the holes between without reading them."""
+        taken = Ranges((number * _GROUP, _GROUP) for number, _digest in self._hashes.groups())
         at = 0
         for extent in self._read_back.data(self._size):
-            offset, length = self._outer(*extent)
+            offset, length = blocks_of(extent, self._size)
             begin, end = max(offset, at), offset + length
-            self._compare_hole(at, begin)
+            self._compare_hole(at, begin, taken)
             if end > begin:
-                yield from _cut(self._compared.missing(begin, end - begin))
+                yield from cut(self._compared.missing(begin, end - begin))
                 at = end
-        self._compare_hole(at, self._size)
+        self._compare_hole(at, self._size, taken)
 
-    def _compare_hole(self, begin: int, end: int) -> None:
+    def _compare_hole(self, begin: int, end: int, taken: Ranges) -> None:
+        """Compare what reads as zeros with the groups of blocks of which hashes were taken."""
         if end > begin:
             with self._lock:
-                for at, length in _cut([(begin, end - begin)]):
+                for at, length in cut(taken.common(begin, end - begin)):
                     for block in self._hashes.matches(at, _ZEROS[:length]):
                         self._add_different(block)
 
@@ -155,13 +159,15 @@ class Verifier:
             end = end // BLOCK * BLOCK
         return begin, end - begin
 
-    def _outer(self, offset: int, length: int) -> Range:
-        """Return a range with the rest of its blocks."""
-        begin, end = offset // BLOCK * BLOCK, -(-(offset + length) // BLOCK) * BLOCK
-        return begin, min(end, self._size) - begin
+
+def blocks_of(extent: Range, size: int) -> Range:
+    """Return a range with the rest of its blocks."""
+    offset, length = extent
+    begin, end = offset // BLOCK * BLOCK, -(-(offset + length) // BLOCK) * BLOCK
+    return begin, min(end, size) - begin
 
 
-def _cut(ranges: Iterable[Range]) -> Iterator[Range]:
+def cut(ranges: Iterable[Range]) -> Iterator[Range]:
     """Cut ranges into pieces that one request can read."""
     for offset, length in ranges:
         for at in range(offset, offset + length, REQUEST):
