@@ -5,16 +5,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from v2v_core.conversion_dir import ConversionDir
+from v2v_core.copying.hashes import HashFile
 from v2v_core.errors import ConversionError, Obstacle, V2VError
 from v2v_core.events import Event, EventKind, Step
+from v2v_core.hookspecs import CopyResult
 from v2v_core.model import Change, ChangeKind, Fact, Verdict
 from v2v_core.pipeline import convert_in_place, run
+from v2v_core.records import to_json
 from v2v_core.reporting import running
 from v2v_core.run_report import Outcome, RunReport, read_report, step_runs
 from v2v_core.settings import ConvertChoice, RunChoice
@@ -185,3 +189,78 @@ def test_damaged_lines_are_left_out(tmp_path: Path) -> None:
 def test_directory_without_events_is_refused(tmp_path: Path) -> None:
     with pytest.raises(V2VError, match=r"events\.jsonl cannot be read"):
         read_report(tmp_path)
+
+
+MIB = 1024**2
+
+
+def copied(place: Path, *results: CopyResult, finished: bool = True) -> None:
+    """Leave what the copy step leaves."""
+    events = [started(Step.COPY, 1.0)]
+    if finished:
+        events.append(ended(Step.COPY, 2.0))
+    write_events(place, events)
+    (place / "copy").mkdir()
+    (place / "copy" / "results.json").write_text(json.dumps({"results": to_json(results)}))
+
+
+def take_hashes(place: Path, index: int, size: int, *data: tuple[int, bytes]) -> str:
+    """Leave the hashes of a disk, and return their root."""
+    hashes = HashFile(place / "copy" / f"hashes{index}", size)
+    for offset, content in data:
+        hashes.take(offset, memoryview(content))
+    hashes.flush()
+    root = hashes.root()
+    hashes.close()
+    return root
+
+
+def test_copied_disks_are_reported_with_their_hashes(tmp_path: Path) -> None:
+    result = CopyResult(index=1, size=20 * MIB, copied=5 * MIB, zeroed=MIB, digest="0" * 64, verified=True)
+    by_reference = CopyResult(index=2, size=MIB, copied=0, zeroed=0)
+    copied(tmp_path, result, by_reference)
+    root = take_hashes(tmp_path, 1, 20 * MIB, (0, b"a" * MIB), (9 * MIB, b"b" * MIB))
+    first, second = read_report(tmp_path).copied
+    assert (first.index, first.size, first.copied, first.zeroed, first.verified) == (1, 20 * MIB, 5 * MIB, MIB, True)
+    assert first.hashes is not None
+    assert (first.hashes.algorithm, first.hashes.block, first.hashes.group) == ("blake3-64k", 64 * 1024, 4 * MIB)
+    assert first.hashes.root == root
+    assert list(first.hashes.groups) == [0, 2]
+    assert all(len(bytes.fromhex(digest)) == 32 for digest in first.hashes.groups.values())
+    assert (second.copied, second.hashes) == (0, None)
+
+
+def test_a_copy_that_does_not_count_is_not_reported(tmp_path: Path) -> None:
+    copied(tmp_path, CopyResult(index=1, size=MIB, copied=MIB), finished=False)
+    assert read_report(tmp_path).copied == ()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"results": [{}]}', '{"results": 5}'])
+def test_damaged_results_are_left_out(tmp_path: Path, text: str) -> None:
+    copied(tmp_path)
+    (tmp_path / "copy" / "results.json").write_text(text)
+    assert read_report(tmp_path).copied == ()
+
+
+def test_hashes_that_are_gone_are_left_out(tmp_path: Path) -> None:
+    copied(tmp_path, CopyResult(index=1, size=MIB, copied=MIB, digest="0" * 64))
+    (disk,) = read_report(tmp_path).copied
+    assert disk.hashes is None
+    assert not (tmp_path / "copy" / "hashes1").exists()
+
+
+def test_warnings_of_the_copy_of_the_base_belong_to_the_copy() -> None:
+    """It runs beside the conversion, before the step begins."""
+    events = [
+        started(Step.CONVERT, 1.0),
+        warned(Step.COPY, "disk 1: a read was repeated"),
+        ended(Step.CONVERT, 2.0),
+        started(Step.COPY, 3.0),
+        warned(Step.COPY, "disk 1: another one"),
+        ended(Step.COPY, 4.0),
+    ]
+    _convert, copy_run = step_runs(events)
+    assert [event.text for event in copy_run.warnings] == ["disk 1: a read was repeated", "disk 1: another one"]
+    assert copy_run.seconds == 1.0
+    (again,) = step_runs([*events, started(Step.COPY, 5.0)])[1:]
+    assert again.warnings == []

@@ -31,7 +31,7 @@ from v2v_core.model import (
     Verdict,
     WindowsInspection,
 )
-from v2v_core.run_report import Outcome, RunReport, StepRun
+from v2v_core.run_report import CopiedDisk, DiskHashes, Outcome, RunReport, StepRun
 
 GUEST = Guest(name="mail", hypervisor="vmware")
 TARGET = TargetGuest(
@@ -113,7 +113,7 @@ def test_json() -> None:
     report = json.loads(report_as_json(FINISHED))
     assert list(report) == [
         *("format", "version", "outcome", "guest", "system", "firmware", "hardware", "disks", "removables", "nics"),
-        *("created", "changes", "facts", "notes", "warnings", "failure", "to_do", "steps"),
+        *("created", "changes", "facts", "copy", "notes", "warnings", "failure", "to_do", "steps"),
     ]
     assert report["guest"] == {"name": "mail", "hypervisor": "vmware", "memory": 2 * 1024**3, "vcpus": 1}
     assert report["system"]["mountpoints"] == [{"path": "/", "device": "/dev/sda1"}]
@@ -186,6 +186,39 @@ def test_a_windows_guest_and_the_examination_of_the_result() -> None:
         "why": "x",
     }
     assert made["system"]["windows"]["drive_letters"] == [{"letter": "C", "device": "/dev/sda2"}]
+
+
+def test_copied_disks_have_their_root_in_the_text_and_all_groups_in_json() -> None:
+    hashes = DiskHashes(algorithm="blake3-64k", block=65536, group=4 * 1024**2, root="ab" * 32, groups={3: "cd" * 32})
+    gib = 1024**3
+    report = dataclasses.replace(
+        FINISHED,
+        copied=(
+            CopiedDisk(index=1, size=8 * gib, copied=3 * gib, zeroed=gib, verified=True, hashes=hashes),
+            CopiedDisk(index=2, size=gib),
+        ),
+    )
+    lines = report_as_text(report).splitlines()
+    first = f"  disk 1    3.0 GiB of 8.0 GiB copied, 1.0 GiB zeroed, read back and compared, blake3-64k {'ab' * 32}"
+    assert lines[lines.index("Copy") + 1 :][:2] == [first, "  disk 2    not read back"]
+    assert "cd" * 32 not in report_as_text(report)
+    assert json.loads(report_as_json(report))["copy"] == [
+        {
+            "disk": 1,
+            "size": 8 * gib,
+            "copied": 3 * gib,
+            "zeroed": gib,
+            "verified": True,
+            "hashes": {
+                "algorithm": "blake3-64k",
+                "block": 65536,
+                "group": 4194304,
+                "root": "ab" * 32,
+                "groups": {"3": "cd" * 32},
+            },
+        },
+        {"disk": 2, "size": gib, "copied": None, "zeroed": None, "verified": False, "hashes": None},
+    ]
 
 
 def test_facts_of_a_conversion_that_failed_are_shown() -> None:

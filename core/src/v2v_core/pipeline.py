@@ -11,8 +11,9 @@ import dataclasses
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from v2v_core import kept_logs, locks, processes
+from v2v_core import kept_logs, locks, processes, served
 from v2v_core.conversion_dir import ConversionDir, temporary_path
 from v2v_core.deep_inspection import InspectResult
 from v2v_core.discovery import Role
@@ -24,12 +25,15 @@ from v2v_core.model import Guest
 from v2v_core.nic_mapping import with_given
 from v2v_core.plugins import load_plugin
 from v2v_core.reporting import forward
+from v2v_core.served import ServedSource
 from v2v_core.settings import RunChoice
 from v2v_core.signals import signals_interrupt, signals_wait
 from v2v_core.steps import cleanup, copy, input_setup, output_check, output_finalize, output_setup
 from v2v_core.steps.convert_apart import convert_apart, first_boot_apart, inspect_apart
 from v2v_core.steps.output_choice import settings_of
 from v2v_core.warden import warden
+
+ResultT = TypeVar("ResultT")
 
 
 def run(
@@ -87,6 +91,20 @@ def print_source(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> Guest:
     """
     with _run_directory(choice, sinks) as (directory, listeners):
         return input_setup.run(directory, choice.input, listeners)
+
+
+def look_at_disks(
+    choice: RunChoice, look: Callable[[ServedSource, Path], ResultT], sinks: Sequence[EventSink] = ()
+) -> ResultT:
+    """Serve the disks of a source, and return what a function returns that looks at them. Nothing is changed.
+
+    :param look: gets the disks, and a directory for its temporary files.
+    :raises V2VError: the source cannot be used.
+    """
+    load_plugin(Role.INPUT, choice.input.mode).check_options(choice.input.options)
+    with _run_directory(choice, sinks) as (directory, listeners):
+        input_setup.run(directory, choice.input, listeners)
+        return look(served.read_source(directory), directory.overlay)
 
 
 def _check_settings(choice: RunChoice) -> None:

@@ -7,16 +7,20 @@ So any supervisor can make the report, in any process and at any time. Of a fail
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
 from v2v_core import metadata
+from v2v_core.copying.hashes import ALGORITHM, BLOCK, GROUP, HashFile
 from v2v_core.errors import V2VError
 from v2v_core.events import Event, EventKind, Step
+from v2v_core.hookspecs import CopyResult
 from v2v_core.model import Change, ChangeKind, Fact, Guest, TargetGuest
+from v2v_core.records import from_json
 from v2v_core.step_graph import RULES
 
 MetadataT = TypeVar("MetadataT")
@@ -35,11 +39,20 @@ class Outcome(StrEnum):
     UNFINISHED = "unfinished"
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Results:
+    """``copy/results.json``."""
+
+    results: tuple[CopyResult, ...] = ()
+
+
 @dataclass
 class StepRun:
     """The last run of a step. Times are seconds since the epoch; ``ended`` is None if the step has not ended.
 
     :param failure: the event with which it failed.
+    :param announced: its start was an event. A copy of the base, beside the conversion, is a part of the step that
+        comes before its start.
     """
 
     step: Step
@@ -51,11 +64,45 @@ class StepRun:
     changes: list[Change] = field(default_factory=list)
     created: list[str] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
+    announced: bool = True
 
     @property
     def seconds(self) -> float | None:
         """How long it took."""
         return None if self.ended is None else max(0.0, self.ended - self.started)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiskHashes:
+    """The hash tree of a disk (``copying.hashes``), without the blocks.
+
+    :param block: bytes of a block. :param group: bytes of a group of blocks.
+    :param root: the hash of all groups, in hexadecimal.
+    :param groups: the hash of each group by its number, from 0; a group that is not there reads as zeros.
+    """
+
+    algorithm: str
+    block: int
+    group: int
+    root: str
+    groups: Mapping[int, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopiedDisk:
+    """A disk that was copied.
+
+    :param size: virtual size in bytes. :param copied: bytes that were read and written; None if that is not known.
+    :param zeroed: bytes that were zeroed. :param verified: the destination was read back and compared.
+    :param hashes: None if none were taken.
+    """
+
+    index: int
+    size: int
+    copied: int | None = None
+    zeroed: int | None = None
+    verified: bool = False
+    hashes: DiskHashes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +114,7 @@ class RunReport:
     :param changes: the changes to the guest in their order, including those that a conversion made before it failed.
     :param facts: what was examined in the converted guest, whether the conversion failed because of it or not.
     :param steps: the steps that ran, in the order in which they began.
+    :param copied: the disks, if they were all copied.
     """
 
     outcome: Outcome
@@ -75,6 +123,7 @@ class RunReport:
     changes: tuple[Change, ...]
     steps: tuple[StepRun, ...]
     facts: tuple[Fact, ...] = ()
+    copied: tuple[CopiedDisk, ...] = ()
 
     @property
     def failure(self) -> Event | None:
@@ -134,7 +183,48 @@ def read_report(directory: Path) -> RunReport:
         changes=target.changes if target else tuple(convert.changes if convert else ()),
         facts=tuple(convert.facts if convert else ()),
         steps=steps,
+        copied=_copied(directory) if _is_finished(by_step.get(Step.COPY)) else (),
     )
+
+
+def _is_finished(run: StepRun | None) -> bool:
+    return run is not None and run.ended is not None and run.failure is None
+
+
+def _copied(directory: Path) -> tuple[CopiedDisk, ...]:
+    """Return what the copy step has left; nothing if a part of it cannot be read, as in logs that were kept."""
+    try:
+        results = from_json(json.loads((directory / "copy" / "results.json").read_text()), _Results).results
+        return tuple(
+            CopiedDisk(
+                index=result.index,
+                size=result.size,
+                copied=result.copied,
+                zeroed=result.zeroed,
+                verified=result.verified,
+                hashes=None if result.digest is None else _hashes(directory, result),
+            )
+            for result in results
+        )
+    except (OSError, ValueError):
+        return ()
+
+
+def _hashes(directory: Path, result: CopyResult) -> DiskHashes | None:
+    path = directory / "copy" / f"hashes{result.index}"
+    if not path.exists():
+        return None
+    hashes = HashFile(path, result.size)
+    try:
+        return DiskHashes(
+            algorithm=ALGORITHM,
+            block=BLOCK,
+            group=BLOCK * GROUP,
+            root=hashes.root(),
+            groups={number: digest.hex() for number, digest in hashes.groups()},
+        )
+    finally:
+        hashes.close()
 
 
 def step_runs(events: Iterable[Event]) -> tuple[StepRun, ...]:
@@ -143,10 +233,13 @@ def step_runs(events: Iterable[Event]) -> tuple[StepRun, ...]:
     for event in events:
         if event.kind is EventKind.STEP_STARTED:
             void = RULES[event.step].voids
+            before = runs.get(event.step)
             runs = {step: run for step, run in runs.items() if step not in void and step is not event.step}
-            runs[event.step] = StepRun(event.step, event.time)
+            runs[event.step] = run = StepRun(event.step, event.time)
+            if before is not None and not before.announced:
+                run.infos, run.warnings = before.infos, before.warnings
             continue
-        run = runs.setdefault(event.step, StepRun(event.step, event.time))
+        run = runs.setdefault(event.step, StepRun(event.step, event.time, announced=False))
         if event.kind in {EventKind.STEP_FINISHED, EventKind.STEP_FAILED}:
             run.ended = event.time
             run.failure = event if event.kind is EventKind.STEP_FAILED else None

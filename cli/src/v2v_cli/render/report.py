@@ -18,6 +18,10 @@ The JSON is one object. New members may be added; the version changes if one is 
                         key, or null), what, why
     facts               a list, what was examined in the converted guest: name, verdict ("passed", "failed" or
                         "unknown"), detail
+    copy                a list, what was copied of each disk: disk, size, copied and zeroed (bytes, or null), verified
+                        (the target was read back and compared), hashes (null, or algorithm, block and group (bytes),
+                        root, groups: an object of hashes by the number of the group, in hexadecimal; a group that is
+                        not there reads as zeros)
     notes               a list: step, text
     warnings            a list: step, text, hint
     failure             null, or step, disk, code (the exit code), text, hint, obstacles (a list: reason, remedy)
@@ -39,7 +43,7 @@ from v2v_cli.render.sanitize import sanitize, sanitize_path
 from v2v_cli.render.system import system_record, windows_properties
 from v2v_core.events import Event
 from v2v_core.model import Change, ChangeKind, Fact, TargetDisk, TargetGuest, Verdict
-from v2v_core.run_report import Outcome, RunReport, StepRun
+from v2v_core.run_report import CopiedDisk, Outcome, RunReport, StepRun
 
 VERSION = 1
 _OUTCOMES = {
@@ -68,6 +72,7 @@ def report_as_text(report: RunReport) -> str:
         ("Warnings: please look at these", [f"* {sanitize(_with_hint(event))}" for event in report.warnings]),
         (f"{_heading_of_changes(report)} ({len(report.changes)})", list(changes_by_reason(report.changes))),
         (facts_heading(report.facts), [*facts_as_lines(report.facts)]),
+        ("Copy", [_property(f"disk {disk.index}", _copied(disk)) for disk in report.copied]),
         ("Worth knowing", [f"* {sanitize(event.text)}" for event in report.infos]),
         ("Steps", [_step(run) for run in report.steps]),
     ]
@@ -115,6 +120,7 @@ def _record(report: RunReport) -> dict[str, Any]:
         "created": list(report.created),
         "changes": [change_record(change) for change in report.changes],
         "facts": [asdict(fact) for fact in report.facts],
+        "copy": [_copy_record(disk) for disk in report.copied],
         "notes": [{"step": event.step.value, "text": event.text} for event in report.infos],
         "warnings": [{"step": event.step.value, "text": event.text, "hint": event.hint} for event in report.warnings],
         "failure": None
@@ -138,6 +144,11 @@ def _record(report: RunReport) -> dict[str, Any]:
             for run in report.steps
         ],
     }
+
+
+def _copy_record(disk: CopiedDisk) -> dict[str, Any]:
+    record = asdict(disk)
+    return {"disk": record.pop("index"), **record}
 
 
 def harmless(value: Any, name: str = "") -> Any:
@@ -190,6 +201,18 @@ def _disk(disk: TargetDisk) -> str:
     size = "" if disk.size is None else f", {size_text(disk.size)}"
     boot = ", boots" if disk.boot_order == 1 else ""
     return f"{disk.device}, {disk.bus.value}{size}{boot}"
+
+
+def _copied(disk: CopiedDisk) -> str:
+    words = []
+    if disk.copied is not None:
+        words.append(f"{size_text(disk.copied)} of {size_text(disk.size)} copied")
+    if disk.zeroed:
+        words.append(f"{size_text(disk.zeroed)} zeroed")
+    words.append("read back and compared" if disk.verified else "not read back")
+    if disk.hashes is not None:
+        words.append(f"{disk.hashes.algorithm} {disk.hashes.root}")
+    return ", ".join(words)
 
 
 def _nics(target: TargetGuest) -> Iterator[str]:

@@ -1,2 +1,194 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Verification: the destination is read back and compared with the hashes that were taken while it was written."""
+"""Verification: the destination is read back and compared with the hashes that were taken while it was written.
+
+What is written and flushed is compared at once, while the copy goes on: where both ends are equally fast, reading back
+afterwards would take as long as the copy itself.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from queue import SimpleQueue
+
+from v2v_core.copying.extents import Ranges
+from v2v_core.copying.hashes import BLOCK, GROUP, HashFile
+from v2v_core.copying.read_back import REQUEST, FileReadBack, Range, ReadBack, SinkReadBack
+from v2v_core.copying.sink import Sink
+from v2v_core.copying.task import CopyTask
+from v2v_core.errors import DestinationError
+
+#: Bytes of a group of blocks.
+_GROUP = BLOCK * GROUP
+#: What a hole reads as.
+_ZEROS = memoryview(bytes(REQUEST))
+
+
+def open_read_back(task: CopyTask, sink: Sink | None, stop: threading.Event) -> ReadBack:
+    """Open the destination of a task for reading.
+
+    :param sink: where the output writes the disk itself.
+    :raises DestinationError: it cannot be read.
+    """
+    if sink is not None:
+        if not sink.readable:
+            raise DestinationError(
+                "the destination cannot be read back", hint="leave out --verify, and compare later with v2v verify"
+            )
+        return SinkReadBack(sink, task.limits, stop)
+    if task.destination.file is not None:
+        return FileReadBack(task.destination.file, stop)
+    from v2v_core.copying.read_back_nbd import NbdReadBack
+
+    return NbdReadBack(task.destination.uri, task.limits, stop)
+
+
+class Verifier:
+    """Compares a disk with its hashes, of which each block without one must read as zeros.
+
+    Only one thread may call its methods.
+
+    :param stop: ends everything with ``read_back.Stopped`` when it is set.
+    """
+
+    def __init__(self, read_back: ReadBack, hashes: HashFile, size: int) -> None:
+        self._read_back = read_back
+        self._hashes = hashes
+        self._size = size
+        self._lock = threading.Lock()
+        self._compared = Ranges()
+        self._different = Ranges()
+        self._written: SimpleQueue[list[Range] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._failure: BaseException | None = None
+
+    def written(self, ranges: Iterable[Range]) -> None:
+        """Compare ranges that are written and flushed, while the copy goes on.
+
+        What is written again later must be passed again.
+        """
+        whole = [inner for offset, length in ranges if (inner := self._inner(offset, length))[1] > 0]
+        if not whole:
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._follow, name="verify", daemon=True)
+            self._thread.start()
+        self._written.put(whole)
+
+    def finish(self, progress: Callable[[int], None] | None = None) -> list[Range]:
+        """Compare all that was not compared yet, and return what differs: offset and length of whole blocks.
+
+        :param progress: is called with the number of bytes that were read since the last call.
+        :raises DestinationError: the destination cannot be read.
+        """
+        self._settle()
+        self._compare(self._rest(), progress)
+        return list(self._different)
+
+    def again(self, ranges: Iterable[Range]) -> list[Range]:
+        """Compare ranges that were copied once more, and return those that still differ."""
+        self._settle()
+        self._different = Ranges()
+        self._compare(cut(blocks_of(extent, self._size) for extent in ranges))
+        return list(self._different)
+
+    def close(self) -> None:
+        """Stop to compare, and close the destination."""
+        self._settle(raising=False)
+        self._read_back.close()
+
+    def _follow(self) -> None:
+        try:
+            while (ranges := self._written.get()) is not None:
+                self._compare(cut(ranges))
+                for offset, length in ranges:
+                    self._compared.add(offset, length)
+        except BaseException as err:
+            self._failure = err
+
+    def _settle(self, *, raising: bool = True) -> None:
+        """Wait until all that was written so far is compared."""
+        if self._thread is not None:
+            self._written.put(None)
+            self._thread.join()
+            self._thread = None
+        if self._failure is not None and raising:
+            raise self._failure
+
+    def _compare(self, pieces: Iterator[Range], progress: Callable[[int], None] | None = None) -> None:
+        def check(offset: int, data: memoryview) -> None:
+            found = self._hashes.matches(offset, data)
+            with self._lock:
+                # the last look counts
+                self._different.remove(offset, len(data))
+                for at in found:
+                    self._add_different(at)
+                if progress is not None:
+                    progress(len(data))
+
+        self._read_back.read(pieces, check)
+
+    def _rest(self) -> Iterator[Range]:
+        """Yield what was not compared yet and may hold data. Compare the holes between without reading them."""
+        taken = Ranges((number * _GROUP, _GROUP) for number, _digest in self._hashes.groups())
+        at = 0
+        for extent in self._read_back.data(self._size):
+            offset, length = blocks_of(extent, self._size)
+            begin, end = max(offset, at), offset + length
+            self._compare_hole(at, begin, taken)
+            if end > begin:
+                yield from cut(self._compared.missing(begin, end - begin))
+                at = end
+        self._compare_hole(at, self._size, taken)
+
+    def _compare_hole(self, begin: int, end: int, taken: Ranges) -> None:
+        """Compare what reads as zeros with the groups of blocks of which hashes were taken."""
+        if end > begin:
+            with self._lock:
+                for at, length in cut(taken.common(begin, end - begin)):
+                    for block in self._hashes.matches(at, _ZEROS[:length]):
+                        self._add_different(block)
+
+    def _add_different(self, at: int) -> None:
+        self._different.add(at, min(BLOCK, self._size - at))
+
+    def _inner(self, offset: int, length: int) -> Range:
+        """Return the whole blocks of a range. The rest of the others may not be written yet."""
+        begin, end = -(-offset // BLOCK) * BLOCK, offset + length
+        if end < self._size:
+            end = end // BLOCK * BLOCK
+        return begin, end - begin
+
+
+def blocks_of(extent: Range, size: int) -> Range:
+    """Return a range with the rest of its blocks."""
+    offset, length = extent
+    begin, end = offset // BLOCK * BLOCK, -(-(offset + length) // BLOCK) * BLOCK
+    return begin, min(end, size) - begin
+
+
+def cut(ranges: Iterable[Range]) -> Iterator[Range]:
+    """Cut ranges into pieces that one request can read."""
+    for offset, length in ranges:
+        for at in range(offset, offset + length, REQUEST):
+            yield at, min(REQUEST, offset + length - at)
+
+
+def verify(
+    task: CopyTask,
+    hashes: HashFile,
+    *,
+    sink: Sink | None = None,
+    stop: threading.Event | None = None,
+) -> list[Range]:
+    """Compare a destination that is written and flushed with its hashes; return what differs.
+
+    :raises DestinationError: it cannot be read.
+    """
+    read_back = open_read_back(task, sink, stop or threading.Event())
+    try:
+        if isinstance(read_back, FileReadBack):
+            read_back.flush()
+        return Verifier(read_back, hashes, task.size).finish()
+    finally:
+        read_back.close()
