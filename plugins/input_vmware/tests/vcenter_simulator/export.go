@@ -12,7 +12,7 @@
 //   - cut=N,times=T: the next T downloads of a disk after the first N bytes end with the connection; short=N,times=T:
 //     they end as if they were complete; flip=N,times=T: their byte N is changed; status=N,times=T; stall=N,times=T;
 //   - digest=wrong: the manifest has another SHA-256; manifest=none: there is none; rate=N bytes per second;
-//   - disk=NAME: only this file has these faults; star=1: URLs have * as their host; thumbprint=T: of the sending host.
+//   - disk=NAME: only this file has these faults; sender=HOST: in the URLs, * for any; thumbprint=T: of that host.
 //
 // GET /control/leases returns a line for each lease: id, state, signs of life, percent, most downloads at once.
 package main
@@ -42,13 +42,11 @@ import (
 
 type exports struct {
 	sync.Mutex
-	number      int
-	leases      []*lease
-	faults      url.Values
-	times       map[string]int
-	host        string
-	root        string
-	thumbprints string
+	number     int
+	leases     []*lease
+	faults     url.Values
+	times      map[string]int
+	host, root string
 }
 
 // lease is a managed object: the property collector of the simulator reads its exported fields.
@@ -184,8 +182,8 @@ func (e *exports) take(vm *simulator.VirtualMachine, devices []types.BaseVirtual
 	l.Self = types.ManagedObjectReference{Type: "HttpNfcLease", Value: id}
 	l.State = types.HttpNfcLeaseStateInitializing
 	host := e.host
-	if e.faults.Get("star") != "" {
-		host = "*"
+	if sender := e.faults.Get("sender"); sender != "" {
+		host = sender + e.host[strings.LastIndex(e.host, ":"):]
 	}
 	controllers := map[int32]string{}
 	for _, each := range devices {
@@ -214,9 +212,6 @@ func (e *exports) take(vm *simulator.VirtualMachine, devices []types.BaseVirtual
 		l.keys[name] = key
 		capacity += disk.CapacityInKB
 		place := fmt.Sprintf("https://%s/export/%d/%s", host, e.number, name)
-		if host == "*" {
-			place = fmt.Sprintf("https://*:%s/export/%d/%s", e.host[strings.LastIndex(e.host, ":")+1:], e.number, name)
-		}
 		urls = append(urls, types.HttpNfcLeaseDeviceUrl{
 			Key: key, Url: place, Disk: &isDisk, TargetId: name, SslThumbprint: e.faults.Get("thumbprint"),
 		})

@@ -7,7 +7,7 @@
 //     unquotes the names of datacenter and datastore twice, as the real one does;
 //   - a user without any role (stranger@vsphere.local), whose login lacks a privilege;
 //   - POST /control/expire ends all sessions, for /folder and for SOAP's side of the tests' own bookkeeping;
-//   - GET /control/count returns the number of logins;
+//   - GET /control/count returns the number of logins, and GET /control/sessions that of sessions not logged out;
 //   - POST /control/folder?status=N makes /folder answer with that status, 0 with files again;
 //   - POST /control/consolidate?vm=M says of a machine that its disks need consolidation;
 //   - POST /control/map?vm=M&mode=physicalMode makes raw device mappings of the disks of a machine;
@@ -97,6 +97,11 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if g.exports.soap(w, r, body, g.admitted(r)) {
 			return
 		}
+		if logoutCall.Match(body) {
+			g.Lock()
+			delete(g.sessions, sessionOf(r))
+			g.Unlock()
+		}
 		g.next.ServeHTTP(admit{w, g}, r)
 	}
 }
@@ -110,6 +115,8 @@ func (g *gate) control(w http.ResponseWriter, r *http.Request) {
 		g.sessions = map[string]bool{}
 	case "count":
 		fmt.Fprint(w, g.logins)
+	case "sessions":
+		fmt.Fprint(w, len(g.sessions))
 	case "folder":
 		g.folderStatus, _ = strconv.Atoi(r.URL.Query().Get("status"))
 	case "consolidate":

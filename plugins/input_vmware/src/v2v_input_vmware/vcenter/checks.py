@@ -23,7 +23,10 @@ def check_machine(
     if vm.runtime.powerState == "suspended":
         problems.append(("it is suspended", "resume it and shut it down"))
     elif vm.runtime.powerState != "poweredOff" and not snapshot:
-        problems.append(("it is running", "shut it down: a running guest changes its disks while they are copied"))
+        remedy = "shut it down: a running guest changes its disks while they are copied"
+        if not whole_files:
+            remedy += f"; or name a snapshot of it with -io {transport}-snapshot"
+        problems.append(("it is running", remedy))
     if getattr(vm.runtime, "consolidationNeeded", False):
         problems.append(("its disks need consolidation", "choose Snapshots > Consolidate in the vSphere Client"))
     snapshots = vm.snapshot is not None and bool(vm.snapshot.rootSnapshotList)

@@ -215,12 +215,15 @@ def end_leftover(directory: Path, address: Address, trust: Callable[[], Trust]) 
             host=address.host, port=address.port, sslContext=trust().context(), httpConnectionTimeout=TIMEOUT
         )
         stub.cookie = cookie
-        if lease is not None and not _abort(vim.HttpNfcLease(str(lease), stub)):
-            raise SourceError(
-                f"{address.host} does not end the export {lease}",
-                hint="it ends by itself after some minutes; look at the recent tasks in the vSphere Client",
-            )
-        with suppress(vim.fault.NotAuthenticated, vmodl.fault.ManagedObjectNotFound):
-            sessions: Managed = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent().sessionManager
-            sessions.Logout()
+        try:
+            if lease is not None and not _abort(vim.HttpNfcLease(str(lease), stub)):
+                raise SourceError(
+                    f"{address.host} does not end the export {lease}",
+                    hint="it ends by itself after some minutes; look at the recent tasks in the vSphere Client",
+                )
+            with suppress(vim.fault.NotAuthenticated, vmodl.fault.ManagedObjectNotFound):
+                sessions: Managed = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent().sessionManager
+                sessions.Logout()
+        finally:
+            stub.DropConnections()
     kept.unlink(missing_ok=True)

@@ -99,7 +99,8 @@ class ExportSettings:
 
         :raises UsageError: the number of disks is none.
         """
-        parallel = options.one("export-parallel") or str(_PARALLEL)
+        given = options.one("export-parallel")
+        parallel = str(_PARALLEL) if given is None else given
         if not re.fullmatch(r"[0-9]{1,4}", parallel) or not 1 <= int(parallel) <= _MOST_PARALLEL:
             raise UsageError(
                 f"-io export-parallel={parallel} is not a number from 1 to {_MOST_PARALLEL}",
