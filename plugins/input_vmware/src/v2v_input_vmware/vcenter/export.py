@@ -201,6 +201,7 @@ class _Pool:
                 if isinstance(result, Exception):
                     raise result
                 found[each.index] = result
+                self._place.report.info(f"{each.what} was downloaded: {amount(result.size)} arrived")
             self._watch(at_once=True)
         except BaseException:
             for each in self._downloads:
