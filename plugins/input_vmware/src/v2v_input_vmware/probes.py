@@ -25,8 +25,8 @@ def probe_vcenter() -> tuple[Finding, ...]:
             "plugin",
             "vddk",
             "-it vddk; it also needs VMware's own library, whose downloads are closed to the public since August 2026",
-            "use -it export, which needs neither; if you have the library: install nbdkit-vddk-plugin (Fedora, RHEL), or "
-            "build nbdkit from source, since Debian has no package of it",
+            "use -it export, which needs neither; if you have the library: install nbdkit-vddk-plugin (Fedora, RHEL); "
+            "Debian has no package of it: build nbdkit from source",
         ),
     )
 

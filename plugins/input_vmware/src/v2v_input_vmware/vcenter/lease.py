@@ -7,6 +7,7 @@ the plugin's directory while there is a lease: after ``kill -9`` the cleanup end
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -45,23 +46,25 @@ class Lease:
 
     def __init__(self, managed: Managed, info: Managed, address: Address) -> None:
         self._managed, self._address = managed, address
-        self.disks: tuple[Managed, ...] = tuple(each for each in info.deviceUrl or () if each.disk)
+        self.disks: tuple[Managed, ...] = tuple(each for each in info.deviceUrl or () if _is_disk(each))
         self._lives = max(1, int(info.leaseTimeout or 300))
-        self._renewed = time.monotonic()
+        self._renewed = self._tried = time.monotonic()
 
     def renew(self, percent: int) -> None:
         """Show a sign of life, if it is time for one. One that fails is repeated while the lease can still live.
 
         :raises SourceError: the lease has ended.
         """
-        age = time.monotonic() - self._renewed
-        if age < min(RENEW, self._lives / 6):
+        now = time.monotonic()
+        pause, age = min(RENEW, self._lives / 6), now - self._renewed
+        if age < pause or now - self._tried < pause / 4:
             return
+        self._tried = now
         try:
             with translated_errors(self._address):
                 self._managed.Progress(percent=percent)
         except SourceError as err:
-            if isinstance(err.__cause__, OSError) and age < self._lives:
+            if isinstance(err.__cause__, OSError | http.client.HTTPException) and age < self._lives:
                 return
             raise SourceError(
                 f"{self._address.host} has ended the export: {self._why() or err.message}",
@@ -121,6 +124,11 @@ def leased(
             kept.unlink(missing_ok=True)
         raise
     kept.unlink(missing_ok=True)
+
+
+def _is_disk(url: Managed) -> bool:
+    """Return whether a file of an export is a disk, and not firmware settings or a CD image."""
+    return bool(url.disk) if url.disk is not None else str(url.url).endswith(".vmdk")
 
 
 def _take(address: Address, machine: Machine, exported: Managed) -> Managed:
