@@ -56,6 +56,9 @@ class Policy:
 class Refused(OSError):
     """The server refuses a request, or has not answered for too long. The text is for users and contains no secret."""
 
+    #: It does not help to try again.
+    final: bool = False
+
 
 class ReadFailed(Exception):
     """The data to send cannot be read. The connection is not the cause."""
@@ -256,7 +259,9 @@ class Connections:
             text = f"the certificate of ovirt-imageio is not trusted: {text}; add -oo rhv-cafile=FILE"
         else:
             text = f"the connection to ovirt-imageio is broken: {text}"
-        return Refused(errno.EPERM if status == _FORBIDDEN else errno.EIO, text)
+        refused = Refused(errno.EPERM if status == _FORBIDDEN else errno.EIO, text)
+        refused.final = not _may_pass(err)
+        return refused
 
 
 def status_of(err: Exception) -> int | None:
