@@ -114,6 +114,8 @@ class OutputSetup:
     :param sink: the disks are written through ``v2v_output_sink``, unless the user names a copier.
     :param rewritable: after an interruption, the destinations still hold what was flushed, and can be served again as
         ``disks`` says, without ``v2v_output_resume``. A local image can.
+    :param identities: names each destination, and this incarnation of it, for the journal of its copy: equal only if
+        what was flushed is still there. ``v2v_output_resume`` returns the same. Empty for core's own choice.
     """
 
     disks: tuple[DiskService, ...]
@@ -123,6 +125,7 @@ class OutputSetup:
     copier: str | None = None
     sink: bool = False
     rewritable: bool = False
+    identities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

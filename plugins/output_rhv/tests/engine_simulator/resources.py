@@ -160,7 +160,7 @@ class Resources:
     def finalize_transfer(self, _query: Query, identity: str, _body: Element) -> Answer:
         """End a transfer: the disk is looked at and given free."""
         transfer = _known(self.state.transfers, identity)
-        if transfer.phase not in {"transferring", "paused_user"}:
+        if transfer.phase not in {"transferring", "paused_user", "paused_system"}:
             raise Refusal(409, f"[Cannot finalize image transfer: it is in phase {transfer.phase}.]")
         transfer.phase = "finalizing_success"
         self.host.close(transfer)

@@ -14,11 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imageio_daemon import ImageioDaemon
+from imageio_daemon import ImageioDaemon, exported
 from v2v_core.testing import Certificates, Relay, relay_to
 from v2v_output_rhv.upload.connections import Connections, Policy, Refused
 
-SIZE = 4 * 1024 * 1024
+MIB = 1024 * 1024
+SIZE = 4 * MIB
 QUICK = Policy(patience=8, first_pause=0.05, longest_pause=0.2)
 
 
@@ -219,3 +220,42 @@ def test_flushes_at_the_same_time_do_not_wait_for_each_other(connections: Connec
     for thread in threads:
         thread.join(20)
     assert not [thread for thread in threads if thread.is_alive()]
+
+
+def test_flush_does_not_hold_up_the_other_connections(upload: Upload) -> None:
+    """One connection is busy with a long request; while a flush waits for it, another one goes on writing."""
+    with exported(upload.image, "raw", upload.image.with_suffix(".sock")) as url:
+        upload.ticket = upload.daemon.add_ticket(url, SIZE)
+        connections = upload.open()
+        reader = _Slow(threading.Event(), threading.Event())
+        sending = threading.Thread(target=connections.send, args=(0, MIB, reader))
+        sending.start()
+        reader.asked.wait(10)
+        flushing = threading.Thread(target=connections.flush)
+        flushing.start()
+        time.sleep(0.2)
+        for part in range(4):
+            connections.write(2 * MIB + part * 4096, b"b" * 4096)
+        assert flushing.is_alive()
+        reader.go_on.set()
+        for thread in (sending, flushing):
+            thread.join(20)
+            assert not thread.is_alive()
+        connections.stop()
+        content = upload.image.read_bytes()
+    assert content[:MIB] == b"a" * MIB
+    assert content[2 * MIB : 2 * MIB + 16384] == b"b" * 16384
+
+
+@dataclass
+class _Slow:
+    """A reader that waits before it gives its data."""
+
+    asked: threading.Event
+    go_on: threading.Event
+
+    def readinto(self, buffer: memoryview) -> int:
+        self.asked.set()
+        self.go_on.wait(20)
+        buffer[:] = b"a" * len(buffer)
+        return len(buffer)

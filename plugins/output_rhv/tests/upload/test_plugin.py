@@ -434,9 +434,11 @@ def test_abort_without_a_disk_does_not_ask_the_engine(engine: EngineSimulator, c
     assert not run.report.warnings
 
 
-def test_own_copier_is_recommended_and_gets_the_address(engine: EngineSimulator, conversion: Run) -> None:
+def test_disks_are_written_through_a_sink_that_gets_the_address(engine: EngineSimulator, conversion: Run) -> None:
     run = conversion()
-    assert run.setup().copier == "imageio"
+    setup = run.setup()
+    assert (setup.sink, setup.copier) == (True, None)
+    assert len(set(setup.identities)) == len(run.target.disks)
     private = run.setup_request().directory
     told = {read_address(address_file(private, disk.index)).url.rpartition("/")[2] for disk in run.target.disks}
     assert told == {transfer.ticket for transfer in engine.state.transfers.values()}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import http.client
-import queue
 import ssl
 import threading
 import time
@@ -56,6 +55,9 @@ class Policy:
 class Refused(OSError):
     """The server refuses a request, or has not answered for too long. The text is for users and contains no secret."""
 
+    #: It does not help to try again.
+    final: bool = False
+
 
 class ReadFailed(Exception):
     """The data to send cannot be read. The connection is not the cause."""
@@ -74,11 +76,15 @@ class Reader(Protocol):
 
 @dataclass(eq=False)
 class _Slot:
-    """A place for a connection, which is opened when it is first used."""
+    """A place for a connection, which is opened when it is first used.
+
+    :param dirty: something was written that was not flushed since. :param wanted: flushes that wait for it.
+    """
 
     client: Client | None = None
     used: float = 0.0
     dirty: bool = False
+    wanted: int = 0
 
 
 @dataclass
@@ -93,10 +99,10 @@ class Connections:
     policy: Policy = Policy()
 
     def __post_init__(self) -> None:
-        self._idle: queue.LifoQueue[_Slot] = queue.LifoQueue()
         self._slots: list[_Slot] = []
-        # only one thread at a time may collect all connections: two would wait for each other for ever
-        self._collecting = threading.Lock()
+        # the one that was used last is at the end, and is used first: the others can stay closed
+        self._free: list[_Slot] = []
+        self._freed = threading.Condition()
         self._stopped = threading.Event()
         self._keeper: threading.Thread | None = None
 
@@ -114,8 +120,7 @@ class Connections:
 
         self._run(first, learn_limit, self.policy.first_patience)
         self._slots = [first, *(_Slot() for _ in range(limit - 1))]
-        for slot in reversed(self._slots):
-            self._idle.put(slot)
+        self._free = self._slots[::-1]
         self._keeper = threading.Thread(target=self._keep_alive, name="keep-alive", daemon=True)
         self._keeper.start()
 
@@ -157,28 +162,47 @@ class Connections:
             self._use(partial(_zero, start, step), dirties=True)
 
     def flush(self) -> None:
-        """Make the server sync to its storage what was sent before on any connection."""
-        with self._collecting:
-            taken = [self._idle.get() for _ in self._slots]
-        try:
-            for slot in taken:
-                # acknowledged data outlives its connection, so any connection can flush it
-                if slot.dirty or slot is taken[0]:
-                    self._run(slot, lambda client: client.flush())
-                    slot.dirty = False
-        finally:
-            for slot in taken:
-                self._idle.put(slot)
+        """Make the server sync to its storage what was written by requests that were answered before.
+
+        Each connection is flushed when it has answered the request that it is busy with; the others go on meanwhile.
+        """
+        # acknowledged data outlives its connection, so any connection can flush it
+        for slot in [slot for slot in self._slots if slot.dirty] or self._slots[:1]:
+            self._take(slot)
+            try:
+                self._run(slot, lambda client: client.flush())
+                slot.dirty = False
+            finally:
+                self._give(slot)
+
+    def _take(self, wanted: _Slot | None = None) -> _Slot:
+        """Wait for a certain connection, or for any that no flush waits for, and return it."""
+        with self._freed:
+            if wanted is not None:
+                wanted.wanted += 1
+                self._freed.wait_for(lambda: wanted in self._free)
+                wanted.wanted -= 1
+                slot = wanted
+            else:
+                self._freed.wait_for(lambda: any(not slot.wanted for slot in self._free))
+                slot = next(slot for slot in reversed(self._free) if not slot.wanted)
+            self._free.remove(slot)
+            return slot
+
+    def _give(self, slot: _Slot) -> None:
+        with self._freed:
+            self._free.append(slot)
+            self._freed.notify_all()
 
     def _use(
         self, request: Callable[[Client], ResultT], *, dirties: bool = False, patience: float | None = None
     ) -> ResultT:
-        slot = self._idle.get()
+        slot = self._take()
         try:
             slot.dirty = slot.dirty or dirties
             return self._run(slot, request, patience)
         finally:
-            self._idle.put(slot)
+            self._give(slot)
 
     def _run(self, slot: _Slot, request: Callable[[Client], ResultT], patience: float | None = None) -> ResultT:
         """Make a request, on a new connection if the old one breaks.
@@ -224,21 +248,16 @@ class Connections:
                     # tried again soon; the next request of a user of the disk reports what is wrong
                     _close(slot)
                 finally:
-                    self._idle.put(slot)
+                    self._give(slot)
 
     def _take_idle(self) -> list[_Slot]:
-        """Take the connections that were not used for a while out of the queue; if all are broken, take one of them."""
-        free: list[_Slot] = []
-        with contextlib.suppress(queue.Empty):
-            while True:
-                free.append(self._idle.get_nowait())
+        """Take the connections that were not used for a while; if all are broken, take one of them."""
         now = time.monotonic()
-        idle = [slot for slot in free if slot.client is not None and now - slot.used > self.policy.idle]
-        if len(free) == len(self._slots) and all(slot.client is None for slot in free):
-            idle = free[:1]
-        for slot in reversed(free):
-            if slot not in idle:
-                self._idle.put(slot)
+        with self._freed:
+            idle = [slot for slot in self._free if slot.client is not None and now - slot.used > self.policy.idle]
+            if len(self._free) == len(self._slots) and all(slot.client is None for slot in self._free):
+                idle = self._free[-1:]
+            self._free = [slot for slot in self._free if slot not in idle]
         return idle
 
     def _refused(self, err: Exception) -> Refused:
@@ -256,7 +275,9 @@ class Connections:
             text = f"the certificate of ovirt-imageio is not trusted: {text}; add -oo rhv-cafile=FILE"
         else:
             text = f"the connection to ovirt-imageio is broken: {text}"
-        return Refused(errno.EPERM if status == _FORBIDDEN else errno.EIO, text)
+        refused = Refused(errno.EPERM if status == _FORBIDDEN else errno.EIO, text)
+        refused.final = not _may_pass(err)
+        return refused
 
 
 def status_of(err: Exception) -> int | None:

@@ -17,10 +17,13 @@ from v2v_core.api import (
     OutputHooks,
     OutputPrecheckRequest,
     OutputResult,
+    OutputResumeRequest,
     OutputSetup,
     OutputSetupRequest,
+    OutputSinkRequest,
     ProbeHooks,
     ProbeRequest,
+    Sink,
     V2VError,
     hookimpl,
 )
@@ -59,15 +62,13 @@ class UploadOutput(OutputHooks, ProbeHooks):
     @hookimpl
     def v2v_output_setup(self, request: OutputSetupRequest) -> OutputSetup:
         """Create the disks, and start a transfer to each."""
-        from v2v_output_rhv.upload.address import address_file, write_address
         from v2v_output_rhv.upload.checks import check_architecture, check_disk_uuids, check_name
-        from v2v_output_rhv.upload.copier import recommended
         from v2v_output_rhv.upload.destination import find_destination, local_host
         from v2v_output_rhv.upload.disks import create_disk, plan_disks
         from v2v_output_rhv.upload.engine import session
+        from v2v_output_rhv.upload.opening import open_disks
         from v2v_output_rhv.upload.removal import DISK, MARK
-        from v2v_output_rhv.upload.service import REQUEST_SIZE, upload_address, upload_service
-        from v2v_output_rhv.upload.transfers import start_transfer
+        from v2v_output_rhv.upload.service import REQUEST_SIZE
 
         settings = read_settings(request.settings, request.directory)
         with session(settings) as system:
@@ -90,15 +91,11 @@ class UploadOutput(OutputHooks, ProbeHooks):
                 request.report.message(f"Creating disk {plan.index}/{len(plans)} in {destination.storage_name}")
                 request.ledger.record(DISK, plan.id)
                 volumes[plan.id] = create_disk(system, plan, destination, mark, self.limits)
-            services, disks = [], []
             # creating disks can take long, and a transfer must not wait for it: so all disks are created first
-            for plan in plans:
-                transfer = start_transfer(system, plan.id, plan.called, host, self.limits)
-                request.report.debug(f"{plan.called}: transfer {transfer.id} on host {transfer.host}")
-                address = upload_address(settings, transfer, self.limits)
-                write_address(address_file(request.directory, plan.index), address)
-                services.append(upload_service(address, plan.size))
-                disks.append(
+            services, disks = open_disks(
+                system,
+                settings,
+                [
                     {
                         "index": plan.index,
                         "id": plan.id,
@@ -106,11 +103,16 @@ class UploadOutput(OutputHooks, ProbeHooks):
                         "size": plan.size,
                         "format": plan.format,
                         "sparse": plan.sparse,
-                        "transfer": transfer.id,
                     }
-                )
+                    for plan in plans
+                ],
+                host=host,
+                directory=request.directory,
+                limits=self.limits,
+                report=request.report,
+            )
         return OutputSetup(
-            disks=tuple(services),
+            disks=services,
             state={
                 "cluster": destination.cluster,
                 "cluster_name": destination.cluster_name,
@@ -119,10 +121,29 @@ class UploadOutput(OutputHooks, ProbeHooks):
                 "disks": disks,
             },
             request_size=REQUEST_SIZE,
-            copier=recommended(),
+            sink=True,
             # a new volume reads as zeros, except a preallocated one on block storage, which may hold old data
             zeroed=not (destination.block and not plans[0].sparse) if plans else False,
+            # another run can have chosen the same id, after this one has removed its disk
+            identities=tuple(f"oVirt disk {plan.id}, {mark}" for plan in plans),
         )
+
+    @hookimpl
+    def v2v_output_sink(self, request: OutputSinkRequest) -> Sink:
+        """Connect to a disk through ovirt-imageio."""
+        from v2v_output_rhv.upload.sink import open_sink
+
+        return open_sink(request.directory, request.index, request.connections)
+
+    @hookimpl
+    def v2v_output_resume(self, request: OutputResumeRequest) -> OutputSetup:
+        """End what is left of the old transfers, and start new ones to the same disks."""
+        from v2v_output_rhv.upload.engine import session
+        from v2v_output_rhv.upload.opening import reopen_disks
+
+        settings = read_settings(request.settings, request.directory)
+        with session(settings) as system:
+            return reopen_disks(system, settings, request, self.vdsm_id, self.limits)
 
     @hookimpl
     def v2v_output_finalize(self, request: OutputFinalizeRequest) -> OutputResult:
@@ -132,6 +153,7 @@ class UploadOutput(OutputHooks, ProbeHooks):
         from v2v_output_rhv.upload.disks import wait_for_disk
         from v2v_output_rhv.upload.engine import session
         from v2v_output_rhv.upload.machine import create_machine
+        from v2v_output_rhv.upload.opening import called
         from v2v_output_rhv.upload.removal import MACHINE
         from v2v_output_rhv.upload.transfers import finalize_transfer
 
@@ -165,9 +187,8 @@ class UploadOutput(OutputHooks, ProbeHooks):
         with session(settings) as system:
             request.report.message("Finalizing the transfers")
             for disk in state["disks"]:
-                called = f"disk {disk['index']} ({disk['id']})"
-                finalize_transfer(system, disk["transfer"], disk["id"], called, limits)
-                wait_for_disk(system, disk["id"], called, limit=limits.finalize, poll=limits.poll)
+                finalize_transfer(system, disk["transfer"], disk["id"], called(disk), limits)
+                wait_for_disk(system, disk["id"], called(disk), limit=limits.finalize, poll=limits.poll)
             request.report.message(f"Creating the virtual machine {request.settings.name}")
             request.ledger.record(MACHINE, vm_id)
             machine = create_machine(system, ovf, vm_id, state["cluster"], limits)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Image transfers: the engine opens a disk for writing on one of its hosts, for anyone who has the ticket in the URL.
 
-The phases are those of ``ImageTransferPhase`` in the engine's API. When a transfer is cancelled, or receives no request
-for an hour, the engine ends it and removes the disk.
+The phases are those of ``ImageTransferPhase`` in the engine's API. When a transfer is cancelled, the engine removes the
+disk. When it is finalized, the engine keeps the disk. When no request arrives for ten minutes, the engine pauses it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from v2v_core.api import DestinationError
 from v2v_output_rhv.upload.engine import System, wait_until
 from v2v_output_rhv.upload.settings import Limits
 
-#: Seconds without a request after which the engine ends a transfer. connections.py sends requests all the time.
-INACTIVITY = 3600
+#: Seconds without a request after which the engine pauses a transfer, and the daemon gives up a connection to a client
+#: that was switched off. connections.py sends requests all the time.
+INACTIVITY = 600
 
 _FAILED = "finished_failure"
 _OVER = frozenset({"finished_success", _FAILED, "finished_cleanup", "cancelled"})
-_STOPPED = frozenset({"paused_system", "paused_user", "cancelled_system", "cancelled_user", "finalizing_cleanup"})
+_PAUSED = frozenset({"paused_system", "paused_user"})
+_LOST = frozenset({"cancelled_system", "cancelled_user", "finalizing_failure", "finalizing_cleanup"})
+_STOPPED = _PAUSED | {"cancelled_system", "cancelled_user", "finalizing_cleanup"}
 _REASON = "the events in the engine, and vdsm.log and ovirt-imageio's daemon.log on the host, say why; then run again"
 
 
@@ -57,7 +60,8 @@ def start_transfer(system: System, disk_id: str, called: str, host: str | None, 
             format=types.DiskFormat.RAW,
             host=types.Host(id=host) if host is not None else None,
             inactivity_timeout=INACTIVITY,
-            timeout_policy=types.ImageTransferTimeoutPolicy.CANCEL,
+            # not CANCEL, which removes the disk: the run may have been interrupted, and go on tomorrow
+            timeout_policy=types.ImageTransferTimeoutPolicy.PAUSE,
         )
     )
     service = transfers.image_transfer_service(started.id)
@@ -117,6 +121,44 @@ def finalize_transfer(system: System, transfer_id: str, disk_id: str, called: st
             f"{_words(phase)}",
             hint=_REASON,
         )
+
+
+def end_transfers(system: System, disk_id: str, called: str, limits: Limits) -> None:
+    """Finalize whatever transfers to a disk an interrupted run has left, and wait until the engine has released it.
+
+    Transfers are found by their disk: a run may have been killed before it could record the id of a transfer.
+
+    :raises DestinationError: the engine is removing the disk, or does not end a transfer.
+    """
+    import ovirtsdk4 as sdk
+
+    transfers = system.image_transfers_service()
+    for transfer in transfers.list():
+        if _disk_of(transfer) != disk_id or _phase(transfer) in _OVER:
+            continue
+        service = transfers.image_transfer_service(transfer.id)
+        phase: str | None = None
+
+        def over(service: Any = service) -> bool:
+            nonlocal phase
+            phase = _phase(_get(service))
+            if phase in _LOST | {_FAILED}:
+                raise DestinationError(
+                    f"{called} cannot be written again: its transfer is {_words(phase)}, and the engine removes it",
+                    hint="this conversion cannot go on: clean it up, and convert the guest again",
+                )
+            if phase in _PAUSED | {"transferring"}:
+                # the engine may be about to pause it; then it is asked again
+                with suppress(sdk.Error):
+                    service.finalize()
+            return phase is None or phase in _OVER
+
+        if not wait_until(over, limit=limits.finalize, poll=limits.poll):
+            raise DestinationError(
+                f"the engine did not end the earlier transfer of {called} within {limits.finalize:.0f} seconds: it is "
+                f"{_words(phase)}",
+                hint=f"{_REASON.removesuffix('; then run again')}; then resume again",
+            )
 
 
 def cancel_transfers(system: System, disk_ids: Collection[str], limits: Limits) -> dict[str, str]:
