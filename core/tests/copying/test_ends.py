@@ -23,11 +23,6 @@ from v2v_core.settings import CopyChoice, OutputChoice
 ASKED = OutputChoice(mode="fake", allocation="preallocated")
 
 
-@pytest.fixture(autouse=True)
-def first_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fence, "current", lambda _place: 5)
-
-
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     path = tmp_path / "source.img"
@@ -60,6 +55,8 @@ def tasks_of(
 
 
 def test_task_says_what_was_chosen(v2v_directory: ConversionDir, image: Path) -> None:
+    for _ in range(5):
+        fence.raise_epoch(v2v_directory.path / "copy")
     choice = CopyChoice(connections=3, verify=True, hashing=True, request_seconds=9.0, bandwidth=10**9)
     (task,) = tasks_of(
         v2v_directory,
@@ -178,14 +175,6 @@ def test_sink_is_named_with_what_it_needs(v2v_directory: ConversionDir, image: P
         '{"transfer": 3}',
         None,
     )
-
-
-def test_compressed_images_are_written_once(v2v_directory: ConversionDir, image: Path) -> None:
-    source = disk(v2v_directory, QemuImage(path=image, format="raw"))
-    for compressed in (False, True):
-        service = QemuImage(path=image, format="qcow2", compressed=compressed)
-        (task,) = tasks_of(v2v_directory, source, service=service)
-        assert task.destination.write_once is compressed
 
 
 def test_source_that_suffers_from_a_second_connection_gets_one(v2v_directory: ConversionDir) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from v2v_core import locks, processes, served
 from v2v_core.conversion_dir import ConversionDir
-from v2v_core.copying import copy_process, fence
+from v2v_core.copying import copy_process
 from v2v_core.copying.messages import Cause
 from v2v_core.errors import CopyError, Interrupted, UsageError
 from v2v_core.events import Event, EventKind, Step
@@ -67,8 +67,6 @@ SIMULATOR = """
 def simulator(v2v_install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     v2v_install("v2v-t", {}, {"t_copy_simulator": dedent(SIMULATOR)})
     monkeypatch.setattr(copy_process, "_WORKER", "t_copy_simulator")
-    monkeypatch.setattr(fence, "current", lambda _place: 0)
-    monkeypatch.setattr(copy.worker, "main", None, raising=False)
     monkeypatch.setattr(copy, "PATIENCE", 0.3)
     monkeypatch.setattr(copy_servers, "_PAUSES", (0.1, 0.1, 0.1))
     monkeypatch.setattr(copy_servers, "_INTERVAL", 0.2)

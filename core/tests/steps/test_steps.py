@@ -462,9 +462,14 @@ def test_copier_of_the_user_comes_before_that_of_the_output(
     assert [event.text for event in heard if event.text.startswith("disk ")] == expected
 
 
-def test_nbdcopy_is_the_default_copier(as_far_as_output_setup: ConversionDir) -> None:
-    copy.run(as_far_as_output_setup, CopyChoice())
-    assert "copier: 'nbdcopy' of v2v-core" in (as_far_as_output_setup.path / "log" / "copy.log").read_text()
+def test_core_copies_by_itself_unless_a_copier_is_named(as_far_as_output_setup: ConversionDir, storage: Path) -> None:
+    results = copy.run(as_far_as_output_setup, CopyChoice())
+    assert "copier: own" in (as_far_as_output_setup.path / "log" / "copy.log").read_text()
+    assert all(result.digest for result in results)
+    for index in (1, 2):
+        assert (storage / f"new name-disk{index}").read_bytes() == read_endpoint(
+            uri(as_far_as_output_setup, f"in{index}")
+        )
 
 
 def test_copier_that_does_not_exist_is_found_before_the_copy(own_copier: Callable[[str], None]) -> None:

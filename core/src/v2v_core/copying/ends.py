@@ -14,8 +14,9 @@ from v2v_core.conversion_dir import ConversionDir
 from v2v_core.copying import fence
 from v2v_core.copying.bandwidth import share_rate
 from v2v_core.copying.conversions import name_of_conversion
+from v2v_core.copying.messages import Cause
 from v2v_core.copying.task import CopyLimits, CopyPass, CopyTask, DestinationEnd, SourceEnd
-from v2v_core.errors import V2VError
+from v2v_core.errors import CopyError
 from v2v_core.file_versions import version_of
 from v2v_core.model import DiskEndpoint, DiskService, NbdkitPlugin, QemuImage
 from v2v_core.records import to_json
@@ -32,6 +33,7 @@ def make_tasks(
     """Return what the copy processes have to do.
 
     :param asked: what the user asked of the output.
+    :raises CopyError: the file of a source or of a destination is gone.
     """
     place = directory.path / PLACE
     limits = CopyLimits(
@@ -43,28 +45,53 @@ def make_tasks(
     token = "" if choice.from_base else name_of_conversion(directory)
     destinations = {disk.index: disk for disk in output.disks}
     services = {disk.index: service for disk, service in zip(output.disks, output.services, strict=False)}
-    return [
-        CopyTask(
-            index=disk.index,
-            size=disk.size,
-            source=source_end(disk),
-            destination=_destination_end(directory, output, asked, destinations[disk.index], services.get(disk.index)),
-            place=place,
-            copy_pass=CopyPass.BASE if choice.from_base else CopyPass.WHOLE,
-            conversion=token and f"{token}{_overlay_version(disk)}",
-            epoch=epoch,
-            hashing=choice.hashing,
-            verify=choice.verify and not choice.from_base,
-            limits=limits,
+    tasks = []
+    for disk in served.read_source(directory).disks:
+        if disk.base is None and choice.from_base:
+            continue
+        try:
+            source = source_end(disk)
+        except OSError as err:
+            raise _gone(disk.index, "source", Cause.SOURCE, err) from err
+        try:
+            destination = _destination_end(directory, output, asked, destinations[disk.index], services.get(disk.index))
+        except OSError as err:
+            raise _gone(disk.index, "destination", Cause.DESTINATION, err) from err
+        tasks.append(
+            CopyTask(
+                index=disk.index,
+                size=disk.size,
+                source=source,
+                destination=destination,
+                place=place,
+                copy_pass=CopyPass.BASE if choice.from_base else CopyPass.WHOLE,
+                conversion=token and f"{token}{_overlay_version(disk)}",
+                epoch=epoch,
+                hashing=choice.hashing,
+                verify=choice.verify and not choice.from_base,
+                limits=limits,
+            )
         )
-        for disk in served.read_source(directory).disks
-        if disk.base is not None or not choice.from_base
-    ]
+    return tasks
+
+
+def _gone(index: int, end: str, cause: Cause, err: OSError) -> CopyError:
+    return CopyError(
+        f"disk {index} could not be copied: its {end} {err.filename} cannot be read: {err.strerror}",
+        disk=index,
+        hint="bring it back, and run this step again",
+        cause=cause,
+    )
 
 
 def is_remote(disk: ServedDisk) -> bool:
     """Return whether the data of a source comes over a network."""
     return isinstance(disk.service, NbdkitPlugin) and disk.service.remote
+
+
+def is_written_once(output: ServedOutput) -> bool:
+    """Return whether a destination cannot be overwritten: qemu refuses to write a compressed cluster again."""
+    return any(isinstance(service, QemuImage) and service.compressed for service in output.services)
 
 
 def source_end(disk: ServedDisk) -> SourceEnd:
@@ -104,7 +131,6 @@ def _destination_end(
         zeroed=output.zeroed,
         allocation=asked.allocation,
         request_size=output.request_size,
-        write_once=isinstance(service, QemuImage) and service.compressed,
         identity=identity,
     )
 
@@ -139,10 +165,7 @@ def service_identity(service: DiskService) -> str:
 def _file_identity(path: Path) -> str:
     # without the number of the device, which may be another one after a reboot (btrfs, NFS, device mapper); that of a
     # node in /dev is another inode, too
-    try:
-        found = path.stat()
-    except OSError as err:
-        raise V2VError(f"{path} cannot be read: {err.strerror}") from err
+    found = path.stat()
     name = os.fsencode(path.absolute()).decode("utf-8", "backslashreplace")
     return name if stat.S_ISBLK(found.st_mode) else f"{name}:{found.st_ino}"
 

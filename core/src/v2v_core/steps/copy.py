@@ -21,8 +21,7 @@ from queue import Empty, SimpleQueue
 
 from v2v_core import processes, served
 from v2v_core.conversion_dir import ConversionDir
-from v2v_core.copying import worker
-from v2v_core.copying.ends import changed_since, is_remote, make_tasks
+from v2v_core.copying.ends import changed_since, is_remote, is_written_once, make_tasks
 from v2v_core.copying.messages import Cause
 from v2v_core.copying.task import CopyTask
 from v2v_core.discovery import Role
@@ -119,7 +118,8 @@ def _copy_base(
 def _copier(choice: CopyChoice, output: ServedOutput, report: StepReport) -> str | None:
     """Return the name of the copier; None for core's own."""
     name = choice.mode or output.copier
-    if name is None and not hasattr(worker, "main"):
+    if name is None and is_written_once(output):
+        # it has blocks of 64 KiB, none of which can be overwritten with what the conversion has changed
         name = FALLBACK_COPIER
     if name is None and importlib.util.find_spec("nbd") is None:
         if output.sink:
@@ -192,6 +192,10 @@ def _named_copies(
     report: StepReport,
 ) -> dict[int, _Copy]:
     """Return how a copier that the user or the output names copies each disk."""
+    if is_written_once(output) and not output.zeroed:
+        raise UsageError(
+            "a compressed image cannot be written a second time", hint="run step output_setup again, and then this one"
+        )
     plugin = load_plugin(Role.COPY, name)
     report.debug(f"copier: {plugin.blame}")
     allocation = chosen_output(directory, output.owner).allocation
