@@ -101,6 +101,30 @@ def test_conversion_without_a_name_is_never_the_same(make_task: MakeTask) -> Non
     assert list(again.tainted) == [(0, _BLOCK)]
 
 
+def test_what_was_written_without_hashes_is_remembered(make_task: MakeTask) -> None:
+    task = make_task()
+    journal = open_journal(task)
+    journal.wrote([(0, 4 * _BLOCK)], [(8 * _BLOCK, _BLOCK)], hashed=False)
+    journal.wrote([(_BLOCK, _BLOCK)])
+    journal.close()
+    again = _reopened(task)
+    assert list(again.base) == [(0, 4 * _BLOCK)]
+    assert list(again.overlay) == [(8 * _BLOCK, _BLOCK)]
+    assert list(again.unhashed) == [(0, _BLOCK), (2 * _BLOCK, 2 * _BLOCK), (8 * _BLOCK, _BLOCK)]
+
+
+def test_hashes_of_another_destination_are_forgotten(make_task: MakeTask) -> None:
+    task = make_task()
+    journal = open_journal(task)
+    task.hashes.write_bytes(b"hashes")
+    journal.wrote([(0, _BLOCK)])
+    journal.close()
+    _reopened(task)
+    assert task.hashes.exists()
+    _reopened(make_task(destination_identity="another target"))
+    assert not task.hashes.exists()
+
+
 def test_announcing_twice_writes_once(make_task: MakeTask) -> None:
     task = make_task()
     journal = open_journal(task)
@@ -317,7 +341,9 @@ def test_long_journal_is_rewritten(make_task: MakeTask) -> None:
     journal.close()
     assert task.journal.stat().st_size > 256 * _KIB
 
+    task.hashes.write_bytes(b"hashes")
     again = open_journal(task)
+    assert task.hashes.exists()
     assert task.journal.stat().st_size < 2 * _KIB
     assert list(again.base) == [(0, 30_000 * _BLOCK)]
     assert list(again.overlay) == [(40_000 * _BLOCK, _BLOCK)]

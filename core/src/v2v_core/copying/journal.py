@@ -13,6 +13,10 @@ It only grows (``journal_file``), and is bound to the source, its version, its s
 ``conversion``
     Names the conversion that the records below are about. What the records above say about another conversion's ranges
     is void: they are tainted until they are written again.
+``hashed``
+    False if the hashes of the ranges in the same record were not taken.
+``unhashed``
+    All such ranges, in a journal that was rewritten.
 ``tainted``
     The ranges may hold anything.
 
@@ -28,7 +32,6 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from v2v_core.copying.extents import Ranges
 from v2v_core.copying.hashes import BLOCK
@@ -52,6 +55,7 @@ class Journal:
     :param base: ranges that hold, durably, what the base of the source has there.
     :param overlay: ranges that hold, durably, what the overlay of this conversion has there.
     :param tainted: ranges that may hold anything: what another conversion has made of them, for example.
+    :param unhashed: ranges that were written, but whose hashes were not taken (``hashes``).
     :param fresh: nothing was written to the destination before this process.
     :param unsure: the source did not say whether its content is still that of which ``base`` speaks. Read some of it
         again (``sample``) and compare before anything is written.
@@ -61,6 +65,7 @@ class Journal:
         self.base = Ranges()
         self.overlay = Ranges()
         self.tainted = Ranges()
+        self.unhashed = Ranges()
         self.fresh = True
         self.unsure = False
         #: What was announced for the conversion named last.
@@ -72,15 +77,19 @@ class Journal:
         self._file: JournalFile | None = None
         self._lock: int | None = None
 
-    def wrote(self, base: _Pairs, overlay: _Pairs = ()) -> None:
-        """Write down, durably, what was written and flushed."""
-        of_overlay = list(overlay)
+    def wrote(self, base: _Pairs, overlay: _Pairs = (), *, hashed: bool = True) -> None:
+        """Write down, durably, what was written and flushed.
+
+        :param hashed: the hashes of all of it were taken.
+        """
+        of_base, of_overlay = list(base), list(overlay)
         self.will_overwrite(
             (offset, length)
             for offset, length in of_overlay
             if self._must_name() or next(self._announced.missing(offset, length), None) is not None
         )
-        self._append([*_records("base", base), *_records("overlay", of_overlay)])
+        records = [*_records("base", of_base), *_records("overlay", of_overlay)]
+        self._append(records if hashed else [{**record, "hashed": False} for record in records])
 
     def will_overwrite(self, ranges: _Pairs) -> None:
         """Write down, durably, that ranges are about to be overwritten with what the conversion has made of them.
@@ -153,26 +162,32 @@ class Journal:
             self._is_named = False
 
     def _apply(self, record: Record) -> None:
-        for key, value in record.items():
-            match key:
-                case "conversion":
-                    self._name(value)
-                case "base":
-                    for offset, length in _pairs(value):
-                        self.base.add(offset, length)
-                        for others in (self.tainted, self.overlay, self._announced):
-                            others.remove(offset, length)
-                case "overwrite":
-                    for offset, length in _pairs(value):
-                        self.base.remove(offset, length)
-                        self.overlay.remove(offset, length)
-                        self._announced.add(offset, length)
-                case "overlay":
-                    for offset, length in _pairs(value):
-                        self.overlay.add(offset, length)
-                case "tainted":
-                    for offset, length in _pairs(value):
-                        self.tainted.add(offset, length)
+        if "conversion" in record:
+            self._name(record["conversion"])
+        note_hash = self.unhashed.remove if record.get("hashed", True) else self.unhashed.add
+        for key in ("tainted", "base", "overwrite", "overlay", "unhashed"):
+            flat = record.get(key, ())
+            for offset, length in zip(flat[::2], flat[1::2], strict=True):
+                self._change(key, offset, length)
+                if key in {"base", "overlay"}:
+                    note_hash(offset, length)
+
+    def _change(self, key: str, offset: int, length: int) -> None:
+        match key:
+            case "base":
+                self.base.add(offset, length)
+                for others in (self.tainted, self.overlay, self._announced):
+                    others.remove(offset, length)
+            case "overwrite":
+                self.base.remove(offset, length)
+                self.overlay.remove(offset, length)
+                self._announced.add(offset, length)
+            case "overlay":
+                self.overlay.add(offset, length)
+            case "unhashed":
+                self.unhashed.add(offset, length)
+            case "tainted":
+                self.tainted.add(offset, length)
 
     def _name(self, conversion: str) -> None:
         """Begin with another conversion: nothing that was written for the last one counts."""
@@ -181,7 +196,7 @@ class Journal:
         self.overlay, self._announced, self._named = Ranges(), Ranges(), conversion
 
     def _count(self) -> int:
-        return sum(len(ranges) for ranges in (self.base, self.overlay, self.tainted, self._announced))
+        return sum(len(ranges) for ranges in (self.base, self.overlay, self.tainted, self._announced, self.unhashed))
 
     def _compacted(self) -> list[Record]:
         """Return records that say the same as all records until now."""
@@ -191,6 +206,7 @@ class Journal:
             {"conversion": self._named},
             *_records("overwrite", self._announced),
             *_records("overlay", self.overlay),
+            *_records("unhashed", self.unhashed),
         ]
 
 
@@ -258,6 +274,9 @@ def _opened(task: CopyTask) -> Journal:
         pass
     except DamagedJournal:
         begin = anything
+    if journal._count() == 0:
+        # the hashes are of what the journal was about
+        task.hashes.unlink(missing_ok=True)
     begin_file(task.journal, binding, begin)
     journal = Journal(task)
     with task.journal.open("rb") as stream:
@@ -345,7 +364,3 @@ def _records(key: str, ranges: _Pairs) -> Iterator[Record]:
             flat = []
     if flat:
         yield {key: flat}
-
-
-def _pairs(flat: list[Any]) -> Iterator[tuple[int, int]]:
-    return zip(flat[::2], flat[1::2], strict=True)

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from v2v_core.copying.extents import Kind, Piece
+from v2v_core.copying.extents import Kind, Piece, Ranges
 from v2v_core.copying.hashes import BLOCK
 from v2v_core.copying.journal import Journal
 from v2v_core.copying.source_map import SourceMap
@@ -91,6 +91,10 @@ def make_plan(task: CopyTask, source: SourceMap, journal: Journal) -> CopyPlan:
     pieces, earlier = _Pieces(), 0
     blank = task.destination.zeroed and task.destination.allocation != "preallocated"
     only_base = task.copy_pass is CopyPass.BASE
+    base, overlay = journal.base, journal.overlay
+    if journal.unhashed and (task.verify or task.hashing):
+        # what has no hashes cannot be compared
+        base, overlay = _without(base, journal.unhashed), _without(overlay, journal.unhashed)
     for start, end, kind in _runs(source, task.size):
         if only_base and kind is not Kind.BASE:
             continue
@@ -98,7 +102,7 @@ def make_plan(task: CopyTask, source: SourceMap, journal: Journal) -> CopyPlan:
             for first, last in _blocks(start, end, _zeros(start, end, kind, journal, blank)):
                 pieces.push(first, last, kind)
             continue
-        done = journal.base if kind is Kind.BASE else journal.overlay
+        done = base if kind is Kind.BASE else overlay
         left = end - start
         for first, last in _blocks(start, end, done.missing(start, left)):
             left -= last - first
@@ -111,6 +115,13 @@ def make_plan(task: CopyTask, source: SourceMap, journal: Journal) -> CopyPlan:
         overlay=pieces.total(Kind.OVERLAY),
         todo=pieces,
     )
+
+
+def _without(ranges: Ranges, others: Ranges) -> Ranges:
+    left = ranges.copy()
+    for offset, length in others:
+        left.remove(offset, length)
+    return left
 
 
 def _runs(source: SourceMap, size: int) -> Iterator[tuple[int, int, Kind]]:
