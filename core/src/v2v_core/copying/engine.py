@@ -211,7 +211,7 @@ class Engine:
         base, overlay = Ranges(), Ranges()
         for piece in pieces:
             (base if piece.kind.of_the_base else overlay).add(piece.offset, piece.length)
-        self.journal.wrote(base, overlay)
+        self.journal.wrote(base, overlay, hashed=job.hashes is not None and not job.shared)
         if self.on_flushed is not None:
             self.on_flushed([*base, *overlay])
         return True

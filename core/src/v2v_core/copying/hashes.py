@@ -8,6 +8,7 @@ followed it.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,6 +152,8 @@ def _next_data(descriptor: int, at: int, end: int) -> int | None:
         return None
     try:
         found = os.lseek(descriptor, at, os.SEEK_DATA)
-    except OSError:
-        return None
+    except OSError as err:
+        if err.errno == errno.ENXIO:
+            return None
+        raise
     return found if found < end else None

@@ -1,34 +1,52 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The journal of one disk: which ranges of the destination are written *and flushed*.
 
-It only grows. Each line has a checksum, so that a journal that was cut at any byte, or whose last blocks were lost,
-says less than was done, and never more. It is bound to the source, its version, its size, and the destination::
+It only grows (``journal_file``), and is bound to the source, its version, its size, and the destination. Its records:
 
-    CHECKSUM {"source": …, "version": …, "size": …, "destination": …}
-    CHECKSUM {"base": [OFFSET, LENGTH, OFFSET, LENGTH, …]}
-    CHECKSUM {"taint": [OFFSET, LENGTH, …]}
-    CHECKSUM {"overlay": [OFFSET, LENGTH, …], "conversion": …}
+``base``
+    The ranges hold what the base of the source has there.
+``overwrite``
+    The ranges are about to be overwritten with what the conversion named last has made of them. They hold the bytes of
+    the base no longer, and not yet those of the conversion.
+``overlay``
+    The ranges hold what that conversion has made of them.
+``conversion``
+    Names the conversion that the records below are about. What the records above say about another conversion's ranges
+    is void: they are tainted until they are written again.
+``hashed``
+    False if the hashes of the ranges in the same record were not taken.
+``unhashed``
+    All such ranges, in a journal that was rewritten.
+``tainted``
+    The ranges may hold anything.
+
+Bytes that were on their way when a process was killed are in no record. That is safe for what is copied from the base:
+the range is copied again, or zeroed if the conversion has freed it meanwhile. It would not be for what a conversion has
+written where the source has nothing, if another conversion does not write there. So that is announced first.
 """
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
-import json
 import os
-import zlib
+import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-from v2v_core.atomic import sync_directory
 from v2v_core.copying.extents import Ranges
-from v2v_core.copying.task import CopyTask
+from v2v_core.copying.hashes import BLOCK
+from v2v_core.copying.journal_file import DamagedJournal, JournalFile, Reading, Record, begin_file
+from v2v_core.copying.task import CopyPass, CopyTask
 from v2v_core.errors import CopyError, SourceError
 
 #: A line holds at most so many ranges, so that reading one needs little memory.
 _RANGES_OF_A_LINE = 10_000
-_Record = dict[str, Any]
+#: A journal of fewer bytes is never rewritten.
+_SHORT = 256 * 1024
+#: About what a range needs in the file. A journal is rewritten if it is four times as long as its ranges need.
+_RANGE = 32
+
+_Pairs = Iterable[tuple[int, int]]
 
 
 class Journal:
@@ -36,128 +54,262 @@ class Journal:
 
     :param base: ranges that hold, durably, what the base of the source has there.
     :param overlay: ranges that hold, durably, what the overlay of this conversion has there.
-    :param tainted: ranges that may hold what another conversion has made of them.
+    :param tainted: ranges that may hold anything: what another conversion has made of them, for example.
+    :param unhashed: ranges that were written, but whose hashes were not taken (``hashes``).
     :param fresh: nothing was written to the destination before this process.
+    :param unsure: the source did not say whether its content is still that of which ``base`` speaks. Read some of it
+        again (``sample``) and compare before anything is written.
     """
 
-    def __init__(self, descriptor: int | None, conversion: str) -> None:
+    def __init__(self, task: CopyTask) -> None:
         self.base = Ranges()
         self.overlay = Ranges()
         self.tainted = Ranges()
+        self.unhashed = Ranges()
         self.fresh = True
-        self._descriptor = descriptor
-        self._conversion = conversion
+        self.unsure = False
+        #: What was announced for the conversion named last.
+        self._announced = Ranges()
+        self._named = ""
+        self._task = task
+        #: The file has that name already.
+        self._is_named = True
+        self._file: JournalFile | None = None
+        self._lock: int | None = None
 
-    def wrote(self, base: Iterable[tuple[int, int]], overlay: Iterable[tuple[int, int]] = ()) -> None:
-        """Write down, durably, what was written and flushed."""
-        lines: list[_Record] = [{"base": flat} for flat in _flat(base)]
-        lines += [{"overlay": flat, "conversion": self._conversion} for flat in _flat(overlay)]
-        self._append(lines)
+    def wrote(self, base: _Pairs, overlay: _Pairs = (), *, hashed: bool = True) -> None:
+        """Write down, durably, what was written and flushed.
 
-    def will_overwrite(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Write down, durably, that ranges are about to be overwritten: they hold the bytes of the base no longer."""
-        self._append([{"taint": flat} for flat in _flat(ranges)])
+        :param hashed: the hashes of all of it were taken.
+        """
+        of_base, of_overlay = list(base), list(overlay)
+        self.will_overwrite(
+            (offset, length)
+            for offset, length in of_overlay
+            if self._must_name() or next(self._announced.missing(offset, length), None) is not None
+        )
+        records = [*_records("base", of_base), *_records("overlay", of_overlay)]
+        self._append(records if hashed else [{**record, "hashed": False} for record in records])
+
+    def will_overwrite(self, ranges: _Pairs) -> None:
+        """Write down, durably, that ranges are about to be overwritten with what the conversion has made of them.
+
+        Call it before anything that the overlay holds is written, data and zeros alike, and before a block of the base
+        is written once more. What was announced already costs nothing.
+        """
+        naming: list[Record] = [{"conversion": self._task.conversion}] if self._must_name() else []
+        news = Ranges(found for found in ranges if naming or not self._is_announced(*found))
+        if news:
+            self._append([*naming, *_records("overwrite", news)], final=True)
+            self._is_named = True
+
+    def sample(self, count: int) -> list[tuple[int, int]]:
+        """Return offset and length of some blocks that hold what the base has, spread over the disk."""
+        total = self.base.total
+        wanted = sorted({secrets.randbelow(total) for _ in range(count)}) if total else []
+        found: dict[tuple[int, int], None] = {}
+        before, ranges = 0, iter(self.base)
+        offset, length = next(ranges, (0, 0))
+        for number in wanted:
+            while number >= before + length:
+                before += length
+                offset, length = next(ranges)
+            at = offset + number - before
+            start = max(offset, at - at % BLOCK)
+            found[start, min(offset + length, at - at % BLOCK + BLOCK) - start] = None
+        return list(found)
 
     def close(self) -> None:
-        """Close the file."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        """Close the file, and let other processes open it."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
-    def apply(self, record: _Record) -> None:
-        """Take note of a line.
+    def _must_name(self) -> bool:
+        return not self._is_named or self._named != self._task.conversion
 
-        :raises ValueError: it is not one of a journal.
-        """
-        for key, value in record.items():
-            if key in {"base", "taint", "overlay"}:
-                for offset, length in _pairs(value):
-                    self._apply(key, offset, length, record.get("conversion") == self._conversion)
+    def _is_announced(self, offset: int, length: int) -> bool:
+        return (
+            next(self._announced.missing(offset, length), None) is None
+            and not self.base.overlaps(offset, length)
+            and not self.overlay.overlaps(offset, length)
+        )
 
-    def _apply(self, key: str, offset: int, length: int, of_this_conversion: bool) -> None:
-        if key == "base":
-            self.base.add(offset, length)
-            self.tainted.remove(offset, length)
-        elif key == "taint":
-            self.base.remove(offset, length)
-            self.overlay.remove(offset, length)
-            self.tainted.add(offset, length)
-        elif of_this_conversion:
-            self.overlay.add(offset, length)
-
-    def _append(self, records: list[_Record]) -> None:
-        if self._descriptor is None:
+    def _append(self, records: list[Record], *, final: bool = False) -> None:
+        if self._file is None:
             raise ValueError("the journal is open for reading only")
         if not records:
             return
-        data = memoryview(b"".join(_line(record) for record in records))
-        while data:
-            data = data[os.write(self._descriptor, data) :]
-        os.fdatasync(self._descriptor)
+        try:
+            self._file.append(records, final=final)
+        except OSError as err:
+            raise _unusable(self._task, err) from err
         for record in records:
-            self.apply(record)
+            self._apply(record)
+
+    def _read(self, reading: Reading) -> None:
+        """Take note of all records of a file."""
+        for record in reading.records():
+            self._apply(record)
+        self.fresh = False
+        self.unsure = bool(self.base) and (reading.binding.get("version") is None or self._task.source.version is None)
+        if self._task.copy_pass is CopyPass.WHOLE and (not self._named or self._named != self._task.conversion):
+            # a conversion without a name may be any
+            self._name(self._task.conversion)
+            self._is_named = False
+
+    def _apply(self, record: Record) -> None:
+        if "conversion" in record:
+            self._name(record["conversion"])
+        note_hash = self.unhashed.remove if record.get("hashed", True) else self.unhashed.add
+        for key in ("tainted", "base", "overwrite", "overlay", "unhashed"):
+            flat = record.get(key, ())
+            for offset, length in zip(flat[::2], flat[1::2], strict=True):
+                self._change(key, offset, length)
+                if key in {"base", "overlay"}:
+                    note_hash(offset, length)
+
+    def _change(self, key: str, offset: int, length: int) -> None:
+        match key:
+            case "base":
+                self.base.add(offset, length)
+                for others in (self.tainted, self.overlay, self._announced):
+                    others.remove(offset, length)
+            case "overwrite":
+                self.base.remove(offset, length)
+                self.overlay.remove(offset, length)
+                self._announced.add(offset, length)
+            case "overlay":
+                self.overlay.add(offset, length)
+            case "unhashed":
+                self.unhashed.add(offset, length)
+            case "tainted":
+                self.tainted.add(offset, length)
+
+    def _name(self, conversion: str) -> None:
+        """Begin with another conversion: nothing that was written for the last one counts."""
+        for offset, length in self._announced:
+            self.tainted.add(offset, length)
+        self.overlay, self._announced, self._named = Ranges(), Ranges(), conversion
+
+    def _count(self) -> int:
+        return sum(len(ranges) for ranges in (self.base, self.overlay, self.tainted, self._announced, self.unhashed))
+
+    def _compacted(self) -> list[Record]:
+        """Return records that say the same as all records until now."""
+        return [
+            *_records("tainted", self.tainted),
+            *_records("base", self.base),
+            {"conversion": self._named},
+            *_records("overwrite", self._announced),
+            *_records("overlay", self.overlay),
+            *_records("unhashed", self.unhashed),
+        ]
 
 
 def open_journal(task: CopyTask) -> Journal:
     """Open the journal of a disk, or begin one.
 
-    A journal of another destination is begun anew: nothing in it is true of this one.
+    A journal of another destination is begun anew: nothing in it is true of this one. So is one of another source or
+    one that is damaged, but then anything may be in the destination.
 
     :raises SourceError: the source has changed since; its blocks must not be mixed.
-    :raises CopyError: another process copies this disk.
+    :raises CopyError: another process copies this disk, or the journal cannot be written.
     """
-    task.place.mkdir(mode=0o700, exist_ok=True)
-    descriptor = os.open(task.journal, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
+        task.place.mkdir(mode=0o700, exist_ok=True)
+        lock = _locked(task)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            raise CopyError(
-                f"disk {task.index} is being copied by another process",
-                disk=task.index,
-                hint="wait until it has ended",
-            ) from err
-        records, end = _read(descriptor)
-        journal = Journal(descriptor, task.conversion)
-        if not records or not _is_about(records[0], task):
-            os.ftruncate(descriptor, 0)
-            journal._append([_binding(task)])
-            sync_directory(task.place)
-            return journal
-        # what a crash has cut short is never completed
-        os.ftruncate(descriptor, end)
-        journal.fresh = False
-        for record in records[1:]:
-            journal.apply(record)
-    except BaseException:
-        os.close(descriptor)
-        raise
+            journal = _opened(task)
+        except BaseException:
+            os.close(lock)
+            raise
+    except OSError as err:
+        raise _unusable(task, err) from err
+    journal._lock = lock
     return journal
 
 
 def read_journal(path: Path, task: CopyTask) -> Journal | None:
-    """Return a journal for reading only; None if there is none for this source and destination.
+    """Return a journal for reading only; None if there is none for this source and destination, or it is damaged.
 
     :raises SourceError: the source has changed since.
     """
+    journal = Journal(task)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+        with path.open("rb") as stream:
+            reading = Reading(stream)
+            if not _is_of_this_destination(reading.binding, task) or not _is_of_this_source(reading.binding, task):
+                return None
+            journal._read(reading)
+    except (FileNotFoundError, DamagedJournal):
         return None
-    try:
-        records, _ = _read(descriptor)
-    finally:
-        os.close(descriptor)
-    if not records or not _is_about(records[0], task):
-        return None
-    journal = Journal(None, task.conversion)
-    journal.fresh = False
-    for record in records[1:]:
-        journal.apply(record)
     return journal
 
 
-def _binding(task: CopyTask) -> _Record:
+def _opened(task: CopyTask) -> Journal:
+    """Read the file and open it for writing. Write a new one first if there is none that is good."""
+    binding: Record = _binding(task)
+    begin: list[Record] = []
+    anything: list[Record] = [{"tainted": [0, task.size]}]
+    journal = Journal(task)
+    try:
+        with task.journal.open("rb") as stream:
+            reading = Reading(stream)
+            if not _is_of_this_destination(reading.binding, task):
+                begin = []
+            elif not _is_of_this_source(reading.binding, task):
+                begin = anything
+            else:
+                journal._read(reading)
+                if reading.end < max(_SHORT, 4 * _RANGE * journal._count()):
+                    journal._file = JournalFile(task.journal, reading)
+                    return journal
+                # base blocks are those of the version that the journal was begun with
+                binding, begin = reading.binding, journal._compacted()
+    except FileNotFoundError:
+        pass
+    except DamagedJournal:
+        begin = anything
+    if journal._count() == 0:
+        # the hashes are of what the journal was about
+        task.hashes.unlink(missing_ok=True)
+    begin_file(task.journal, binding, begin)
+    journal = Journal(task)
+    with task.journal.open("rb") as stream:
+        reading = Reading(stream)
+        journal._read(reading)
+    journal.fresh = not begin
+    journal._file = JournalFile(task.journal, reading)
+    return journal
+
+
+def _locked(task: CopyTask) -> int:
+    """Return a descriptor that keeps other processes from opening the journal.
+
+    The lock is beside the journal, which is replaced when it is rewritten.
+    """
+    path = task.journal.with_name(f"{task.journal.name}.lock")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as err:
+        os.close(descriptor)
+        raise CopyError(
+            f"disk {task.index} is being copied by another process",
+            disk=task.index,
+            hint="wait until it has ended; 'v2v resume --take-over' ends it if it hangs",
+        ) from err
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _binding(task: CopyTask) -> Record:
     return {
         "source": task.source.identity,
         "version": task.source.version,
@@ -166,77 +318,49 @@ def _binding(task: CopyTask) -> _Record:
     }
 
 
-def _is_about(bound: _Record, task: CopyTask) -> bool:
-    """Return whether a journal with this first line is about the destination of a task.
+def _is_of_this_destination(binding: Record, task: CopyTask) -> bool:
+    return bool(binding.get("destination") == task.destination.identity)
 
-    :raises SourceError: it is, but what was copied there comes from another source.
+
+def _is_of_this_source(binding: Record, task: CopyTask) -> bool:
+    """Return whether a journal is about the source of a task.
+
+    :raises SourceError: it is, but the source has changed since.
     """
-    now = _binding(task)
-    if bound.get("destination") != now["destination"]:
+    if binding.get("source") != task.source.identity:
         return False
-    different = [key for key in ("source", "size", "version") if bound.get(key) != now[key]]
-    if different:
-        key = different[0]
-        raise SourceError(
-            f"disk {task.index} of the source has changed since a part of it was copied: its {key} was "
-            f"{bound.get(key)}, and is {now[key]} now",
-            hint="start over: remove the conversion directory with helper-v2v-cleanup, and convert the guest again",
-        )
+    then, now = binding.get("version"), task.source.version
+    if binding.get("size") != task.size:
+        raise source_changed(task, f"it had {binding.get('size')} bytes, and has {task.size} now")
+    if None not in (then, now) and then != now:
+        raise source_changed(task, f"its version was {then}, and is {now} now")
     return True
 
 
-def _line(record: _Record) -> bytes:
-    text = json.dumps(record, separators=(",", ":")).encode()
-    return b"%08x %s\n" % (zlib.crc32(text), text)
+def source_changed(task: CopyTask, difference: str) -> SourceError:
+    """Return the error for a source that is no longer what was copied before."""
+    return SourceError(
+        f"disk {task.index} of the source has changed since a part of it was copied: {difference}",
+        hint="see that nothing writes to the source, its guest above all; then start over: remove the conversion "
+        "directory with helper-v2v-cleanup, and convert the guest again",
+    )
 
 
-def _flat(ranges: Iterable[tuple[int, int]]) -> Iterator[list[int]]:
-    """Yield the numbers of ranges, as many as fit into one line."""
+def _unusable(task: CopyTask, err: OSError) -> CopyError:
+    return CopyError(
+        f"disk {task.index}: the journal of the copy, {task.journal}, cannot be written: {err.strerror or err}",
+        disk=task.index,
+        hint="give its file system space and check its permissions; then go on with 'v2v resume'",
+    )
+
+
+def _records(key: str, ranges: _Pairs) -> Iterator[Record]:
+    """Yield records of ranges, each short enough for one line."""
     flat: list[int] = []
     for offset, length in ranges:
         flat += (offset, length)
         if len(flat) >= 2 * _RANGES_OF_A_LINE:
-            yield flat
+            yield {key: flat}
             flat = []
     if flat:
-        yield flat
-
-
-def _pairs(flat: Any) -> Iterator[tuple[int, int]]:
-    if not isinstance(flat, list) or len(flat) % 2 or not all(isinstance(number, int) for number in flat):
-        raise ValueError("not a list of ranges")
-    return zip(flat[::2], flat[1::2], strict=True)
-
-
-def _read(descriptor: int) -> tuple[list[_Record], int]:
-    """Return the lines of a journal that are whole, and where they end.
-
-    A line that is damaged is the last one that counts if a crash has cut it short. If others come after it, the file
-    was damaged later. What it has lost may be that a range was overwritten, so nothing in it counts.
-    """
-    records: list[_Record] = []
-    end = 0
-    damaged = False
-    with contextlib.closing(os.fdopen(os.dup(descriptor), "rb")) as stream:
-        stream.seek(0)
-        for line in stream:
-            record = _parsed(line)
-            if record is None:
-                damaged = True
-            elif damaged:
-                return [], 0
-            else:
-                records.append(record)
-                end += len(line)
-    return records, end
-
-
-def _parsed(line: bytes) -> _Record | None:
-    checksum, _, text = line.partition(b" ")
-    if not text.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text[:-1]):
-        return None
-    try:
-        record = json.loads(text)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
+        yield {key: flat}

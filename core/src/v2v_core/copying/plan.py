@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from v2v_core.copying.extents import Kind, Piece
+from v2v_core.copying.extents import Kind, Piece, Ranges
 from v2v_core.copying.hashes import BLOCK
 from v2v_core.copying.journal import Journal
 from v2v_core.copying.source_map import SourceMap
@@ -18,43 +18,28 @@ class _Pieces:
     """Pieces in order, 17 bytes for each."""
 
     def __init__(self) -> None:
-        self._offsets = array("Q")
-        self._lengths = array("Q")
+        self._starts = array("Q")
+        self._ends = array("Q")
         self._kinds = bytearray()
 
-    def push(self, offset: int, length: int, kind: Kind) -> None:
-        """Add a piece behind all others.
-
-        Data that lies in one block with the data before it becomes one piece with it, with what is between them.
-        """
-        if kind.is_data:
-            last = self._last_data()
-            if last is not None and (self._offsets[last] + self._lengths[last] - 1) // BLOCK == offset // BLOCK:
-                del self._offsets[last + 1 :], self._lengths[last + 1 :], self._kinds[last + 1 :]
-                self._lengths[last] = offset + length - self._offsets[last]
-                if self._kinds[last] != kind:
-                    # the converted disk has both, the base has not
-                    self._kinds[last] = Kind.OVERLAY
-                return
-        self._offsets.append(offset)
-        self._lengths.append(length)
+    def push(self, start: int, end: int, kind: Kind) -> None:
+        """Add a piece behind all others."""
+        if self._kinds and self._ends[-1] == start and self._kinds[-1] == kind:
+            self._ends[-1] = end
+            return
+        self._starts.append(start)
+        self._ends.append(end)
         self._kinds.append(kind)
-
-    def _last_data(self) -> int | None:
-        # between two extents of data in one block is at most one piece of each kind of zeros
-        for number in range(len(self._kinds) - 1, max(-1, len(self._kinds) - 4), -1):
-            if self._kinds[number] in {Kind.BASE, Kind.OVERLAY}:
-                return number
-        return None
 
     def __iter__(self) -> Iterator[Piece]:
         kinds = tuple(Kind)
-        for offset, length, kind in zip(self._offsets, self._lengths, self._kinds, strict=True):
-            yield Piece(offset, length, kinds[kind])
+        for start, end, kind in zip(self._starts, self._ends, self._kinds, strict=True):
+            yield Piece(start, end - start, kinds[kind])
 
     def total(self, *wanted: Kind) -> int:
         """Return the bytes of the pieces of some kinds."""
-        return sum(length for length, kind in zip(self._lengths, self._kinds, strict=True) if kind in wanted)
+        every = zip(self._starts, self._ends, self._kinds, strict=True)
+        return sum(end - start for start, end, kind in every if kind in wanted)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +60,10 @@ class CopyPlan:
     def pieces(self, longest: int) -> Iterator[Piece]:
         """Yield the pieces to copy or to zero in the order of their offsets, data cut to at most ``longest`` bytes.
 
-        Cuts are at multiples of ``longest``, which is a multiple of the block size of the hashes. Two extents of data
-        in one block become one piece, with the zeros between them: so no block is shared by two pieces of data, and
-        each piece can be hashed alone.
+        Cuts are at multiples of ``longest``, which is a multiple of the block size of the hashes. No two pieces share
+        a block, so each can be hashed alone. Data that begins or ends inside a block is alone there: the rest of the
+        block reads as zeros. Once they are written and flushed, ``BASE`` and ``ZERO`` belong into ``Journal.base``,
+        the others into ``Journal.overlay``.
         """
         for piece in self.todo:
             if not piece.kind.is_data:
@@ -104,17 +90,24 @@ def make_plan(task: CopyTask, source: SourceMap, journal: Journal) -> CopyPlan:
     """
     pieces, earlier = _Pieces(), 0
     blank = task.destination.zeroed and task.destination.allocation != "preallocated"
-    for piece in source:
-        if task.copy_pass is CopyPass.BASE and piece.kind is not Kind.BASE:
+    only_base = task.copy_pass is CopyPass.BASE
+    base, overlay = journal.base, journal.overlay
+    if journal.unhashed and (task.verify or task.hashing):
+        # what has no hashes cannot be compared
+        base, overlay = _without(base, journal.unhashed), _without(overlay, journal.unhashed)
+    for start, end, kind in _runs(source, task.size):
+        if only_base and kind is not Kind.BASE:
             continue
-        if piece.kind.is_data:
-            done = journal.base if piece.kind is Kind.BASE else journal.overlay
-            todo = list(_whole_blocks(piece, done.missing(piece.offset, piece.length)))
-            earlier += piece.length - sum(length for _, length in todo)
-        else:
-            todo = list(_zeros(piece, journal, blank))
-        for offset, length in todo:
-            pieces.push(offset, length, piece.kind)
+        if not kind.is_data:
+            for first, last in _blocks(start, end, _zeros(start, end, kind, journal, blank)):
+                pieces.push(first, last, kind)
+            continue
+        done = base if kind is Kind.BASE else overlay
+        left = end - start
+        for first, last in _blocks(start, end, done.missing(start, left)):
+            left -= last - first
+            pieces.push(*_with_zeros(first, last, kind, task.size, journal, blank), kind)
+        earlier += left
     return CopyPlan(
         data=pieces.total(Kind.BASE, Kind.OVERLAY),
         zeros=pieces.total(Kind.ZERO, Kind.OVERLAY_ZERO),
@@ -124,29 +117,82 @@ def make_plan(task: CopyTask, source: SourceMap, journal: Journal) -> CopyPlan:
     )
 
 
-def _whole_blocks(piece: Piece, missing: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield what is missing, with the rest of its blocks as far as the piece reaches: a block is hashed as a whole."""
-    at = piece.offset
+def _without(ranges: Ranges, others: Ranges) -> Ranges:
+    left = ranges.copy()
+    for offset, length in others:
+        left.remove(offset, length)
+    return left
+
+
+def _runs(source: SourceMap, size: int) -> Iterator[tuple[int, int, Kind]]:
+    """Yield start, end and kind of what is in the blocks of a disk, so that no two of them share a block.
+
+    Where several extents share a block, there is only one run in it:
+
+    * zeros, those of the overlay if any of them are;
+    * data with the zeros between it, from its first byte to its last. It is of the base only if the whole block is.
+    """
+    shared = 0  # where the block starts that the next extents share
+    first = last = 0
+    kinds: set[Kind] = set()
+    for at, end, kind in source.extents():
+        start = at
+        if start % BLOCK:
+            stop = min(end, shared + BLOCK)
+            if kind.is_data:
+                first, last = (first if last else start), stop
+            kinds.add(kind)
+            if stop % BLOCK and stop < size:
+                continue
+            yield _shared(shared, stop, first, last, kinds)
+            start = stop
+        whole = end if end == size else end - end % BLOCK
+        if start < whole:
+            yield start, whole, kind
+        if whole < end:
+            shared, kinds = whole, {kind}
+            first, last = (whole, end) if kind.is_data else (0, 0)
+
+
+def _shared(start: int, end: int, first: int, last: int, kinds: set[Kind]) -> tuple[int, int, Kind]:
+    """Return the run of a block that several extents share.
+
+    :param first: where its data begins, and ``last``, where it ends; 0 if there is none.
+    """
+    if not last:
+        return start, end, Kind.OVERLAY_ZERO if Kind.OVERLAY_ZERO in kinds else Kind.ZERO
+    return first, last, Kind.BASE if kinds <= {Kind.BASE, Kind.ZERO} else Kind.OVERLAY
+
+
+def _blocks(start: int, end: int, missing: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield start and end of what is missing of a run, with the rest of its blocks: a block is hashed as a whole."""
+    at = start
     for offset, length in missing:
-        start = max(at, offset - offset % BLOCK)
-        end = min(piece.end, -(-(offset + length) // BLOCK) * BLOCK)
-        if start < end:
-            yield start, end - start
-            at = end
+        first = max(at, offset - offset % BLOCK)
+        at = max(at, min(end, -(-(offset + length) // BLOCK) * BLOCK))
+        if first < at:
+            yield first, at
 
 
-def _zeros(piece: Piece, journal: Journal, blank: bool) -> Iterator[tuple[int, int]]:
-    """Yield what must be zeroed.
+def _with_zeros(start: int, end: int, kind: Kind, size: int, journal: Journal, blank: bool) -> tuple[int, int]:
+    """Return start and end of data, with the zeros of its first and last block if the destination may lack them."""
+    low, high = start - start % BLOCK, min(size, -(-end // BLOCK) * BLOCK)
+    if (low, high) == (start, end):
+        return start, end
+    if not blank or (kind is Kind.OVERLAY and not journal.fresh):
+        return low, high
+    tainted = journal.tainted
+    return low if tainted.overlaps(low, start - low) else start, high if tainted.overlaps(end, high - end) else end
+
+
+def _zeros(start: int, end: int, kind: Kind, journal: Journal, blank: bool) -> Iterator[tuple[int, int]]:
+    """Yield offset and length of zeros that the destination may lack.
 
     :param blank: the destination read as zeros at first, and need not be written where the disk has zeros.
     """
-    done = journal.base if piece.kind is Kind.ZERO else journal.overlay
-    for offset, length in done.missing(piece.offset, piece.length):
-        if not blank:
-            yield offset, length
-        elif piece.kind is Kind.ZERO:
-            # only what a conversion has written that no longer counts
-            yield from journal.tainted.common(offset, length)
-        elif not journal.fresh:
-            # an earlier pass may have copied what was there before
-            yield offset, length
+    if kind is Kind.ZERO:
+        missing = journal.tainted.common if blank else journal.base.missing
+        yield from missing(start, end - start)
+    elif not blank or not journal.fresh:
+        # an earlier process may have copied what the source has there
+        yield from journal.overlay.missing(start, end - start)

@@ -8,6 +8,7 @@ holds (the NBD protocol, doc/proto.md; qemu-nbd(8)).
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from array import array
 from collections.abc import Iterator
@@ -46,10 +47,15 @@ class SourceMap:
 
     def __iter__(self) -> Iterator[Piece]:
         """Yield the extents from offset 0 to the end of the disk, without gaps; neighbours differ in kind."""
+        for start, end, kind in self.extents():
+            yield Piece(start, end - start, kind)
+
+    def extents(self) -> Iterator[tuple[int, int, Kind]]:
+        """Yield start, end and kind of each extent, as fast as possible."""
         kinds = tuple(Kind)
-        for number, start in enumerate(self._starts):
-            end = self._starts[number + 1] if number + 1 < len(self._starts) else self._end
-            yield Piece(start, end - start, kinds[self._kinds[number]])
+        ends = itertools.chain(itertools.islice(self._starts, 1, None), (self._end,))
+        for start, end, kind in zip(self._starts, ends, self._kinds, strict=False):
+            yield start, end, kinds[kind]
 
     def __len__(self) -> int:
         """Return the number of extents."""

@@ -101,7 +101,7 @@ def copy(task: CopyTask, messages: Messages, stop: threading.Event) -> CopyMessa
         plan = make_plan(task, read_map(task), journal)
         messages.say(CopyMessage(debug=f"{plan}"))
         messages.begin(plan)
-        if hashes is not None and not task.source.version:
+        if hashes is not None and journal.unsure:
             _compare_sample(task, journal, hashes)
         bandwidth = Bandwidth(
             task.limits.bandwidth, warn=lambda text: messages.say(CopyMessage(warning=text)), stop=stop
@@ -137,7 +137,7 @@ def copy(task: CopyTask, messages: Messages, stop: threading.Event) -> CopyMessa
             copied=job.copied,
             zeroed=job.zeroed,
             digest=hashes.root()
-            if hashes is not None and not job.shared and task.copy_pass is CopyPass.WHOLE
+            if hashes is not None and not journal.unhashed and task.copy_pass is CopyPass.WHOLE
             else None,
             verified=verified,
         )
