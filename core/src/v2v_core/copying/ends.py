@@ -54,7 +54,7 @@ def make_tasks(
             conversion=token and f"{token}{_overlay_version(disk)}",
             epoch=epoch,
             hashing=choice.hashing,
-            verify=choice.verify and not choice.from_base,
+            verify=choice.verify,
             limits=limits,
         )
         for disk in served.read_source(directory).disks
