@@ -177,3 +177,20 @@ def test_a_byte_that_changed_after_the_copy_of_the_base_is_found_where_it_was_no
     assert copy_disk(replace(task, conversion="1"), report).verified
     assert holds(tmp_path, source)
     assert len(report.warnings) == 1
+
+
+def test_hashes_that_an_earlier_process_did_not_take_are_missed(task: CopyTask) -> None:
+    """A root without them would be that of another disk."""
+    plain = replace(task, verify=False)
+    copy_disk(replace(plain, copy_pass=CopyPass.BASE, hashing=False), FakeReporter())
+    assert copy_disk(replace(plain, conversion="1"), FakeReporter()).digest is None
+
+
+def test_hashes_of_two_processes_are_those_of_one(task: CopyTask, tmp_path: Path) -> None:
+    plain = replace(task, verify=False)
+    copy_disk(replace(plain, copy_pass=CopyPass.BASE), FakeReporter())
+    first = copy_disk(replace(plain, conversion="1"), FakeReporter()).digest
+    again = replace(plain, place=tmp_path / "again", conversion="1")
+    again.place.mkdir()
+    assert first is not None
+    assert copy_disk(again, FakeReporter()).digest == first

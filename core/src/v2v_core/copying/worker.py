@@ -100,6 +100,10 @@ def copy(task: CopyTask, messages: Messages, stop: threading.Event) -> CopyMessa
         hashes = None if task.hashing is False else HashFile(task.hashes, task.size)
         if hashes is not None:
             stack.callback(hashes.close)
+        if journal.fresh:
+            task.unhashed.unlink(missing_ok=True)
+        if hashes is None:
+            task.unhashed.touch(mode=0o600)
         plan = make_plan(task, read_map(task), journal)
         messages.say(CopyMessage(debug=f"{plan}"))
         messages.begin(plan)
@@ -122,6 +126,7 @@ def copy(task: CopyTask, messages: Messages, stop: threading.Event) -> CopyMessa
             on_retry=messages.retry,
             stop=stop,
             todo=plan.data,
+            shared=task.unhashed.exists(),
         )
         job.check_fence()
         if task.copy_pass is CopyPass.WHOLE:
