@@ -74,11 +74,11 @@ def test_task_says_what_was_chosen(v2v_directory: ConversionDir, image: Path) ->
     assert (task.source.uri, task.source.base, task.source.overlay) == ("nbd://in", "nbd://base", True)
 
 
-def test_base_pass_has_no_conversion_and_verifies_nothing(v2v_directory: ConversionDir, image: Path) -> None:
+def test_base_pass_has_no_conversion_and_compares_what_it_writes(v2v_directory: ConversionDir, image: Path) -> None:
     name_conversion(v2v_directory)
     source = disk(v2v_directory, QemuImage(path=image, format="raw"))
     (task,) = tasks_of(v2v_directory, source, CopyChoice(from_base=True, verify=True))
-    assert (task.copy_pass, task.conversion, task.verify) == (CopyPass.BASE, "", False)
+    assert (task.copy_pass, task.conversion, task.verify) == (CopyPass.BASE, "", True)
 
 
 def test_disk_without_a_base_has_no_base_pass(v2v_directory: ConversionDir) -> None:

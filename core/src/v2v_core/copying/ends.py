@@ -68,7 +68,7 @@ def make_tasks(
                 conversion=token and f"{token}{_overlay_version(disk)}",
                 epoch=epoch,
                 hashing=choice.hashing,
-                verify=choice.verify and not choice.from_base,
+                verify=choice.verify,
                 limits=limits,
             )
         )

@@ -48,13 +48,14 @@ class Engine:
     """The ends of a copy, opened as they are used.
 
     :param sink: the destination, if its output writes it.
-    :param on_flushed: is called with the ranges that are flushed, after the journal has them.
+    :param on_flushed: is called with the ranges of data that are flushed, and with those that were zeroed, before the
+        journal has them.
     """
 
     job: Job
     journal: Journal
     sink: Sink | None = None
-    on_flushed: Callable[[list[tuple[int, int]]], None] | None = None
+    on_flushed: Callable[[Ranges, Ranges], None] | None = None
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _source_file: FileEnd | None = None
     _file: FileEnd | None = None
@@ -211,9 +212,12 @@ class Engine:
         base, overlay = Ranges(), Ranges()
         for piece in pieces:
             (base if piece.kind.of_the_base else overlay).add(piece.offset, piece.length)
-        self.journal.wrote(base, overlay, hashed=job.hashes is not None and not job.shared)
         if self.on_flushed is not None:
-            self.on_flushed([*base, *overlay])
+            data, zeroed = Ranges(), Ranges()
+            for piece in pieces:
+                (data if piece.kind.is_data else zeroed).add(piece.offset, piece.length)
+            self.on_flushed(data, zeroed)
+        self.journal.wrote(base, overlay, hashed=job.hashes is not None and not job.shared)
         return True
 
     def _flush(self) -> str | None:

@@ -80,7 +80,7 @@ class Job:
     failure: CopyFailed | None = None
     #: Pieces whose reading has failed for good. The others are copied nevertheless.
     unreadable: list[CopyFailed] = field(default_factory=list)
-    #: The file system shares some blocks of both ends: they were not read.
+    #: The file system shares some blocks of both ends: they were not read, by this process or an earlier one.
     shared: bool = False
 
     def __post_init__(self) -> None:
@@ -140,7 +140,10 @@ class Job:
         with self._lock:
             self._unflushed.append(piece)
             self.copied += piece.length
-            self.shared = self.shared or shared
+            if shared and not self.shared:
+                # a later process must know that hashes are missing
+                self.task.unhashed.touch(mode=0o600)
+                self.shared = True
         self.on_progress(piece.length)
 
     @property

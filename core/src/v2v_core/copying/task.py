@@ -122,3 +122,8 @@ class CopyTask:
     def hashes(self) -> Path:
         """The hashes of the blocks of the disk (``hashes``)."""
         return self.place / f"hashes{self.index}"
+
+    @property
+    def unhashed(self) -> Path:
+        """A file that exists if an earlier process has copied blocks without taking their hashes."""
+        return self.place / f"unhashed{self.index}"

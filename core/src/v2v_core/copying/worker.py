@@ -20,6 +20,7 @@ import traceback
 from typing import IO
 
 from v2v_core.copying.bandwidth import Bandwidth
+from v2v_core.copying.compared import forget_compared
 from v2v_core.copying.engine import CLONE, Engine, cut, piece_size
 from v2v_core.copying.extents import Kind, Piece
 from v2v_core.copying.hashes import BLOCK, HashFile
@@ -28,11 +29,12 @@ from v2v_core.copying.journal import Journal, open_journal
 from v2v_core.copying.messages import Cause, CopyMessage
 from v2v_core.copying.nbd_end import Lost, NbdEnd
 from v2v_core.copying.plan import CopyPlan, make_plan
+from v2v_core.copying.read_back import Stopped
 from v2v_core.copying.sink import Sink
 from v2v_core.copying.sink_mover import read_now
 from v2v_core.copying.source_map import read_map
 from v2v_core.copying.task import CopyPass, CopyTask
-from v2v_core.copying.verify import Verifier, open_read_back
+from v2v_core.copying.verify import Verifier, open_verifier
 from v2v_core.errors import DestinationError, SourceError, V2VError
 from v2v_core.records import from_json, to_json
 
@@ -98,6 +100,10 @@ def copy(task: CopyTask, messages: Messages, stop: threading.Event) -> CopyMessa
         hashes = None if task.hashing is False else HashFile(task.hashes, task.size)
         if hashes is not None:
             stack.callback(hashes.close)
+        if journal.fresh:
+            task.unhashed.unlink(missing_ok=True)
+        if hashes is None:
+            task.unhashed.touch(mode=0o600)
         plan = make_plan(task, read_map(task), journal)
         messages.say(CopyMessage(debug=f"{plan}"))
         messages.begin(plan)
@@ -120,6 +126,7 @@ def copy(task: CopyTask, messages: Messages, stop: threading.Event) -> CopyMessa
             on_retry=messages.retry,
             stop=stop,
             todo=plan.data,
+            shared=task.unhashed.exists(),
         )
         job.check_fence()
         if task.copy_pass is CopyPass.WHOLE:
@@ -166,19 +173,24 @@ def _verifier(
 ) -> Verifier | None:
     """Begin to compare what is written with its hashes, if the user wants that."""
     if not task.verify or hashes is None:
+        # what an earlier process has compared may be written again now
+        forget_compared(task)
         return None
-    verifier = Verifier(open_read_back(task, sink, stop), hashes, task.size)
+    verifier = open_verifier(task, hashes, sink, stop)
     stack.callback(verifier.close)
     engine.on_flushed = verifier.written
     return verifier
 
 
 def _verify(verifier: Verifier, job: Job, engine: Engine, messages: Messages) -> bool:
-    """Compare the destination with the hashes. Copy what differs once more, and compare it again.
+    """Compare the destination with the hashes; the copy of the base, only what it has written.
+
+    Copy what differs once more, and compare it again.
 
     :raises CopyFailed: it still differs.
     """
-    different = verifier.finish()
+    whole = job.task.copy_pass is CopyPass.WHOLE
+    different = verifier.finish() if whole else verifier.settle()
     if different:
         at = different[0][0]
         messages.say(
@@ -188,7 +200,8 @@ def _verify(verifier: Verifier, job: Job, engine: Engine, messages: Messages) ->
             )
         )
         # the converted disk has everything, whatever the journal says about the base
-        job.pieces = cut((Piece(offset, length, Kind.OVERLAY) for offset, length in different), job.longest)
+        kind = Kind.OVERLAY if whole else Kind.BASE
+        job.pieces = cut((Piece(offset, length, kind) for offset, length in different), job.longest)
         job.skip_zeros = False
         engine.on_flushed = None
         engine.run()
@@ -250,6 +263,8 @@ def _open_sink(task: CopyTask) -> Sink | None:
 
 def _failed(err: BaseException) -> CopyMessage:
     """Return the message about what ended the copy."""
+    if isinstance(err, Stopped):
+        return CopyMessage(failed="the copy was stopped", cause=Cause.OTHER)
     if isinstance(err, CopyFailed):
         return CopyMessage(failed=err.reason, cause=err.cause, offset=err.offset, missing=err.missing, hint=err.hint)
     if isinstance(err, V2VError):
@@ -277,7 +292,7 @@ def main(descriptor: int) -> int:
             task = from_json(json.load(sys.stdin), CopyTask)
             messages.say(copy(task, messages, stop))
         except Exception as err:
-            if not isinstance(err, CopyFailed | V2VError):
+            if not isinstance(err, CopyFailed | V2VError | Stopped):
                 messages.say(CopyMessage(debug=traceback.format_exc()))
             messages.say(_failed(err))
             status = 1
