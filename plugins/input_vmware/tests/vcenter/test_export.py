@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import ssl
@@ -29,7 +30,7 @@ from v2v_core.api import (
     SourceError,
     UsageError,
 )
-from v2v_core.testing import FakeReporter, InputExample, InputPluginContract, files_with_secret
+from v2v_core.testing import FakeLedger, FakeReporter, InputExample, InputPluginContract, files_with_secret
 from v2v_input_vmware.vcenter import download, lease, room
 from v2v_input_vmware.vcenter.machine import VmDisk
 from v2v_input_vmware.vcenter.plugin import VcenterInput
@@ -249,6 +250,27 @@ def test_the_server_cannot_prepare_it(
     message, hint = refused(vcenter, tmp_path, "exported", transport="export")
     assert "did not prepare the export within" in message
     assert _leases(vcenter)[-1][1] == "error", "the lease was not aborted"
+
+
+def test_a_host_that_stops_sending(
+    vcenter: Vcenter, guest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "READ_TIMEOUT", 0.3)
+    vcenter.control("export?stall=100000&times=1&disk=disk-0.vmdk")
+    contents, report = _exported(vcenter, tmp_path)
+    assert contents == list(CONTENTS)
+    (warning,) = report.warnings
+    assert "no data for 0.3 s" in warning
+
+
+@pytest.mark.parametrize("how", ["thumbprint", "no_verify"])
+def test_a_certificate_that_is_trusted_otherwise(vcenter: Vcenter, guest: str, tmp_path: Path, how: str) -> None:
+    der = ssl.PEM_cert_to_DER_cert(vcenter.certificate.read_text())
+    more: dict[str, Any] = {"options": {"thumbprint": hashlib.sha256(der).hexdigest()}}
+    if how == "no_verify":
+        more = {"options": {}, "connection": f"{vcenter.uri}?no_verify=1"}
+        vcenter.control("export?sender=127.0.0.1")
+    assert _exported(vcenter, tmp_path, **more)[0] == list(CONTENTS)
 
 
 @pytest.mark.parametrize("sender", ["*", "127.0.0.1"])
@@ -484,6 +506,33 @@ class TestKilled:
         assert vcenter.control("sessions") == before
         argv = [Path(sys.executable).with_name("helper-v2v-cleanup"), "--dir", v2v_short_path / "run"]
         subprocess.run(argv, capture_output=True, check=True)
+
+    def test_before_the_lease_was_known(self, vcenter: Vcenter, guest: str, tmp_path: Path) -> None:
+        """The answer of the server was lost with the process. The session is known, and the lease ends with it."""
+        from pyVim.connect import SmartConnect
+
+        context = ssl.create_default_context(cafile=vcenter.certificate)
+        service = SmartConnect(host="localhost", port=vcenter.port, user=vcenter.user, pwd=PASSWORD, sslContext=context)
+        service.RetrieveContent().searchIndex.FindByInventoryPath("DC0/vm/exported").ExportVm()
+        cookie = service._stub.cookie.partition(";")[0]
+        service._stub.DropConnections()
+        (tmp_path / "export.json").write_text(json.dumps({"cookie": cookie, "lease": None}))
+        before = int(vcenter.control("sessions"))
+        assert self._abort(vcenter, tmp_path) == AbortResult()
+        assert _leases(vcenter)[-1][1] == "error"
+        assert int(vcenter.control("sessions")) == before - 1
+
+    def test_the_ledger_is_written_first(self, vcenter: Vcenter, guest: str, tmp_path: Path) -> None:
+        seen = []
+
+        def look(thing: OwnedObject) -> None:
+            kept = json.loads((tmp_path / "export.json").read_text())
+            seen.append((thing, len(_leases(vcenter)), kept["lease"]))
+
+        before = len(_leases(vcenter))
+        setup(vcenter, tmp_path, "exported", transport="export", ledger=FakeLedger(on_record=look))
+        assert seen == [(OwnedObject(kind="export lease", identity=f"{guest} (exported)"), before, None)]
+        assert len(_leases(vcenter)) == before + 1
 
     def test_the_session_is_gone_as_well(self, vcenter: Vcenter, guest: str, tmp_path: Path) -> None:
         """The server ended it, and the lease with it: nothing is left."""
