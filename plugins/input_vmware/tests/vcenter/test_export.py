@@ -69,8 +69,8 @@ def test_two_disks_at_once(vcenter: Vcenter, guest: str, tmp_path: Path) -> None
     temporary.mkdir()
     contents, report = exported(vcenter, tmp_path, temporary=temporary)
     assert contents == list(CONTENTS)
-    assert {path.name for path in temporary.iterdir()} == {"disk1.raw", "disk2.raw"}
-    assert all(path.stat().st_blocks * 512 < 1_500_000 for path in temporary.iterdir()), "zeros are stored"
+    assert {path.name for path in temporary.glob("*.raw")} == {"disk1.raw", "disk2.raw"}
+    assert all(path.stat().st_blocks * 512 < 1_500_000 for path in temporary.glob("*.raw")), "zeros are stored"
     _, state, _, _, most = leases(vcenter)[-1]
     assert (state, most) == ("done", "2")
     assert report.warnings == []

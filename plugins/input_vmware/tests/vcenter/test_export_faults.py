@@ -245,3 +245,39 @@ def test_room_is_checked_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     room.check_room([thick], {2001: (size, True)}, tmp_path, report)
     (warning,) = report.warnings
     assert "5.0 GiB are free, and the disks may take 20.0 GiB" in warning
+
+
+def test_what_is_whole_is_not_downloaded_again(vcenter: Vcenter, tmp_path: Path) -> None:
+    """The second disk never arrives. The next attempt in the directory takes only that one, if nothing has changed."""
+    moref = add_exported(vcenter, tmp_path, "twice")
+    vcenter.control(f"changed?vm={moref}")
+    downloaded = "was downloaded: "
+
+    def again() -> list[str]:
+        contents, report = exported(vcenter, tmp_path, "twice")
+        assert contents == list(CONTENTS)
+        return [line for line in report.infos if downloaded in line]
+
+    vcenter.control("export?cut=100000&disk=disk-1.vmdk&rate=2000000")
+    options = {"ca-file": str(vcenter.certificate), "export-parallel": "1"}
+    refused(vcenter, tmp_path, "twice", transport="export", options=options)
+    vcenter.control("export")
+    (line,) = again()
+    assert "twice_1.vmdk" in line
+    count = len(leases(vcenter))
+    assert again() == []
+    assert len(leases(vcenter)) == count, "there is nothing to export"
+    # another size of the file, or another version of the machine: everything is downloaded again
+    with (tmp_path / "disk1.raw").open("ab") as stream:
+        stream.write(b"more")
+    (line,) = again()
+    assert "twice.vmdk" in line
+    vcenter.control(f"changed?vm={moref}")
+    assert len(again()) == 2
+
+
+def test_without_a_version_everything_is_downloaded_again(vcenter: Vcenter, guest: str, tmp_path: Path) -> None:
+    """The simulator's machines have no version, so that nothing would tell of a change."""
+    for _ in range(2):
+        _, report = exported(vcenter, tmp_path)
+        assert len([line for line in report.infos if "was downloaded: " in line]) == 2
