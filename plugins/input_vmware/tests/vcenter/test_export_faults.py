@@ -160,26 +160,35 @@ def test_a_host_that_stops_sending(
     assert "no data for 0.3 s" in warning
 
 
-@pytest.mark.parametrize("sender", ["*", "127.0.0.1"])
-def test_other_hosts_than_the_server_send_the_disks(vcenter: Vcenter, guest: str, tmp_path: Path, sender: str) -> None:
-    """An ESXi host is verified by the thumbprint that the vCenter has of it."""
-    right = hashlib.sha1(ssl.PEM_cert_to_DER_cert(vcenter.certificate.read_text()), usedforsecurity=False).hexdigest()
-    colons = ":".join(right[at : at + 2] for at in range(0, 40, 2)).upper()
-    vcenter.control(f"export?sender={sender}&thumbprint={colons}")
+def _thumbprint(server: Vcenter) -> str:
+    digest = hashlib.sha1(ssl.PEM_cert_to_DER_cert(server.certificate.read_text()), usedforsecurity=False).hexdigest()
+    return ":".join(digest[at : at + 2] for at in range(0, 40, 2)).upper()
+
+
+@pytest.mark.parametrize(
+    ("sender", "thumbprint"), [("*", "00"), ("*", ""), ("127.0.0.1", "right"), ("127.0.0.1", ""), ("localhost", "")]
+)
+def test_names_of_the_server_itself(vcenter: Vcenter, guest: str, tmp_path: Path, sender: str, thumbprint: str) -> None:
+    """The server may name itself by its address, and is known by its certificate."""
+    given = _thumbprint(vcenter) if thumbprint == "right" else thumbprint
+    vcenter.control(f"export?sender={sender}&thumbprint={given}")
     assert exported(vcenter, tmp_path)[0] == list(CONTENTS)
-    if sender == "*":
-        # it is the server itself, which was verified before
-        return
-    vcenter.control(f"export?sender={sender}&thumbprint={'00:' * 19}00")
+
+
+def test_another_host_than_the_vcenter_says(vcenter: Vcenter, esxi: Vcenter, guest: str, tmp_path: Path) -> None:
+    """An ESXi host is verified by the thumbprint that the vCenter has of it, or else like the vCenter."""
+    vcenter.control(f"export?sender=127.0.0.1&thumbprint={_thumbprint(esxi)}")
     message, hint = refused(vcenter, tmp_path, "exported", transport="export")
-    assert f"the certificate of 127.0.0.1 has the thumbprint {right}" in message
+    assert f"the certificate of 127.0.0.1 has the thumbprint {_thumbprint(vcenter).replace(':', '').lower()}" in message
     assert "intercept" in hint
-    # without a thumbprint it is verified like the server's: the name in it is another one
-    vcenter.control(f"export?sender={sender}")
+    vcenter.control(f"export?sender=127.0.0.1:{esxi.port}")
     message, hint = refused(vcenter, tmp_path, "exported", transport="export")
     assert "the certificate of 127.0.0.1, which sends" in message
     assert "is not trusted" in message
     assert "ca-file" in hint
+    # with the right thumbprint it is trusted, and has no such export
+    vcenter.control(f"export?sender=127.0.0.1:{esxi.port}&thumbprint={_thumbprint(esxi)}")
+    assert "HTTP status 404" in refused(vcenter, tmp_path, "exported", transport="export")[0]
     assert leases(vcenter)[-1][1] == "error"
 
 
