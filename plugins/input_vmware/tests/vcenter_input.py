@@ -30,9 +30,8 @@ def setup(
         directory=tmp_path,
         arguments=(name,),
         report=report,
-        ledger=FakeLedger(),
         options=OptionValues(values={key: (value,) for key, value in values.items()}),
-        **{"connection": vcenter.uri, "password_file": vcenter.password_file, **more},
+        **{"connection": vcenter.uri, "password_file": vcenter.password_file, "ledger": FakeLedger(), **more},
     )
     return VcenterInput().v2v_input_setup(request), report
 

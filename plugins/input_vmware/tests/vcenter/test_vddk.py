@@ -163,6 +163,7 @@ def test_a_disk_has_one_handle(vcenter: Vcenter, guest: str, tmp_path: Path, vdd
     for disk in result.disks:
         assert isinstance(disk, NbdkitPlugin)
         assert [used.name for used in disk.filters] == ["multi-conn", "blocksize"]
+        assert disk.single
     with served(result, tmp_path) as (socket, _):
         (vddk / "handles").unlink(missing_ok=True)
         uri = f"nbd+unix:///?socket={socket}"

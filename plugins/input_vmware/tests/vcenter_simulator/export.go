@@ -12,7 +12,7 @@
 //   - cut=N,times=T: the next T downloads of a disk after the first N bytes end with the connection; short=N,times=T:
 //     they end as if they were complete; flip=N,times=T: their byte N is changed; status=N,times=T; stall=N,times=T;
 //   - digest=wrong: the manifest has another SHA-256; manifest=none: there is none; rate=N bytes per second;
-//   - disk=NAME: only this file has these faults; sender=HOST: in the URLs, * for any; thumbprint=T: of that host.
+//   - disk=NAME: only this file has these faults; sender=HOST or HOST:PORT: in the URLs; thumbprint=T: of that host.
 //
 // GET /control/leases returns a line for each lease: id, state, signs of life, percent, most downloads at once.
 package main
@@ -183,7 +183,10 @@ func (e *exports) take(vm *simulator.VirtualMachine, devices []types.BaseVirtual
 	l.State = types.HttpNfcLeaseStateInitializing
 	host := e.host
 	if sender := e.faults.Get("sender"); sender != "" {
-		host = sender + e.host[strings.LastIndex(e.host, ":"):]
+		host = sender
+		if !strings.Contains(sender, ":") {
+			host += e.host[strings.LastIndex(e.host, ":"):]
+		}
 	}
 	controllers := map[int32]string{}
 	for _, each := range devices {

@@ -21,6 +21,7 @@ from v2v_core.api import TEMPORARY_HINT, SourceError, amount, is_no_room, shorta
 from v2v_input_vmware.vcenter.hosts import Sender
 from v2v_input_vmware.vcenter.machine import VmDisk
 from v2v_input_vmware.vcenter.vmdk_stream import DamagedStream, WrongStream, decode
+from v2v_input_vmware.vcenter.whole_images import mark_whole, unmark
 
 #: How often a stream is requested, and the seconds before the second request; they double.
 ATTEMPTS = 5
@@ -49,16 +50,28 @@ class Received:
     digests: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Image:
+    """Where a disk is downloaded to.
+
+    :param index: number of the disk, from 1. :param version: of the disk.
+    """
+
+    index: int
+    disk: VmDisk
+    path: Path
+    version: str
+
+
 class Download:
     """The download of one disk. ``run`` belongs to a thread of its own; the rest may be called from others.
 
-    :param target: the raw image. :param say: called with lines for the log.
+    :param say: called with warnings.
     """
 
-    def __init__(
-        self, index: int, disk: VmDisk, sender: Sender, target: Path, cookie: str | None, say: Callable[[str], None]
-    ) -> None:
-        self.index, self.disk, self.sender, self.target = index, disk, sender, target
+    def __init__(self, image: Image, sender: Sender, cookie: str | None, say: Callable[[str], None]) -> None:
+        self.image, self.sender = image, sender
+        self.index, self.disk = image.index, image.disk
         #: How far in the disk the stream has come, in bytes; it goes back to 0 when the stream begins again.
         self.position = 0
         self._cookie, self._say = cookie, say
@@ -112,7 +125,7 @@ class Download:
     def _give_up_if_useless(self, err: Exception) -> None:
         """:raises SourceError: another attempt does not help."""
         if is_no_room(err):
-            place = self.target.parent
+            place = self.image.path.parent
             raise SourceError(
                 f"{self.what} cannot be stored: {shortage(place)}; {amount(self.disk.size - self.position)} of the "
                 f"disk's {amount(self.disk.size)} were still to be read",
@@ -139,6 +152,7 @@ class Download:
                 stream = _Stream(answer, self.disk.size, self._stopped)
                 self._decode(stream)
                 stream.drain()
+                mark_whole(self.image.path, self.image.version)
                 return Received(stream.size, stream.digests())
         finally:
             self._connection = None
@@ -155,7 +169,8 @@ class Download:
         )
 
     def _decode(self, stream: _Stream) -> None:
-        descriptor = os.open(self.target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        unmark(self.image.path)
+        descriptor = os.open(self.image.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             os.ftruncate(descriptor, self.disk.size)
 

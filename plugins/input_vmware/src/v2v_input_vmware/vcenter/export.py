@@ -13,12 +13,11 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from v2v_core.api import Bus, InputSetupRequest, QemuImage, Reporter, SourceError, amount
 from v2v_input_vmware.vcenter.address import Address
-from v2v_input_vmware.vcenter.download import ATTEMPTS, Download, Received, Stopped
+from v2v_input_vmware.vcenter.download import ATTEMPTS, Download, Image, Received, Stopped
 from v2v_input_vmware.vcenter.hosts import sender_of
 from v2v_input_vmware.vcenter.lease import Lease, leased
 from v2v_input_vmware.vcenter.machine import VmDisk
@@ -26,7 +25,8 @@ from v2v_input_vmware.vcenter.room import check_room, stored_sizes
 from v2v_input_vmware.vcenter.session import session_cookie
 from v2v_input_vmware.vcenter.settings import ExportSettings
 from v2v_input_vmware.vcenter.source import Source
-from v2v_input_vmware.vcenter.trust import Trust
+from v2v_input_vmware.vcenter.versions import tells_changes, versions_of
+from v2v_input_vmware.vcenter.whole_images import is_whole, unmark
 
 #: A data object of pyvmomi, which has no type hints.
 Data = Any
@@ -46,80 +46,96 @@ _STOP = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where disks are downloaded to.
+class Way:
+    """How disks are downloaded.
 
     :param parallel: how many at once.
     """
 
-    directory: Path
     parallel: int
     report: Reporter
 
 
 def services(source: Source, settings: ExportSettings, request: InputSetupRequest) -> tuple[QemuImage, ...]:
-    """Download the disks, and return how they are served.
+    """Download the disks, and return how they are served. Those that an earlier attempt has downloaded are kept.
 
     :raises SourceError: they cannot be exported, or there is no room for them.
     """
-    directory, disks, found = request.temporary or request.directory, source.disks, source.found
+    directory, found = request.temporary or request.directory, source.found
+    versions = versions_of(found.machine, source.disks, found.snapshot_moref)
+    images = [
+        Image(index, disk, directory / f"disk{index}.raw", version)
+        for index, (disk, version) in enumerate(zip(source.disks, versions, strict=True), 1)
+    ]
+    services = tuple(QemuImage(path=image.path, format="raw") for image in images)
     if request.metadata_only:
-        return tuple(_empty(directory / f"disk{index}.raw", disk) for index, disk in enumerate(disks, 1))
+        for image in images:
+            _empty(image)
+        return services
+    whole = [each for each in images if tells_changes(found) and is_whole(each.path, each.version, each.disk.size)]
+    for image in whole:
+        request.report.info(f"{image.disk.label} ({image.disk.file}) was downloaded before and has not changed since")
+    wanted = [each for each in images if each not in whole]
+    if not wanted:
+        return services
+    for image in wanted:
+        # what came of it before takes room
+        unmark(image.path)
+        image.path.unlink(missing_ok=True)
     stored = stored_sizes(source.service, found.vm) if found.snapshot is None else {}
-    check_room(disks, stored, directory, request.report)
-    place = Place(directory=directory, parallel=settings.parallel, report=request.report)
-    total = amount(sum(disk.size for disk in disks))
-    request.report.message(f"Downloading {len(disks)} {'disk' if len(disks) == 1 else 'disks'} of {total} in total")
+    check_room([each.disk for each in wanted], stored, directory, request.report)
+    way = Way(parallel=settings.parallel, report=request.report)
+    total = amount(sum(each.disk.size for each in wanted))
+    request.report.message(f"Downloading {len(wanted)} {'disk' if len(wanted) == 1 else 'disks'} of {total} in total")
     exported = found.vm if found.snapshot is None else found.snapshot
     with leased(source.service, source.address, found.machine, exported, request.directory, request.ledger) as lease:
-        return download(lease, disks, source.address, source.trust, session_cookie(source.service), place)
+        _download(lease, source, wanted, way)
+    return services
 
 
-def _empty(target: Path, disk: VmDisk) -> QemuImage:
+def _empty(image: Image) -> None:
     """Make an image of a disk's size without content, for a run that only asks for the metadata."""
-    with target.open("wb") as stream:
-        stream.truncate(disk.size)
-    return QemuImage(path=target, format="raw")
+    unmark(image.path)
+    with image.path.open("wb") as stream:
+        stream.truncate(image.disk.size)
 
 
-def download(
-    lease: Lease, disks: Sequence[VmDisk], address: Address, trust: Trust, cookie: str, place: Place
-) -> tuple[QemuImage, ...]:
-    """Download the disks of a lease, and return how they are served.
+def _download(lease: Lease, source: Source, images: Sequence[Image], way: Way) -> None:
+    """Download disks of a lease.
 
-    :param cookie: of the session; only the server itself gets it.
     :raises SourceError: a disk cannot be downloaded, or is not what the server says that it has sent.
     """
-    say: queue.SimpleQueue[str] = queue.SimpleQueue()
-    urls = match_disks(lease.disks, disks, address)
-    downloads = []
-    for index, (disk, url) in enumerate(zip(disks, urls, strict=True), 1):
-        sender = sender_of(url.url, getattr(url, "sslThumbprint", None), address, trust)
+    address, say = source.address, queue.SimpleQueue[str]()
+    urls = match_disks(lease.disks, source.disks, address)
+    keys = {image.index: str(urls[image.index - 1].key) for image in images}
+    wanted = []
+    for image in images:
+        url = urls[image.index - 1]
+        sender = sender_of(url.url, getattr(url, "sslThumbprint", None), address, source.trust)
         itself = (sender.host, sender.port) == (address.host, address.port)
-        target = place.directory / f"disk{index}.raw"
-        downloads.append(Download(index, disk, sender, target, cookie if itself else None, say.put))
+        cookie = session_cookie(source.service) if itself else None
+        wanted.append(Download(image, sender, cookie, say.put))
     lease.request_digests("sha256")
-    keys = {each.index: url.key for each, url in zip(downloads, urls, strict=True)}
-    wanted = downloads
     for attempt in range(1, ATTEMPTS + 1):
-        received = _Pool(wanted, lease, place, say).run()
+        received = _Pool(wanted, lease, way, say).run()
         manifest = lease.manifest() or {}
         if attempt == 1 and any(key not in manifest for key in keys.values()):
-            place.report.info("the server gives no checksums of all disks; those within the streams were verified")
+            way.report.info("the server gives no checksums of all disks; those within the streams were verified")
         faults = {
             each: fault for each in wanted if (fault := _fault(received[each.index], manifest.get(keys[each.index])))
         }
+        for each in faults:
+            unmark(each.image.path)
         if not faults:
-            break
+            return
         each, fault = next(iter(faults.items()))
         if attempt == ATTEMPTS:
             raise SourceError(
                 f"{each.what} was damaged on the way, {ATTEMPTS} times: {fault}",
                 hint="look at the network between the hosts",
             )
-        place.report.warning(f"{each.what} was damaged on the way ({fault}): it is downloaded again")
+        way.report.warning(f"{each.what} was damaged on the way ({fault}): it is downloaded again")
         wanted = list(faults)
-    return tuple(QemuImage(path=each.target, format="raw") for each in downloads)
 
 
 def match_disks(urls: Sequence[Data], disks: Sequence[VmDisk], address: Address) -> tuple[Data, ...]:
@@ -172,8 +188,8 @@ def _fault(received: Received, entry: Data) -> str | None:
 class _Pool:
     """Threads that run downloads, while this thread keeps the lease alive and reports."""
 
-    def __init__(self, downloads: Sequence[Download], lease: Lease, place: Place, say: queue.SimpleQueue[str]) -> None:
-        self._downloads, self._lease, self._place, self._say = downloads, lease, place, say
+    def __init__(self, downloads: Sequence[Download], lease: Lease, way: Way, say: queue.SimpleQueue[str]) -> None:
+        self._downloads, self._lease, self._way, self._say = downloads, lease, way, say
         self._left: queue.SimpleQueue[Download] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[tuple[Download, Received | Exception]] = queue.SimpleQueue()
         self._reported = 0.0
@@ -185,7 +201,7 @@ class _Pool:
 
         :raises SourceError: that of the first that failed; the others are stopped.
         """
-        count = min(self._place.parallel, len(self._downloads))
+        count = min(self._way.parallel, len(self._downloads))
         threads = [threading.Thread(target=self._work, daemon=True) for _ in range(count)]
         for thread in threads:
             thread.start()
@@ -200,7 +216,7 @@ class _Pool:
                 if isinstance(result, Exception):
                     raise result
                 found[each.index] = result
-                self._place.report.info(f"{each.what} was downloaded: {amount(result.size)} arrived")
+                self._way.report.info(f"{each.what} was downloaded: {amount(result.size)} arrived")
             self._watch(at_once=True)
         except BaseException:
             for each in self._downloads:
@@ -228,10 +244,10 @@ class _Pool:
 
     def _watch(self, *, at_once: bool = False) -> None:
         while not self._say.empty():
-            self._place.report.warning(self._say.get())
+            self._way.report.warning(self._say.get())
         total = sum(each.disk.size for each in self._downloads)
         self._lease.renew(100 * sum(each.position for each in self._downloads) // max(1, total))
         if at_once or time.monotonic() - self._reported >= _REPORT:
             self._reported = time.monotonic()
             for each in self._downloads:
-                self._place.report.progress(each.position, each.disk.size, disk=each.index)
+                self._way.report.progress(each.position, each.disk.size, disk=each.index)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from v2v_core.api import SourceError
 from v2v_input_vmware.vcenter.address import Address
-from v2v_input_vmware.vcenter.trust import TIMEOUT, Trust
+from v2v_input_vmware.vcenter.trust import TIMEOUT, Trust, fetch_certificate
 
 _ALGORITHMS = {40: "sha1", 64: "sha256"}
 
@@ -25,13 +25,15 @@ class Sender:
     """Where a disk is sent from.
 
     :param path: path and query of the URL.
+    :param server: that gave the URL. :param trust: how it is verified.
     :param thumbprint: of the host's certificate, as the verified server says; None: the certificate is verified like
-        that of the server.
+        that of the server, or is the same.
     """
 
     host: str
     port: int
     path: str
+    server: Address
     trust: Trust
     thumbprint: str | None = None
 
@@ -42,12 +44,23 @@ class Sender:
         :raises SourceError: it is the certificate of another machine.
         :raises OSError: the host cannot be reached, or its certificate is not trusted.
         """
-        trust = self.trust if self.thumbprint is None else Trust(verify=False)
+        try:
+            return self._connect(timeout, self.thumbprint)
+        except ssl.SSLCertVerificationError as err:
+            # a server may name itself by its address, for which its certificate is not
+            own = hashlib.sha256(fetch_certificate(self.server, self.trust)).hexdigest()
+            try:
+                return self._connect(timeout, own)
+            except SourceError:
+                raise err from None
+
+    def _connect(self, timeout: float, thumbprint: str | None) -> http.client.HTTPSConnection:
+        trust = self.trust if thumbprint is None else Trust(verify=False)
         connection = http.client.HTTPSConnection(self.host, self.port, timeout=TIMEOUT, context=trust.context())
         try:
             connection.connect()
-            if self.thumbprint is not None:
-                self._compare(connection.sock, self.thumbprint)
+            if thumbprint is not None:
+                self._compare(connection.sock, thumbprint)
             connection.sock.settimeout(timeout)
         except BaseException:
             connection.close()
@@ -92,6 +105,7 @@ def sender_of(url: str, thumbprint: str | None, address: Address, trust: Trust) 
         host=host,
         port=port,
         path=path,
+        server=address,
         trust=trust,
         thumbprint=digest if known and trust.verify and not itself else None,
     )

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Sequence
 
 from v2v_input_vmware.vcenter.machine import Machine, VmDisk
+from v2v_input_vmware.vcenter.source import Found
 
 
 def versions_of(vm: Machine, disks: Sequence[VmDisk], snapshot: str | None) -> tuple[str, ...]:
@@ -20,6 +21,11 @@ def versions_of(vm: Machine, disks: Sequence[VmDisk], snapshot: str | None) -> t
     """
     changed = snapshot or str(getattr(vm.config, "changeVersion", None) or "")
     return tuple(_version(disk, changed) for disk in disks)
+
+
+def tells_changes(found: Found) -> bool:
+    """Return whether the versions of the disks tell of a machine that was switched on."""
+    return bool(found.snapshot_moref or getattr(found.machine.config, "changeVersion", None))
 
 
 def _version(disk: VmDisk, changed: str) -> str:
