@@ -43,12 +43,15 @@ def make_tasks(
     token = "" if choice.from_base else name_of_conversion(directory)
     destinations = {disk.index: disk for disk in output.disks}
     services = {disk.index: service for disk, service in zip(output.disks, output.services, strict=False)}
+    named = {disk.index: identity for disk, identity in zip(output.disks, output.identities, strict=False)}
     return [
         CopyTask(
             index=disk.index,
             size=disk.size,
             source=source_end(disk),
-            destination=_destination_end(directory, output, asked, destinations[disk.index], services.get(disk.index)),
+            destination=_destination_end(
+                directory, output, asked, destinations[disk.index], services.get(disk.index), named.get(disk.index)
+            ),
             place=place,
             copy_pass=CopyPass.BASE if choice.from_base else CopyPass.WHOLE,
             conversion=token and f"{token}{_overlay_version(disk)}",
@@ -88,9 +91,12 @@ def _destination_end(
     asked: OutputChoice,
     endpoint: DiskEndpoint,
     service: DiskService | None,
+    named: str | None,
 ) -> DestinationEnd:
     file = None if output.sink else raw_file(service)
-    if file is not None:
+    if named is not None:
+        identity = f"{output.owner}:{named}"
+    elif file is not None:
         identity = f"{output.owner}:{_file_identity(file)}"
     else:
         what = endpoint.uri if service is None else service_identity(service)
