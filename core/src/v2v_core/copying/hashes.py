@@ -75,6 +75,10 @@ class HashFile:
             if known[at : at + _DIGEST] != found[at : at + _DIGEST]
         ]
 
+    def known(self, offset: int) -> bool:
+        """Return whether there is a hash of the block at an offset: it was taken, and the block is not all zeros."""
+        return any(os.pread(self._descriptor, _DIGEST, offset // BLOCK * _DIGEST))
+
     def groups(self) -> Iterator[tuple[int, bytes]]:
         """Yield number and digest of each group of blocks that are not all zeros, in order."""
         end = -(-self.size // BLOCK) * _DIGEST
