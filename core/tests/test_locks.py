@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -69,6 +70,32 @@ def test_a_killed_holder_holds_nothing(v2v_directory: ConversionDir) -> None:
         with locks.held_for_a_run(v2v_directory, "b"):
             assert locks.is_still_the_run_of(v2v_directory.path, "b")
             assert not locks.is_still_the_run_of(v2v_directory.path, "a")
+
+
+@pytest.mark.parametrize("base_first", [False, True])
+@pytest.mark.parametrize("other", list(Step)[:-1])
+def test_copy_of_the_base_runs_beside_the_conversion_and_beside_checks_only(
+    v2v_directory: ConversionDir, other: Step, base_first: bool
+) -> None:
+    base = functools.partial(locks.held_for_a_step, v2v_directory, Step.COPY, from_base=True)
+    step = functools.partial(locks.held_for_a_step, v2v_directory, other)
+    first, second = (base, step) if base_first else (step, base)
+    with first():
+        if other in {Step.CONVERT, Step.OUTPUT_CHECK}:
+            with second():
+                pass
+        else:
+            with pytest.raises(UsageError, match="is in use"), second():
+                pass
+
+
+def test_two_copies_of_the_base_are_refused(v2v_directory: ConversionDir) -> None:
+    with (
+        locks.held_for_a_step(v2v_directory, Step.COPY, from_base=True),
+        pytest.raises(UsageError, match="runs step copy --from base in it"),
+        locks.held_for_a_step(v2v_directory, Step.COPY, from_base=True),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("other", list(Step)[:-1])

@@ -50,6 +50,21 @@ def test_each_disk_has_a_bar() -> None:
     bars.close()
 
 
+def test_a_download_has_bars_of_its_own() -> None:
+    """``-it export`` downloads the disks when the input is set up; the copy begins with new bars."""
+    stream = Terminal()
+    bars = Bars(stream)
+    bars(Event(kind=EventKind.PROGRESS, step=Step.INPUT_SETUP, disk=1, done=1024**2, total=1024**2))
+    bars(Event(kind=EventKind.STEP_FINISHED, step=Step.INPUT_SETUP))
+    assert "disk 1" in stream.getvalue()
+    assert "100%" in stream.getvalue()
+    stream.truncate(0)
+    bars(Event(kind=EventKind.STEP_STARTED, step=Step.COPY))
+    bars(copying(1, 256 * 1024))
+    bars.close()
+    assert "25%" in stream.getvalue()
+
+
 def test_nothing_is_written_to_a_file() -> None:
     stream = io.StringIO()
     bars = Bars(stream)

@@ -90,7 +90,7 @@ def print_source(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> Guest:
     :raises V2VError: the source cannot be used.
     """
     with _run_directory(choice, sinks) as (directory, listeners):
-        return input_setup.run(directory, choice.input, listeners)
+        return input_setup.run(directory, choice.input, listeners, metadata_only=True)
 
 
 def look_at_disks(

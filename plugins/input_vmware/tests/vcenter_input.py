@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from v2v_core.api import InputResult, InputSetupRequest, NbdkitPlugin, OptionValues, SourceError
-from v2v_core.testing import FakeReporter, running_nbdkit
+from v2v_core.testing import FakeLedger, FakeReporter, running_nbdkit
 from v2v_input_vmware.vcenter.plugin import VcenterInput
 from vcenter_simulator import PASSWORD, Vcenter
 
@@ -30,6 +30,7 @@ def setup(
         directory=tmp_path,
         arguments=(name,),
         report=report,
+        ledger=FakeLedger(),
         options=OptionValues(values={key: (value,) for key, value in values.items()}),
         **{"connection": vcenter.uri, "password_file": vcenter.password_file, **more},
     )

@@ -76,7 +76,7 @@ class Source(Group):
         option(
             "--input-transport",
             "-it",
-            metavar="ssh|vddk",
+            metavar="export|ssh|vddk",
             help="How the source's disks are read, if not in the way that is usual for it.",
         ),
     ] = None

@@ -26,6 +26,8 @@ _FREE_COLUMNS = 6
 _LEAST_WIDTH = 20
 #: Columns that a terminal must have for the amounts and the speed, or else the bars would need two lines each.
 _WIDE = 72
+#: The copy, and an input that downloads the disks first.
+_WITH_BARS = frozenset({Step.INPUT_SETUP, Step.COPY})
 #: Stands for all disks; disks count from 1.
 _TOGETHER = 0
 #: The most that is shown of what is not complete.
@@ -33,7 +35,7 @@ _NOT_COMPLETE = 0.999
 
 
 class Bars:
-    """Shows the progress of the copy; shows nothing if the stream is not a terminal.
+    """Shows the progress of the copy, and of a download before; shows nothing if the stream is not a terminal.
 
     A copy of the base and the copy of what the conversion has changed are two steps, and have bars of their own.
 
@@ -53,7 +55,7 @@ class Bars:
 
     def __call__(self, event: Event) -> None:
         """Update the bar of a disk."""
-        if event.step is not Step.COPY:
+        if event.step not in _WITH_BARS:
             return
         with self._lock:
             if event.kind is EventKind.PROGRESS and event.disk is not None and event.total is not None:

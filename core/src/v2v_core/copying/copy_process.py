@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -129,7 +130,7 @@ def _error(task: CopyTask, end: CopyMessage | None, status: int, text: str) -> C
             f"disk {task.index} could not be copied: {reason}", disk=task.index, hint="see the log of the step"
         )
     where = ""
-    if end.offset is not None and str(end.offset) not in end.failed:
+    if end.offset is not None and not re.search(rf"\b{end.offset}\b", end.failed):
         where = f" at byte {end.offset}"
     reason = end.failed
     if end.cause is Cause.FULL and end.missing:

@@ -110,6 +110,7 @@ def _destination_end(
         zeroed=output.zeroed,
         allocation=asked.allocation,
         request_size=output.request_size,
+        write_once=isinstance(service, QemuImage) and service.compressed,
         identity=identity,
     )
 

@@ -57,6 +57,8 @@ class DestinationEnd:
     :param zeroed: it read as zeros when it was set up.
     :param allocation: ``sparse``, or ``preallocated``: zeros are written, too.
     :param request_size: bytes of a request that suit it best; None if that is not known.
+    :param write_once: a block of 64 KiB that was written must be zeroed before it is written again (compressed qcow2
+        images, where qemu refuses the second write).
     :param identity: names the destination, and this incarnation of it; what the journal is bound to.
     """
 
@@ -68,6 +70,7 @@ class DestinationEnd:
     zeroed: bool = False
     allocation: str = "sparse"
     request_size: int | None = None
+    write_once: bool = False
     identity: str = ""
 
 

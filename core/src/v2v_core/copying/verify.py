@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from queue import SimpleQueue
 
+from v2v_core.copying.compared import Compared, open_compared
 from v2v_core.copying.extents import Ranges
 from v2v_core.copying.hashes import BLOCK, GROUP, HashFile
 from v2v_core.copying.read_back import REQUEST, FileReadBack, Range, ReadBack, SinkReadBack
@@ -43,31 +44,51 @@ def open_read_back(task: CopyTask, sink: Sink | None, stop: threading.Event) -> 
     return NbdReadBack(task.destination.uri, task.limits, stop)
 
 
+def open_verifier(task: CopyTask, hashes: HashFile, sink: Sink | None, stop: threading.Event) -> Verifier:
+    """Return what compares the destination of a task. The journal of the task must be open.
+
+    :raises DestinationError: the destination cannot be read. :raises OSError: a file in the place of the task cannot.
+    """
+    return Verifier(open_read_back(task, sink, stop), hashes, task.size, open_compared(task))
+
+
 class Verifier:
     """Compares a disk with its hashes, of which each block without one must read as zeros.
 
-    Only one thread may call its methods.
+    Only one thread may call its methods. A copy process uses it so::
 
-    :param stop: ends everything with ``read_back.Stopped`` when it is set.
+        verifier = open_verifier(task, hashes, sink, stop)     # the journal is open
+        verifier.written(data, zeroed)                         # after each flush, before Journal.wrote()
+        wrong = verifier.finish()                              # of the base pass: settle()
+        wrong = verifier.again(wrong)                          # when these ranges are copied once more, and flushed
+
+    Whatever needs the destination raises ``DestinationError`` if it cannot be read, and ``read_back.Stopped`` if the
+    process was asked to stop.
+
+    :param compared: what earlier processes have compared.
     """
 
-    def __init__(self, read_back: ReadBack, hashes: HashFile, size: int) -> None:
+    def __init__(self, read_back: ReadBack, hashes: HashFile, size: int, compared: Compared | None = None) -> None:
         self._read_back = read_back
         self._hashes = hashes
         self._size = size
         self._lock = threading.Lock()
-        self._compared = Ranges()
+        self._compared = compared or Compared()
         self._different = Ranges()
         self._written: SimpleQueue[list[Range] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
+        self._closing = threading.Event()
 
-    def written(self, ranges: Iterable[Range]) -> None:
+    def written(self, data: Iterable[Range], zeroed: Iterable[Range] = ()) -> None:
         """Compare ranges that are written and flushed, while the copy goes on.
 
-        What is written again later must be passed again.
+        :param zeroed: ranges that were zeroed. They are compared at the end, as most of them need not be read.
         """
-        whole = [inner for offset, length in ranges if (inner := self._inner(offset, length))[1] > 0]
+        data = list(data)
+        with self._lock:
+            self._compared.remove([*data, *zeroed])
+        whole = [inner for offset, length in data if (inner := self._inner(offset, length))[1] > 0]
         if not whole:
             return
         if self._thread is None:
@@ -75,11 +96,15 @@ class Verifier:
             self._thread.start()
         self._written.put(whole)
 
+    def settle(self) -> list[Range]:
+        """Compare all that was passed to ``written``, and return what differs: offset and length of whole blocks."""
+        self._settle()
+        return list(self._different)
+
     def finish(self, progress: Callable[[int], None] | None = None) -> list[Range]:
-        """Compare all that was not compared yet, and return what differs: offset and length of whole blocks.
+        """Compare all of the disk that was not compared yet, and return what differs.
 
         :param progress: is called with the number of bytes that were read since the last call.
-        :raises DestinationError: the destination cannot be read.
         """
         self._settle()
         self._compare(self._rest(), progress)
@@ -94,15 +119,25 @@ class Verifier:
 
     def close(self) -> None:
         """Stop to compare, and close the destination."""
+        self._closing.set()
         self._settle(raising=False)
         self._read_back.close()
+        self._compared.close()
 
     def _follow(self) -> None:
         try:
             while (ranges := self._written.get()) is not None:
+                if self._closing.is_set():
+                    continue
                 self._compare(cut(ranges))
-                for offset, length in ranges:
-                    self._compared.add(offset, length)
+                with self._lock:
+                    # a range may be here for the second time, and may have been right the first time
+                    self._compared.remove(
+                        part for offset, length in ranges for part in self._different.common(offset, length)
+                    )
+                    self._compared.add(
+                        part for offset, length in ranges for part in self._different.missing(offset, length)
+                    )
         except BaseException as err:
             self._failure = err
 
@@ -137,7 +172,7 @@ class Verifier:
             begin, end = max(offset, at), offset + length
             self._compare_hole(at, begin, taken)
             if end > begin:
-                yield from cut(self._compared.missing(begin, end - begin))
+                yield from cut(self._compared.ranges.missing(begin, end - begin))
                 at = end
         self._compare_hole(at, self._size, taken)
 

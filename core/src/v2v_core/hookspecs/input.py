@@ -22,6 +22,8 @@ class InputSetupRequest:
     :param password_file: ``-ip``.
     :param temporary: directory for large temporary files; it is removed at the end of the conversion.
     :param in_place: the source itself is converted, so its disks must be served writable.
+    :param metadata_only: only the guest's metadata is wanted. A plugin that would download the disks serves empty ones
+        of their size instead.
     :param ledger: for what the plugin creates at the source, such as a snapshot. ``v2v_input_abort`` deletes it.
     """
 
@@ -35,6 +37,7 @@ class InputSetupRequest:
     options: OptionValues = OptionValues()
     in_place: bool = False
     temporary: Path | None = None
+    metadata_only: bool = False
     ledger: Ledger = field(default=NoLedger(), repr=False)
 
 

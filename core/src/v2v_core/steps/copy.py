@@ -37,7 +37,7 @@ from v2v_core.serving import last_error, written_file
 from v2v_core.settings import CopyChoice
 from v2v_core.space import amount, free_space, has_overlay, shortage, taken
 from v2v_core.steps.abort import chosen_output
-from v2v_core.steps.copy_disk import copy_or_serve_again
+from v2v_core.steps.copy_servers import CopyServers
 from v2v_core.steps.trimming import Trimming, wait_for_trimming
 
 _NO_ROOM = os.strerror(errno.ENOSPC)
@@ -47,6 +47,8 @@ _NOTHING = 1024 * 1024
 FALLBACK_COPIER = "nbdcopy"
 #: How many disks of a remote source are copied at once, unless the user says otherwise.
 _REMOTE_PARALLEL = 4
+#: Seconds within which a conversion that is to run beside the copy of the base has begun.
+PATIENCE = 5.0
 #: What was copied, for the report of the run.
 RESULTS = "copy/results.json"
 
@@ -65,21 +67,20 @@ def run(
     :param stop: ends the step with ``Interrupted`` when it is set, for a caller that runs it in a thread.
     :raises CopyError: a disk could not be copied; the error names it. The other copies have been stopped.
     """
-    if choice.parallel is not None and choice.parallel < 1:
-        raise UsageError("--parallel must be at least 1")
     stop = stop or threading.Event()
     if choice.from_base:
         return _copy_base(directory, choice, sinks, stop)
     with running(directory, Step.COPY, sinks) as report:
         (directory.path / RESULTS).unlink(missing_ok=True)
         source, output = served.read_source(directory), served.read_output(directory)
+        parallel = _parallel(choice, source)
         name = _copier(choice, output, report)
         if name is None:
             _refuse_changed(source)
-            copies = _own_copies(directory, choice, output, report, stop)
+            results = _copy_ourselves(directory, choice, output, parallel, report, stop)
         else:
             copies = _named_copies(name, directory, choice, output, source, report)
-        results = _copy_all(copies, _parallel(choice, source), directory, report, stop)
+            results = _copy_all(copies, parallel, directory, report, stop)
         _refuse_changed(source)
         directory.write_json(RESULTS, {"results": [to_json(result) for result in results]})
         return results
@@ -103,15 +104,14 @@ def _copy_base(
                 f"not copied before the conversion has ended, because there is no unchanged base: disk {listed}"
             )
         report.debug("waiting until the conversion has trimmed the disks")
-        found = wait_for_trimming(directory, stop.is_set)
+        found = wait_for_trimming(directory, stop.is_set, patience=PATIENCE)
         if stop.is_set():
             raise Interrupted("the copy of the base was stopped")
         if found is Trimming.FAILED:
             report.info("the conversion failed before it had found the free space: nothing was copied")
             return ()
         _refuse_changed(source)
-        copies = _own_copies(directory, choice, output, report, stop)
-        results = _copy_all(copies, _parallel(choice, source), directory, report, stop)
+        results = _copy_ourselves(directory, choice, output, _parallel(choice, source), report, stop)
         _refuse_changed(source)
         return results
 
@@ -132,8 +132,13 @@ def _copier(choice: CopyChoice, output: ServedOutput, report: StepReport) -> str
 
 
 def _parallel(choice: CopyChoice, source: ServedSource) -> int:
-    """Return how many disks are copied at once. Two disks of one local source only disturb each other."""
+    """Return how many disks are copied at once. Two disks of one local source only disturb each other.
+
+    :raises UsageError: the user wants fewer than one.
+    """
     if choice.parallel is not None:
+        if choice.parallel < 1:
+            raise UsageError("--parallel must be at least 1")
         return choice.parallel
     return max(1, min(len(source.disks), _REMOTE_PARALLEL)) if any(map(is_remote, source.disks)) else 1
 
@@ -154,16 +159,23 @@ def _refuse_changed(source: ServedSource) -> None:
             )
 
 
-def _own_copies(
-    directory: ConversionDir, choice: CopyChoice, output: ServedOutput, report: StepReport, stop: threading.Event
-) -> dict[int, _Copy]:
-    """Return how core copies each disk."""
+def _copy_ourselves(
+    directory: ConversionDir,
+    choice: CopyChoice,
+    output: ServedOutput,
+    parallel: int,
+    report: StepReport,
+    stop: threading.Event,
+) -> tuple[CopyResult, ...]:
+    """Copy each disk in a process of core's own."""
     tasks = make_tasks(directory, choice, output, chosen_output(directory, output.owner))
+    servers = CopyServers(directory, tasks, report, stop)
 
     def one(task: CopyTask) -> _Copy:
-        return lambda: copy_or_serve_again(directory, task, report, stop)
+        return lambda: servers.copy(task)
 
-    return {task.index: one(task) for task in tasks}
+    with servers.looked_after():
+        return _copy_all({task.index: one(task) for task in tasks}, parallel, directory, report, stop)
 
 
 def _named_copies(

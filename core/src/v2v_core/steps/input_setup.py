@@ -27,11 +27,14 @@ from v2v_core.space import DIRECTORY_NEEDED, OVERLAY_NEEDED, amount, free_space,
 from v2v_core.steps.abort import take_back
 
 
-def run(directory: ConversionDir, choice: InputChoice, sinks: Sequence[EventSink] = ()) -> Guest:
+def run(
+    directory: ConversionDir, choice: InputChoice, sinks: Sequence[EventSink] = (), *, metadata_only: bool = False
+) -> Guest:
     """Set up the input. Afterwards ``metadata.in`` and ``in1`` … exist.
 
     Run again after a crash, the step starts over: it stops the servers of the earlier run and makes new overlays.
 
+    :param metadata_only: the content of the disks is not wanted.
     :raises V2VError: the plugin failed, or a disk cannot be served.
     """
     with running(directory, Step.INPUT_SETUP, sinks) as report:
@@ -58,6 +61,7 @@ def run(directory: ConversionDir, choice: InputChoice, sinks: Sequence[EventSink
                 options=options,
                 in_place=choice.in_place,
                 temporary=temporary,
+                metadata_only=metadata_only,
                 ledger=ledger,
                 report=report,
             )

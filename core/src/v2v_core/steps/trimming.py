@@ -15,8 +15,6 @@ from v2v_core.conversion_dir import ConversionDir
 from v2v_core.events import EventKind, Step
 from v2v_core.run_report import read_events_from
 
-#: Seconds within which a conversion that is to run beside the copy has begun.
-PATIENCE = 5.0
 _INTERVAL = 0.2
 
 
@@ -62,15 +60,14 @@ def wait_for_trimming(
     directory: ConversionDir,
     stopped: Callable[[], bool],
     *,
-    patience: float = PATIENCE,
-    watch: TrimmingWatch | None = None,
+    patience: float,
 ) -> Trimming:
     """Wait until the free space is known, or until it is clear that it will not be.
 
     :param stopped: returns whether to give up. :param patience: seconds to wait for a conversion to begin.
     :return: ``WAITING`` if ``stopped`` said so.
     """
-    watch = watch or TrimmingWatch(directory)
+    watch = TrimmingWatch(directory)
     deadline = time.monotonic() + patience
     waited = False
     while not stopped():

@@ -244,6 +244,7 @@ class FakeOutput(OutputHooks):
             state={"images": [str(image) for image in images]},
             request_size=int(request_size) if request_size is not None else None,
             zeroed=True,
+            rewritable=True,
         )
 
     @hookimpl

@@ -23,7 +23,7 @@ from v2v_core.serving import serve_source
 from v2v_core.settings import RawOptions
 from v2v_core.testing.contract import PluginContract, hint_is_given
 from v2v_core.testing.endpoints import read_endpoint, write_endpoint
-from v2v_core.testing.fakes import FakeReporter
+from v2v_core.testing.fakes import FakeLedger, FakeReporter
 from v2v_core.testing.images import fingerprint, tree_of
 
 
@@ -91,6 +91,7 @@ class InputPluginContract(PluginContract):
                 transport=example.transport,
                 password_file=example.password_file,
                 options=plugin.check_options(example.options),
+                ledger=FakeLedger(),
                 report=report,
             )
 

@@ -17,15 +17,16 @@ def probe_vcenter() -> tuple[Finding, ...]:
             "pyVmomi for Python",
             None if spec is None else (spec.origin or "found"),
             Status.OPTIONAL,
-            "not importable; for vCenter and ESXi",
+            "not importable; for vCenter and ESXi; -it export needs nothing else",
             "pip install pyvmomi",
         ),
         *probe_nbdkit_part("plugin", "curl", "vCenter over https", install(Package("nbdkit", "nbdkit-curl-plugin"))),
         *probe_nbdkit_part(
             "plugin",
             "vddk",
-            "-it vddk; it also needs VMware's own library",
-            "install nbdkit-vddk-plugin (Fedora, RHEL); Debian has no package of it: build nbdkit from source",
+            "-it vddk; it also needs VMware's own library, whose downloads are closed to the public since August 2026",
+            "use -it export, which needs neither; if you have the library: install nbdkit-vddk-plugin (Fedora, RHEL); "
+            "Debian has no package of it: build nbdkit from source",
         ),
     )
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from v2v_core.api import NbdkitPlugin
+from export_stream import as_sent
+from v2v_core.api import NbdkitPlugin, QemuImage
 from v2v_core.testing import InputExample, InputPluginContract
 from v2v_input_vmware.vcenter.plugin import VcenterInput
 from vcenter_input import refused, setup
@@ -85,3 +86,18 @@ def test_the_documented_command_lines(esxi: Vcenter, guest: str, scheme: str, mo
     text = done.stdout[done.stdout.index("Source guest information") :]
     assert re.search(r"^    source name: on a host$", text, re.MULTILINE)
     assert text.endswith('NICs:\n\tBridge "VM Network" mac: 00:50:56:01:02:03 [vmxnet3]\n\n')
+
+
+def test_an_export(esxi: Vcenter, image: Path, tmp_path: Path) -> None:
+    """A host calls itself * in the URLs of a lease."""
+    esxi.add_vm("exported", [image])
+    esxi.stream_of("exported", 0).write_bytes(as_sent(image.read_bytes()))
+    esxi.control("export?sender=*")
+    before = esxi.control("sessions")
+    result, report = setup(esxi, tmp_path, "exported", transport="export")
+    (disk,) = result.disks
+    assert isinstance(disk, QemuImage)
+    assert disk.path.read_bytes() == image.read_bytes()
+    assert report.warnings == []
+    assert esxi.control("leases").split(" ")[1] == "done"
+    assert esxi.control("sessions") == before

@@ -7,12 +7,14 @@
 //     unquotes the names of datacenter and datastore twice, as the real one does;
 //   - a user without any role (stranger@vsphere.local), whose login lacks a privilege;
 //   - POST /control/expire ends all sessions, for /folder and for SOAP's side of the tests' own bookkeeping;
-//   - GET /control/count returns the number of logins;
+//   - GET /control/count returns the number of logins, and GET /control/sessions that of sessions not logged out;
 //   - POST /control/folder?status=N makes /folder answer with that status, 0 with files again;
 //   - POST /control/consolidate?vm=M says of a machine that its disks need consolidation;
 //   - POST /control/map?vm=M&mode=physicalMode makes raw device mappings of the disks of a machine;
 //   - POST /control/vapp?vm=M puts a machine into a vApp (DC0_C0_APP0), where it has no folder;
-//   - POST /control/forbid?vm=M takes away the privilege to read the configuration of a machine.
+//   - POST /control/forbid?vm=M takes away the privilege to read the configuration of a machine;
+//   - POST /control/changed?vm=M gives the configuration of a machine another version;
+//   - exports: see export.go.
 package main
 
 import (
@@ -40,8 +42,10 @@ type gate struct {
 	user, password string
 	sessions       map[string]bool
 	logins         int
+	changes        int
 	folderStatus   int
 	forbidden      map[string]bool
+	exports        *exports
 }
 
 const cookieName = "vmware_soap_session"
@@ -73,6 +77,8 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.control(w, r)
 	case strings.HasPrefix(r.URL.Path, "/folder"):
 		g.folder(w, r)
+	case strings.HasPrefix(r.URL.Path, "/export/"):
+		g.exports.send(w, r)
 	default:
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -88,6 +94,14 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			answer(w, http.StatusOK, fmt.Sprintf(noConfiguration, vm))
 			return
 		}
+		if g.exports.soap(w, r, body, g.admitted(r)) {
+			return
+		}
+		if logoutCall.Match(body) {
+			g.Lock()
+			delete(g.sessions, sessionOf(r))
+			g.Unlock()
+		}
 		g.next.ServeHTTP(admit{w, g}, r)
 	}
 }
@@ -101,6 +115,8 @@ func (g *gate) control(w http.ResponseWriter, r *http.Request) {
 		g.sessions = map[string]bool{}
 	case "count":
 		fmt.Fprint(w, g.logins)
+	case "sessions":
+		fmt.Fprint(w, len(g.sessions))
 	case "folder":
 		g.folderStatus, _ = strconv.Atoi(r.URL.Query().Get("status"))
 	case "consolidate":
@@ -123,6 +139,13 @@ func (g *gate) control(w http.ResponseWriter, r *http.Request) {
 		machine.Parent, machine.ParentVApp = nil, &app
 	case "forbid":
 		g.forbidden[vm.Value] = true
+	case "changed":
+		g.changes++
+		simulator.Map.Get(vm).(*simulator.VirtualMachine).Config.ChangeVersion = fmt.Sprint(g.changes)
+	case "export":
+		g.exports.set(r.URL.Query())
+	case "leases":
+		g.exports.list(w)
 	default:
 		http.NotFound(w, r)
 	}
@@ -238,6 +261,7 @@ func main() {
 		password:  strings.TrimSpace(string(password)),
 		sessions:  map[string]bool{},
 		forbidden: map[string]bool{},
+		exports:   newExports(),
 	}
 	model.Service.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
 	model.Service.Listen = &url.URL{Host: "127.0.0.1:0", User: url.UserPassword(g.user, g.password)}
@@ -248,6 +272,7 @@ func main() {
 	if *name != "" {
 		datastore.Name, datastore.Summary.Name, datastore.Info.GetDatastoreInfo().Name = *name, *name, *name
 	}
+	g.exports.host, g.exports.root = "localhost:"+server.URL.Port(), datastore.Info.GetDatastoreInfo().Url
 	fmt.Printf("%s\n%s\n", server.URL.Host, datastore.Info.GetDatastoreInfo().Url)
 
 	stopped := make(chan os.Signal, 1)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SOURCE = Path(__file__).parent / "main.go"
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("main.go", "export.go"))
 
 USER, PASSWORD = "administrator@vsphere.local", "pass word with 'quotes' & more"
 #: The user whom an ESXi host lets in.
@@ -132,6 +132,14 @@ class Vcenter:
             WaitForTask(task, si=service)
             return str(task.info.result._moId)
 
+    def stream_of(self, name: str, number: int) -> Path:
+        """Return the file whose content an export sends for a disk of a machine, counted from 0."""
+        return (
+            self.datastore / name / f"{name}_{number}-export.vmdk"
+            if number
+            else self.datastore / name / f"{name}-export.vmdk"
+        )
+
     def control(self, what: str) -> str:
         """Call an interface that only the simulator has: ``expire`` all sessions, ``count`` logins (``main.go``)."""
         context = ssl.create_default_context(cafile=self.certificate)
@@ -152,11 +160,12 @@ def built() -> Path:
     """
     cache = Path(os.environ.get("V2V_TEST_CACHE") or Path.home() / ".cache" / "v2v-test-guests")
     cache.mkdir(parents=True, exist_ok=True)
-    program = cache / f"vcenter-simulator-{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]}"
+    source = b"".join(each.read_bytes() for each in SOURCES)
+    program = cache / f"vcenter-simulator-{hashlib.sha256(source).hexdigest()[:12]}"
     if not program.exists():
         fresh = program.with_suffix(f".{os.getpid()}")
         environment = {**os.environ, **_GO, "GOCACHE": str(cache / "go-build")}
-        subprocess.run(["go", "build", "-o", fresh, "."], cwd=SOURCE.parent, env=environment, check=True)
+        subprocess.run(["go", "build", "-o", fresh, "."], cwd=SOURCES[0].parent, env=environment, check=True)
         fresh.rename(program)
     return program
 

@@ -10,28 +10,34 @@ from v2v_input_vmware.vcenter.machine import Machine, VmDisk
 
 
 def check_machine(
-    vm: Machine, disks: Sequence[VmDisk], *, whole_files: bool, snapshot: bool, warn: Callable[[str], None]
+    vm: Machine, disks: Sequence[VmDisk], *, transport: str, snapshot: bool, warn: Callable[[str], None]
 ) -> None:
     """Check that the machine is switched off and its disks can be read.
 
-    :param whole_files: the transport reads files of disks, and so cannot read snapshots or mapped devices.
+    :param transport: ``https`` reads files of disks, and so cannot read snapshots or mapped devices.
     :param snapshot: the user named a snapshot to read from.
     :raises SourceError: it cannot be converted; the error names all obstacles and remedies.
     """
     problems: list[tuple[str, str]] = []
+    whole_files = transport == "https"
     if vm.runtime.powerState == "suspended":
         problems.append(("it is suspended", "resume it and shut it down"))
     elif vm.runtime.powerState != "poweredOff" and not snapshot:
-        problems.append(("it is running", "shut it down: a running guest changes its disks while they are copied"))
+        remedy = "shut it down: a running guest changes its disks while they are copied"
+        if not whole_files:
+            remedy += f"; or name a snapshot of it with -io {transport}-snapshot"
+        problems.append(("it is running", remedy))
     if getattr(vm.runtime, "consolidationNeeded", False):
         problems.append(("its disks need consolidation", "choose Snapshots > Consolidate in the vSphere Client"))
     snapshots = vm.snapshot is not None and bool(vm.snapshot.rootSnapshotList)
     if whole_files and snapshots:
-        problems.append(("it has snapshots", "delete all snapshots (their content is kept), or use -it vddk"))
+        problems.append(
+            ("it has snapshots", "delete all snapshots (their content is kept), or use -it vddk or -it export")
+        )
     if not disks:
         problems.append(("it has no disk", "there is nothing to convert"))
     for disk in disks:
-        problems += _problems_of(disk, whole_files=whole_files, snapshots=snapshots, snapshot=snapshot)
+        problems += _problems_of(disk, transport=transport, snapshots=snapshots, snapshot=snapshot)
         if disk.mode == "independent_nonpersistent":
             warn(f"{disk.label} ({disk.file}) loses its changes when the machine is switched off; on KVM it keeps them")
     if problems:
@@ -42,18 +48,18 @@ def check_machine(
         )
 
 
-def _problems_of(disk: VmDisk, *, whole_files: bool, snapshots: bool, snapshot: bool) -> list[tuple[str, str]]:
+def _problems_of(disk: VmDisk, *, transport: str, snapshots: bool, snapshot: bool) -> list[tuple[str, str]]:
     """Return the obstacles of a disk, each with its remedy."""
-    what = f"{disk.label} ({disk.file})"
+    what, whole_files = f"{disk.label} ({disk.file})", transport == "https"
     problems = []
     if disk.differs and whole_files and not snapshots:
         problems.append(
             (
                 f"{what} is based on another disk, like the disks of a linked clone",
-                "clone the machine in full and convert the clone, or use -it vddk",
+                "clone the machine in full and convert the clone, or use -it vddk or -it export",
             )
         )
-    if disk.encrypted and whole_files:
+    if disk.encrypted and transport != "vddk":
         problems.append(
             (f"{what} is encrypted", "decrypt it (VM Policies > Edit VM Storage Policies), or use -it vddk")
         )
@@ -61,7 +67,7 @@ def _problems_of(disk: VmDisk, *, whole_files: bool, snapshots: bool, snapshot: 
         problems.append(
             (
                 f"{what} is independent, so that no snapshot contains it",
-                "shut the machine down and omit -io vddk-snapshot, or make the disk dependent",
+                f"shut the machine down and omit -io {transport}-snapshot, or make the disk dependent",
             )
         )
     if disk.shared:
@@ -71,7 +77,7 @@ def _problems_of(disk: VmDisk, *, whole_files: bool, snapshots: bool, snapshot: 
             (
                 f"{what} is a raw device mapping ({disk.mapping})",
                 "copy the LUN separately, or migrate the disk to a VMDK with Storage vMotion"
-                + (" or use -it vddk" if disk.mapping == "virtualMode" else ""),
+                + (" or use -it vddk or -it export" if disk.mapping == "virtualMode" else ""),
             )
         )
     return problems

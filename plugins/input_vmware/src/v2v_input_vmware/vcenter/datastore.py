@@ -17,9 +17,12 @@ from urllib.parse import quote
 
 from v2v_core.api import NbdkitPlugin, SourceError
 from v2v_input_vmware.vcenter.address import Address
+from v2v_input_vmware.vcenter.inventory import datacenter_of
 from v2v_input_vmware.vcenter.machine import VmDisk
 from v2v_input_vmware.vcenter.password import write_secret
-from v2v_input_vmware.vcenter.trust import TIMEOUT, Trust, unreachable
+from v2v_input_vmware.vcenter.session import session_cookie
+from v2v_input_vmware.vcenter.source import Source
+from v2v_input_vmware.vcenter.trust import TIMEOUT, Trust, check_name, unreachable
 
 #: Seconds between two checks of the session; less than the time for which failed reads are repeated.
 _RENEW = 30
@@ -59,9 +62,9 @@ def check_readable(address: Address, trust: Trust, path: str, cookie: str, disk:
         connection.close()
     if status == http.client.OK:
         return
-    missing = "the file does not exist: look at the datastore; for disks on vSAN and vVols, use -it vddk"
+    missing = "the file does not exist: look at the datastore; for disks on vSAN and vVols, use -it vddk or -it export"
     if _SNAPSHOT.search(disk.path):
-        missing = "it has the name of a snapshot: consolidate the disks (Snapshots > Consolidate), or use -it vddk"
+        missing = "it has the name of a snapshot: Snapshots > Consolidate helps, or use -it vddk or -it export"
     forbidden = "the user may log in but not read datastores: grant Datastore.Browse and Datastore.FileManagement"
     hints = {401: forbidden, 403: forbidden, 404: missing}
     raise SourceError(
@@ -94,7 +97,27 @@ def cookie_command(directory: Path, address: Address, trust: Trust, password: st
     return shlex.join([sys.executable, "-P", "-m", "v2v_input_vmware.vcenter.cookie", str(configuration)])
 
 
-def service(address: Address, trust: Trust, path: str, cookie: str) -> NbdkitPlugin:
+def services(source: Source, directory: Path, password: str) -> tuple[NbdkitPlugin, ...]:
+    """Check that the disks can be read, and describe how they are served.
+
+    :param directory: private to the plugin.
+    :raises SourceError: a disk cannot be read.
+    """
+    address, trust = source.address, source.trust
+    if trust.pinned:
+        check_name(address, trust)
+    datacenter = datacenter_of(source.service, source.found.vm)
+    paths = [folder_path(disk, datacenter) for disk in source.disks]
+    cookie = session_cookie(source.service)
+    for path, disk in zip(paths, source.disks, strict=True):
+        if not disk.path.endswith(".vmdk"):
+            raise SourceError(f"{disk.label} ({disk.file}) is not a VMDK", hint="use -it vddk or -it export")
+        check_readable(address, trust, path, cookie, disk)
+    command = cookie_command(directory, address, trust, password, paths[0])
+    return tuple(_service(address, trust, path, command) for path in paths)
+
+
+def _service(address: Address, trust: Trust, path: str, cookie: str) -> NbdkitPlugin:
     """Describe how a disk is served over https.
 
     :param path: path and query of its data. :param cookie: the command that prints the cookie.

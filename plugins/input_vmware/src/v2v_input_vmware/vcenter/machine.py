@@ -46,6 +46,8 @@ class VmDisk:
     :param boot_order: position among the disks that the firmware tries, from 1; None if unknown.
     :param controller: number of its controller. :param unit: its number on the controller.
     :param uuid: the identity of the file, which the guest may see as the serial number.
+    :param key: of the device. :param thin: the datastore only holds what was written.
+    :param change_id: identifies a state of the content, if changes are tracked.
     """
 
     label: str
@@ -63,6 +65,9 @@ class VmDisk:
     controller: int | None = None
     unit: int | None = None
     uuid: str | None = None
+    key: int = 0
+    thin: bool = False
+    change_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,6 +250,9 @@ def _disk(device: Data, bus: Bus | None, *, shared: bool) -> VmDisk:
         differs=getattr(backing, "parent", None) is not None,
         encrypted=getattr(backing, "keyId", None) is not None,
         uuid=getattr(backing, "uuid", None) or None,
+        key=int(device.key),
+        thin=bool(getattr(backing, "thinProvisioned", None)),
+        change_id=getattr(backing, "changeId", None) or None,
     )
 
 

@@ -102,7 +102,7 @@ def translated_errors(address: Address) -> Iterator[None]:
         raise SourceError(
             f"{address.user} lacks the privilege {err.privilegeId or '?'} on {where}",
             hint="give the user a role with it, on the virtual machine and its datastore (System.Read, "
-            "Datastore.Browse, VirtualMachine.Provisioning.DiskRandomRead)",
+            "Datastore.Browse, VirtualMachine.Provisioning.DiskRandomRead; VApp.Export for -it export)",
         ) from err
     except ssl.SSLCertVerificationError as err:
         raise _untrusted(address, err) from err

@@ -19,10 +19,14 @@ from v2v_core.api import (
     run_program,
 )
 from v2v_input_vmware.vcenter.address import Address
-from v2v_input_vmware.vcenter.machine import VmDisk
 from v2v_input_vmware.vcenter.settings import VddkSettings
+from v2v_input_vmware.vcenter.source import Source
+from v2v_input_vmware.vcenter.trust import fetch_certificate, sha1_thumbprint
 
-_LIBRARY = "download the Virtual Disk Development Kit from VMware's developer site, unpack it, and name its directory: "
+_LIBRARY = (
+    "use -it export, which needs no library: VMware closed its downloads to the public in August 2026; if you can "
+    "still download the Virtual Disk Development Kit, unpack it, and name its directory: "
+)
 
 
 def check_library(settings: VddkSettings) -> None:
@@ -44,8 +48,8 @@ def check_library(settings: VddkSettings) -> None:
         if "nbdkit-vddk-plugin" in err.stderr_tail:
             raise SourceError(
                 "nbdkit has no plugin for VDDK",
-                hint="install nbdkit-vddk-plugin (Fedora, RHEL); Debian has no such package: build nbdkit, or "
-                "convert over https, without -it vddk",
+                hint="install nbdkit-vddk-plugin (Fedora, RHEL); Debian has no such package: build nbdkit; or "
+                "use -it export, which needs no plugin and no library",
             ) from err
         if "cannot open shared object file" in err.stderr_tail:
             raise SourceError(
@@ -58,14 +62,14 @@ def check_library(settings: VddkSettings) -> None:
         ) from err
 
 
-def services(
-    address: Address, moref: str, disks: tuple[VmDisk, ...], password: str, thumbprint: str, settings: VddkSettings
-) -> tuple[NbdkitPlugin, ...]:
+def services(source: Source, password: str, settings: VddkSettings) -> tuple[NbdkitPlugin, ...]:
     """Describe how the disks are served.
 
-    :param thumbprint: of the certificate that was verified.
     :raises UsageError: ``vddk-file`` does not name one file for each disk.
     """
+    address, moref, disks = source.address, source.found.machine.moref, source.disks
+    # the library gets the thumbprint of the certificate that was verified
+    thumbprint = sha1_thumbprint(fetch_certificate(address, source.trust))
     files = settings.files or tuple(disk.file for disk in disks)
     if len(files) != len(disks):
         raise UsageError(
@@ -97,4 +101,5 @@ def _service(
             NbdkitFilter(name="blocksize", parameters=(("minblock", "512"), ("maxdata", "2M"))),
         ),
         remote=True,
+        single=True,
     )

@@ -90,6 +90,8 @@ class LocalOutput(OutputHooks):
             },
             # the old content of a block device is unknown
             zeroed=not any(disk.device for disk in disks),
+            # qemu writes a compressed cluster once, and not again
+            rewritable=not settings.compressed,
         )
 
     @hookimpl

@@ -101,6 +101,8 @@ class ExportDomainOutput(OutputHooks):
                 ],
             },
             zeroed=True,
+            # on NFS, the domain is mounted below the directory of the run: after a reboot, it is not mounted
+            rewritable=not storage.is_nfs,
         )
 
     @hookimpl

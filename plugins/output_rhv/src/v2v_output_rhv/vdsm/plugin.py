@@ -107,6 +107,7 @@ class VdsmOutput(OutputHooks):
             },
             # the old content of a block device is unknown
             zeroed=not any(disk.device for disk in disks),
+            rewritable=True,
         )
 
     @hookimpl
