@@ -3,15 +3,15 @@
 """How fast -o rhv-upload uploads, against ovirt-imageio's own client: the same daemon, the same run, in turn.
 
     .venv/bin/python bench/imageio.py [--size MiB] [--rounds N] [--connections N...] [--over https|unix|both]
-        [--place DIR] [--copier imageio|nbdcopy]
+        [--place DIR] [--copier core|nbdcopy]
 
-Both read what a conversion leaves, an overlay on a raw image, through a qemu-nbd that they start themselves, and write
-to a disk that qemu-nbd exports, through the real daemon: over TLS, or over the daemon's Unix socket, as on a
-host of oVirt. The peer is a program with ``ovirt_imageio.client.upload``, which is what ovirt-img calls, with as many
-workers as we have connections. Half of the image is random data, half are holes. Printed are MB of data per second,
-without what an upload of an empty image takes, that, and the ratios, all of medians. Who is first takes turns, and the
-first round does not count. --place is where the images are: on a disk, or in memory (/dev/shm), where nothing but
-processors is measured.
+Both read what a conversion leaves, an overlay on a raw image, through qemu-nbd, which they start themselves, and write
+to a disk that qemu-nbd exports, through the real daemon: over TLS, or over the daemon's Unix socket, as on a host of
+oVirt. Ours is the process that copies a disk, with its journal and hashes. The peer is a program with
+``ovirt_imageio.client.upload``, which is what ovirt-img calls, with as many workers as we have connections. Half of
+the image is random data, half are holes. Printed are MB of data per second, without what an upload of an empty image
+takes, that, and the ratios, all of medians. Who is first takes turns, and the first round does not count. --place is
+where the images are: on a disk, or in memory (/dev/shm), where nothing but processors is measured.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import argparse
 import contextlib
 import functools
 import itertools
+import json
 import os
 import statistics
 import subprocess
@@ -38,12 +39,14 @@ from v2v_core import processes  # noqa: E402
 from v2v_core.api import CopyRequest, QemuImage, Step  # noqa: E402
 from v2v_core.conversion_dir import ConversionDir  # noqa: E402
 from v2v_core.copying.nbdcopy import NbdCopy  # noqa: E402
+from v2v_core.copying.task import CopyLimits, CopyTask, DestinationEnd, SourceEnd  # noqa: E402
+from v2v_core.records import to_json  # noqa: E402
 from v2v_core.reporting import StepReport  # noqa: E402
+from v2v_core.served import ServedDisk  # noqa: E402
 from v2v_core.serving import serve_destination, serve_source  # noqa: E402
 from v2v_core.serving.qemu_nbd import block_node, create_overlay  # noqa: E402
 from v2v_core.testing import Certificates  # noqa: E402 - found on the path that was just set
 from v2v_output_rhv.upload.address import Address, address_file, write_address  # noqa: E402
-from v2v_output_rhv.upload.copier import ImageioCopier  # noqa: E402
 from v2v_output_rhv.upload.service import REQUEST_SIZE, upload_service  # noqa: E402
 
 MIB = 1024 * 1024
@@ -82,7 +85,6 @@ from ovirt_imageio import client
 source, url, authority, connections = sys.argv[1:]
 client.upload(source, url, authority, max_workers=int(connections), disk_is_zero=True)
 """
-COPIERS = {"imageio": ImageioCopier, "nbdcopy": NbdCopy}
 
 
 def theirs(source: Path, url: str, authority: Path, connections: int) -> float:
@@ -109,22 +111,44 @@ def ours(source: Path, url: str, authority: Path, connections: int, *, copier: s
             private = directory.private("output")
             write_address(address_file(private, 1), address)
             destination = serve_destination(directory, 1, upload_service(address, size), report)
-            COPIERS[copier]().v2v_copy(
-                CopyRequest(
-                    index=1,
-                    source=served,
-                    destination=destination,
-                    report=Mock(),
-                    request_size=REQUEST_SIZE,
-                    zeroed=True,
-                    connections=connections if copier == "imageio" else 0,
-                    output_directory=private,
+            if copier == "core":
+                copy_in_process(directory, served, private, connections)
+            else:
+                NbdCopy().v2v_copy(
+                    CopyRequest(
+                        index=1,
+                        source=served.endpoint,
+                        destination=destination,
+                        report=Mock(),
+                        request_size=REQUEST_SIZE,
+                        zeroed=True,
+                    )
                 )
-            )
             return time.monotonic() - started
         finally:
             processes.stop(directory.path, processes.is_gone_with_the_run, grace=30.0)
             report.close()
+
+
+def copy_in_process(directory: ConversionDir, served: ServedDisk, private: Path, connections: int) -> None:
+    """Run the process that copies a disk through the sink of the output."""
+    place = directory.path / "copy"
+    place.mkdir(exist_ok=True)
+    task = CopyTask(
+        index=1,
+        size=served.size,
+        source=SourceEnd(uri=served.uri, base=served.base, overlay=True, identity="bench", version="1"),
+        destination=DestinationEnd(uri="", sink="rhv-upload", sink_directory=private, zeroed=True, identity="bench"),
+        place=place,
+        conversion="bench",
+        limits=CopyLimits(connections=connections),
+    )
+    with tempfile.TemporaryFile() as messages:
+        argv = [sys.executable, "-m", "v2v_core.copying.worker", str(messages.fileno())]
+        given = json.dumps(to_json(task)).encode()
+        if subprocess.run(argv, input=given, pass_fds=(messages.fileno(),), check=False).returncode:
+            messages.seek(0)
+            raise SystemExit(messages.read().decode().splitlines()[-1])
 
 
 def same(place: Path, source: Path) -> bool:
@@ -171,7 +195,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--place", type=Path, default=Path("/var/tmp"))  # noqa: S108 - a directory in it is made
-    parser.add_argument("--copier", choices=sorted(COPIERS), default="imageio")
+    parser.add_argument("--copier", choices=("core", "nbdcopy"), default="core")
     parser.add_argument("--over", choices=("https", "unix", "both"), default="both")
     chosen = parser.parse_args()
     for way in ("https", "unix") if chosen.over == "both" else (chosen.over,):

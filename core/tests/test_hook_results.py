@@ -118,6 +118,12 @@ def test_a_wrong_field_of_a_set_up(tmp_path: Path, result: OutputSetup, expected
         set_up(tmp_path, result)
 
 
+def test_identities_that_do_not_tell_the_disks_apart(tmp_path: Path) -> None:
+    """Two disks of one identity would share what their journals say."""
+    with pytest.raises(PluginContractError, match="v2v_output_setup returned 1 identities for 0 disks"):
+        set_up(tmp_path, OutputSetup(disks=(), identities=("disk",)))
+
+
 def test_a_wrong_field_deep_in_a_guest(tmp_path: Path) -> None:
     class Input:
         @hookimpl

@@ -258,6 +258,10 @@ class LoadedPlugin:
         self._check_fields(hook, result)
         if problem := problem_of_json(result.state, "state"):
             raise PluginContractError(self.blame, f"the state of {hook} is not JSON: {problem}")
+        if result.identities and len(set(result.identities)) != len(request.disks):
+            raise PluginContractError(
+                self.blame, f"{hook} returned {len(set(result.identities))} identities for {len(request.disks)} disks"
+            )
         return result
 
     def _call_check(self, hook: str, request: object) -> OutputCheckResult:

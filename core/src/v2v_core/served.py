@@ -76,6 +76,7 @@ class ServedOutput:
     :param services: how each is served.
     :param sink: the disks are written through ``v2v_output_sink``.
     :param rewritable: the destinations can be served again after an interruption, as ``services`` says.
+    :param identities: names each destination for the journal of its copy; empty for core's own choice.
     """
 
     owner: int
@@ -87,6 +88,7 @@ class ServedOutput:
     disks: tuple[DiskEndpoint, ...] = ()
     sink: bool = False
     rewritable: bool = False
+    identities: tuple[str, ...] = ()
 
 
 def write_source(directory: ConversionDir, source: ServedSource) -> None:

@@ -45,6 +45,7 @@ def make_tasks(
     token = "" if choice.from_base else name_of_conversion(directory)
     destinations = {disk.index: disk for disk in output.disks}
     services = {disk.index: service for disk, service in zip(output.disks, output.services, strict=False)}
+    named = {disk.index: identity for disk, identity in zip(output.disks, output.identities, strict=False)}
     tasks = []
     for disk in served.read_source(directory).disks:
         if disk.base is None and choice.from_base:
@@ -54,7 +55,9 @@ def make_tasks(
         except OSError as err:
             raise _gone(disk.index, "source", Cause.SOURCE, err) from err
         try:
-            destination = _destination_end(directory, output, asked, destinations[disk.index], services.get(disk.index))
+            destination = _destination_end(
+                directory, output, asked, destinations[disk.index], services.get(disk.index), named.get(disk.index)
+            )
         except OSError as err:
             raise _gone(disk.index, "destination", Cause.DESTINATION, err) from err
         tasks.append(
@@ -115,9 +118,12 @@ def _destination_end(
     asked: OutputChoice,
     endpoint: DiskEndpoint,
     service: DiskService | None,
+    named: str | None,
 ) -> DestinationEnd:
     file = None if output.sink else raw_file(service)
-    if file is not None:
+    if named is not None:
+        identity = f"{output.owner}:{named}"
+    elif file is not None:
         identity = f"{output.owner}:{_file_identity(file)}"
     else:
         what = endpoint.uri if service is None else service_identity(service)

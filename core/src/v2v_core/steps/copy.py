@@ -122,11 +122,6 @@ def _copier(choice: CopyChoice, output: ServedOutput, report: StepReport) -> str
         # it has blocks of 64 KiB, none of which can be overwritten with what the conversion has changed
         name = FALLBACK_COPIER
     if name is None and importlib.util.find_spec("nbd") is None:
-        if output.sink:
-            raise UsageError(
-                "the Python binding of libnbd (module nbd) is not installed, and this output cannot do without it",
-                hint="install it: 'v2v doctor' names the package",
-            )
         report.warning(
             f"the Python binding of libnbd (module nbd) is not installed: {FALLBACK_COPIER} copies the disks, and a "
             "copy that is interrupted begins anew; 'v2v doctor' names the package"

@@ -69,6 +69,7 @@ def run(directory: ConversionDir, choice: OutputChoice, sinks: Sequence[EventSin
             copier=setup.copier,
             sink=setup.sink,
             rewritable=setup.rewritable,
+            identities=setup.identities,
         )
         # written before anything is served, because abort must know the state if serving fails
         served.write_output(directory, output)

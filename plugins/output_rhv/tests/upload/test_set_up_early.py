@@ -63,7 +63,7 @@ def converted(
     return run
 
 
-@pytest.mark.parametrize("copier", [None, "nbdcopy"], ids=["recommended", "nbdcopy"])
+@pytest.mark.parametrize("copier", [None, "nbdcopy"], ids=["sink", "nbdcopy"])
 def test_transfers_outlast_the_conversion(
     engine: EngineSimulator, converted: Callable[[float], ConversionDir], images: list[Path], copier: str | None
 ) -> None:

@@ -12,8 +12,9 @@
     disks.py         planning, creating and removing disks
     transfers.py     image transfers: started, finalized, cancelled
     machine.py       the virtual machine
+    opening.py       opening the disks for their data, again after an interruption
     address.py       where the data of a disk is sent: a secret, kept for the copy
-    copier.py        the copier that sends the data; its program is copy_program.py, which reads with source.py
+    sink.py          how core's copy writes a disk
     service.py       how a disk is served to any other copier: by nbdkit with nbdkit_script.py
     connections.py   the connections that both use: several for each disk, renewed when they break
     removal.py       removing everything again
