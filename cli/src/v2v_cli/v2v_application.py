@@ -14,6 +14,7 @@ from v2v_cli.doctor_command import doctor
 from v2v_cli.inspect_command import inspect
 from v2v_cli.plugins_command import list_plugins, show_plugin
 from v2v_cli.report_command import report
+from v2v_cli.resume_command import resume
 from v2v_cli.verify_command import verify
 from v2v_core import __version__
 
@@ -45,7 +46,7 @@ def version() -> int:
 def v2v_command() -> Any:
     """Make ``v2v`` with all its subcommands."""
     app = application(name="v2v", help=_HELP, help_names=("--help", "-h"), completion_options=True)
-    for function in (convert, inspect, doctor, report, verify):
+    for function in (convert, resume, inspect, doctor, report, verify):
         app.command(cls=GetoptCommand)(with_options(function))
     plugins = application(help=_PLUGINS_HELP, help_names=("--help", "-h"), no_args_is_help=True)
     plugins.command("list", cls=GetoptCommand)(with_options(list_plugins))

@@ -48,7 +48,7 @@ def commands() -> dict[str, Any]:
         "helper-v2v-output-local final": step_commands.output_finalize_command("local"),
         "helper-v2v-cleanup": step_commands.cleanup_command(),
     }
-    assert len(found) == 15
+    assert len(found) == 16
     return found
 
 

@@ -18,6 +18,7 @@
     output_names.json  the files that stand for the guest at the destination (``claims``)
     output.json        the destination: how each disk is served, and where (``served.ServedOutput``)
     conversion.json    the name of the conversion that has ended last (``copying.conversions``)
+    run.json           what the user asked of a whole run, without secrets (``run_record``); only with ``--dir``
     ledger.jsonl       objects that plugins created outside this directory (``ledger``)
     state.jsonl        which steps began and were finished (``step_graph``)
     events.jsonl       all events
@@ -283,6 +284,14 @@ class ConversionDir:
     def done(self) -> frozenset[Step]:
         """Return the steps that were finished, and whose result still counts."""
         return step_graph.fold(self._marks())
+
+    def has_begun(self, step: Step) -> bool:
+        """Return whether a step began after the last beginning of a step that it builds on, finished or not."""
+        begun = False
+        for other, finished in self._marks():
+            if not finished and other is not Step.CLEANUP:
+                begun = other is step or (begun and step not in step_graph.RULES[other].voids)
+        return begun
 
     def require(self, step: Step) -> None:
         """Check that the results of all steps that a step needs are there.

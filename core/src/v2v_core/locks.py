@@ -27,13 +27,23 @@ _PATIENCE = 15.0
 
 
 @contextlib.contextmanager
-def held_for_a_run(directory: ConversionDir, token: str) -> Iterator[None]:
+def held_for_a_run(directory: ConversionDir, token: str, *, patience: float = 0.0) -> Iterator[None]:
     """Hold the directory for a whole run.
 
     :param token: names the run, so that the warden of an earlier run does not take this one for its own.
+    :param patience: seconds to wait for that warden, if that run was killed.
     :raises UsageError: another run or step works on the directory.
     """
-    with _locked(directory, _RUN, fcntl.LOCK_EX) as descriptor:
+    deadline = time.monotonic() + patience
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                descriptor = stack.enter_context(_locked(directory, _RUN, fcntl.LOCK_EX))
+                break
+            except _BusyError as err:
+                if err.holder is not None or time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.1)
         _sign(descriptor, token)
         yield
 
@@ -91,6 +101,41 @@ def is_still_the_run_of(path: Path, token: str) -> bool:
     return not isinstance(signed, dict) or signed.get("token") == token
 
 
+def holders(directory: ConversionDir) -> tuple[int, ...]:
+    """Return the processes that hold the directory: for a whole run, or for a step."""
+    path = directory.path / "lock" / _RUN
+    return tuple(pid for pid in _candidates(path) if holds(path, pid))
+
+
+def holds(path: Path, pid: int) -> bool:
+    """Return whether a process has a file open and holds its lock (``/proc/PID/fdinfo`` in proc(5))."""
+    with contextlib.suppress(OSError):
+        wanted = path.stat()
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if os.path.samestat(descriptor.stat(), wanted):
+                    info = Path(f"/proc/{pid}/fdinfo/{descriptor.name}").read_text()
+                    if any(line.startswith("lock:") and "FLOCK" in line for line in info.splitlines()):
+                        return True
+    return False
+
+
+def _candidates(path: Path) -> frozenset[int]:
+    """Return the processes that may hold the lock of a file: the one that has signed it, and those of /proc/locks."""
+    found = set()
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        found.add(int(json.loads(path.read_text(encoding="utf-8"))["pid"]))
+    with contextlib.suppress(OSError):
+        inode = str(path.stat().st_ino)
+        for line in Path("/proc/locks").read_text().splitlines():
+            # 1: FLOCK ADVISORY WRITE 1234 08:01:567 0 EOF
+            words = line.split()
+            if len(words) > 5 and words[1] == "FLOCK" and words[5].rpartition(":")[2] == inode:
+                with contextlib.suppress(ValueError):
+                    found.add(int(words[4]))
+    return frozenset(pid for pid in found if pid > 0)
+
+
 def is_worked_on(directory: ConversionDir, step: Step) -> bool:
     """Return whether a process works on a step now, alone or as a part of a whole run."""
     for name in (_RUN, step.value, *((BASE_COPY,) if step is Step.COPY else ())):
@@ -104,7 +149,14 @@ def is_worked_on(directory: ConversionDir, step: Step) -> bool:
 
 
 class _BusyError(UsageError):
-    """Another process holds the lock."""
+    """Another process holds the lock.
+
+    :param holder: the process; None if it is not known, or if it has ended and its warden cleans up after it.
+    """
+
+    def __init__(self, message: str, *, hint: str, holder: int | None) -> None:
+        super().__init__(message, hint=hint)
+        self.holder = holder
 
 
 @contextlib.contextmanager
@@ -130,13 +182,15 @@ def _sign(descriptor: int, token: str) -> None:
 
 
 def _busy(directory: ConversionDir, name: str, descriptor: int) -> _BusyError:
-    who = "another process"
+    holder = None
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        pid = json.loads(os.pread(descriptor, 4096, 0))["pid"]
-        if name != _RUN or Path(f"/proc/{int(pid)}").exists():
-            who = f"process {int(pid)}"
+        pid = int(json.loads(os.pread(descriptor, 4096, 0))["pid"])
+        if name != _RUN or Path(f"/proc/{pid}").exists():
+            holder = pid
+    who = "another process" if holder is None else f"process {holder}"
     what = {_RUN: "a conversion", BASE_COPY: "step copy --from base"}.get(name, f"step {name}")
     return _BusyError(
         f"{directory.path} is in use: {who} runs {what} in it",
         hint="wait until it has ended, or use another directory with --dir",
+        holder=holder,
     )

@@ -6,18 +6,17 @@ This is one supervisor among others: it uses nothing but the steps and the conve
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from v2v_core import kept_logs, locks, processes, served
-from v2v_core.conversion_dir import ConversionDir, temporary_path
+from v2v_core import overlap, run_record, served
+from v2v_core.conversion_dir import ConversionDir
+from v2v_core.copying import fence
+from v2v_core.copying.ends import PLACE
 from v2v_core.deep_inspection import InspectResult
 from v2v_core.discovery import Role
-from v2v_core.errors import UsageError
 from v2v_core.events import Event, EventKind, EventSink, Step
 from v2v_core.first_boot import FirstBootStatus
 from v2v_core.hookspecs import OutputResult
@@ -25,26 +24,26 @@ from v2v_core.model import Guest
 from v2v_core.nic_mapping import with_given
 from v2v_core.plugins import load_plugin
 from v2v_core.reporting import forward
+from v2v_core.resume import Again, prepare
+from v2v_core.run_directory import AtEnd, kept_directory, run_directory
+from v2v_core.run_report import read_report
 from v2v_core.served import ServedSource
 from v2v_core.settings import RunChoice
-from v2v_core.signals import signals_interrupt, signals_wait
-from v2v_core.steps import cleanup, copy, input_setup, output_check, output_finalize, output_setup
+from v2v_core.steps import copy, input_setup, output_check, output_finalize, output_setup
 from v2v_core.steps.convert_apart import convert_apart, first_boot_apart, inspect_apart
 from v2v_core.steps.output_choice import settings_of
-from v2v_core.warden import warden
+from v2v_core.take_over import take_over as take_directory_over
 
 ResultT = TypeVar("ResultT")
 
 
-def run(
-    choice: RunChoice, sinks: Sequence[EventSink] = (), *, at_end: Callable[[ConversionDir], None] | None = None
-) -> OutputResult:
+def run(choice: RunChoice, sinks: Sequence[EventSink] = (), *, at_end: AtEnd | None = None) -> OutputResult:
     """Convert a guest, from input setup to cleanup.
 
     :param at_end: called before the cleanup, however the run ends, with the directory as the steps left it.
 
     :raises V2VError: a step failed. Nothing is left behind, neither here nor at the destination, unless a warning names
-        it.
+        it. A directory that the choice names is kept, with all that ``resume`` needs.
     """
     # an unknown mode, or a setting that makes no sense, is found before anything is done
     settings_of(load_plugin(Role.OUTPUT, choice.output.mode), choice.output, choice.output.name or "")
@@ -52,25 +51,86 @@ def run(
         load_plugin(Role.COPY, choice.copy.mode)
     _check_settings(choice)
     sinks = (*sinks, *_observers(choice.observers))
-    nics = with_given(choice.convert.nics, choice.input.hardware.nics or ())
-    with _run_directory(choice, sinks, at_end) as (directory, sinks):
-        # what does not need the guest comes first: opening a source can mean hours of unpacking and of checksums
-        output_check.precheck(directory, choice.output, sinks, source=choice.input)
-        output_check.reserve(directory, sinks)
-        input_setup.run(directory, choice.input, sinks)
-        output_check.run(directory, choice.output, sinks)
-        output_check.reserve(directory, sinks)
-        convert_apart(directory, dataclasses.replace(choice.convert, nics=nics), sinks)
-        output_setup.run(directory, choice.output, sinks)
-        copy.run(directory, choice.copy, sinks)
-        result = output_finalize.run(directory, sinks)
+    with run_directory(choice, sinks, at_end, resumable=True) as (directory, sinks):
+        result = _from_the_beginning(directory, choice, sinks)
     forward(Event(kind=EventKind.MESSAGE, step=Step.CLEANUP, text="Finishing off"), sinks)
     return result
 
 
-def convert_in_place(
-    choice: RunChoice, sinks: Sequence[EventSink] = (), *, at_end: Callable[[ConversionDir], None] | None = None
-) -> None:
+def resume(
+    path: Path,
+    given: Again,
+    sinks: Sequence[EventSink] = (),
+    *,
+    take_over: bool = False,
+    at_end: AtEnd | None = None,
+) -> OutputResult:
+    """Go on with a run of which the user has named the directory, and which failed or was killed.
+
+    :param given: what the user gives again, or otherwise, this time.
+    :param take_over: kill the process that holds the directory, which hangs.
+    :param at_end: as for ``run``.
+
+    :raises UsageError: there is nothing to go on with, a secret was not given again, or another process works on it.
+    :raises V2VError: a step failed. The directory is kept.
+    """
+    directory = ConversionDir.existing(path)
+    choice = given.applied_to(run_record.read(directory))
+    _check_settings(choice)
+    sinks = (*sinks, *_observers(choice.observers))
+    if take_over:
+        take_directory_over(directory)
+    with kept_directory(directory, sinks, at_end) as listeners:
+        # read again: the run may have ended while this one waited for the lock
+        record = run_record.read(directory)
+        fence.raise_epoch(directory.path / PLACE)
+        done = prepare(directory, choice, record, listeners)
+        run_record.write(directory, choice, record.place)
+        if Step.INPUT_SETUP not in done:
+            result = _from_the_beginning(directory, choice, listeners)
+        elif Step.OUTPUT_FINALIZE in done:
+            result = OutputResult(created=read_report(directory.path).created)
+        else:
+            result = _the_rest(directory, choice, listeners, done)
+    forward(Event(kind=EventKind.MESSAGE, step=Step.CLEANUP, text="Finishing off"), sinks)
+    return result
+
+
+def _from_the_beginning(directory: ConversionDir, choice: RunChoice, sinks: Sequence[EventSink]) -> OutputResult:
+    # what does not need the guest comes first: opening a source can mean hours of unpacking and of checksums
+    output_check.precheck(directory, choice.output, sinks, source=choice.input)
+    output_check.reserve(directory, sinks)
+    input_setup.run(directory, choice.input, sinks)
+    output_check.run(directory, choice.output, sinks)
+    output_check.reserve(directory, sinks)
+    return _the_rest(directory, choice, sinks, frozenset())
+
+
+def _the_rest(
+    directory: ConversionDir, choice: RunChoice, sinks: Sequence[EventSink], done: frozenset[Step]
+) -> OutputResult:
+    """Run the steps after the checks.
+
+    :param done: those of them that an interrupted run has finished, and whose results are there.
+    """
+    if Step.CONVERT not in done:
+        nics = with_given(choice.convert.nics, choice.input.hardware.nics or ())
+        conversion = dataclasses.replace(choice.convert, nics=nics)
+        if overlap.is_wanted(directory, choice.copy):
+            if Step.OUTPUT_SETUP not in done:
+                output_setup.run(directory, choice.output, sinks)
+                done |= {Step.OUTPUT_SETUP}
+            overlap.convert_beside_copy(directory, conversion, choice.copy, sinks)
+        else:
+            convert_apart(directory, conversion, sinks)
+    if Step.OUTPUT_SETUP not in done:
+        output_setup.run(directory, choice.output, sinks)
+    if Step.COPY not in done:
+        copy.run(directory, choice.copy, sinks)
+    return output_finalize.run(directory, sinks)
+
+
+def convert_in_place(choice: RunChoice, sinks: Sequence[EventSink] = (), *, at_end: AtEnd | None = None) -> None:
     """Convert a guest where it is: input setup without an overlay, then the conversion.
 
     :param at_end: as for ``run``.
@@ -79,7 +139,7 @@ def convert_in_place(
     """
     _check_settings(choice)
     sinks = (*sinks, *_observers(choice.observers))
-    with _run_directory(choice, sinks, at_end) as (directory, sinks):
+    with run_directory(choice, sinks, at_end) as (directory, sinks):
         input_setup.run(directory, choice.input, sinks)
         convert_apart(directory, choice.convert, sinks)
 
@@ -89,7 +149,7 @@ def print_source(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> Guest:
 
     :raises V2VError: the source cannot be used.
     """
-    with _run_directory(choice, sinks) as (directory, listeners):
+    with run_directory(choice, sinks) as (directory, listeners):
         return input_setup.run(directory, choice.input, listeners, metadata_only=True)
 
 
@@ -102,7 +162,7 @@ def look_at_disks(
     :raises V2VError: the source cannot be used.
     """
     load_plugin(Role.INPUT, choice.input.mode).check_options(choice.input.options)
-    with _run_directory(choice, sinks) as (directory, listeners):
+    with run_directory(choice, sinks) as (directory, listeners):
         input_setup.run(directory, choice.input, listeners)
         return look(served.read_source(directory), directory.overlay)
 
@@ -124,7 +184,7 @@ def inspect_deeply(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> tuple[
     """
     _check_settings(choice)
     load_plugin(Role.CONVERT, choice.convert.mode).require_inspect()
-    with _run_directory(choice, sinks) as (directory, listeners):
+    with run_directory(choice, sinks) as (directory, listeners):
         guest = input_setup.run(directory, choice.input, listeners)
         return guest, inspect_apart(directory, choice.convert, listeners)
 
@@ -136,82 +196,9 @@ def read_first_boot(choice: RunChoice, sinks: Sequence[EventSink] = ()) -> First
     """
     _check_settings(choice)
     load_plugin(Role.CONVERT, choice.convert.mode).require_first_boot()
-    with _run_directory(choice, sinks) as (directory, listeners):
+    with run_directory(choice, sinks) as (directory, listeners):
         input_setup.run(directory, choice.input, listeners)
         return first_boot_apart(directory, choice.convert, listeners)
-
-
-@contextlib.contextmanager
-def _run_directory(
-    choice: RunChoice, sinks: Sequence[EventSink], at_end: Callable[[ConversionDir], None] | None = None
-) -> Iterator[tuple[ConversionDir, Sequence[EventSink]]]:
-    """Make the conversion directory, and clean up after the run, however it ends.
-
-    :return: the directory, and the listeners as the steps have to call them.
-    """
-    load_plugin(Role.INPUT, choice.input.mode)
-    token = secrets.token_hex(8)
-    with signals_interrupt():
-        path = choice.directory or temporary_path()
-        # the warden comes first, so that it removes whatever a killed supervisor leaves at any moment
-        with warden(path, token):
-            directory = (
-                ConversionDir.temporary(path) if choice.directory is None else ConversionDir.open_or_create(path)
-            )
-            with locks.held_for_a_run(directory, token):
-                # an earlier run may have left processes here; its supervisor is dead, because it holds no lock any more
-                processes.stop(directory.path, processes.is_gone_with_the_run)
-                listener = _KeepingLogs(directory, sinks)
-                try:
-                    yield directory, [listener]
-                except BaseException as err:
-                    listener.at_end(err)
-                    raise
-                finally:
-                    with signals_wait():
-                        if at_end is not None:
-                            at_end(directory)
-                        cleanup.run(directory, [_only_warnings(sinks)])
-
-
-class _KeepingLogs:
-    """A listener that passes on events, and keeps the logs when a step fails.
-
-    The failure names the log that outlives the directory, and nothing comes after it.
-    """
-
-    def __init__(self, directory: ConversionDir, sinks: Sequence[EventSink]) -> None:
-        self._directory = directory
-        self._sinks = sinks
-        self._told = False
-
-    def __call__(self, event: Event) -> None:
-        """Pass on an event."""
-        if event.kind is EventKind.STEP_FAILED and event.log is not None:
-            # wrong usage leaves no logs
-            kept = None if event.code == UsageError.exit_code else kept_logs.keep(self._directory, None)
-            self._tell(kept)
-            event = dataclasses.replace(event, log=None if kept is None else str(kept / Path(event.log).name))
-        forward(event, self._sinks)
-
-    def at_end(self, error: BaseException) -> None:
-        """Bring what is kept up to date with the end of the run."""
-        self._tell(kept_logs.keep(self._directory, error))
-
-    def _tell(self, kept: Path | None) -> None:
-        if kept is not None and not self._told:
-            self._told = True
-            text = f"the logs are in {kept}"
-            forward(Event(kind=EventKind.LOGS_KEPT, step=Step.CLEANUP, text=text, path=str(kept)), self._sinks)
-
-
-def _only_warnings(sinks: Sequence[EventSink]) -> EventSink:
-    # after a failure, only warnings about what could not be cleaned up come after the error
-    def sink(event: Event) -> None:
-        if event.kind in {EventKind.WARNING, EventKind.STEP_FAILED}:
-            forward(event, sinks)
-
-    return sink
 
 
 def _observers(names: Sequence[str]) -> list[EventSink]:

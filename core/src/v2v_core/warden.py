@@ -2,7 +2,8 @@
 """The warden: a process that outlives the supervisor of a run for as long as it takes to clean up after it.
 
 It waits on a pipe whose other end only the supervisor holds. "done" says that there is nothing to do; the end of the
-pipe without it says that the supervisor was killed, and the warden runs the cleanup step in its place.
+pipe without it says that the supervisor was killed, and the warden runs the cleanup step in its place. A directory that
+can be resumed (``run_record``) is kept; only its processes are stopped.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def main(argv: list[str]) -> int:
         remove_rest(path)
         return 0
     # imported only now: a process that waits should be small, and start fast
-    from v2v_core import kept_logs, locks
+    from v2v_core import kept_logs, locks, run_record
     from v2v_core.conversion_dir import ConversionDir
     from v2v_core.errors import V2VError
     from v2v_core.steps import cleanup
@@ -82,9 +83,11 @@ def main(argv: list[str]) -> int:
             if not locks.is_still_the_run_of(path, token):
                 return 0
             kept_logs.keep(directory, None)
-            left = cleanup.run(directory)
-            if left:
-                # the log of the cleanup says why, so it is kept, too
+            if run_record.exists(path):
+                # the user has named the directory, and can go on with the run
+                stop(path, is_gone_with_the_run)
+            elif cleanup.run(directory):
+                # something is left, and the log of the cleanup says why, so it is kept, too
                 kept_logs.keep(directory, None)
     except V2VError:
         return 1

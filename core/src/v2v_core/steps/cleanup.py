@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-from v2v_core import claims, processes
+from v2v_core import claims, processes, run_record
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.discovery import Role
 from v2v_core.events import EventSink, Step
@@ -30,6 +30,8 @@ def run(directory: ConversionDir, sinks: Sequence[EventSink] = ()) -> tuple[Owne
         except OSError:
             # without space for a log there is all the more reason to clean up
             report = None
+        # from here on there is nothing to go on with, even if the cleanup is killed
+        run_record.forget(directory)
         processes.stop(directory.path, processes.is_gone_with_the_run)
         # before anything else is written: the file system may be full
         for overlay in overlays(directory.overlay):

@@ -18,7 +18,7 @@ from v2v_core import processes
 from v2v_core.conversion_dir import ConversionDir
 from v2v_core.deep_inspection import InspectResult
 from v2v_core.environment import child_environment
-from v2v_core.errors import ConversionError, V2VError
+from v2v_core.errors import ConversionError, Interrupted, V2VError
 from v2v_core.events import Event, EventKind, EventSink, Step
 from v2v_core.first_boot import FirstBootStatus
 from v2v_core.records import from_json, to_json
@@ -35,12 +35,20 @@ _TASKS: dict[str, Callable[[ConversionDir, ConvertChoice, Sequence[EventSink]], 
 }
 
 
-def convert_apart(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSink] = ()) -> None:
+def convert_apart(
+    directory: ConversionDir,
+    choice: ConvertChoice,
+    sinks: Sequence[EventSink] = (),
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+) -> None:
     """Run the step in a child process, and forward its events.
 
+    :param stopped: whether the caller has stopped the child, and reports itself why.
+    :raises Interrupted: the caller has stopped the child.
     :raises V2VError: the step failed, with the same error in the child; or the child was killed.
     """
-    _run_apart("convert", directory, choice, sinks)
+    _run_apart("convert", directory, choice, sinks, stopped=stopped)
 
 
 def inspect_apart(directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSink] = ()) -> InspectResult:
@@ -63,7 +71,14 @@ def first_boot_apart(
     return directory.read_record(first_boot.RESULT, FirstBootStatus)
 
 
-def _run_apart(task: str, directory: ConversionDir, choice: ConvertChoice, sinks: Sequence[EventSink]) -> None:
+def _run_apart(
+    task: str,
+    directory: ConversionDir,
+    choice: ConvertChoice,
+    sinks: Sequence[EventSink],
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+) -> None:
     reader, writer = os.pipe()
     argv = [sys.executable, "-P", "-m", "v2v_core.steps.convert_apart", str(directory.path), str(writer), task]
     failed: Event | None = None
@@ -87,6 +102,9 @@ def _run_apart(task: str, directory: ConversionDir, choice: ConvertChoice, sinks
                         continue
                     if event.kind is EventKind.STEP_FAILED:
                         failed = event
+                        if stopped():
+                            # it failed because what it needs was stopped
+                            continue
                     for problem in forward(event, sinks):
                         with directory.log(Step.CONVERT).open("a", encoding="utf-8") as log:
                             log.write(f"{problem}\n")
@@ -97,6 +115,8 @@ def _run_apart(task: str, directory: ConversionDir, choice: ConvertChoice, sinks
             if (signal := interruption(err)) is not None:
                 _report_failure(directory, sinks, interrupted(signal))
             raise
+    if stopped() and (failed is not None or status != 0):
+        raise Interrupted("the conversion was stopped")
     if failed is not None:
         raise _error(failed)
     if status != 0:

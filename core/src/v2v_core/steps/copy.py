@@ -63,7 +63,8 @@ def run(
 ) -> tuple[CopyResult, ...]:
     """Copy all disks. Afterwards the data is flushed. The destinations are still served.
 
-    :param stop: ends the step with ``Interrupted`` when it is set, for a caller that runs it in a thread.
+    :param stop: ends the step when it is set, for a caller that runs it in a thread: with ``Interrupted``, or, if it is
+        the copy of the base, as if nothing had been left to copy.
     :raises CopyError: a disk could not be copied; the error names it. The other copies have been stopped.
     """
     stop = stop or threading.Event()
@@ -105,12 +106,18 @@ def _copy_base(
         report.debug("waiting until the conversion has trimmed the disks")
         found = wait_for_trimming(directory, stop.is_set, patience=PATIENCE)
         if stop.is_set():
-            raise Interrupted("the copy of the base was stopped")
+            report.debug("the copy of the base was stopped before it began")
+            return ()
         if found is Trimming.FAILED:
             report.info("the conversion failed before it had found the free space: nothing was copied")
             return ()
         _refuse_changed(source)
-        results = _copy_ourselves(directory, choice, output, _parallel(choice, source), report, stop)
+        try:
+            results = _copy_ourselves(directory, choice, output, _parallel(choice, source), report, stop)
+        except Interrupted:
+            # the caller has stopped it; that is how it ends when the conversion has ended, and no failure
+            report.debug("the copy of the base was stopped")
+            return ()
         _refuse_changed(source)
         return results
 
