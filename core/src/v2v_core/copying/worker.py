@@ -98,7 +98,7 @@ def copy(task: CopyTask, messages: Messages, stop: threading.Event) -> CopyMessa
         hashes = None if task.hashing is False else HashFile(task.hashes, task.size)
         if hashes is not None:
             stack.callback(hashes.close)
-        plan = make_plan(task, read_map(task), journal)
+        plan = make_plan(task, read_map(task, stop), journal)
         messages.say(CopyMessage(debug=f"{plan}"))
         messages.begin(plan)
         if hashes is not None and journal.unsure:
