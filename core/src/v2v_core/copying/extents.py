@@ -26,12 +26,12 @@ class Kind(IntEnum):
     @property
     def is_data(self) -> bool:
         """Whether the range is read and written; zeros are not read."""
-        return self in {Kind.BASE, Kind.OVERLAY}
+        return self is Kind.BASE or self is Kind.OVERLAY
 
     @property
     def of_the_base(self) -> bool:
         """Whether the source has it, whatever the conversion does."""
-        return self in {Kind.ZERO, Kind.BASE}
+        return self is Kind.ZERO or self is Kind.BASE
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +139,9 @@ class Ranges:
 
     def _from(self, offset: int) -> Iterator[tuple[int, int]]:
         """Yield start and end of each range that ends behind an offset."""
-        number = self._list_of(offset)
-        if number >= len(self._lists):
+        if not self._lists:
             return
+        number = self._list_of(offset)
         at = bisect_right(self._lists[number], offset) // 2 * 2
         while number < len(self._lists):
             numbers = self._lists[number]

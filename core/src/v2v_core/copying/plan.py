@@ -98,6 +98,9 @@ def make_plan(task: CopyTask, source: SourceMap, journal: Journal) -> CopyPlan:
     for start, end, kind in _runs(source, task.size):
         if only_base and kind is not Kind.BASE:
             continue
+        if kind is Kind.ZERO and blank and not journal.tainted:
+            # most of a sparse disk
+            continue
         if not kind.is_data:
             for first, last in _blocks(start, end, _zeros(start, end, kind, journal, blank)):
                 pieces.push(first, last, kind)
@@ -182,6 +185,8 @@ def _with_zeros(start: int, end: int, kind: Kind, size: int, journal: Journal, b
     if not blank or (kind is Kind.OVERLAY and not journal.fresh):
         return low, high
     tainted = journal.tainted
+    if not tainted:
+        return start, end
     return low if tainted.overlaps(low, start - low) else start, high if tainted.overlaps(end, high - end) else end
 
 

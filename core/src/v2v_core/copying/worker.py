@@ -104,7 +104,7 @@ def copy(task: CopyTask, messages: Messages, stop: threading.Event) -> CopyMessa
             task.unhashed.unlink(missing_ok=True)
         if hashes is None:
             task.unhashed.touch(mode=0o600)
-        plan = make_plan(task, read_map(task), journal)
+        plan = make_plan(task, read_map(task, stop), journal)
         messages.say(CopyMessage(debug=f"{plan}"))
         messages.begin(plan)
         if hashes is not None and journal.unsure:
