@@ -75,6 +75,7 @@ def read_map(task: CopyTask) -> SourceMap:
         handle.add_meta_context(_ALLOCATION)
         if task.source.overlay:
             handle.add_meta_context(_DEPTH)
+        handle.set_uri_allow_local_file(True)
         handle.connect_uri(task.source.uri)
         knows_depth = task.source.overlay and bool(handle.can_meta_context(_DEPTH))
         if not handle.can_meta_context(_ALLOCATION) and not knows_depth:
