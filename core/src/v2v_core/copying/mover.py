@@ -311,6 +311,9 @@ class Mover:
             self._flushes.clear()
             self._job.lost()
         what = "source" if err.end.cause is Cause.SOURCE else "destination"
+        if time.monotonic() < self._not_before:
+            # a request that was answered by the other end in the pause after the same loss is no attempt of its own
+            return
         self._losses += 1
         if self._losses > self._job.task.limits.retries:
             self._job.fail(CopyFailed(f"the connection to the {what} is lost: {err.reason}", err.end.cause))
