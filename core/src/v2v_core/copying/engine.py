@@ -110,13 +110,17 @@ class Engine:
         """
         self._start()
         try:
-            while not self.job.over():
-                self._wait(_CHECKPOINT)
-                self._checkpoint()
-            self._wait_for_flying()
-            # what was in flight when a connection was lost at the last flush is moved once more
-            while not self._checkpoint(final=True) and not self.job.over():
-                self._wait(_CHECKPOINT)
+            while True:
+                while not self.job.over():
+                    self._wait(_CHECKPOINT)
+                    self._checkpoint()
+                self._wait_for_flying()
+                # what a lost connection may have lost before the last flush is moved once more
+                if self._checkpoint(final=True) and self.job.over():
+                    break
+        except CopyFailed as err:
+            # the other threads must not go on
+            self.job.fail(err)
         finally:
             for mover in self._movers:
                 mover.leave()
@@ -195,10 +199,14 @@ class Engine:
     def _checkpoint(self, *, final: bool = False) -> bool:
         """Flush what is written, and write it down; return whether that worked."""
         job = self.job
+        losses = job.losses
         pieces = job.take_unflushed()
         if not pieces and not final:
             return True
         error = self._flush()
+        if error is None and job.losses != losses:
+            # another server than the one that took the pieces may have been flushed
+            error = "the connection to it was lost meanwhile"
         if error is not None:
             job.write_again(pieces)
             if job.failure is not None or job.stop.is_set():
@@ -206,6 +214,7 @@ class Engine:
                 return True
             job.flush_failed(error)
             return False
+        job.flushed()
         job.check_fence()
         if job.hashes is not None:
             job.hashes.flush()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import functools
 import os
 import struct
 from pathlib import Path
@@ -94,13 +95,17 @@ class FileEnd:
         os.close(self.descriptor)
 
 
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def _fallocate(descriptor: int, mode: int, offset: int, length: int) -> bool:
     """Call fallocate(2), which Python does not have; return whether the file system can do it.
 
     :raises OSError: it failed.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.fallocate(descriptor, mode, ctypes.c_int64(offset), ctypes.c_int64(length)) == 0:
+    if _libc().fallocate(descriptor, mode, ctypes.c_int64(offset), ctypes.c_int64(length)) == 0:
         return True
     number = ctypes.get_errno()
     if number in _CANNOT:

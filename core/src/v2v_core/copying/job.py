@@ -93,6 +93,8 @@ class Job:
         self._following: Piece | None = None
         self._looked = 0.0
         self._flush_failures = 0
+        #: How often a connection to the destination was lost.
+        self.losses = 0
 
     def next_piece(self) -> tuple[Piece, int] | None:
         """Return a piece to move and how often it has failed; None if there is none now."""
@@ -156,6 +158,10 @@ class Job:
         """Return the bytes of data that are still to be moved."""
         return max(0, self.todo - self.copied)
 
+    def flushed(self) -> None:
+        """Take note that a flush has worked."""
+        self._flush_failures = 0
+
     def flush_failed(self, error: str) -> None:
         """Take note that the last flush has failed, and end the copy if that happens too often."""
         self._flush_failures += 1
@@ -163,6 +169,13 @@ class Job:
             self.fail(CopyFailed(f"the destination cannot be flushed: {error}", Cause.DESTINATION))
         else:
             self.on_retry(f"the destination cannot be flushed: {error}; what may be lost is written again")
+            self.stop.wait(pause(self._flush_failures - 1))
+
+    def lost(self) -> None:
+        """Take note that a connection to the destination is lost: what was not flushed is moved once more."""
+        with self._lock:
+            self.losses += 1
+        self.write_again([])
 
     def put_back(self, piece: Piece) -> None:
         """Take note that a piece was not moved, for a reason that is not its own."""

@@ -97,7 +97,9 @@ class Mover:
         return (self._leave.is_set() or self._failed_for_good()) and not self._flush_wanted
 
     def _failed_for_good(self) -> bool:
-        return self._job.failure is not None and self._job.failure.cause is not Cause.FULL
+        failure = self._job.failure
+        # what was written before the source failed, or the destination was full, is still flushed
+        return failure is not None and failure.cause not in {Cause.FULL, Cause.SOURCE}
 
     def leave(self) -> None:
         """Let the thread end when it has nothing in flight."""
@@ -176,9 +178,9 @@ class Mover:
             raise TypeError("a piece of data has a buffer")
         moving.waits_for = self._destination
         data = moving.buffer[: piece.length]
+        job.check_fence()
         if job.hashes is not None:
             job.hashes.take(piece.offset, data)
-        job.check_fence()
         # one more than there is, so that answers which come at once do not finish the piece
         moving.left = 1
         for start, end, zero in runs(piece.offset, data) if job.sparse else [(0, piece.length, False)]:
@@ -284,6 +286,8 @@ class Mover:
                 ends[wanted[0]] = end
         try:
             for descriptor, events in poll.poll(200):
+                # this sends what was asked for before the process was frozen
+                self._job.check_fence()
                 ends[descriptor].go_on(events)
             for end in self._ends():
                 end.collect()
@@ -305,8 +309,11 @@ class Mover:
             for answer in self._flushes:
                 answer(err.reason)
             self._flushes.clear()
-            self._job.write_again([])
+            self._job.lost()
         what = "source" if err.end.cause is Cause.SOURCE else "destination"
+        if time.monotonic() < self._not_before:
+            # a request that was answered by the other end in the pause after the same loss is no attempt of its own
+            return
         self._losses += 1
         if self._losses > self._job.task.limits.retries:
             self._job.fail(CopyFailed(f"the connection to the {what} is lost: {err.reason}", err.end.cause))

@@ -116,9 +116,17 @@ class NbdEnd:
                     self.close()
                     raise Lost(self, str(err.string)) from err
                 answered.append((request, err.string, err.errnum or 5, cookie))
-        for request, error, number, cookie in answered:
+        for _, _, _, cookie in answered:
             del self._flying[cookie]
-            request.done(error, number)
+        lost: Lost | None = None
+        for request, error, number, _ in answered:
+            try:
+                request.done(error, number)
+            except Lost as err:
+                # the other end; the answers to the other requests count nevertheless
+                lost = lost or err
+        if lost is not None:
+            raise lost
         if not answered and self._flying:
             oldest = next(iter(self._flying.values())).since
             if time.monotonic() - oldest > self._limits.request_seconds:

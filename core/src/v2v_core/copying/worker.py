@@ -9,6 +9,7 @@ not copied again.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -17,14 +18,15 @@ import sys
 import threading
 import time
 import traceback
+from bisect import bisect_right
 from typing import IO
 
 from v2v_core.copying.bandwidth import Bandwidth
 from v2v_core.copying.compared import forget_compared
 from v2v_core.copying.engine import CLONE, Engine, cut, piece_size
-from v2v_core.copying.extents import Kind, Piece
+from v2v_core.copying.extents import Kind, Piece, Ranges
 from v2v_core.copying.hashes import BLOCK, HashFile
-from v2v_core.copying.job import CopyFailed, Job
+from v2v_core.copying.job import CopyFailed, Job, pause
 from v2v_core.copying.journal import Journal, open_journal
 from v2v_core.copying.messages import Cause, CopyMessage
 from v2v_core.copying.nbd_end import Lost, NbdEnd
@@ -97,11 +99,13 @@ def copy(task: CopyTask, messages: Messages, stop: threading.Event) -> CopyMessa
         sink = _open_sink(task)
         if sink is not None:
             stack.callback(sink.close)
+        if journal.fresh:
+            # what an earlier destination has left
+            for old in (task.hashes, task.unhashed):
+                old.unlink(missing_ok=True)
         hashes = None if task.hashing is False else HashFile(task.hashes, task.size)
         if hashes is not None:
             stack.callback(hashes.close)
-        if journal.fresh:
-            task.unhashed.unlink(missing_ok=True)
         if hashes is None:
             task.unhashed.touch(mode=0o600)
         plan = make_plan(task, read_map(task, stop), journal)
@@ -219,27 +223,51 @@ def _compare_sample(task: CopyTask, journal: Journal, hashes: HashFile) -> None:
 
     :raises CopyFailed: the source is not what was copied before.
     """
-    ranges = [(offset, length) for offset, length in journal.base if length >= BLOCK]
-    if not ranges:
-        return
-    chosen = {ranges[0], ranges[-1], *random.sample(ranges, min(_SAMPLE, len(ranges)))}
     end = NbdEnd(task.source.base or task.source.uri, Cause.SOURCE, task.limits)
     buffer = memoryview(bytearray(BLOCK))
     try:
-        for offset, length in chosen:
-            first, last = -(-offset // BLOCK), (offset + length) // BLOCK - 1
-            if last < first:
+        for at in _sample(journal.base):
+            if not hashes.known(at):
                 continue
-            at = random.randint(first, last) * BLOCK  # noqa: S311 - a sample, no secret
-            read_now(end, at, buffer)
-            if hashes.known(at) and hashes.matches(at, buffer):
+            _read_again_and_again(end, at, buffer, task.limits.retries)
+            if hashes.matches(at, buffer):
                 raise CopyFailed(
                     f"the source has changed since a part of it was copied, at byte {at}", Cause.CHANGED, offset=at
                 )
-    except (Lost, OSError) as err:
-        raise CopyFailed(f"the source cannot be read: {err}", Cause.SOURCE) from err
     finally:
         end.close()
+
+
+def _sample(ranges: Ranges) -> list[int]:
+    """Return the offsets of the first, the last, and some random blocks that are wholly in a set."""
+    inside = [(-(-offset // BLOCK), (offset + length) // BLOCK) for offset, length in ranges]
+    inside = [(first, stop) for first, stop in inside if first < stop]
+    if not inside:
+        return []
+    # each block is as likely as any other
+    counts = list(itertools.accumulate(stop - first for first, stop in inside))
+    chosen = {0, counts[-1] - 1, *random.sample(range(counts[-1]), min(_SAMPLE, counts[-1]))}
+    return [
+        (inside[at := bisect_right(counts, number)][1] - (counts[at] - number)) * BLOCK for number in sorted(chosen)
+    ]
+
+
+def _read_again_and_again(end: NbdEnd, offset: int, buffer: memoryview, retries: int) -> None:
+    """Fill a buffer; try again if that fails.
+
+    :raises CopyFailed: it failed too often.
+    """
+    for failures in itertools.count():
+        try:
+            read_now(end, offset, buffer)
+        except (Lost, OSError) as err:
+            if failures >= retries:
+                raise CopyFailed(
+                    f"the source cannot be read at byte {offset}: {err}", Cause.SOURCE, offset=offset
+                ) from err
+            time.sleep(pause(failures))
+        else:
+            return
 
 
 def _open_sink(task: CopyTask) -> Sink | None:
