@@ -27,7 +27,7 @@ from v2v_core.model import NbdkitPlugin
 from v2v_core.settings import CopyChoice, InputChoice, RunChoice
 from v2v_core.steps import convert, copy, copy_servers, input_setup, output_check, output_setup, trimming
 from v2v_core.steps.alone import run_alone
-from v2v_core.supervision import start_step
+from v2v_core.supervision import start_step, status
 from v2v_core.testing import MARKER, read_endpoint
 from v2v_core.testing.fixtures import Install
 
@@ -106,6 +106,9 @@ def test_base_is_copied_before_the_conversion_and_its_result_afterwards(
     assert Step.COPY not in ready.done()
     assert not {event.kind for event in heard} & {EventKind.STEP_STARTED, EventKind.STEP_FINISHED}
     assert not (ready.path / copy.RESULTS).exists()
+    now = status(ready.path)
+    assert Step.COPY not in now.done | now.running | now.interrupted
+    assert Step.COPY in now.ready
     convert.run(ready, choice.convert)
     copy.run(ready, CopyChoice())
     assert disks(storage) == source_bytes(ready, "uri")
