@@ -150,7 +150,7 @@ class OutputRun:
         return self.setup_result
 
     def resume(self) -> OutputSetup:
-        """Go on after an interruption, as ``v2v resume`` does: with the hook if there is one, or with what is recorded."""
+        """Go on after an interruption, as ``v2v resume`` does: with the hook, or else with what is recorded."""
         assert self.setup_result is not None, "call setup first"
         if self.plugin.resumes:
             self.setup_result = self.plugin.output_resume(
