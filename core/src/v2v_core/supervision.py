@@ -225,7 +225,8 @@ def status(directory: Path) -> DirectoryStatus:
     opened = ConversionDir.existing(directory)
     events, _ = read_events(opened.path)
     runs = step_runs(events)
-    open_steps = {run.step for run in runs if run.ended is None}
+    # a copy of the base is not the step itself
+    open_steps = {run.step for run in runs if run.ended is None and run.announced}
     held = {step for step in open_steps if locks.is_worked_on(opened, step)}
     done = opened.done()
     return DirectoryStatus(

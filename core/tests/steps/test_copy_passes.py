@@ -160,7 +160,7 @@ def test_source_that_ends_while_it_is_copied(
             " def v2v_input_setup(self, request):\n"
             "  return InputResult(guest=Guest(name='g', disks=(SourceDisk(index=1),)), disks=(NbdkitPlugin("
             "name='pattern', parameters=(('size', '6M'),), filters=(NbdkitFilter(name='rate', "
-            f"parameters=(('rate', '24M'),)),), single={single}),))\n"
+            f"parameters=(('rate', '24M'), ('burstiness', '0.1'))),), single={single}),))\n"
         },
     )
     set_up(v2v_directory, choice, InputChoice(mode="t-slow"))

@@ -54,6 +54,10 @@ RESULTS = "copy/results.json"
 _Copy = Callable[[], CopyResult]
 
 
+class _StoppedByCaller(Interrupted):
+    """The caller has set its event."""
+
+
 def run(
     directory: ConversionDir,
     choice: CopyChoice,
@@ -80,7 +84,7 @@ def run(
             results = _copy_ourselves(directory, choice, output, parallel, report, stop)
         else:
             copies = _named_copies(name, directory, choice, output, source, report)
-            results = _copy_all(copies, parallel, directory, report, stop)
+            results = _copy_all(copies, parallel, directory, report, stop, threading.Event())
         _refuse_changed(source)
         directory.write_json(RESULTS, {"results": [to_json(result) for result in results]})
         return results
@@ -114,7 +118,7 @@ def _copy_base(
         _refuse_changed(source)
         try:
             results = _copy_ourselves(directory, choice, output, _parallel(choice, source), report, stop)
-        except Interrupted:
+        except _StoppedByCaller:
             # the caller has stopped it; that is how it ends when the conversion has ended, and no failure
             report.debug("the copy of the base was stopped")
             return ()
@@ -176,13 +180,15 @@ def _copy_ourselves(
 ) -> tuple[CopyResult, ...]:
     """Copy each disk in a process of core's own."""
     tasks = make_tasks(directory, choice, output, chosen_output(directory, output.owner))
-    servers = CopyServers(directory, tasks, report, stop)
+    # set when the caller wants the end, and when a disk has failed
+    over = threading.Event()
+    servers = CopyServers(directory, tasks, report, over)
 
     def one(task: CopyTask) -> _Copy:
         return lambda: servers.copy(task)
 
     with servers.looked_after():
-        return _copy_all({task.index: one(task) for task in tasks}, parallel, directory, report, stop)
+        return _copy_all({task.index: one(task) for task in tasks}, parallel, directory, report, stop, over)
 
 
 def _named_copies(
@@ -227,10 +233,15 @@ def _named_copies(
 
 
 def _copy_all(
-    copies: Mapping[int, _Copy], parallel: int, directory: ConversionDir, report: StepReport, stop: threading.Event
+    copies: Mapping[int, _Copy],
+    parallel: int,
+    directory: ConversionDir,
+    report: StepReport,
+    stop: threading.Event,
+    failed: threading.Event,
 ) -> tuple[CopyResult, ...]:
     outcomes: SimpleQueue[CopyResult | BaseException] = SimpleQueue()
-    failed, over = threading.Event(), threading.Event()
+    over = threading.Event()
 
     def copy_one(index: int) -> None:
         try:
@@ -249,7 +260,6 @@ def _copy_all(
                     pool.submit(contextvars.copy_context().run, copy_one, index)
                 results = list(wait_for(outcomes, len(copies), stop))
             except BaseException:
-                stop.set()
                 failed.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -270,7 +280,7 @@ def wait_for(
     """
     while count:
         if stop is not None and stop.is_set():
-            raise Interrupted("the copy was stopped")
+            raise _StoppedByCaller("the copy was stopped")
         # with a time limit, because a signal that arrives just before the wait is noticed only after it
         with contextlib.suppress(Empty):
             outcome = outcomes.get(timeout=0.5)

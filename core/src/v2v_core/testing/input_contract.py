@@ -15,7 +15,7 @@ from v2v_core.conversion_dir import ConversionDir
 from v2v_core.discovery import Role
 from v2v_core.errors import OptionError, UsageError, V2VError
 from v2v_core.events import Step
-from v2v_core.hookspecs import InputResult, InputSetupRequest
+from v2v_core.hookspecs import InputResult, InputSetupRequest, InputVersionsRequest
 from v2v_core.model import DiskEndpoint, Guest, OptionValues
 from v2v_core.plugins import LoadedPlugin
 from v2v_core.reporting import StepReport
@@ -109,8 +109,33 @@ class InputPluginContract(PluginContract):
             ]
 
         yield serve_all
-        processes.stop(directory.path, processes.serves("in", "base"))
+        processes.stop(directory.path, processes.serves("in", "base", "far"))
         report.close()
+
+    def test_versions_can_be_asked_for_later(
+        self,
+        plugin: LoadedPlugin,
+        example: InputExample,
+        request_of: Callable[[InputExample], InputSetupRequest],
+    ) -> None:
+        """They are those of the setup as long as the source has not changed."""
+        asked = request_of(example)
+        result = plugin.input_setup(asked)
+        assert len(result.versions) in {0, len(result.disks)}
+        now = plugin.input_versions(
+            InputVersionsRequest(
+                directory=asked.directory,
+                report=asked.report,
+                arguments=asked.arguments,
+                connection=asked.connection,
+                transport=asked.transport,
+                password_file=asked.password_file,
+                options=asked.options,
+            )
+        )
+        assert (now is not None) >= bool(result.versions), "versions need the hook v2v_input_versions"
+        if now is not None and result.versions:
+            assert now.versions == result.versions
 
     def test_guest_is_described(
         self,

@@ -24,9 +24,11 @@ from v2v_core.hookspecs import (
     OutputFinalizeRequest,
     OutputPrecheckRequest,
     OutputResult,
+    OutputResumeRequest,
     OutputSettings,
     OutputSetup,
     OutputSetupRequest,
+    OutputSinkRequest,
     OwnedObject,
 )
 from v2v_core.ledger import OwnLedger
@@ -147,12 +149,55 @@ class OutputRun:
         self.setup_result = self.plugin.output_setup(self.setup_request())
         return self.setup_result
 
-    def write(self) -> None:
-        """Serve the destinations, write the disks, and stop serving, as copy does."""
+    def resume(self) -> OutputSetup:
+        """Go on after an interruption, as ``v2v resume`` does: with the hook, or else with what is recorded."""
+        assert self.setup_result is not None, "call setup first"
+        if self.plugin.resumes:
+            self.setup_result = self.plugin.output_resume(
+                OutputResumeRequest(
+                    directory=self.directory.private("output"),
+                    settings=self.settings,
+                    setup=replace(self.setup_result, state=self.state),
+                    disks=self.target.source.disks,
+                    owned=self.owned(),
+                    ledger=self.ledger or self.account,
+                    temporary=self.directory.overlay,
+                    report=self.report,
+                )
+            )
+        return self.setup_result
+
+    def write_to_sink(self, index: int) -> None:
+        """Write a disk through ``v2v_output_sink``, and read it back if that is possible, as copy does."""
+        content = _CONTENTS[index]
+        request = OutputSinkRequest(
+            directory=self.directory.private("output"), index=index, size=len(content), state=self.state
+        )
+        with contextlib.closing(self.plugin.output_sink(request)) as sink:
+            assert sink.connections >= 1
+            assert sink.longest >= 1
+            half = len(content) // 2
+            sink.write(half, memoryview(content)[half:])
+            sink.zero(0, half)
+            sink.write(0, memoryview(content)[:half])
+            sink.flush()
+            if sink.readable:
+                back = bytearray(len(content))
+                sink.read(0, memoryview(back))
+                same = back == content
+                assert same, f"disk {index} differs when it is read back"
+
+    def write(self, *only: int) -> None:
+        """Serve the destinations, write the disks, and stop serving, as copy does.
+
+        :param only: numbers of the disks to write; all if none are given.
+        """
         assert self.setup_result is not None, "call setup first"
         report = StepReport(self.directory, Step.OUTPUT_SETUP, [])
         try:
             for disk, service in zip(self.target.disks, self.setup_result.disks, strict=True):
+                if only and disk.index not in only:
+                    continue
                 endpoint = serve_destination(self.directory, disk.index, service, report)
                 write_endpoint(endpoint.uri, _CONTENTS[disk.index])
         finally:
@@ -341,6 +386,37 @@ class OutputPluginContract(PluginContract):
                 same, zeros_after = actual[: len(content)] == content, not actual[len(content) :].strip(b"\0")
                 assert same, f"disk {index} differs"
                 assert zeros_after, f"disk {index} has data after its end"
+
+    def test_interrupted_run_goes_on_with_what_was_flushed(self, run: OutputRun, example: OutputExample) -> None:
+        """An output that says it can: what was flushed before the interruption is still there afterwards."""
+        setup = run.setup()
+        if setup.rewritable or run.plugin.resumes:
+            run.write(1)
+            run.resume()
+            run.write(2)
+        else:
+            # core sets it up anew
+            run.abort()
+            run.setup()
+            run.write()
+        result = run.finalize()
+        if self.keeps_data:
+            for index, content in _CONTENTS.items():
+                same = self.read_disk(example, result, index)[: len(content)] == content
+                assert same, f"disk {index} differs"
+
+    def test_sink_writes_and_reads_back(self, run: OutputRun, example: OutputExample) -> None:
+        """If setup asks for it, core writes the disks through ``v2v_output_sink``."""
+        if not run.setup().sink:
+            run.abort()
+            return
+        for index in _CONTENTS:
+            run.write_to_sink(index)
+        result = run.finalize()
+        if self.keeps_data:
+            for index, content in _CONTENTS.items():
+                same = self.read_disk(example, result, index)[: len(content)] == content
+                assert same, f"disk {index} differs"
 
     def test_steps_work_in_processes_of_their_own(self, run: OutputRun, example: OutputExample) -> None:
         """Nothing but the directory and the state passes from one hook to the next."""
