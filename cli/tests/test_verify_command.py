@@ -63,7 +63,12 @@ def report(tmp_path: Path) -> Path:
 def images(tmp_path: Path) -> list[Path]:
     made = [tmp_path / "guest-sda", tmp_path / "guest-sdb"]
     for number, image in enumerate(made, start=1):
-        image.write_bytes(content(number))
+        disk = content(number)
+        with image.open("wb") as file:
+            for offset in range(0, SIZE, MIB):
+                if any(disk[offset : offset + MIB]):
+                    file.seek(offset)
+                    file.write(disk[offset : offset + MIB])
     return made
 
 
@@ -193,3 +198,24 @@ def test_an_image_that_cannot_be_opened(report: Path, images: list[Path], capsys
     images[1].unlink()
     assert run("verify", report, *images) == 4
     assert str(images[1]) in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("choice")
+@pytest.mark.parametrize("target", ["raw", "qcow2"])
+def test_report_of_a_run_fits_what_it_has_made(
+    images: list[Path], tmp_path: Path, target: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The converter is a fake, which changes a sector; everything else is real."""
+    report, out = tmp_path / "run.json", tmp_path / "out"
+    out.mkdir()
+    words = ["--converter", "fake", "--output-storage", out, "--output-format", target, "--report", report, "--verify"]
+    assert run("convert", *images, "--memory", "1G", "--vcpus", "1", "--nic", "none", *words) == 0
+    disks = sorted(path for path in out.iterdir() if path.suffix != ".xml")
+    assert len(disks) == 2
+    copied_disks = json.loads(report.read_text())["copy"]
+    assert [disk["verified"] for disk in copied_disks] == [True, True]
+    assert all(0 < disk["copied"] < 7 * MIB for disk in copied_disks)
+    assert run("verify", report, *disks, "--format", target) == 0
+    assert disks[0].read_bytes() != images[0].read_bytes()
+    assert run("verify", report, *images, "--format", "raw") == 7
+    capsys.readouterr()

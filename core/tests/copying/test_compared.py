@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from v2v_core.copying.bandwidth import Bandwidth, share_rate
 from v2v_core.copying.compared import forget_compared, open_compared
 from v2v_core.copying.hashes import BLOCK, HashFile
 from v2v_core.copying.journal import Journal, open_journal
-from v2v_core.copying.task import CopyTask, DestinationEnd, SourceEnd
+from v2v_core.copying.task import CopyLimits, CopyTask, DestinationEnd, SourceEnd
 from v2v_core.copying.verify import Verifier, open_verifier
+from v2v_core.settings import CopyChoice
 
 SIZE = 64 * BLOCK
 
@@ -143,3 +146,19 @@ def test_nothing_in_a_damaged_file_counts(task: CopyTask) -> None:
     opened = open_compared(task)
     assert list(opened.ranges) == []
     opened.close()
+
+
+@pytest.mark.usefixtures("journal")
+def test_reading_back_has_a_limit_of_its_own(task: CopyTask, hashes: HashFile) -> None:
+    # 8 Mbit/s are a million bytes a second; the disk has four millions
+    shared = share_rate(task.place, CopyChoice(bandwidth=8_000_000))
+    limited = dataclasses.replace(task, limits=CopyLimits(bandwidth=shared))
+    copying = Bandwidth(shared)
+    copying.wait_for(2_000)
+    verifier = verifier_of(limited, hashes)
+    start = time.monotonic()
+    verifier.written([(0, 16 * BLOCK)])
+    assert verifier.settle() == []
+    assert 0.8 < time.monotonic() - start < 2
+    copying.close()
+    verifier.close()

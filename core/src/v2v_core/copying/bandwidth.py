@@ -88,8 +88,14 @@ def share_rate(place: Path, choice: CopyChoice) -> Path | None:
     user = b"" if choice.bandwidth_file is None else os.fsencode(choice.bandwidth_file.absolute())
     fixed = choice.bandwidth or 0
     shared = place / _NAME
-    write_atomically(shared, _State(rate=fixed, fixed=fixed).pack() + user)
+    for path in (shared, of_reading_back(shared)):
+        write_atomically(path, _State(rate=fixed, fixed=fixed).pack() + user)
     return shared
+
+
+def of_reading_back(shared: Path) -> Path:
+    """Return the file that limits what is read back from the destinations: it is another direction."""
+    return shared.with_name(f"{shared.name}.back")
 
 
 @dataclass(frozen=True, kw_only=True)

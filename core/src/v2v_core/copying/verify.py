@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from queue import SimpleQueue
 
+from v2v_core.copying.bandwidth import Bandwidth, of_reading_back
 from v2v_core.copying.compared import Compared, open_compared
 from v2v_core.copying.extents import Ranges
 from v2v_core.copying.hashes import BLOCK, GROUP, HashFile
@@ -49,7 +50,9 @@ def open_verifier(task: CopyTask, hashes: HashFile, sink: Sink | None, stop: thr
 
     :raises DestinationError: the destination cannot be read. :raises OSError: a file in the place of the task cannot.
     """
-    return Verifier(open_read_back(task, sink, stop), hashes, task.size, open_compared(task))
+    limit = task.limits.bandwidth
+    bandwidth = Bandwidth(None if limit is None else of_reading_back(limit), stop=stop)
+    return Verifier(open_read_back(task, sink, stop), hashes, task.size, open_compared(task), bandwidth)
 
 
 class Verifier:
@@ -65,15 +68,23 @@ class Verifier:
     Whatever needs the destination raises ``DestinationError`` if it cannot be read, and ``read_back.Stopped`` if the
     process was asked to stop.
 
-    :param compared: what earlier processes have compared.
+    :param compared: what earlier processes have compared. :param bandwidth: limits what is read.
     """
 
-    def __init__(self, read_back: ReadBack, hashes: HashFile, size: int, compared: Compared | None = None) -> None:
+    def __init__(
+        self,
+        read_back: ReadBack,
+        hashes: HashFile,
+        size: int,
+        compared: Compared | None = None,
+        bandwidth: Bandwidth | None = None,
+    ) -> None:
         self._read_back = read_back
         self._hashes = hashes
         self._size = size
         self._lock = threading.Lock()
         self._compared = compared or Compared()
+        self._bandwidth = bandwidth or Bandwidth(None)
         self._different = Ranges()
         self._written: SimpleQueue[list[Range] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -123,6 +134,7 @@ class Verifier:
         self._settle(raising=False)
         self._read_back.close()
         self._compared.close()
+        self._bandwidth.close()
 
     def _follow(self) -> None:
         try:
@@ -161,7 +173,12 @@ class Verifier:
                 if progress is not None:
                     progress(len(data))
 
-        self._read_back.read(pieces, check)
+        self._read_back.read(self._held_back(pieces), check)
+
+    def _held_back(self, pieces: Iterator[Range]) -> Iterator[Range]:
+        for piece in pieces:
+            self._bandwidth.wait_for(piece[1])
+            yield piece
 
     def _rest(self) -> Iterator[Range]:
         """Yield what was not compared yet and may hold data. Compare the holes between without reading them."""
