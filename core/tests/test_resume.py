@@ -340,3 +340,29 @@ def test_a_conversion_that_fails_stops_the_copy_of_the_base(kept: RunChoice, sto
     cured(place)
     resume(place, Again(copying={"bandwidth": None}))
     assert_arrived(storage, image)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_while_copying_and_converting(
+    kept: RunChoice,
+    storage: Path,
+    image: Path,
+    supervise: Callable[[RunChoice], subprocess.Popen[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+) -> None:
+    place = kept.directory
+    assert place is not None
+    monkeypatch.setenv("V2V_FAKE_HANGING", str(tmp_path / "hanging"))
+    first = supervise(dataclasses.replace(troubled(kept, "hang", "v2v_convert"), copy=CopyChoice(overlap=True)))
+    wait_until((tmp_path / "hanging").exists)
+    first.send_signal(number)
+    _, words = first.communicate(timeout=40)
+    assert first.returncode == 130, words
+    assert "Traceback" not in words
+    assert "v2v resume" in words
+    wait_until(lambda: ended(place))
+    cured(place)
+    resume(place, Again(copying={"overlap": False}))
+    assert_arrived(storage, image)
