@@ -93,6 +93,8 @@ def prepare(
         return frozenset()
     if Step.OUTPUT_FINALIZE in done:
         return done
+    # asked before anything is marked as begun again
+    half_published = directory.has_begun(Step.OUTPUT_FINALIZE)
     with failing_as(directory, Step.INPUT_SETUP, sinks) as report:
         report.message(f"Going on with the conversion in {directory.path}")
         _refuse_changed(directory, choice.input, source, report)
@@ -102,7 +104,8 @@ def prepare(
         disks = tuple(serve_source_again(directory, disk, keep_overlay=keep, report=report) for disk in source.disks)
         served.write_source(directory, dataclasses.replace(source, disks=disks))
     with failing_as(directory, Step.OUTPUT_SETUP, sinks) as report:
-        if Step.OUTPUT_SETUP in done and not _use_output_again(directory, report):
+        # a guest that is half published is taken back as a whole: no output can say how far it has come
+        if Step.OUTPUT_SETUP in done and (half_published or not _use_output_again(directory, report)):
             # the step takes back what is there, and begins anew
             directory.mark_begun(Step.OUTPUT_SETUP)
     return directory.done()
@@ -174,8 +177,7 @@ def _use_output_again(directory: ConversionDir, report: StepReport) -> bool:
     :return: False if the output has to be set up anew.
     """
     output = served.find_output(directory)
-    if output is None or not output.disks or directory.has_begun(Step.OUTPUT_FINALIZE):
-        # a guest that is half published is taken back as a whole: no output can say how far it has come
+    if output is None or not output.disks:
         return False
     choice = chosen_output(directory, output.owner)
     plugin = load_plugin(Role.OUTPUT, choice.mode)

@@ -110,8 +110,8 @@ def _ending_well(directory: ConversionDir, sinks: Sequence[EventSink], at_end: A
 def _is_worth_keeping(directory: ConversionDir, error: BaseException) -> bool:
     if not run_record.exists(directory.path):
         return False
-    # what was asked makes no sense, and nothing was done
-    return not isinstance(error, UsageError) or Step.INPUT_SETUP in directory.done()
+    # what was asked makes no sense, and the long work has not begun
+    return not isinstance(error, UsageError) or bool(directory.done() & {Step.CONVERT, Step.OUTPUT_SETUP})
 
 
 def _resume(directory: ConversionDir) -> str:
