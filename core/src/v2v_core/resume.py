@@ -216,6 +216,7 @@ def _resumed(directory: ConversionDir, output: ServedOutput, choice: OutputChoic
                 copier=output.copier,
                 sink=output.sink,
                 rewritable=output.rewritable,
+                identities=output.identities,
             ),
             disks=tuple(dataclasses.replace(disk, size=sizes[disk.index]) for disk in guest.disks),
             owned=tuple(owner.objects) if owner is not None else (),
@@ -234,6 +235,7 @@ def _resumed(directory: ConversionDir, output: ServedOutput, choice: OutputChoic
         copier=setup.copier,
         sink=setup.sink,
         rewritable=setup.rewritable,
+        identities=setup.identities,
         services=services,
         zeroed=setup.zeroed,
     )
