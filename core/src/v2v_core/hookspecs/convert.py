@@ -49,6 +49,7 @@ class ConvertRequest:
     """The guest and its disks, which the converter may write.
 
     :param directory: private to the converter. :param temporary: directory for large temporary files.
+    :param in_place: the disks are those of the source itself. A guest that cannot be converted must not be written.
     """
 
     directory: Path
@@ -57,6 +58,7 @@ class ConvertRequest:
     disks: tuple[DiskEndpoint, ...]
     settings: ConvertSettings
     report: Reporter = field(repr=False)
+    in_place: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,8 @@ def prepare(directory: ConversionDir, choice: ConvertChoice, report: StepReport)
     :raises V2VError: the disks are not served, the settings make no sense, or there is no such converter.
     """
     guest = metadata.read_source(directory.metadata_in)
-    disks = served.read_source(directory).disks
+    source = served.read_source(directory)
+    disks = source.disks
     served.check_served(disks)
     plugin = load_plugin(Role.CONVERT, choice.mode)
     plugin.convert_check(choice.settings)
@@ -29,5 +30,7 @@ def prepare(directory: ConversionDir, choice: ConvertChoice, report: StepReport)
         disks=tuple(disk.endpoint for disk in disks),
         settings=choice.settings,
         report=report,
+        # what another supervisor serves is converted in place as well
+        in_place=source.in_place or any(disk.base is None for disk in disks),
     )
     return plugin, request

@@ -14,7 +14,7 @@ from v2v_convert_guestfs.firmware import find_boot_disk, find_firmware
 from v2v_convert_guestfs.operating_system import operating_system_of
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_convert_guestfs.settings import parse_collect
-from v2v_convert_guestfs.trim import trim
+from v2v_convert_guestfs.trim import trim, trim_before
 from v2v_core.api import ConvertRequest, ConvertResult
 
 
@@ -57,6 +57,9 @@ def _convert(session: Session) -> ConvertResult:
             system = operating_system_of(session)
             untouched = system.check_before_mounting(blockers) or checks.check_filesystems(session, blockers)
 
+        with session.stage("trim"):
+            trim_before(session, blockers, untouched=untouched)
+
         with session.stage("space", "Checking for sufficient free disk space in the guest"):
             mounts.mount_guest(session, blockers, untouched=untouched)
             checks.check_guest(session, blockers, untouched=untouched)
@@ -72,7 +75,7 @@ def _convert(session: Session) -> ConvertResult:
             mounts.unmount_guest(session)
 
         if request.settings.trim:
-            with session.stage("trim", "Mapping filesystem data to avoid copying unused and blank areas"):
+            with session.stage("trim again", "Mapping filesystem data to avoid copying unused and blank areas"):
                 trim(session)
 
         with session.stage("check again", "Checking the file systems of the converted guest"):
