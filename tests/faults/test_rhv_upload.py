@@ -295,7 +295,7 @@ def test_supervisor_is_killed_while_it_waits_for_the_engine(
 
 
 def test_killed_upload_is_resumed(place: Place, engine: EngineSimulator, source: Path, wire: Relay) -> None:
-    """``kill -9`` at 50 %, in a directory of the user: the disk stays, its transfer is paused, and a new one goes on."""
+    """``kill -9`` at 50 %, with ``--dir``: the disk stays, its transfer is paused, and a new one goes on."""
     directory = place.root / "run"
     process = place.start(*argv(engine, source, "--dir", str(directory)), PYTHONPATH=str(place.root))
     after_bytes(wire, process.kill)
