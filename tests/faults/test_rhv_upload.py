@@ -294,6 +294,46 @@ def test_supervisor_is_killed_while_it_waits_for_the_engine(
     assert call in engine.calls
 
 
+def test_killed_upload_is_resumed(place: Place, engine: EngineSimulator, source: Path, wire: Relay) -> None:
+    """``kill -9`` at 50 %, with ``--dir``: the disk stays, its transfer is paused, and a new one goes on."""
+    directory = place.root / "run"
+    process = place.start(*argv(engine, source, "--dir", str(directory)), PYTHONPATH=str(place.root))
+    after_bytes(wire, process.kill)
+    assert process.wait(60) == -9
+    deadline = time.monotonic() + 60
+    while place.processes() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    before = ours(engine)
+    assert len(before) == 1
+    assert "transfers.cancel" not in engine.calls
+    engine.pause(engine.running_transfers()[0])
+    done = place.run("v2v", "resume", directory, PYTHONPATH=str(place.root), timeout=120)
+    assert done.returncode == 0, said(done)
+    (machine,) = [found for found in engine.state.machines.values() if found.name == "guest"]
+    assert before == set(machine.disks)
+    assert engine.content(machine.disks[0]) == MARKER + source.read_bytes()[len(MARKER) :]
+    assert not engine.running_transfers()
+    assert PASSWORD not in said(done)
+
+
+@pytest.mark.zoo
+def test_disk_of_a_killed_upload_is_gone(place: Place, engine: EngineSimulator, source: Path, wire: Relay) -> None:
+    """An administrator has cancelled its transfer meanwhile."""
+    directory = place.root / "run"
+    process = place.start(*argv(engine, source, "--dir", str(directory)), PYTHONPATH=str(place.root))
+    after_bytes(wire, process.kill)
+    assert process.wait(60) == -9
+    deadline = time.monotonic() + 60
+    while place.processes() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    (disk,) = ours(engine)
+    engine.pause(engine.running_transfers()[0], "finished_cleanup")
+    del engine.state.disks[disk]
+    done = place.run("v2v", "resume", directory, PYTHONPATH=str(place.root), timeout=120)
+    refused(done, 5, "is not in the engine any more", "convert the guest again")
+    assert not ours(engine)
+
+
 def test_name_is_taken_meanwhile(place: Place, engine: EngineSimulator, source: Path, wire: Relay) -> None:
     """The name is free before the conversion, and another user takes it while the disk is copied."""
     taken = []

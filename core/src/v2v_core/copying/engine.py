@@ -147,7 +147,9 @@ class Engine:
         sink = self.sink
         if sink is None:
             return []
-        return [SinkMover(self.job, self._base(), self._now(), sink) for _ in range(sink.connections)]
+        # each has a connection to the source, too, which may not want several
+        count = min(sink.connections, self.job.task.source.connections or sink.connections)
+        return [SinkMover(self.job, self._base(), self._now(), sink) for _ in range(count)]
 
     def _connections(self) -> list[Mover]:
         count = self._count()

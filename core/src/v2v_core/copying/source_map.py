@@ -123,6 +123,8 @@ class _Connection:
             self._handle.add_meta_context(_ALLOCATION)
             if task.source.overlay:
                 self._handle.add_meta_context(_DEPTH)
+            # the file of a TLS key that the URI names is ours
+            self._handle.set_uri_allow_local_file(True)
             self._handle.aio_connect_uri(task.source.uri)
             self._wait(self._handle.aio_is_connecting, _CONNECT, "no connection")
             if not self._handle.aio_is_ready():
