@@ -310,11 +310,44 @@ def test_damage_is_told_with_everything_else(tmp_path: Path, server: list[subpro
     image = disk(tmp_path / "sda.img", tmp_path / "root")
     debugfs(image, "clri /root/.keep")
     before = hashlib.sha256(image.read_bytes()).digest()
+    report = Recorder()
     with pytest.raises(ConversionError) as caught:
-        convert(tmp_path, image, server, Recorder())
+        convert(tmp_path, image, server, report)
+    assert not report.of("trimmed"), "nothing of it is to be copied"
     for reason in ("/dev/sda1 (ext4) is damaged", "no boot loader", "no kernel"):
         assert reason in caught.value.message
     assert hashlib.sha256(image.read_bytes()).digest() == before
+
+
+OLD_DATA = b"old data" * 512
+
+
+def fill_free_block(image: Path) -> int:
+    """Write old data to free space of the file system, far from all that is used; return its offset in the image."""
+    stats = debugfs(image, "stats -h")
+    size = int(next(line.split()[-1] for line in stats.splitlines() if line.startswith("Block size")))
+    count = 32 * len(OLD_DATA) // size
+    free = debugfs(image, f"ffb {count} {200 * _MIB // size}").split(":")[1].split()
+    offset = _START + int(free[count // 2]) * size // len(OLD_DATA) * len(OLD_DATA)
+    with image.open("r+b") as file:
+        file.seek(offset)
+        file.write(OLD_DATA)
+    return offset
+
+
+class ReadsWhenTrimmed(Recorder):
+    """A reporter that reads the image in the moment in which the converter says that it has trimmed."""
+
+    def __init__(self, image: Path, offset: int) -> None:
+        super().__init__()
+        self._image, self._offset = image, offset
+        self.found = b""
+
+    def trimmed(self) -> None:
+        super().trimmed()
+        with self._image.open("rb") as file:
+            file.seek(self._offset)
+            self.found = file.read(len(OLD_DATA))
 
 
 def test_a_guest_is_converted(tmp_path: Path, server: list[subprocess.Popen[bytes]]) -> None:
@@ -322,8 +355,14 @@ def test_a_guest_is_converted(tmp_path: Path, server: list[subprocess.Popen[byte
     image = disk(tmp_path / "sda.img", tmp_path / "root", swap=swap_area(b"SWAPSPACE2"))
     set_attributes(tmp_path, image, "/etc/default/grub")
     assert attributes(tmp_path, image, "/etc/default/grub") == ATTRIBUTES
-    report = Recorder()
+    report = ReadsWhenTrimmed(image, fill_free_block(image))
     result = convert(tmp_path, image, server, report)
+
+    assert report.found == bytes(len(OLD_DATA)), "what is free reads as zeros before the copy may begin"
+    order = [(kind, text.split(" ")[0]) for kind, text in report.lines if kind in {"message", "trimmed", "change"}]
+    assert [entry for entry in order if entry[0] == "trimmed"] == [("trimmed", "")]
+    at = order.index(("trimmed", ""))
+    assert all(kind == "message" for kind, _ in order[:at]), "nothing is changed before it"
 
     assert (result.firmware, result.inspection.distro, result.inspection.arch) == (Firmware.BIOS, "debian", "x86_64")
     assert result.capabilities.block_bus is Bus.VIRTIO_BLK

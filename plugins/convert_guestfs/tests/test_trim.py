@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from v2v_convert_guestfs.filesystems.limits import Limit
 from v2v_convert_guestfs.session import Blockers, Session
 from v2v_convert_guestfs.trim import trim_before
 from v2v_core.api import ConvertRequest, ConvertSettings, Guest
@@ -62,6 +63,14 @@ def test_file_systems_are_trimmed_and_the_copy_is_told_once(tmp_path: Path) -> N
     trim_before(made, Blockers(), untouched=False)
     assert calls(made) == [("mount discard", "/dev/sda2"), ("fstrim", "/"), ("umount", "")]
     assert reported(made) == 1
+
+
+def test_a_btrfs_is_trimmed_once_and_what_the_appliance_cannot_use_is_left_alone(tmp_path: Path) -> None:
+    made = session(tmp_path)
+    made.filesystems = {"btrfsvol:/dev/sdb1/@": "btrfs", "btrfsvol:/dev/sdb1/@home": "btrfs", "/dev/sdc1": "xfs"}
+    made.limits = {"/dev/sdc1": Limit("it is too new", "nothing helps")}
+    trim_before(made, Blockers(), untouched=False)
+    assert [device for call, device in calls(made) if call.startswith("mount")] == ["btrfsvol:/dev/sdb1/@"]
 
 
 def test_the_copy_is_told_if_the_user_wants_no_trimming(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ the free space, and does not send what a thick disk holds there. The second time
 from __future__ import annotations
 
 from v2v_convert_guestfs.appliance import brief
+from v2v_convert_guestfs.filesystems.limits import base_device
 from v2v_convert_guestfs.session import Blockers, Session
 
 _NOT_TRIMMED = frozenset({"unknown", "swap", "crypto_LUKS", "BitLocker", "LVM2_member", "linux_raid_member"})
@@ -31,7 +32,13 @@ def trim_before(session: Session, blockers: Blockers, *, untouched: bool) -> Non
 def trim(session: Session) -> None:
     """Mount each file system alone and trim it. One that cannot be trimmed is copied whole."""
     handle = session.handle
-    candidates = sorted(device for device, kind in session.filesystems.items() if kind not in _NOT_TRIMMED)
+    # all subvolumes of a btrfs share its free space, so that one of them is enough
+    alone = {
+        base_device(device): device
+        for device, kind in sorted(session.filesystems.items(), reverse=True)
+        if kind not in _NOT_TRIMMED and base_device(device) not in session.limits
+    }
+    candidates = sorted(alone.values())
     for number, device in enumerate(candidates, 1):
         try:
             handle.mount_options("discard", device, "/")
