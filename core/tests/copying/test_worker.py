@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ import nbd
 import pytest
 
 from v2v_core.copying.fence import current, raise_epoch
-from v2v_core.copying.hashes import HashFile
+from v2v_core.copying.hashes import BLOCK, HashFile
 from v2v_core.copying.journal import read_journal
 from v2v_core.copying.messages import CopyMessage
 from v2v_core.copying.task import CopyLimits, CopyPass, CopyTask, DestinationEnd, SourceEnd
@@ -37,6 +38,12 @@ def content() -> bytearray:
     for offset, length in ((0, 6 * MIB), (9 * MIB + 512, 100), (12 * MIB, 14 * MIB), (SIZE - 512, 512)):
         disk[offset : offset + length] = noise.randbytes(length)
     return disk
+
+
+def answers(path: Path) -> bool:
+    """Return whether a server listens: the socket is there a moment earlier."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 class Copy:
@@ -89,13 +96,13 @@ class Bench:
     _processes: list[subprocess.Popen[bytes]]
     _copies: list[Copy]
 
-    def serve(self, socket: Path, *argv: str | Path) -> subprocess.Popen[bytes]:
+    def serve(self, path: Path, *argv: str | Path) -> subprocess.Popen[bytes]:
         """Start a server and wait until it answers."""
-        socket.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._processes.append(process)
         deadline = time.monotonic() + 10
-        while not socket.exists():
+        while not answers(path):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -105,8 +112,8 @@ class Bench:
         """Serve a file with nbdkit; filters are given first."""
         filters = [word for word in more if str(word).startswith("--filter")]
         rest = [word for word in more if word not in filters]
-        socket = self.place / name
-        return self.serve(socket, "nbdkit", "-f", "-U", socket, *filters, "file", file, *rest)
+        path = self.place / name
+        return self.serve(path, "nbdkit", "-f", "-U", path, *filters, "file", file, *rest)
 
     def uri(self, name: str) -> str:
         """Return the URI of a server."""
@@ -167,12 +174,12 @@ def bench(v2v_short_path: Path) -> Iterator[Bench]:
 @pytest.fixture
 def overlaid(bench: Bench) -> SourceEnd:
     """Serve the base and an overlay that has changed data, zeros, and what was neither; return both."""
-    overlay, socket = bench.place / "overlay", bench.place / "in"
+    overlay, path = bench.place / "overlay", bench.place / "in"
     subprocess.run(
         ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", bench.source, overlay, str(SIZE)], check=True
     )
     bench.serve(
-        socket, "qemu-nbd", "-t", "-e0", "--discard=unmap", "--allocation-depth", "-f", "qcow2", "-k", socket, overlay
+        path, "qemu-nbd", "-t", "-e0", "--discard=unmap", "--allocation-depth", "-f", "qcow2", "-k", path, overlay
     )
     bench.nbdkit("base", bench.source, "-r")
     handle = nbd.NBD()
@@ -203,9 +210,9 @@ def test_each_pair_of_ends(
 ) -> None:
     out = bench.destination(content=b"X" * SIZE if old else None)
     if to == "qcow2":
-        socket = bench.place / "out"
+        path = bench.place / "out"
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", out, str(SIZE)], check=True)
-        bench.serve(socket, "qemu-nbd", "-t", "-e0", "-f", "qcow2", "-k", socket, out)
+        bench.serve(path, "qemu-nbd", "-t", "-e0", "-f", "qcow2", "-k", path, out)
     else:
         bench.nbdkit("out", out)
     end = DestinationEnd(uri=bench.uri("out"), file=out if to == "file" else None, zeroed=not old)
@@ -318,7 +325,8 @@ def test_a_full_destination_keeps_its_journal(bench: Bench, direct: bool) -> Non
         subprocess.run(["mount", "-o", "remount,size=64m", place], check=True)
         whole = bench.copy(bench.task(destination=end))
         assert whole.finished, whole
-        assert whole.copied == done.missing
+        # data is moved in whole blocks where zeros are written, too
+        assert 0 <= whole.copied - (done.missing or 0) <= 2 * BLOCK
         assert out.read_bytes() == bench.want
         server.kill()
         server.wait()
@@ -361,9 +369,12 @@ def test_what_was_killed_goes_on(bench: Bench, how: signal.Signals, moment: floa
     kept = 0 if journal is None else journal.overlay.total
     if how == signal.SIGTERM:
         assert kept >= at
+    # nbdkit 1.32 aborts when a client vanishes with requests in flight (an assertion in connections.c)
+    bench.nbdkit("in", bench.source, "-r")
     done = bench.copy(task)
     assert done.finished, done
-    assert done.copied + kept == total
+    # data is moved in whole blocks where zeros are written, too
+    assert 0 <= done.copied + kept - total <= 2 * BLOCK
     assert out.read_bytes() == bench.want
     assert done.digest == bench.digest()
 

@@ -279,12 +279,12 @@ class Mover:
     def _wait(self) -> None:
         """Wait until a server answers, and take the answers."""
         poll, ends = select.poll(), {}
-        for end in self._ends():
-            wanted = end.wanted()
-            if wanted is not None:
-                poll.register(*wanted)
-                ends[wanted[0]] = end
         try:
+            for end in self._ends():
+                wanted = end.wanted()
+                if wanted is not None:
+                    poll.register(*wanted)
+                    ends[wanted[0]] = end
             for descriptor, events in poll.poll(200):
                 # this sends what was asked for before the process was frozen
                 self._job.check_fence()

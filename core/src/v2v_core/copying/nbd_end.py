@@ -138,15 +138,23 @@ class NbdEnd:
         return bool(answered)
 
     def wanted(self) -> tuple[int, int] | None:
-        """Return the descriptor to wait for and the events (poll(2)); None if nothing is in flight."""
+        """Return the descriptor to wait for and the events (poll(2)); None if nothing is in flight.
+
+        :raises Lost: the connection is lost.
+        """
         if self._handle is None or not self._flying:
             return None
         import nbd
 
-        direction = self._handle.aio_get_direction()
-        events = select.POLLIN if direction & nbd.AIO_DIRECTION_READ else 0
-        events |= select.POLLOUT if direction & nbd.AIO_DIRECTION_WRITE else 0
-        return self._handle.aio_get_fd(), events
+        try:
+            direction = self._handle.aio_get_direction()
+            events = select.POLLIN if direction & nbd.AIO_DIRECTION_READ else 0
+            events |= select.POLLOUT if direction & nbd.AIO_DIRECTION_WRITE else 0
+            return self._handle.aio_get_fd(), events
+        except nbd.Error as err:
+            # it was lost when the last request was sent
+            self.close()
+            raise Lost(self, str(err.string)) from err
 
     def go_on(self, events: int) -> None:
         """Let the connection read and write.
