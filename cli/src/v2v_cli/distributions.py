@@ -27,7 +27,7 @@ DISTRIBUTIONS: dict[Role, dict[str, tuple[str, ...]]] = {
             "vdsm",
         ),
     },
-    Role.COPY: {"v2v-core": ("nbdcopy",), "v2v-output-rhv": ("imageio",)},
+    Role.COPY: {"v2v-core": ("nbdcopy",)},
 }
 
 
