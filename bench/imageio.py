@@ -144,7 +144,7 @@ def copy_in_process(directory: ConversionDir, served: ServedDisk, private: Path,
         limits=CopyLimits(connections=connections),
     )
     with tempfile.TemporaryFile() as messages:
-        argv = [sys.executable, "-m", "v2v_core.copying.worker", str(messages.fileno())]
+        argv = [sys.executable, "-P", "-m", "v2v_core.copying.worker", str(messages.fileno())]
         given = json.dumps(to_json(task)).encode()
         if subprocess.run(argv, input=given, pass_fds=(messages.fileno(),), check=False).returncode:
             messages.seek(0)

@@ -144,6 +144,10 @@ class SourceError(V2VError):
     exit_code = 4
 
 
+class SourceChanged(SourceError):
+    """The source is no longer what a part of it was copied from: old and new must not be mixed."""
+
+
 class DestinationError(V2VError):
     """The destination cannot be used."""
 

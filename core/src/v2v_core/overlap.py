@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 from v2v_core import processes, served
 from v2v_core.conversion_dir import ConversionDir
-from v2v_core.copying import worker
 from v2v_core.copying.ends import is_remote
 from v2v_core.errors import Interrupted, V2VError
 from v2v_core.events import Event, EventKind, EventSink, Step
@@ -41,7 +40,7 @@ def is_wanted(directory: ConversionDir, choice: CopyChoice) -> bool:
 
 
 def _core_copies(choice: CopyChoice) -> bool:
-    return choice.mode is None and hasattr(worker, "main") and importlib.util.find_spec("nbd") is not None
+    return choice.mode is None and importlib.util.find_spec("nbd") is not None
 
 
 def _pays(source: ServedSource) -> bool:

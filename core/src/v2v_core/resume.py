@@ -17,7 +17,7 @@ from v2v_core.conversion_dir import ConversionDir
 from v2v_core.copying.conversions import forget_conversion
 from v2v_core.copying.ends import changed_since
 from v2v_core.discovery import Role
-from v2v_core.errors import SourceError, UsageError
+from v2v_core.errors import SourceChanged, UsageError
 from v2v_core.events import EventSink, Step
 from v2v_core.file_versions import version_of
 from v2v_core.hookspecs import InputVersionsRequest, OutputResumeRequest, OutputSetup
@@ -128,14 +128,14 @@ def _forget_conversion(directory: ConversionDir, *, begun: bool, report: StepRep
 def _refuse_changed(directory: ConversionDir, choice: InputChoice, source: ServedSource, report: StepReport) -> None:
     """Check that the source is as it was: what was copied must not be mixed with something else.
 
-    :raises SourceError: it has changed.
+    :raises SourceChanged: it has changed.
     """
     changed = [disk for disk in source.disks if changed_since(disk) or _is_gone(disk)]
     if not changed and any(disk.version is not None for disk in source.disks):
         changed = _changed_at_the_source(directory, choice, source, report)
     if changed:
         disk = changed[0]
-        raise SourceError(
+        raise SourceChanged(
             f"disk {disk.index} ({disk.origin}) has changed since the conversion began: what was copied of it does not "
             "fit the rest any more",
             hint=f"begin again: run helper-v2v-cleanup --dir {directory.path}, and then the conversion",

@@ -60,7 +60,12 @@ def taken(paths: Iterable[Path]) -> int:
 
 def is_no_room(error: BaseException) -> bool:
     """Return whether an error says that a file system, a quota or the longest size of a file was exhausted."""
-    return isinstance(error, OSError) and error.errno in _NO_ROOM
+    return isinstance(error, OSError) and means_no_room(error.errno)
+
+
+def means_no_room(number: int | None) -> bool:
+    """Return whether an errno says so. That of an NBD server does, too (libnbd(3))."""
+    return number in _NO_ROOM
 
 
 def shortage(place: Path) -> str:

@@ -16,7 +16,7 @@ def forget_conversion(directory: ConversionDir) -> None:
 
 
 def name_conversion(directory: ConversionDir) -> None:
-    """Give the conversion that has just ended a name that no other one has."""
+    """Name the conversion that has just ended as no other one is named."""
     directory.write_json(_FILE, {"token": secrets.token_hex(8)})
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from v2v_core.copying.extents import Kind, Piece, Ranges
 from v2v_core.copying.file_end import FileEnd
 from v2v_core.copying.hashes import BLOCK
-from v2v_core.copying.job import CopyFailed, Job
+from v2v_core.copying.job import CopyFailed, Job, not_flushed
 from v2v_core.copying.journal import Journal
 from v2v_core.copying.messages import Cause
 from v2v_core.copying.mover import Mover
@@ -28,7 +28,7 @@ from v2v_core.copying.sink import Sink
 from v2v_core.copying.sink_mover import SinkMover
 from v2v_core.copying.task import CopyTask
 from v2v_core.errors import V2VError
-from v2v_core.space import free_space
+from v2v_core.space import free_space, is_no_room
 
 #: Bytes of a piece of data, unless the destination prefers another size. They fit into the caches of a processor.
 _PIECE = 1024 * 1024
@@ -205,16 +205,16 @@ class Engine:
         pieces = job.take_unflushed()
         if not pieces and not final:
             return True
-        error = self._flush()
-        if error is None and job.losses != losses:
+        failed = self._flush()
+        if failed is None and job.losses != losses:
             # another server than the one that took the pieces may have been flushed
-            error = "the connection to it was lost meanwhile"
-        if error is not None:
+            failed = not_flushed("the connection to it was lost meanwhile")
+        if failed is not None:
             job.write_again(pieces)
             if job.failure is not None or job.stop.is_set():
                 # there is no other attempt
                 return True
-            job.flush_failed(error)
+            job.flush_failed(failed)
             return False
         job.flushed()
         job.check_fence()
@@ -231,8 +231,8 @@ class Engine:
         self.journal.wrote(base, overlay, hashed=job.hashes is not None and not job.shared)
         return True
 
-    def _flush(self) -> str | None:
-        """Flush the destination, and return an error or None."""
+    def _flush(self) -> CopyFailed | None:
+        """Flush the destination, and return why that failed, or None."""
         try:
             if self.sink is not None:
                 self.sink.flush()
@@ -241,9 +241,9 @@ class Engine:
             else:
                 return self._movers[0].flush()
         except OSError as err:
-            return err.strerror or str(err)
+            return not_flushed(err.strerror or str(err), err.errno)
         except V2VError as err:
-            return err.message
+            return not_flushed(err.message)
         return None
 
     def _with_missing(self, failure: CopyFailed) -> CopyFailed:
@@ -279,7 +279,7 @@ def failing_as(cause: Cause, offset: int | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as err:
-        full = cause is Cause.DESTINATION and err.errno == 28
+        full = cause is Cause.DESTINATION and is_no_room(err)
         where = f" {err.filename}" if err.filename else ""
         raise CopyFailed(
             f"the {cause.value}{where} cannot be used: {err.strerror or err}",

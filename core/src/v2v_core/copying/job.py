@@ -16,6 +16,7 @@ from v2v_core.copying.extents import Piece
 from v2v_core.copying.hashes import HashFile
 from v2v_core.copying.messages import Cause
 from v2v_core.copying.task import CopyTask
+from v2v_core.space import means_no_room
 
 #: Seconds of the first pause before a request is repeated, and of the longest one.
 _PAUSE, _LONGEST_PAUSE = 0.5, 10.0
@@ -50,6 +51,15 @@ class CopyFailed(Exception):
 def pause(failures: int) -> float:
     """Return the seconds to wait before something is tried again that has failed, by the number of earlier failures."""
     return min(_PAUSE * 2.0**failures, _LONGEST_PAUSE)
+
+
+def not_flushed(reason: str, number: int | None = None) -> CopyFailed:
+    """Return the failure of a flush.
+
+    :param number: the errno. A destination may notice only now that it is full.
+    """
+    cause = Cause.FULL if means_no_room(number) else Cause.DESTINATION
+    return CopyFailed(f"the destination cannot be flushed: {reason}", cause)
 
 
 @dataclass
@@ -162,13 +172,13 @@ class Job:
         """Take note that a flush has worked."""
         self._flush_failures = 0
 
-    def flush_failed(self, error: str) -> None:
-        """Take note that the last flush has failed, and end the copy if that happens too often."""
+    def flush_failed(self, failed: CopyFailed) -> None:
+        """Take note that the last flush has failed. End the copy if that happens too often, or for want of space."""
         self._flush_failures += 1
-        if self._flush_failures > self.task.limits.retries:
-            self.fail(CopyFailed(f"the destination cannot be flushed: {error}", Cause.DESTINATION))
+        if failed.cause is Cause.FULL or self._flush_failures > self.task.limits.retries:
+            self.fail(failed)
         else:
-            self.on_retry(f"the destination cannot be flushed: {error}; what may be lost is written again")
+            self.on_retry(f"{failed.reason}; what may be lost is written again")
             self.stop.wait(pause(self._flush_failures - 1))
 
     def lost(self) -> None:

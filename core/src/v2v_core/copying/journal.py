@@ -29,15 +29,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from v2v_core.copying.extents import Ranges
-from v2v_core.copying.hashes import BLOCK
 from v2v_core.copying.journal_file import DamagedJournal, JournalFile, Reading, Record, begin_file
 from v2v_core.copying.task import CopyPass, CopyTask
-from v2v_core.errors import CopyError, SourceError
+from v2v_core.errors import CopyError, SourceChanged
 
 #: A line holds at most so many ranges, so that reading one needs little memory.
 _RANGES_OF_A_LINE = 10_000
@@ -58,7 +56,7 @@ class Journal:
     :param unhashed: ranges that were written, but whose hashes were not taken (``hashes``).
     :param fresh: nothing was written to the destination before this process.
     :param unsure: the source did not say whether its content is still that of which ``base`` speaks. Read some of it
-        again (``sample``) and compare before anything is written.
+        again and compare before anything is written (``sample``).
     """
 
     def __init__(self, task: CopyTask) -> None:
@@ -103,21 +101,11 @@ class Journal:
             self._append([*naming, *_records("overwrite", news)], final=True)
             self._is_named = True
 
-    def sample(self, count: int) -> list[tuple[int, int]]:
-        """Return offset and length of some blocks that hold what the base has, spread over the disk."""
-        total = self.base.total
-        wanted = sorted({secrets.randbelow(total) for _ in range(count)}) if total else []
-        found: dict[tuple[int, int], None] = {}
-        before, ranges = 0, iter(self.base)
-        offset, length = next(ranges, (0, 0))
-        for number in wanted:
-            while number >= before + length:
-                before += length
-                offset, length = next(ranges)
-            at = offset + number - before
-            start = max(offset, at - at % BLOCK)
-            found[start, min(offset + length, at - at % BLOCK + BLOCK) - start] = None
-        return list(found)
+    def distrust(self, ranges: _Pairs) -> None:
+        """Write down, durably, that it is not known any more what ranges hold."""
+        news = Ranges(found for offset, length in ranges for found in self.base.common(offset, length))
+        if news:
+            self._append(list(_records("tainted", news)), final=True)
 
     def close(self) -> None:
         """Close the file, and let other processes open it."""
@@ -187,6 +175,7 @@ class Journal:
             case "unhashed":
                 self.unhashed.add(offset, length)
             case "tainted":
+                self.base.remove(offset, length)
                 self.tainted.add(offset, length)
 
     def _name(self, conversion: str) -> None:
@@ -216,7 +205,7 @@ def open_journal(task: CopyTask) -> Journal:
     A journal of another destination is begun anew: nothing in it is true of this one. So is one of another source or
     one that is damaged, but then anything may be in the destination.
 
-    :raises SourceError: the source has changed since; its blocks must not be mixed.
+    :raises SourceChanged: the source has changed since; its blocks must not be mixed.
     :raises CopyError: another process copies this disk, or the journal cannot be written.
     """
     try:
@@ -236,7 +225,7 @@ def open_journal(task: CopyTask) -> Journal:
 def read_journal(path: Path, task: CopyTask) -> Journal | None:
     """Return a journal for reading only; None if there is none for this source and destination, or it is damaged.
 
-    :raises SourceError: the source has changed since.
+    :raises SourceChanged: the source has changed since.
     """
     journal = Journal(task)
     try:
@@ -325,21 +314,21 @@ def _is_of_this_destination(binding: Record, task: CopyTask) -> bool:
 def _is_of_this_source(binding: Record, task: CopyTask) -> bool:
     """Return whether a journal is about the source of a task.
 
-    :raises SourceError: it is, but the source has changed since.
+    :raises SourceChanged: it is, but the source has changed since.
     """
     if binding.get("source") != task.source.identity:
         return False
     then, now = binding.get("version"), task.source.version
     if binding.get("size") != task.size:
-        raise source_changed(task, f"it had {binding.get('size')} bytes, and has {task.size} now")
+        raise _source_changed(task, f"it had {binding.get('size')} bytes, and has {task.size} now")
     if None not in (then, now) and then != now:
-        raise source_changed(task, f"its version was {then}, and is {now} now")
+        raise _source_changed(task, f"its version was {then}, and is {now} now")
     return True
 
 
-def source_changed(task: CopyTask, difference: str) -> SourceError:
+def _source_changed(task: CopyTask, difference: str) -> SourceChanged:
     """Return the error for a source that is no longer what was copied before."""
-    return SourceError(
+    return SourceChanged(
         f"disk {task.index} of the source has changed since a part of it was copied: {difference}",
         hint="see that nothing writes to the source, its guest above all; then start over: remove the conversion "
         "directory with helper-v2v-cleanup, and convert the guest again",

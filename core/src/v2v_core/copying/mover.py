@@ -19,13 +19,16 @@ from queue import Empty, SimpleQueue
 from v2v_core.copying.extents import Kind, Piece
 from v2v_core.copying.file_end import FileEnd
 from v2v_core.copying.hashes import BLOCK
-from v2v_core.copying.job import CopyFailed, Job, pause
+from v2v_core.copying.job import CopyFailed, Job, not_flushed, pause
 from v2v_core.copying.messages import Cause
 from v2v_core.copying.nbd_end import Lost, NbdEnd, zero_steps
+from v2v_core.space import means_no_room
+
+#: Is called with why a flush has failed, or with None.
+FlushAnswer = Callable[[CopyFailed | None], None]
 
 #: Pieces that one thread has in flight.
 DEPTH = 8
-_NO_SPACE = 28
 _ZERO_BLOCK = bytes(BLOCK)
 
 
@@ -60,8 +63,8 @@ class Mover:
         self._base, self._now, self._destination = base, now, destination
         self._moving: dict[int, _Moving] = {}
         self._buffers = [memoryview(bytearray(job.longest)) for _ in range(depth)]
-        self._flush_wanted: deque[Callable[[str | None], None]] = deque()
-        self._flushes: list[Callable[[str | None], None]] = []
+        self._flush_wanted: deque[FlushAnswer] = deque()
+        self._flushes: list[FlushAnswer] = []
         self._losses = 0
         self._leave = threading.Event()
         self._ended = threading.Event()
@@ -105,16 +108,16 @@ class Mover:
         """Let the thread end when it has nothing in flight."""
         self._leave.set()
 
-    def flush(self) -> str | None:
-        """Flush the destination on behalf of another thread, and return an error or None."""
-        answered: SimpleQueue[str | None] = SimpleQueue()
+    def flush(self) -> CopyFailed | None:
+        """Flush the destination on behalf of another thread, and return why that failed, or None."""
+        answered: SimpleQueue[CopyFailed | None] = SimpleQueue()
         self._flush_wanted.append(answered.put)
         while True:
             try:
                 return answered.get(timeout=0.2)
             except Empty:
                 if self._ended.is_set() and answered.empty():
-                    return "the copy was ended"
+                    return not_flushed("the copy was ended")
 
     def _busy(self) -> bool:
         return any(end.busy for end in self._ends())
@@ -240,7 +243,7 @@ class Mover:
         moving.left -= 1
         if error is not None and moving.failed is None:
             at = moving.piece.offset
-            cause = Cause.FULL if number == _NO_SPACE else Cause.DESTINATION
+            cause = Cause.FULL if means_no_room(number) else Cause.DESTINATION
             moving.failed = CopyFailed(f"the destination cannot be written at byte {at}: {error}", cause, offset=at)
         if not moving.left:
             self._finish(moving)
@@ -271,10 +274,10 @@ class Mover:
             except Lost as err:
                 self._lost(err)
 
-    def _flushed(self, answer: Callable[[str | None], None], error: str | None, _number: int) -> None:
+    def _flushed(self, answer: FlushAnswer, error: str | None, number: int) -> None:
         if answer in self._flushes:
             self._flushes.remove(answer)
-            answer(error)
+            answer(None if error is None else not_flushed(error, number))
 
     def _wait(self) -> None:
         """Wait until a server answers, and take the answers."""
@@ -307,7 +310,7 @@ class Mover:
             self._job.put_back(moving.piece)
         if err.end is self._destination:
             for answer in self._flushes:
-                answer(err.reason)
+                answer(not_flushed(err.reason))
             self._flushes.clear()
             self._job.lost()
         what = "source" if err.end.cause is Cause.SOURCE else "destination"

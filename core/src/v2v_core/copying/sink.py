@@ -6,6 +6,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
+from v2v_core.errors import DestinationError
+
 #: Fills a whole buffer with the next bytes of the source.
 Fill = Callable[[memoryview], None]
 
@@ -51,7 +53,7 @@ class Sink(ABC):
 
     def read(self, offset: int, buffer: memoryview) -> None:
         """Fill a buffer with what the destination holds; only if ``readable``."""
-        raise NotImplementedError
+        raise DestinationError("this destination cannot be read back")
 
     @abstractmethod
     def close(self) -> None:

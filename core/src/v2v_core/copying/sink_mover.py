@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import errno
 import select
 import time
 
@@ -15,6 +14,7 @@ from v2v_core.copying.messages import Cause
 from v2v_core.copying.nbd_end import Lost, NbdEnd
 from v2v_core.copying.sink import Sink
 from v2v_core.errors import V2VError
+from v2v_core.space import is_no_room
 
 #: Bytes that are read to find out whether data begins with zeros, as on a disk whose server reports no holes.
 _PROBE = 256 * 1024
@@ -72,7 +72,7 @@ class SinkMover:
             raise CopyFailed(err.message, Cause.DESTINATION, offset=at, hint=err.hint) from err
         except OSError as err:
             reason = f"the destination cannot be written at byte {at}: {err.strerror or err}"
-            if err.errno == errno.ENOSPC:
+            if is_no_room(err):
                 job.put_back(piece)
                 raise CopyFailed(reason, Cause.FULL, offset=at) from err
             job.repeat(piece, failures, CopyFailed(reason, Cause.DESTINATION, offset=at))

@@ -9,41 +9,35 @@ not copied again.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
-import random
 import signal
 import sys
 import threading
 import time
 import traceback
-from bisect import bisect_right
 from typing import IO
 
 from v2v_core.copying.bandwidth import Bandwidth
 from v2v_core.copying.compared import forget_compared
 from v2v_core.copying.engine import CLONE, Engine, cut, piece_size
-from v2v_core.copying.extents import Kind, Piece, Ranges
-from v2v_core.copying.hashes import BLOCK, HashFile
-from v2v_core.copying.job import CopyFailed, Job, pause
-from v2v_core.copying.journal import Journal, open_journal
+from v2v_core.copying.extents import Kind, Piece
+from v2v_core.copying.hashes import HashFile
+from v2v_core.copying.job import CopyFailed, Job
+from v2v_core.copying.journal import open_journal
 from v2v_core.copying.messages import Cause, CopyMessage
-from v2v_core.copying.nbd_end import Lost, NbdEnd
 from v2v_core.copying.plan import CopyPlan, make_plan
 from v2v_core.copying.read_back import Stopped
+from v2v_core.copying.sample import compare_sample
 from v2v_core.copying.sink import Sink
-from v2v_core.copying.sink_mover import read_now
 from v2v_core.copying.source_map import read_map
 from v2v_core.copying.task import CopyPass, CopyTask
 from v2v_core.copying.verify import Verifier, open_verifier
-from v2v_core.errors import DestinationError, SourceError, V2VError
+from v2v_core.errors import DestinationError, SourceChanged, SourceError, V2VError
 from v2v_core.records import from_json, to_json
 
 #: Seconds between two messages of progress, and between two warnings that something is tried again.
 _PROGRESS, _WARNING = 0.2, 10.0
-#: Blocks that are compared with a source that cannot say whether it has changed.
-_SAMPLE = 32
 
 
 class Messages:
@@ -108,11 +102,11 @@ def copy(task: CopyTask, messages: Messages, stop: threading.Event) -> CopyMessa
             stack.callback(hashes.close)
         if hashes is None:
             task.unhashed.touch(mode=0o600)
+        if journal.unsure:
+            compare_sample(task, journal, hashes)
         plan = make_plan(task, read_map(task, stop), journal)
         messages.say(CopyMessage(debug=f"{plan}"))
         messages.begin(plan)
-        if hashes is not None and journal.unsure:
-            _compare_sample(task, journal, hashes)
         bandwidth = Bandwidth(
             task.limits.bandwidth, warn=lambda text: messages.say(CopyMessage(warning=text)), stop=stop
         )
@@ -218,58 +212,6 @@ def _verify(verifier: Verifier, job: Job, engine: Engine, messages: Messages) ->
     return True
 
 
-def _compare_sample(task: CopyTask, journal: Journal, hashes: HashFile) -> None:
-    """Compare some blocks that were copied earlier with a source that cannot say whether it has changed.
-
-    :raises CopyFailed: the source is not what was copied before.
-    """
-    end = NbdEnd(task.source.base or task.source.uri, Cause.SOURCE, task.limits)
-    buffer = memoryview(bytearray(BLOCK))
-    try:
-        for at in _sample(journal.base):
-            if not hashes.known(at):
-                continue
-            _read_again_and_again(end, at, buffer, task.limits.retries)
-            if hashes.matches(at, buffer):
-                raise CopyFailed(
-                    f"the source has changed since a part of it was copied, at byte {at}", Cause.CHANGED, offset=at
-                )
-    finally:
-        end.close()
-
-
-def _sample(ranges: Ranges) -> list[int]:
-    """Return the offsets of the first, the last, and some random blocks that are wholly in a set."""
-    inside = [(-(-offset // BLOCK), (offset + length) // BLOCK) for offset, length in ranges]
-    inside = [(first, stop) for first, stop in inside if first < stop]
-    if not inside:
-        return []
-    # each block is as likely as any other
-    counts = list(itertools.accumulate(stop - first for first, stop in inside))
-    chosen = {0, counts[-1] - 1, *random.sample(range(counts[-1]), min(_SAMPLE, counts[-1]))}
-    return [
-        (inside[at := bisect_right(counts, number)][1] - (counts[at] - number)) * BLOCK for number in sorted(chosen)
-    ]
-
-
-def _read_again_and_again(end: NbdEnd, offset: int, buffer: memoryview, retries: int) -> None:
-    """Fill a buffer; try again if that fails.
-
-    :raises CopyFailed: it failed too often.
-    """
-    for failures in itertools.count():
-        try:
-            read_now(end, offset, buffer)
-        except (Lost, OSError) as err:
-            if failures >= retries:
-                raise CopyFailed(
-                    f"the source cannot be read at byte {offset}: {err}", Cause.SOURCE, offset=offset
-                ) from err
-            time.sleep(pause(failures))
-        else:
-            return
-
-
 def _open_sink(task: CopyTask) -> Sink | None:
     destination = task.destination
     if destination.sink is None or destination.sink_directory is None:
@@ -298,7 +240,7 @@ def _failed(err: BaseException) -> CopyMessage:
     if isinstance(err, V2VError):
         cause = Cause.OTHER
         if isinstance(err, SourceError):
-            cause = Cause.CHANGED if "has changed" in err.message else Cause.SOURCE
+            cause = Cause.CHANGED if isinstance(err, SourceChanged) else Cause.SOURCE
         elif isinstance(err, DestinationError):
             cause = Cause.DESTINATION
         return CopyMessage(failed=err.message, hint=err.hint, cause=cause)
