@@ -390,6 +390,21 @@ def test_a_source_that_has_changed_is_not_mixed(bench: Bench, overlaid: SourceEn
     assert (done.finished, done.cause) == (False, "changed")
 
 
+def test_what_was_copied_without_hashes_is_copied_again_if_the_source_has_no_version(
+    bench: Bench, overlaid: SourceEnd
+) -> None:
+    source = replace(overlaid, version=None)
+    end = DestinationEnd(uri="", file=bench.destination(), zeroed=True)
+    base = bench.task(source=source, destination=end, copy_pass=CopyPass.BASE, conversion="", hashing=False)
+    assert bench.copy(base).finished
+    with bench.source.open("r+b") as file:
+        file.write(b"changed")
+    bench.want[: len(b"changed")] = b"changed"
+    assert bench.copy(bench.task(source=source, destination=end, hashing=False)).finished
+    assert end.file is not None
+    assert end.file.read_bytes() == bytes(bench.want)
+
+
 @pytest.mark.parametrize("options", [("xfs", "-m", "reflink=1"), ("btrfs",)], ids=["xfs", "btrfs"])
 def test_files_on_a_file_system_that_shares_blocks_are_not_read(
     bench: Bench, overlaid: SourceEnd, options: tuple[str, ...]
