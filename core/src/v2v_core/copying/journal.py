@@ -101,6 +101,13 @@ class Journal:
             self._append([*naming, *_records("overwrite", news)], final=True)
             self._is_named = True
 
+    def may_hold_anything(self, offset: int, length: int) -> bool:
+        """Return whether some of a range may hold neither zeros nor the base: what a conversion has made of it, say.
+
+        A copy of the base does not know whether that conversion still counts.
+        """
+        return self.tainted.overlaps(offset, length) or self._announced.overlaps(offset, length)
+
     def distrust(self, ranges: _Pairs) -> None:
         """Write down, durably, that it is not known any more what ranges hold."""
         news = Ranges(found for offset, length in ranges for found in self.base.common(offset, length))

@@ -184,10 +184,10 @@ def _with_zeros(start: int, end: int, kind: Kind, size: int, journal: Journal, b
         return start, end
     if not blank or (kind is Kind.OVERLAY and not journal.fresh):
         return low, high
-    tainted = journal.tainted
-    if not tainted:
-        return start, end
-    return low if tainted.overlaps(low, start - low) else start, high if tainted.overlaps(end, high - end) else end
+    return (
+        low if journal.may_hold_anything(low, start - low) else start,
+        high if journal.may_hold_anything(end, high - end) else end,
+    )
 
 
 def _zeros(start: int, end: int, kind: Kind, journal: Journal, blank: bool) -> Iterator[tuple[int, int]]:
