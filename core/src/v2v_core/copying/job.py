@@ -16,12 +16,20 @@ from v2v_core.copying.extents import Piece
 from v2v_core.copying.hashes import HashFile
 from v2v_core.copying.messages import Cause
 from v2v_core.copying.task import CopyTask
+from v2v_core.errors import Interrupted
 from v2v_core.space import means_no_room
 
 #: Seconds of the first pause before a request is repeated, and of the longest one.
 _PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 #: Seconds between two looks at the fence.
 _LOOK = 0.5
+
+
+class Stopped(Interrupted):
+    """The process was asked to stop."""
+
+    def __init__(self) -> None:
+        super().__init__("the copy was stopped")
 
 
 class CopyFailed(Exception):
@@ -51,6 +59,11 @@ class CopyFailed(Exception):
 def pause(failures: int) -> float:
     """Return the seconds to wait before something is tried again that has failed, by the number of earlier failures."""
     return min(_PAUSE * 2.0**failures, _LONGEST_PAUSE)
+
+
+def reason_of(err: Exception) -> str:
+    """Return why a request failed, in a few words."""
+    return (err.strerror if isinstance(err, OSError) else None) or str(err)
 
 
 def not_flushed(reason: str, number: int | None = None) -> CopyFailed:

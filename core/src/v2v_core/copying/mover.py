@@ -7,7 +7,6 @@ direction, has one program less in its way than one between two servers.
 
 from __future__ import annotations
 
-import select
 import threading
 import time
 from collections import deque
@@ -21,7 +20,7 @@ from v2v_core.copying.file_end import FileEnd
 from v2v_core.copying.hashes import BLOCK
 from v2v_core.copying.job import CopyFailed, Job, not_flushed, pause
 from v2v_core.copying.messages import Cause
-from v2v_core.copying.nbd_end import Lost, NbdEnd, zero_steps
+from v2v_core.copying.nbd_end import Done, Lost, NbdEnd, pump, zero_steps
 from v2v_core.space import means_no_room
 
 #: Is called with why a flush has failed, or with None.
@@ -229,9 +228,7 @@ class Mover:
         else:
             self._write_zeros(moving, destination, offset, length, done)
 
-    def _write_zeros(
-        self, moving: _Moving, destination: NbdEnd, offset: int, length: int, done: Callable[[str | None, int], None]
-    ) -> None:
+    def _write_zeros(self, moving: _Moving, destination: NbdEnd, offset: int, length: int, done: Done) -> None:
         """Send zeros to a server that knows no other way."""
         zeros = memoryview(_LARGE_ZERO)
         moving.left -= 1
@@ -281,19 +278,9 @@ class Mover:
 
     def _wait(self) -> None:
         """Wait until a server answers, and take the answers."""
-        poll, ends = select.poll(), {}
         try:
-            for end in self._ends():
-                wanted = end.wanted()
-                if wanted is not None:
-                    poll.register(*wanted)
-                    ends[wanted[0]] = end
-            for descriptor, events in poll.poll(200):
-                # this sends what was asked for before the process was frozen
-                self._job.check_fence()
-                ends[descriptor].go_on(events)
-            for end in self._ends():
-                end.collect()
+            # what was asked for before the process was frozen is sent only if it may still write
+            pump(self._ends(), allowed=self._job.check_fence)
         except Lost as err:
             self._lost(err)
 

@@ -4,17 +4,26 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import select
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from v2v_core.copying.job import Stopped
 from v2v_core.copying.messages import Cause
 from v2v_core.copying.task import CopyLimits
 
 #: NBD counts lengths in 32 bits.
-_LONGEST_ZERO = 1024 * 1024 * 1024
+LONGEST = 1024 * 1024 * 1024
+#: The metadata context that says which extents read as zeros (the NBD protocol, doc/proto.md), and the flag for that,
+#: whether or not they are a hole (NBD_STATE_ZERO).
+ALLOCATION = "base:allocation"
+ZERO = 2
+#: Is called with an error and its errno, or with None and 0, when a request is answered.
+Done = Callable[[str | None, int], None]
 #: Seconds that a connection may take.
 _CONNECT = 60.0
 
@@ -30,21 +39,33 @@ class Lost(Exception):
 
 @dataclass
 class _Flying:
-    done: Callable[[str | None, int], None]
+    done: Done
     since: float
     keep: Any
 
 
 class NbdEnd:
-    """A connection. It is used by one thread.
+    """A connection, opened when it is used. It is used by one thread.
 
     :param cause: which end it is, for errors.
+    :param contexts: the metadata contexts that ``extents`` asks for.
+    :param stop: ends all waiting for the server with ``Stopped`` when it is set.
     """
 
-    def __init__(self, uri: str, cause: Cause, limits: CopyLimits) -> None:
+    def __init__(
+        self,
+        uri: str,
+        cause: Cause,
+        limits: CopyLimits,
+        *,
+        contexts: tuple[str, ...] = (),
+        stop: threading.Event | None = None,
+    ) -> None:
         self.uri = uri
         self.cause = cause
         self._limits = limits
+        self._contexts = contexts
+        self._stop = stop or threading.Event()
         self._handle: Any = None
         self._flying: dict[int, _Flying] = {}
 
@@ -52,6 +73,15 @@ class NbdEnd:
     def busy(self) -> int:
         """How many requests are in flight."""
         return len(self._flying)
+
+    @property
+    def size(self) -> int:
+        """The size of the disk in bytes."""
+        return int(self._connected().get_size())
+
+    def knows(self, context: str) -> bool:
+        """Return whether the server has a metadata context."""
+        return bool(self._connected().can_meta_context(context))
 
     @property
     def several(self) -> bool:
@@ -63,8 +93,8 @@ class NbdEnd:
         """Whether the server can write zeros that are not sent."""
         return bool(self._connected().can_zero())
 
-    def read(self, offset: int, buffer: memoryview, done: Callable[[str | None, int], None]) -> None:
-        """Read into a buffer; ``done`` gets an error or None, and an errno or 0.
+    def read(self, offset: int, buffer: memoryview, done: Done) -> None:
+        """Read into a buffer, which belongs to the request until ``done`` is called.
 
         :raises Lost: the connection is lost.
         """
@@ -73,24 +103,36 @@ class NbdEnd:
         target = nbd.Buffer.from_buffer(buffer)
         self._send(lambda handle: handle.aio_pread(target, offset), done, target)
 
-    def write(self, offset: int, buffer: memoryview, done: Callable[[str | None, int], None]) -> None:
+    def write(self, offset: int, buffer: memoryview, done: Done) -> None:
         """Write a buffer, which must not change before ``done`` is called."""
         import nbd
 
         source = nbd.Buffer.from_buffer(buffer)
         self._send(lambda handle: handle.aio_pwrite(source, offset), done, source)
 
-    def zero(self, offset: int, length: int, done: Callable[[str | None, int], None], *, allocate: bool) -> None:
+    def zero(self, offset: int, length: int, done: Done, *, allocate: bool) -> None:
         """Write zeros.
 
-        :param length: at most 1 GiB. :param allocate: the zeros shall take their space.
+        :param length: at most ``LONGEST``. :param allocate: the zeros shall take their space.
         """
         import nbd
 
         flags = nbd.CMD_FLAG_NO_HOLE if allocate else 0
         self._send(lambda handle: handle.aio_zero(length, offset, flags=flags), done, None)
 
-    def flush(self, done: Callable[[str | None, int], None]) -> None:
+    def extents(self, offset: int, length: int, answers: dict[str, list[int]], done: Done) -> None:
+        """Ask for the extents of a range of at most ``LONGEST`` bytes.
+
+        :param answers: gets, for each metadata context, the lengths of the extents in turn with their flags. A server
+            may answer for less than was asked.
+        """
+
+        def take(context: str, _offset: int, words: list[int], _error: Any) -> None:
+            answers[context] = words
+
+        self._send(lambda handle: handle.aio_block_status(length, offset, take), done, take)
+
+    def flush(self, done: Done) -> None:
         """Make durable what was written by requests that are done."""
         if not self._connected().can_flush():
             done(None, 0)
@@ -115,7 +157,7 @@ class NbdEnd:
                 if self._dead():
                     self.close()
                     raise Lost(self, str(err.string)) from err
-                answered.append((request, err.string, err.errnum or 5, cookie))
+                answered.append((request, err.string, err.errnum or errno.EIO, cookie))
         for _, _, _, cookie in answered:
             del self._flying[cookie]
         lost: Lost | None = None
@@ -187,7 +229,7 @@ class NbdEnd:
             with contextlib.suppress(nbd.Error):
                 handle.aio_disconnect()
 
-    def _send(self, request: Callable[[Any], int], done: Callable[[str | None, int], None], keep: Any) -> None:
+    def _send(self, request: Callable[[Any], int], done: Done, keep: Any) -> None:
         import nbd
 
         handle = self._connected()
@@ -196,11 +238,19 @@ class NbdEnd:
         except nbd.Error as err:
             if not self._dead():
                 # refused by libnbd itself: it does not help to connect again
-                done(err.string, err.errnum or 5)
+                done(err.string, err.errnum or errno.EIO)
                 return
             self.close()
             raise Lost(self, str(err.string)) from err
         self._flying[cookie] = _Flying(done, time.monotonic(), keep)
+
+    def check_stop(self) -> None:
+        """Check that nothing has asked the process to stop.
+
+        :raises Stopped: something has.
+        """
+        if self._stop.is_set():
+            raise Stopped
 
     def _dead(self) -> bool:
         return bool(self._handle.aio_is_dead() or self._handle.aio_is_closed())
@@ -213,12 +263,18 @@ class NbdEnd:
         handle = nbd.NBD()
         # a buffer whose content is not used if reading fails need not be cleared first
         handle.set_pread_initialize(False)
-        handle.set_request_structured_replies(False)
+        if self._contexts:
+            for context in self._contexts:
+                handle.add_meta_context(context)
+        else:
+            handle.set_request_structured_replies(False)
+        # the file of a TLS key that the URI names is ours
         handle.set_uri_allow_local_file(True)
         deadline = time.monotonic() + min(_CONNECT, self._limits.request_seconds)
         try:
             handle.aio_connect_uri(self.uri)
             while handle.aio_is_connecting():
+                self.check_stop()
                 if time.monotonic() > deadline:
                     raise Lost(self, "the server does not answer")
                 handle.poll(200)
@@ -230,6 +286,42 @@ class NbdEnd:
         return handle
 
 
+def pump(ends: Iterable[NbdEnd], *, allowed: Callable[[], None] | None = None) -> bool:
+    """Wait a moment for answers on some connections, and take them; return whether there were any.
+
+    :param allowed: is called before anything is sent, and raises what forbids that.
+    :raises Lost: a connection is lost.
+    """
+    poll, waiting, known = select.poll(), {}, list(ends)
+    for end in known:
+        wanted = end.wanted()
+        if wanted is not None:
+            poll.register(*wanted)
+            waiting[wanted[0]] = end
+    for descriptor, events in poll.poll(200):
+        if allowed is not None:
+            allowed()
+        waiting[descriptor].go_on(events)
+    answered = [end.collect() for end in known]
+    return any(answered)
+
+
+def answer_of(end: NbdEnd, request: Callable[[Done], None]) -> None:
+    """Send one request, and wait for its answer.
+
+    :raises Lost: the connection is lost. :raises OSError: the server refuses it.
+    :raises Stopped: the process was asked to stop.
+    """
+    answers: list[tuple[str | None, int]] = []
+    request(lambda error, number: answers.append((error, number)))
+    while not answers:
+        end.check_stop()
+        pump([end])
+    error, number = answers[0]
+    if error is not None:
+        raise OSError(number, error)
+
+
 def zero_steps(offset: int, length: int) -> list[tuple[int, int]]:
     """Cut a range into what one request can zero."""
-    return [(at, min(_LONGEST_ZERO, offset + length - at)) for at in range(offset, offset + length, _LONGEST_ZERO)]
+    return [(at, min(LONGEST, offset + length - at)) for at in range(offset, offset + length, LONGEST)]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from v2v_core.copying.job import Stopped, pause, reason_of
 from v2v_core.copying.sink import Sink
 from v2v_core.copying.task import CopyLimits
 from v2v_core.errors import DestinationError, V2VError
@@ -28,12 +29,6 @@ Check = Callable[[int, memoryview], None]
 REQUEST = 2 * 1024 * 1024
 #: Requests in flight at once.
 THREADS = 4
-#: Seconds of the first pause before a request is repeated, and of the longest one.
-_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
-
-
-class Stopped(Exception):
-    """The process was asked to stop."""
 
 
 class ReadBack(ABC):
@@ -173,19 +168,10 @@ class SinkReadBack(_Blocking):
             except OSError as err:
                 if attempt == self._retries:
                     raise unreadable("the destination", offset, err) from err
-                pause(attempt, self._stop)
-
-
-def pause(attempt: int, stop: threading.Event) -> None:
-    """Wait before a request is repeated: longer after each attempt, the first of which is 0.
-
-    :raises Stopped: the process was asked to stop.
-    """
-    if stop.wait(min(_PAUSE * 2**attempt, _LONGEST_PAUSE)):
-        raise Stopped
+                if self._stop.wait(pause(attempt)):
+                    raise Stopped from None
 
 
 def unreadable(what: str, offset: int, err: Exception) -> DestinationError:
     """Return the error for what cannot be read at an offset."""
-    reason = (err.strerror if isinstance(err, OSError) else None) or str(err)
-    return DestinationError(f"{what} cannot be read back at offset {offset}: {reason}")
+    return DestinationError(f"{what} cannot be read back at offset {offset}: {reason_of(err)}")

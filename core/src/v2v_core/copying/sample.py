@@ -7,14 +7,14 @@ import itertools
 import random
 import time
 from bisect import bisect_right
+from functools import partial
 
 from v2v_core.copying.extents import Ranges
 from v2v_core.copying.hashes import BLOCK, HashFile
 from v2v_core.copying.job import CopyFailed, pause
 from v2v_core.copying.journal import Journal
 from v2v_core.copying.messages import Cause
-from v2v_core.copying.nbd_end import Lost, NbdEnd
-from v2v_core.copying.sink_mover import read_now
+from v2v_core.copying.nbd_end import Lost, NbdEnd, answer_of
 from v2v_core.copying.task import CopyTask
 
 #: Blocks that are compared, beside the first and the last one.
@@ -68,7 +68,7 @@ def _read_again_and_again(end: NbdEnd, offset: int, buffer: memoryview, retries:
     """
     for failures in itertools.count():
         try:
-            read_now(end, offset, buffer)
+            answer_of(end, partial(end.read, offset, buffer))
         except (Lost, OSError) as err:
             if failures >= retries:
                 raise CopyFailed(

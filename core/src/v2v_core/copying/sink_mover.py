@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-import select
 import time
+from functools import partial
 
 from v2v_core.copying.extents import Kind, Piece
 from v2v_core.copying.file_end import FileEnd
 from v2v_core.copying.hashes import BLOCK, HashFile
 from v2v_core.copying.job import CopyFailed, Job
 from v2v_core.copying.messages import Cause
-from v2v_core.copying.nbd_end import Lost, NbdEnd
+from v2v_core.copying.nbd_end import Lost, NbdEnd, answer_of
 from v2v_core.copying.sink import Sink
 from v2v_core.errors import V2VError
 from v2v_core.space import is_no_room
@@ -122,7 +122,7 @@ class SinkMover:
             if isinstance(source, FileEnd):
                 source.read(offset, buffer)
             else:
-                read_now(source, offset, buffer)
+                answer_of(source, partial(source.read, offset, buffer))
         except Lost as err:
             raise CopyFailed(
                 f"the connection to the source is lost: {err.reason}", Cause.SOURCE, offset=offset
@@ -167,23 +167,3 @@ class _HashStream:
         if self._hashes is not None:
             self._hashes.take(self._offset, data)
         self._offset += len(data)
-
-
-def read_now(end: NbdEnd, offset: int, buffer: memoryview) -> None:
-    """Read from a server, and wait for it.
-
-    :raises Lost: the connection is lost. :raises OSError: the server cannot read.
-    """
-    answers: list[tuple[str | None, int]] = []
-    end.read(offset, buffer, lambda error, number: answers.append((error, number)))
-    while not answers:
-        wanted = end.wanted()
-        if wanted is not None:
-            poll = select.poll()
-            poll.register(*wanted)
-            for _, events in poll.poll(200):
-                end.go_on(events)
-        end.collect()
-    error, number = answers[0]
-    if error is not None:
-        raise OSError(number, error)

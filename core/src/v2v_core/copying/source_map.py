@@ -7,28 +7,20 @@ holds (the NBD protocol, doc/proto.md; qemu-nbd(8)).
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import threading
-import time
 from array import array
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
 
 from v2v_core.copying.extents import Kind, Piece
+from v2v_core.copying.job import Stopped, pause, reason_of
+from v2v_core.copying.messages import Cause
+from v2v_core.copying.nbd_end import ALLOCATION, LONGEST, ZERO, Lost, NbdEnd, answer_of
 from v2v_core.copying.task import CopyTask
-from v2v_core.errors import Interrupted, SourceError
+from v2v_core.errors import SourceError
 
-#: Bytes that are asked about at once. Lengths in NBD have 32 bits, and some servers examine each block.
-_ASK = 1024 * 1024 * 1024
-#: Seconds that a connection may take, and the longest pause before another attempt.
-_CONNECT, _PAUSE = 60.0, 15.0
-#: Seconds between two looks at the clock.
-_LOOK = 0.2
-_ALLOCATION = "base:allocation"
 _DEPTH = "qemu:allocation-depth"
-#: The flag of an extent that reads as zeros (NBD_STATE_ZERO), whether or not it is a hole.
-_ZERO = 2
 #: The depth of what the top image holds itself.
 _TOP = 1
 
@@ -78,114 +70,59 @@ def read_map(task: CopyTask, stop: threading.Event | None = None) -> SourceMap:
 
     :param stop: is set when the process is asked to stop.
     :raises SourceError: it does not answer, however often it is asked.
-    :raises Interrupted: the process was asked to stop.
+    :raises Stopped: the process was asked to stop.
     """
     found = SourceMap(task.size)
     stop = stop or threading.Event()
-    attempt = 0
-    while found.end < task.size:
-        begin = found.end
-        try:
-            with contextlib.closing(_Connection(task, stop)) as connection:
-                while found.end < task.size:
-                    connection.ask(found)
-        except _Failed as err:
-            attempt = 1 if found.end > begin else attempt + 1
-            if attempt > task.limits.retries:
-                raise SourceError(
-                    f"disk {task.index}: the source does not say which of its extents hold data, at byte {found.end}: "
-                    f"{err}",
-                    hint="check that it runs and is reachable; the logs of the servers in1, in2 … and base1, base2 … "
-                    "say what went wrong",
-                ) from err
-            stop.wait(min(_PAUSE, 0.25 * 2**attempt))
+    contexts = (ALLOCATION, _DEPTH) if task.source.overlay else (ALLOCATION,)
+    end = NbdEnd(task.source.uri, Cause.SOURCE, task.limits, contexts=contexts, stop=stop)
+    failures = 0
+    try:
+        while found.end < task.size:
+            begin = found.end
+            try:
+                _ask(end, task, found)
+            except (Lost, OSError) as err:
+                # it may work on a new connection
+                end.close()
+                if failures >= task.limits.retries:
+                    raise SourceError(
+                        f"disk {task.index}: the source does not say which of its extents hold data, at byte {begin}: "
+                        f"{reason_of(err)}",
+                        hint="check that it runs and is reachable; the logs of the servers in1, in2 … and base1, "
+                        "base2 … say what went wrong",
+                    ) from err
+                if stop.wait(pause(failures)):
+                    raise Stopped from None
+                failures += 1
+            else:
+                failures = 0
+    finally:
+        end.close()
     return found
 
 
-class _Failed(Exception):
-    """A request has failed. It may work on a new connection."""
+def _ask(end: NbdEnd, task: CopyTask, found: SourceMap) -> None:
+    """Ask what comes next, and add the answer.
 
-
-class _Connection:
-    """A connection to the source of a task.
-
-    :raises _Failed: it cannot be made.
+    :raises Lost: the connection is lost, or the server does not answer. :raises OSError: the request failed.
     """
-
-    def __init__(self, task: CopyTask, stop: threading.Event) -> None:
-        import nbd
-
-        self._error = nbd.Error
-        self._task = task
-        self._stop = stop
-        self._handle: Any = nbd.NBD()
-        try:
-            self._handle.add_meta_context(_ALLOCATION)
-            if task.source.overlay:
-                self._handle.add_meta_context(_DEPTH)
-            # the file of a TLS key that the URI names is ours
-            self._handle.set_uri_allow_local_file(True)
-            self._handle.aio_connect_uri(task.source.uri)
-            self._wait(self._handle.aio_is_connecting, _CONNECT, "no connection")
-            if not self._handle.aio_is_ready():
-                raise _Failed("the server has ended the connection")
-            self._knows_zeros = bool(self._handle.can_meta_context(_ALLOCATION))
-            self._knows_depth = task.source.overlay and bool(self._handle.can_meta_context(_DEPTH))
-            if (size := int(self._handle.get_size())) < task.size:
-                raise _Failed(f"it has {size} bytes, and not {task.size}")
-        except self._error as err:
-            raise _Failed(err.string) from err
-
-    def ask(self, found: SourceMap) -> None:
-        """Ask what comes next, and add the answer.
-
-        :raises _Failed: the request failed, or was not answered in time.
-        """
-        most = self._task.size - found.end
-        if not self._knows_zeros and not self._knows_depth:
-            found.append(most, Kind.OVERLAY)
-            return
-        answers: dict[str, list[int]] = {}
-
-        def take(context: str, _offset: int, words: list[int], _error: Any) -> None:
-            answers[context] = words
-
-        try:
-            cookie = self._handle.aio_block_status(min(_ASK, most), found.end, take)
-            self._wait(
-                lambda: not self._handle.aio_command_completed(cookie), self._task.limits.request_seconds, "no answer"
-            )
-        except self._error as err:
-            raise _Failed(err.string) from err
-        begin = found.end
-        _append(
-            found,
-            answers.get(_ALLOCATION, []) if self._knows_zeros else [most, 0],
-            (answers.get(_DEPTH, []) if self._knows_depth else None),
-        )
-        if found.end == begin:
-            raise _Failed("the server has answered with nothing")
-
-    def _wait(self, unfinished: Any, seconds: float, lacking: str) -> None:
-        """Wait until something is finished.
-
-        :raises _Failed: it takes too long. :raises Interrupted: the process was asked to stop.
-        """
-        deadline = time.monotonic() + seconds
-        while unfinished():
-            if self._stop.is_set():
-                raise Interrupted("the copy was stopped")
-            if time.monotonic() > deadline:
-                raise _Failed(f"{lacking} for {seconds:.0f} seconds")
-            self._handle.poll(int(_LOOK * 1000))
-
-    def close(self) -> None:
-        """Close the connection."""
-        # the server may hang: it is told, and not waited for
-        with contextlib.suppress(self._error):
-            if self._handle.aio_is_ready():
-                self._handle.aio_disconnect(0)
-        self._handle = None
+    if (size := end.size) < task.size:
+        raise OSError(f"it has {size} bytes, and not {task.size}")
+    begin, most = found.end, task.size - found.end
+    knows_zeros, knows_depth = end.knows(ALLOCATION), task.source.overlay and end.knows(_DEPTH)
+    if not knows_zeros and not knows_depth:
+        found.append(most, Kind.OVERLAY)
+        return
+    answers: dict[str, list[int]] = {}
+    answer_of(end, partial(end.extents, begin, min(LONGEST, most), answers))
+    _append(
+        found,
+        answers.get(ALLOCATION, []) if knows_zeros else [most, 0],
+        answers.get(_DEPTH, []) if knows_depth else None,
+    )
+    if found.end == begin:
+        raise OSError("the server has answered with nothing")
 
 
 def _append(found: SourceMap, zeros: list[int], depths: list[int] | None) -> None:
@@ -195,7 +132,7 @@ def _append(found: SourceMap, zeros: list[int], depths: list[int] | None) -> Non
     """
     if depths is None:
         for length, flags in zip(zeros[::2], zeros[1::2], strict=True):
-            found.append(length, Kind.OVERLAY_ZERO if flags & _ZERO else Kind.OVERLAY)
+            found.append(length, Kind.OVERLAY_ZERO if flags & ZERO else Kind.OVERLAY)
         return
     flagged = zip(zeros[::2], zeros[1::2], strict=True)
     deep = zip(depths[::2], depths[1::2], strict=True)
@@ -209,9 +146,9 @@ def _append(found: SourceMap, zeros: list[int], depths: list[int] | None) -> Non
         if not step:
             return
         if depth == _TOP:
-            kind = Kind.OVERLAY_ZERO if flags & _ZERO else Kind.OVERLAY
+            kind = Kind.OVERLAY_ZERO if flags & ZERO else Kind.OVERLAY
         else:
-            kind = Kind.ZERO if flags & _ZERO else Kind.BASE
+            kind = Kind.ZERO if flags & ZERO else Kind.BASE
         found.append(step, kind)
         length -= step
         reach -= step

@@ -65,7 +65,7 @@ class Verifier:
         wrong = verifier.finish()                              # of the base pass: settle()
         wrong = verifier.again(wrong)                          # when these ranges are copied once more, and flushed
 
-    Whatever needs the destination raises ``DestinationError`` if it cannot be read, and ``read_back.Stopped`` if the
+    Whatever needs the destination raises ``DestinationError`` if it cannot be read, and ``Stopped`` if the
     process was asked to stop.
 
     :param compared: what earlier processes have compared. :param bandwidth: limits what is read.

@@ -23,11 +23,10 @@ from v2v_core.copying.compared import forget_compared
 from v2v_core.copying.engine import CLONE, Engine, cut, piece_size
 from v2v_core.copying.extents import Kind, Piece
 from v2v_core.copying.hashes import HashFile
-from v2v_core.copying.job import CopyFailed, Job
+from v2v_core.copying.job import CopyFailed, Job, Stopped
 from v2v_core.copying.journal import open_journal
 from v2v_core.copying.messages import Cause, CopyMessage
 from v2v_core.copying.plan import CopyPlan, make_plan
-from v2v_core.copying.read_back import Stopped
 from v2v_core.copying.sample import compare_sample
 from v2v_core.copying.sink import Sink
 from v2v_core.copying.source_map import read_map
@@ -135,7 +134,7 @@ def copy(task: CopyTask, messages: Messages, stop: threading.Event) -> CopyMessa
         verifier = _verifier(task, sink, hashes, stop, stack, engine)
         _move(task, plan, job, engine)
         if stop.is_set():
-            raise CopyFailed("the copy was stopped", Cause.OTHER)
+            raise Stopped
         verified = verifier is not None and _verify(verifier, job, engine, messages)
         return CopyMessage(
             finished=True,
@@ -233,8 +232,6 @@ def _open_sink(task: CopyTask) -> Sink | None:
 
 def _failed(err: BaseException) -> CopyMessage:
     """Return the message about what ended the copy."""
-    if isinstance(err, Stopped):
-        return CopyMessage(failed="the copy was stopped", cause=Cause.OTHER)
     if isinstance(err, CopyFailed):
         return CopyMessage(failed=err.reason, cause=err.cause, offset=err.offset, missing=err.missing, hint=err.hint)
     if isinstance(err, V2VError):
@@ -262,7 +259,7 @@ def main(descriptor: int) -> int:
             task = from_json(json.load(sys.stdin), CopyTask)
             messages.say(copy(task, messages, stop))
         except Exception as err:
-            if not isinstance(err, CopyFailed | V2VError | Stopped):
+            if not isinstance(err, CopyFailed | V2VError):
                 messages.say(CopyMessage(debug=traceback.format_exc()))
             messages.say(_failed(err))
             status = 1
