@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Chooses how the pieces of a disk are moved, by what its ends are, and moves them; writes down what is flushed.
 
-* Both ends are local files: by reference where the file system shares blocks, else by the kernel where nothing has to
-  be read for hashes (``share``).
+* Both ends are local files: by reference where the file system shares blocks (``share``). Where it does not, the pieces
+  are moved like all others: copy_file_range(2) would read less far ahead, and takes longer for what is not in memory.
 * The destination is a sink: threads that call it (``sink_mover``).
 * Anything else: connections with many requests in flight (``mover``), several where both servers allow that.
 """
@@ -33,7 +33,7 @@ from v2v_core.space import free_space, is_no_room
 #: Bytes of a piece of data, unless the destination prefers another size. They fit into the caches of a processor.
 _PIECE = 1024 * 1024
 _LONGEST_PIECE = 32 * 1024 * 1024
-#: Bytes that the file system shares, or the kernel copies, at once.
+#: Bytes that the file system shares at once.
 CLONE = 64 * 1024 * 1024
 #: Seconds between two checkpoints.
 _CHECKPOINT = 2.0
@@ -78,21 +78,17 @@ class Engine:
             if opened is not None:
                 self._stack.callback(opened.close)
 
-    def share(self, pieces: Iterator[Piece], *, by_reference: bool) -> Iterator[Piece]:
-        """Let the file system share, or the kernel copy, what the base has; yield the pieces that are left.
-
-        :param by_reference: share the blocks; False to copy them.
-        """
+    def share(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
+        """Let the file system share the blocks of what the base has; yield the pieces that are left."""
         source, destination = self._source_file, self._file
         possible = source is not None and destination is not None
         for piece in pieces:
             if possible and source is not None and destination is not None and piece.kind is Kind.BASE:
                 self.job.check_fence()
                 with failing_as(Cause.DESTINATION, offset=piece.offset):
-                    move = destination.clone if by_reference else destination.copy
-                    done = move(source, piece.offset, piece.length)
+                    done = destination.clone(source, piece.offset, piece.length)
                 if done:
-                    self.job.done_by_the_kernel(piece, shared=by_reference)
+                    self.job.cloned(piece)
                     continue
                 # the file system is not asked again and again, but a piece at an odd offset says nothing about others
                 possible = self.job.copied > 0

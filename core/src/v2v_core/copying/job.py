@@ -160,12 +160,12 @@ class Job:
         if piece.kind.is_data:
             self.on_progress(piece.length)
 
-    def done_by_the_kernel(self, piece: Piece, *, shared: bool) -> None:
-        """Take note that a piece was written without being read here; call this while ``pieces`` is iterated over."""
+    def cloned(self, piece: Piece) -> None:
+        """Take note that both ends share the blocks of a piece; call this while ``pieces`` is iterated over."""
         with self._lock:
             self._unflushed.append(piece)
             self.copied += piece.length
-            if shared and not self.shared:
+            if not self.shared:
                 # a later process must know that hashes are missing
                 self.task.unhashed.touch(mode=0o600)
                 self.shared = True

@@ -152,10 +152,7 @@ def _move(task: CopyTask, plan: CopyPlan, job: Job, engine: Engine) -> None:
     unread = task.hashing is not True and not task.verify and task.limits.bandwidth is None
     pieces = plan.pieces(CLONE if engine.is_local and unread else job.longest)
     if engine.is_local and unread:
-        pieces = engine.share(pieces, by_reference=True)
-        if task.hashing is False:
-            pieces = engine.share(pieces, by_reference=False)
-        pieces = cut(pieces, job.longest)
+        pieces = cut(engine.share(pieces), job.longest)
     job.pieces = pieces
     engine.run()
 
