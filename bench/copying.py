@@ -35,6 +35,7 @@ from pathlib import Path
 
 from v2v_core.copying.task import CopyTask, DestinationEnd, SourceEnd
 from v2v_core.records import to_json
+from v2v_core.serving.qemu_nbd import qemu_nbd_environment
 
 MIB = 1024 * 1024
 #: Data and holes of the image come in turn, in pieces of this size.
@@ -65,7 +66,9 @@ def make_image(path: Path, size: int) -> None:
 def serving(socket: Path, *argv: str | Path) -> Iterator[str]:
     """Run a server, and yield its URI."""
     socket.unlink(missing_ok=True)
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as process:
+    # as core serves images
+    environment = {**os.environ, **qemu_nbd_environment()}
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, env=environment) as process:
         try:
             while not socket.exists():
                 if process.poll() is not None:
@@ -122,35 +125,46 @@ class Bench:
         self.out.unlink(missing_ok=True)
         run("qemu-img", "create", "-q", "-f", form, self.out, str(self.size))
 
-    def to_raw(self, source: Path, form: str, hashing: bool | None = True) -> Way:
+    @contextlib.contextmanager
+    def source(self, image: Path, form: str) -> Iterator[SourceEnd]:
+        """Serve an image as when a disk is converted: there is a base, and an overlay that holds nothing."""
+        overlay = self.place / "overlay"
+        run("qemu-img", "create", "-q", "-f", "qcow2", "-F", form, "-b", image, overlay)
+        with (
+            qemu(self.place / "in", image, form, "-r") as base,
+            qemu(self.place / "now", overlay, "qcow2", "--allocation-depth") as now,
+        ):
+            yield SourceEnd(uri=now, base=base, overlay=True, file=image if form == "raw" else None, version="1")
+
+    def to_raw(self, image: Path, form: str, hashing: bool | None = True) -> Way:
         """Return our way from an image to a raw one."""
 
         def way() -> None:
             self.fresh()
-            with qemu(self.place / "in", source, form, "-r") as uri:
-                # as when a disk is converted: there is a base, and an overlay that holds nothing
-                end = SourceEnd(uri=uri, base=uri, file=source if form == "raw" else None)
-                overlay = self.place / "overlay"
-                run("qemu-img", "create", "-q", "-f", "qcow2", "-F", form, "-b", source, overlay)
-                with qemu(self.place / "now", overlay, "qcow2", "--allocation-depth") as now:
-                    end = SourceEnd(uri=now, base=uri, overlay=True, file=end.file, version="1")
-                    self.clock(
-                        copy, self.task(end, DestinationEnd(uri="", file=self.out, zeroed=True), hashing=hashing)
-                    )
+            with self.source(image, form) as source:
+                end = DestinationEnd(uri="", file=self.out, zeroed=True)
+                self.clock(copy, self.task(source, end, hashing=hashing))
 
         return way
 
     def to_server(self, *server: str) -> Way:
         """Return our way from the raw image to a server of the destination."""
-        form = server[0]
 
         def way() -> None:
-            self.fresh(form)
-            with qemu(self.place / "in", self.raw, "raw", "-r") as uri, self.destination(*server) as out:
-                end = SourceEnd(uri=uri, version="1", base=uri)
-                self.clock(copy, self.task(end, DestinationEnd(uri=out, zeroed=True), hashing=True))
+            self.fresh(server[0])
+            with self.source(self.raw, "raw") as source, self.destination(*server) as out:
+                self.clock(
+                    copy, self.task(source, DestinationEnd(uri=out, written=self.out, zeroed=True), hashing=True)
+                )
 
         return way
+
+    def between_servers(self) -> None:
+        """Copy from server to server with core's process."""
+        self.fresh()
+        with qemu(self.place / "in", self.raw, "raw", "-r") as uri, self.destination("raw") as out:
+            source = SourceEnd(uri=uri, base=uri, version="1")
+            self.clock(copy, self.task(source, DestinationEnd(uri=out, written=self.out, zeroed=True), hashing=True))
 
     def destination(self, form: str, *more: str) -> contextlib.AbstractContextManager[str]:
         """Serve the destination."""
@@ -225,7 +239,7 @@ class Bench:
         if case == "reflink":
             return {"ours": self.to_raw(self.raw, "raw", hashing=None), "cp": self.cp}
         if case == "nbd":
-            return {"ours": self.to_server("raw"), "nbdcopy": self.nbdcopy}
+            return {"ours": self.between_servers, "nbdcopy": self.nbdcopy}
         if case == "to-qcow2":
             return {"ours": self.to_server("qcow2"), "qemu-img": self.qemu_img(self.raw, "raw", "-O", "qcow2")}
         if case == "to-compressed":

@@ -21,6 +21,7 @@ from v2v_core.file_versions import version_of
 from v2v_core.model import DiskEndpoint, DiskService, NbdkitPlugin, QemuImage
 from v2v_core.records import to_json
 from v2v_core.served import ServedDisk, ServedOutput
+from v2v_core.serving import written_file
 from v2v_core.settings import CopyChoice, OutputChoice
 
 #: The directory of the journals in a conversion directory.
@@ -131,6 +132,7 @@ def _destination_end(
     return DestinationEnd(
         uri=endpoint.uri,
         file=file,
+        written=None if service is None else written_file(service),
         sink=asked.mode if output.sink else None,
         sink_directory=directory.private("output") if output.sink else None,
         sink_state=json.dumps(dict(output.state)) if output.sink else "{}",

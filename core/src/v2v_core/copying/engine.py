@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from v2v_core.copying.extents import Kind, Piece, Ranges
-from v2v_core.copying.file_end import FileEnd
+from v2v_core.copying.file_end import FileEnd, Storing
 from v2v_core.copying.hashes import BLOCK
 from v2v_core.copying.job import CopyFailed, Job, not_flushed
 from v2v_core.copying.journal import Journal
@@ -35,8 +35,12 @@ _PIECE = 1024 * 1024
 _LONGEST_PIECE = 32 * 1024 * 1024
 #: Bytes that the file system shares at once.
 CLONE = 64 * 1024 * 1024
-#: Seconds between two checkpoints.
+#: There is a checkpoint after so many seconds, or as soon as so many bytes are written. The storage is kept busy that
+#: way: one flush at the end would take as long as all of them, and the copy would wait for it.
 _CHECKPOINT = 2.0
+_CHECKPOINT_BYTES = 128 * 1024 * 1024
+#: Bytes after which the kernel is asked to store what the server of a local image has written.
+_STORE_BYTES = 32 * 1024 * 1024
 #: Seconds that requests in flight get when the copy is to end.
 _GRACE = 5.0
 #: Threads with a connection each to servers that allow several.
@@ -59,6 +63,7 @@ class Engine:
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _source_file: FileEnd | None = None
     _file: FileEnd | None = None
+    _storing: Storing | None = None
     _movers: list[Mover] = field(default_factory=list)
     _threads: list[threading.Thread] = field(default_factory=list)
 
@@ -74,6 +79,9 @@ class Engine:
         if task.destination.file is not None and self.sink is None:
             with failing_as(Cause.DESTINATION):
                 self._file = FileEnd(task.destination.file, writable=True)
+        if self._file is None and self.sink is None:
+            self._storing = Storing(task.destination.written)
+            self._stack.callback(self._storing.close)
         for opened in (self._source_file, self._file):
             if opened is not None:
                 self._stack.callback(opened.close)
@@ -185,9 +193,12 @@ class Engine:
         return NbdEnd(self.job.task.destination.uri, Cause.DESTINATION, self.job.task.limits)
 
     def _wait(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and not self.job.over():
+        end, stored = time.monotonic() + seconds, 0
+        while time.monotonic() < end and (unflushed := self.job.unflushed) < _CHECKPOINT_BYTES and not self.job.over():
             time.sleep(0.02)
+            if self._storing is not None and unflushed - stored > _STORE_BYTES:
+                self._storing.go_on()
+                stored = unflushed
 
     def _wait_for_flying(self) -> None:
         end = time.monotonic() + _GRACE

@@ -112,6 +112,7 @@ class Job:
         self._waiting: list[tuple[float, int, Piece, int]] = []
         self._count = itertools.count()
         self._unflushed: list[Piece] = []
+        self._unflushed_bytes = 0
         self._moving = 0
         self._following: Piece | None = None
         self._looked = 0.0
@@ -155,6 +156,7 @@ class Job:
             self._unflushed.append(piece)
             if piece.kind.is_data:
                 self.copied += piece.length
+                self._unflushed_bytes += piece.length
             else:
                 self.zeroed += piece.length
         if piece.kind.is_data:
@@ -165,11 +167,17 @@ class Job:
         with self._lock:
             self._unflushed.append(piece)
             self.copied += piece.length
+            self._unflushed_bytes += piece.length
             if not self.shared:
                 # a later process must know that hashes are missing
                 self.task.unhashed.touch(mode=0o600)
                 self.shared = True
         self.on_progress(piece.length)
+
+    @property
+    def unflushed(self) -> int:
+        """The bytes of data that are written and not yet flushed."""
+        return self._unflushed_bytes
 
     @property
     def flying(self) -> int:
@@ -235,6 +243,7 @@ class Job:
         """Return the pieces that are written; a flush that begins now makes them durable."""
         with self._lock:
             taken, self._unflushed = self._unflushed, []
+            self._unflushed_bytes = 0
         return taken
 
     def write_again(self, pieces: list[Piece]) -> None:
@@ -246,6 +255,7 @@ class Job:
                     self.copied -= piece.length
                 else:
                     self.zeroed -= piece.length
+            self._unflushed_bytes = 0
             lost = sum(piece.length for piece in (*pieces, *self._unflushed) if piece.kind.is_data)
             self._unflushed = []
         self.on_progress(-lost)

@@ -73,14 +73,14 @@ class Mover:
         """Move pieces until there are no more, or the copy is to end. Failures end up in the job."""
         try:
             while True:
-                self._take_up()
+                more = self._take_up()
                 self._send_flush()
                 if not self._moving and not self._busy():
                     if self._over():
                         return
                     time.sleep(0.01)
                     continue
-                self._wait()
+                self._wait(0 if more else 0.2)
         except CopyFailed as err:
             self._job.fail(err)
         except Exception as err:
@@ -128,12 +128,16 @@ class Mover:
                 seen.add(id(end))
                 yield end
 
-    def _take_up(self) -> None:
-        """Begin to move pieces as long as there are buffers."""
+    def _take_up(self) -> bool:
+        """Begin to move pieces as long as there are buffers; return whether there may be more to begin with.
+
+        A piece that is read from a file is read and hashed here. So it is the only one until the servers have their
+        turn.
+        """
         while self._buffers and time.monotonic() >= self._not_before:
             taken = self._job.next_piece()
             if taken is None:
-                return
+                return False
             moving = _Moving(*taken)
             self._moving[id(moving)] = moving
             try:
@@ -143,6 +147,9 @@ class Mover:
                     self._zero(moving)
             except Lost as err:
                 self._lost(err)
+            if isinstance(self._base, FileEnd):
+                return bool(self._buffers)
+        return False
 
     def _read(self, moving: _Moving) -> None:
         piece = moving.piece
@@ -276,11 +283,11 @@ class Mover:
             self._flushes.remove(answer)
             answer(None if error is None else not_flushed(error, number))
 
-    def _wait(self) -> None:
+    def _wait(self, seconds: float) -> None:
         """Wait until a server answers, and take the answers."""
         try:
             # what was asked for before the process was frozen is sent only if it may still write
-            pump(self._ends(), allowed=self._job.check_fence)
+            pump(self._ends(), seconds=seconds, allowed=self._job.check_fence)
         except Lost as err:
             self._lost(err)
 

@@ -52,6 +52,8 @@ class DestinationEnd:
     :param uri: the NBD server of the destination (``out``).
     :param file: the local raw image or block device that this server writes, which can be written directly; None if
         there is none.
+    :param written: the local file of any format that the server writes; None if there is none. The kernel stores
+        it while the copy goes on.
     :param sink: the mode of the output whose hook ``v2v_output_sink`` writes the disk; None for the NBD server.
     :param sink_directory: the private directory of that output. :param sink_state: what its setup has left.
     :param zeroed: it read as zeros when it was set up.
@@ -62,6 +64,7 @@ class DestinationEnd:
 
     uri: str
     file: Path | None = None
+    written: Path | None = None
     sink: str | None = None
     sink_directory: Path | None = None
     sink_state: str = "{}"
