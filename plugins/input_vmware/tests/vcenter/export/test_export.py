@@ -7,7 +7,6 @@ import hashlib
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from v2v_core.api import (
     UsageError,
 )
 from v2v_core.testing import FakeReporter, InputExample, InputPluginContract
-from v2v_input_vmware.vcenter import download, lease
 from v2v_input_vmware.vcenter.plugin import VcenterInput
 from vcenter_export import CONTENTS, add_exported, content, exported, leases, power_on
 from vcenter_input import refused, setup
@@ -29,21 +27,6 @@ from vcenter_simulator import Vcenter
 
 # pyvmomi leaves the socket of a failed login to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-@pytest.fixture(scope="module")
-def guest(vcenter: Vcenter, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Create a machine with two disks and their streams, and return its moref."""
-    return add_exported(vcenter, tmp_path_factory.mktemp("images"), "exported")
-
-
-@pytest.fixture(autouse=True)
-def without_faults(vcenter: Vcenter, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Make retries quick, and take the faults of each test back."""
-    monkeypatch.setattr(download, "DELAY", 0.05)
-    monkeypatch.setattr(lease, "LOOK", 0.05)
-    yield
-    vcenter.control("export")
 
 
 class TestContract(InputPluginContract):

@@ -15,9 +15,7 @@ from pathlib import Path
 import pytest
 
 from export_stream import as_sent
-from v2v_core.api import (
-    SourceError,
-)
+from v2v_core.api import SourceError
 from v2v_core.testing import FakeReporter
 from v2v_input_vmware.vcenter import download, lease, room
 from v2v_input_vmware.vcenter.machine import VmDisk
@@ -27,21 +25,6 @@ from vcenter_simulator import Vcenter
 
 # pyvmomi leaves the socket of a failed login to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-@pytest.fixture(scope="module")
-def guest(vcenter: Vcenter, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Create a machine with two disks and their streams, and return its moref."""
-    return add_exported(vcenter, tmp_path_factory.mktemp("images"), "exported")
-
-
-@pytest.fixture(autouse=True)
-def without_faults(vcenter: Vcenter, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Make retries quick, and take the faults of each test back."""
-    monkeypatch.setattr(download, "DELAY", 0.05)
-    monkeypatch.setattr(lease, "LOOK", 0.05)
-    yield
-    vcenter.control("export")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,29 +21,14 @@ from v2v_core.api import (
     SourceError,
 )
 from v2v_core.testing import FakeLedger, FakeReporter, files_with_secret
-from v2v_input_vmware.vcenter import download, lease
+from v2v_input_vmware.vcenter import lease
 from v2v_input_vmware.vcenter.plugin import VcenterInput
-from vcenter_export import add_exported, leases
+from vcenter_export import leases
 from vcenter_input import setup
 from vcenter_simulator import PASSWORD, Vcenter
 
 # pyvmomi leaves the socket of a failed login to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-@pytest.fixture(scope="module")
-def guest(vcenter: Vcenter, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Create a machine with two disks and their streams, and return its moref."""
-    return add_exported(vcenter, tmp_path_factory.mktemp("images"), "exported")
-
-
-@pytest.fixture(autouse=True)
-def without_faults(vcenter: Vcenter, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Make retries quick, and take the faults of each test back."""
-    monkeypatch.setattr(download, "DELAY", 0.05)
-    monkeypatch.setattr(lease, "LOOK", 0.05)
-    yield
-    vcenter.control("export")
 
 
 class TestKilled:
