@@ -75,12 +75,12 @@ class Mover:
             while True:
                 more = self._take_up()
                 self._send_flush()
-                if not self._moving and not self._busy():
-                    if self._over():
-                        return
+                if self._moving or self._busy():
+                    self._wait(0 if more else 0.2)
+                elif self._over():
+                    return
+                elif not more:
                     time.sleep(0.01)
-                    continue
-                self._wait(0 if more else 0.2)
         except CopyFailed as err:
             self._job.fail(err)
         except Exception as err:
