@@ -19,9 +19,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from v2v_core.atomic import write_atomically
-from v2v_core.settings import CopyChoice
+
+if TYPE_CHECKING:
+    # the process that copies a disk starts without all that this needs
+    from v2v_core.settings import CopyChoice
 
 #: The file in the directory of copies.
 _NAME = "bandwidth"
