@@ -30,8 +30,10 @@ from v2v_core.copying.task import CopyTask
 from v2v_core.errors import V2VError
 from v2v_core.space import free_space, is_no_room
 
-#: Bytes of a piece of data, unless the destination prefers another size. They fit into the caches of a processor.
-_PIECE = 1024 * 1024
+#: Bytes of a piece of data for a local image, and for an NBD server that does not prefer another size (bench/copying.py).
+#: The memory of longer requests costs qemu-nbd more time than shorter ones, and the time of shorter ones goes to Python.
+_PIECE_OF_FILE = 1024 * 1024
+_PIECE = 512 * 1024
 _LONGEST_PIECE = 32 * 1024 * 1024
 #: Bytes that the file system shares at once.
 CLONE = 64 * 1024 * 1024
@@ -276,7 +278,12 @@ def cut(pieces: Iterator[Piece], longest: int) -> Iterator[Piece]:
 
 def piece_size(task: CopyTask, sink: Sink | None) -> int:
     """Return the bytes of the longest piece of data, a multiple of the blocks that are hashed."""
-    wanted = sink.longest if sink is not None else max(_PIECE, min(task.destination.request_size or 0, _LONGEST_PIECE))
+    if sink is not None:
+        wanted = sink.longest
+    elif task.destination.file is not None:
+        wanted = _PIECE_OF_FILE
+    else:
+        wanted = max(_PIECE, min(task.destination.request_size or 0, _LONGEST_PIECE))
     return max(BLOCK, wanted // BLOCK * BLOCK)
 
 
